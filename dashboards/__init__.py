@@ -1,0 +1,1 @@
+"""The Dash application: shell, pages, one poll, pure charts."""

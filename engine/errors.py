@@ -1,0 +1,79 @@
+"""The exception tree. Normal outcomes (a reject, a gap) are values, not exceptions.
+
+VenuescopeError
+├── UserError          what a user gave is wrong: one sentence, exit code 2, no traceback
+│   ├── BadSetting     a setting's value is not allowed
+│   ├── BadCapture     a capture file is missing, truncated or foreign
+│   └── PortInUse      an address cannot be bound
+├── FeedError          input from a venue cannot be used
+│   └── BadFrame       a frame doesn't match the venue's published format
+├── BadCommand         a page or client asked the engine for what it cannot do
+└── KernelError        a compiled kernel could not be built or refused its input
+"""
+
+from __future__ import annotations
+
+
+class VenuescopeError(Exception):
+    """Base of every error this project raises on purpose."""
+
+
+class UserError(VenuescopeError):
+    """A user's mistake; `str()` is the sentence to print, the exit code is 2."""
+
+
+class BadSetting(UserError):
+    """A setting's value is not allowed."""
+
+    def __init__(self, key: str, value: object, allowed: str) -> None:
+        super().__init__(key, value, allowed)
+        self.key, self.value, self.allowed = key, value, allowed
+
+    def __str__(self) -> str:
+        return f"setting {self.key} cannot be {self.value!r}: {self.allowed}"
+
+
+class BadCapture(UserError):
+    """A capture file is missing, truncated or foreign; `line` counts from 1, 0 = the file as a whole."""
+
+    def __init__(self, path: str, line: int, reason: str) -> None:
+        super().__init__(path, line, reason)
+        self.path, self.line, self.reason = path, line, reason
+
+    def __str__(self) -> str:
+        where = f"{self.path}, line {self.line:,}" if self.line else self.path
+        return f"cannot replay {where}: {self.reason}"
+
+
+class PortInUse(UserError):
+    """The address the dashboard wants is taken."""
+
+    def __init__(self, host: str, port: int) -> None:
+        super().__init__(host, port)
+        self.host, self.port = host, port
+
+    def __str__(self) -> str:
+        return f"port {self.port} on {self.host} is in use; choose another with --port, e.g. --port {self.port + 10}"
+
+
+class FeedError(VenuescopeError):
+    """Input from a venue cannot be used."""
+
+
+class BadFrame(FeedError):
+    """A frame doesn't match the venue's published format."""
+
+    def __init__(self, venue: str, field: str, frame: bytes) -> None:
+        super().__init__(venue, field, frame)
+        self.venue, self.field, self.frame = venue, field, frame
+
+    def __str__(self) -> str:
+        return f"{self.venue}: bad {self.field!r} in {self.frame[:80]!r}"
+
+
+class BadCommand(VenuescopeError):
+    """A command names something the engine does not have, or a value out of range."""
+
+
+class KernelError(VenuescopeError):
+    """A compiled kernel could not be built, or was handed input outside its bounds."""

@@ -1,0 +1,1 @@
+"""Seeded order flow that drives the built-in exchange."""

@@ -1,0 +1,1 @@
+"""Markets as pure data: batches, instruments, books, sequencing, candles, metrics."""

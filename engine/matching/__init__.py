@@ -1,0 +1,1 @@
+"""The price-time book: commands in, events out, compiled."""

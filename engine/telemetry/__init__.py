@@ -1,0 +1,1 @@
+"""What pages read: rings, histograms, counters, the event log and the board."""

@@ -1,0 +1,1 @@
+"""Inputs from outside: recorded captures and venues' wire formats."""

@@ -1,0 +1,1 @@
+"""One module a venue: its wire format to batches, nothing else."""
