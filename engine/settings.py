@@ -1,0 +1,89 @@
+"""Settings as data: name, default, unit and help; defaults < venuescope.toml < VENUESCOPE_* < flags."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import platformdirs
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from engine.errors import BadSetting
+
+SETTINGS_FILE = Path("venuescope.toml")
+RATE_MAX = 1_000_000
+
+
+def _cache_directory() -> Path:
+    return Path(platformdirs.user_cache_dir("venuescope", appauthor=False))
+
+
+class Settings(BaseSettings):
+    """Every setting. The names are those of the file; `VENUESCOPE_PORT` sets `port`."""
+
+    model_config = SettingsConfigDict(env_prefix="VENUESCOPE_", extra="forbid", frozen=True)
+
+    host: Literal["127.0.0.1", "::1", "localhost"] = Field(
+        "127.0.0.1", description="address the dashboard binds; loopback only"
+    )
+    port: int = Field(8050, ge=1, le=65_535, description="port of the dashboard")
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="further names accepted in Host and Origin headers, comma-separated"
+    )
+    rate: int = Field(5_000, ge=0, le=RATE_MAX, description="orders a second the simulator starts with")
+    seed: int = Field(20_240_808, ge=0, le=2**32 - 1, description="seed of the simulated order flow")
+    history_s: int = Field(
+        900, ge=0, le=3_600, description="seconds of market simulated before start, so that charts have a past"
+    )
+    cache_dir: Path = Field(
+        default_factory=_cache_directory, description="folder for compiled kernels and sample captures"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "warning", description="least level printed to standard error"
+    )
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags, then environment, then the file."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, SETTINGS_FILE)
+
+
+def load(**flags: Any) -> Settings:
+    """Settings with the given flags on top (None = not given). BadSetting names the key and what is allowed."""
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value is not None})
+    except tomllib.TOMLDecodeError as error:
+        raise BadSetting(str(SETTINGS_FILE), "as written", f"it is not valid TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "venuescope.toml"
+        raise BadSetting(key, first.get("input"), _allowed(key, first["msg"])) from error
+
+
+def _allowed(key: str, message: str) -> str:
+    known = Settings.model_fields.get(key.split(".")[0])
+    if known is None:
+        return f"there is no such setting; there are {', '.join(sorted(Settings.model_fields))}"
+    sentence = message[0].lower() + message[1:]
+    return f"{sentence} ({known.description})"

@@ -1,0 +1,149 @@
+"""Everything pages read, in one place, within one memory budget."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from engine.market.batches import CANDLE, TRADE
+from engine.telemetry.board import Board
+from engine.telemetry.events import EventLog
+from engine.telemetry.latency import StageLatency
+from engine.telemetry.ring import Ring
+
+METRIC: Final = np.dtype(
+    [
+        ("ts_ns", np.int64),  # start of the second, by the source's clock; values as at its end
+        ("bid_price", np.int64),
+        ("bid_size", np.int64),
+        ("ask_price", np.int64),
+        ("ask_size", np.int64),
+        ("imbalance_ppm", np.int64),  # over the top 10 levels, -1,000,000 (asks only) .. 1,000,000
+    ]
+)
+COUNT: Final = np.dtype(
+    [
+        ("ts_ns", np.int64),  # start of the second, wall clock
+        ("messages", np.int64),  # frames received from outside
+        ("orders", np.int64),  # commands matched by the built-in exchange
+        ("trades", np.int64),
+        ("size_bytes", np.int64),
+        ("gaps", np.int64),
+        ("malformed", np.int64),
+        ("skipped", np.int64),  # orders due but given up, to keep up
+    ]
+)
+COUNTERS: Final = tuple(name for name in COUNT.names or () if name != "ts_ns")
+BUDGET_BYTES: Final = 512 * 2**20
+MARKETS: Final = 64
+STAGES: Final = 96
+SECONDS_KEPT: Final = 4 * 3_600
+
+
+class MarketRings:
+    """Rings of one symbol of one source."""
+
+    def __init__(self, source: str, symbol: str) -> None:
+        self.trades = Ring(f"trades {source} {symbol}", TRADE, 16_384)
+        self.candles = Ring(f"candles {source} {symbol}", CANDLE, SECONDS_KEPT)  # closed seconds only
+        self.metrics = Ring(f"metrics {source} {symbol}", METRIC, SECONDS_KEPT)
+
+    def __iter__(self) -> Iterator[Ring]:
+        return iter((self.trades, self.candles, self.metrics))
+
+
+class SourceCounters:
+    """Counts of one source: the running second, totals since start, and one row a second for 4 hours."""
+
+    def __init__(self, source: str) -> None:
+        self.ring = Ring(f"counters {source}", COUNT, SECONDS_KEPT)
+        self.totals = dict.fromkeys(COUNTERS, 0)
+        self._running = dict.fromkeys(COUNTERS, 0)
+
+    def add(self, **counts: int) -> None:
+        """Add to the running second by counter name."""
+        for name, count in counts.items():
+            self._running[name] += count
+
+    def close(self, second_ns: int) -> None:
+        """Publish the running second as that of `second_ns` and begin the next."""
+        self.ring.publish_one((second_ns, *(self._running[name] for name in COUNTERS)))
+        for name in COUNTERS:
+            self.totals[name] += self._running[name]
+            self._running[name] = 0
+
+
+class TelemetryFull(MemoryError):
+    """A ring would exceed the memory budget or the table of markets or stages is full."""
+
+
+class Telemetry:
+    """Rings, histograms, counters, the event log and the board. Written by the engine's thread alone."""
+
+    def __init__(self, started_ns: int) -> None:
+        self.epoch = secrets.token_hex(6)
+        self.started_ns = started_ns
+        self.board = Board()
+        self.events = EventLog()
+        self.markets: dict[tuple[str, str], MarketRings] = {}
+        self.stages: dict[tuple[str, str], StageLatency] = {}
+        self.counters: dict[str, SourceCounters] = {}
+        self.bytes_held = 0
+
+    def market(self, source: str, symbol: str) -> MarketRings:
+        """The rings of a symbol, made at first use; TelemetryFull past 64 markets or the budget."""
+        found = self.markets.get((source, symbol))
+        if found is None:
+            self._check(len(self.markets) < MARKETS, f"more than {MARKETS} markets")
+            found = MarketRings(source, symbol)
+            self._admit(sum(ring.nbytes for ring in found))
+            self.markets[source, symbol] = found
+        return found
+
+    def stage(self, source: str, stage: str) -> StageLatency:
+        """The latency rings of one stage of a source, made at first use; TelemetryFull past 96 stages."""
+        found = self.stages.get((source, stage))
+        if found is None:
+            self._check(len(self.stages) < STAGES, f"more than {STAGES} stages")
+            found = StageLatency(source, stage)
+            self._admit(sum(ring.nbytes for ring in found.rings))
+            self.stages[source, stage] = found
+        return found
+
+    def counter(self, source: str) -> SourceCounters:
+        """The counters of a source, made at first use."""
+        found = self.counters.get(source)
+        if found is None:
+            found = SourceCounters(source)
+            self._admit(found.ring.nbytes)
+            self.counters[source] = found
+        return found
+
+    def forget(self, source: str) -> None:
+        """Drop every ring of a source, giving its memory back; readers hold their copies."""
+        for key in [key for key in self.markets if key[0] == source]:
+            self.bytes_held -= sum(ring.nbytes for ring in self.markets.pop(key))
+        for key in [key for key in self.stages if key[0] == source]:
+            self.bytes_held -= sum(ring.nbytes for ring in self.stages.pop(key).rings)
+        if source in self.counters:
+            self.bytes_held -= self.counters.pop(source).ring.nbytes
+        for key in [key for key in self.board.books if key[0] == source]:
+            del self.board.books[key]
+
+    def rings(self) -> list[Ring]:
+        """Every ring there is, in order of creation by kind."""
+        found = [ring for market in list(self.markets.values()) for ring in market]
+        found += [ring for stage in list(self.stages.values()) for ring in stage.rings]
+        return found + [counter.ring for counter in list(self.counters.values())]
+
+    def _admit(self, size_bytes: int) -> None:
+        self._check(self.bytes_held + size_bytes <= BUDGET_BYTES, f"more than {BUDGET_BYTES:,} bytes of rings")
+        self.bytes_held += size_bytes
+
+    @staticmethod
+    def _check(allowed: bool, what: str) -> None:
+        if not allowed:
+            raise TelemetryFull(f"telemetry would hold {what}")
