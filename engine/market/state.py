@@ -1,0 +1,163 @@
+"""Everything known of one symbol at one source: book, sequence state, quote, trades, candles, check.
+
+All market data ends here, live, recorded or simulated. Pure: no clock, no waiting; the caller fetches
+snapshots when `wants_snapshot` says so, and closes candles by `candles.advance`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from engine.market import book, candles
+from engine.market.batches import CANDLE, Batch, Kind, Rows, Source
+from engine.market.book import L2Book
+from engine.market.candles import CandleBuilder
+from engine.market.instruments import Instrument, rescale_factors
+from engine.market.sequencing import BookState, Outcome, Rule, Synchroniser
+from engine.market.top_check import Agreement, TopCheck, rescale_quotes
+
+
+class SymbolState:
+    """One symbol's market, fed batch by batch; one writer.
+
+    `closed` holds the CANDLE rows closed by the last batch of trades. Times are 0 until one is known; event
+    times are the venue's, and only batches that carry one count. The quote is the newest by arrival, not by
+    sequence.
+    """
+
+    def __init__(
+        self, source: Source, instrument: Instrument, rule: Rule, book_capacity: int = book.CAPACITY
+    ) -> None:
+        self.source = source
+        self.instrument = instrument
+        self.sync = Synchroniser(rule)
+        self.book = L2Book(book_capacity)
+        self.candles = CandleBuilder()
+        self.check = TopCheck()
+        self.closed: Rows = np.empty(0, CANDLE)
+        self.last_trade: Rows | None = None  # one TRADE row, shape (1,)
+        self.quote: Rows | None = None  # one BBO row, shape (1,)
+        self.first_event_ns = self.last_event_ns = 0
+        self.first_recv_ns = self.last_recv_ns = 0
+        self.trades = 0
+        self.crossings = 0
+
+    @property
+    def state(self) -> BookState:
+        """What the book is worth now."""
+        return self.sync.state
+
+    @property
+    def wants_snapshot(self) -> bool:
+        """Whether the book cannot go on without one."""
+        return self.sync.wants_snapshot
+
+    @property
+    def agreement(self) -> Agreement:
+        """(agreed, checked): tops after a delta that equalled the venue's quote, of those compared so far."""
+        return self.check.agreement
+
+    def on_batch(self, batch: Batch) -> Outcome:
+        """What became of the batch: see `Outcome`. NOTED for trades and quotes."""
+        kind = batch.kind
+        if kind is Kind.DELTA:
+            self._see(batch.ts_event_ns, batch.ts_event_ns, batch.ts_recv_ns, batch.ts_recv_ns)
+            outcome = self.sync.on_delta(batch)
+            return self._apply(batch) if outcome is Outcome.APPLIED else outcome
+        if kind is Kind.SNAPSHOT:
+            self._see(batch.ts_event_ns, batch.ts_event_ns, batch.ts_recv_ns, batch.ts_recv_ns)
+            return self._on_snapshot(batch)
+        rows = batch.rows
+        if not len(rows):
+            return Outcome.NOTED
+        events, receives = rows["ts_event_ns"], rows["ts_recv_ns"]
+        self._see(int(events[0]), int(events[-1]), int(receives[0]), int(receives[-1]))
+        if kind is Kind.TRADES:
+            self.last_trade = rows[-1:].copy()
+            self.trades += len(rows)
+            self.closed = self.candles.on_trades(rows)
+        else:
+            self.quote = rows[-1:].copy()
+            self.check.on_quotes(rows)
+        return Outcome.NOTED
+
+    def disconnected(self) -> None:
+        """Call when the source's stream broke: the book is STALE, and quotes before and after don't join."""
+        self.sync.disconnect()
+        self.check.forget()
+
+    def settle(self) -> Agreement:
+        """Compare the tops that still wait for a newer quote; call at the end of a source."""
+        self.check.settle()
+        return self.check.agreement
+
+    def revise(self, instrument: Instrument) -> None:
+        """Bring everything held to the finer units of the instrument's next revision, exactly.
+
+        ValueError when units get coarser; OverflowError when the book's numbers pass int64 in them.
+        """
+        price_factor, size_factor = rescale_factors(
+            self.instrument, instrument.price_decimals, instrument.size_decimals
+        )
+        self.book.rescale(price_factor, size_factor)
+        self.candles.rescale(price_factor, size_factor)
+        self.check.rescale(price_factor, size_factor)
+        self.sync.replace_waiting(
+            [
+                replace(delta, rows=_rescale_pairs(delta.rows, price_factor, size_factor))
+                for delta in self.sync.waiting_deltas()
+            ]
+        )
+        if self.last_trade is not None:
+            self.last_trade = _rescale_pairs(self.last_trade, price_factor, size_factor)
+        if self.quote is not None:
+            self.quote = rescale_quotes(self.quote, price_factor, size_factor)
+        self.closed = candles.rescale_candles(self.closed, price_factor, size_factor)
+        self.instrument = instrument
+
+    def _on_snapshot(self, batch: Batch) -> Outcome:
+        outcome, ready = self.sync.on_snapshot(batch.last_sequence)
+        if outcome is not Outcome.APPLIED:
+            return outcome
+        if self.book.load(batch.rows, batch.bids) and not ready:
+            return self._crossed()
+        for delta in ready:
+            if self._apply(delta) is Outcome.CROSSED:
+                return Outcome.CROSSED
+        return Outcome.APPLIED if self.sync.state is BookState.SYNCED else Outcome.GAP
+
+    def _apply(self, delta: Batch) -> Outcome:
+        crossed = self.book.apply(delta.rows, delta.bids)
+        self.check.on_top(delta.last_sequence, self.book.bbo())
+        return self._crossed() if crossed else Outcome.APPLIED
+
+    def _crossed(self) -> Outcome:
+        self.crossings += 1
+        self.sync.invalidate()
+        return Outcome.CROSSED
+
+    def _see(self, first_event_ns: int, last_event_ns: int, first_recv_ns: int, last_recv_ns: int) -> None:
+        if last_event_ns:
+            if not self.first_event_ns:
+                self.first_event_ns = first_event_ns
+            if last_event_ns > self.last_event_ns:
+                self.last_event_ns = last_event_ns
+        if not self.first_recv_ns:
+            self.first_recv_ns = first_recv_ns
+        if last_recv_ns > self.last_recv_ns:
+            self.last_recv_ns = last_recv_ns
+
+
+def _rescale_pairs(rows: Rows, price_factor: int, size_factor: int) -> Rows:
+    out = rows.copy()
+    out["price"] *= price_factor
+    out["size"] *= size_factor
+    return out
+
+
+def warm_up() -> None:
+    """Compile every kernel a symbol's state uses."""
+    book.warm_up()
+    candles.warm_up()
