@@ -1,0 +1,290 @@
+"""The built-in exchange's market: simulated traders and the matching engine, turned by whoever has the time.
+
+No clock is read here: `turn(now_ns)` makes, matches and publishes the orders that were meant to arrive by
+then. The same seed, rates and times of turns give the same market.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.errors import KernelError
+from engine.flow import kernel
+from engine.flow.schedule import SLOT_NS, Schedule
+from engine.flow.symbols import SYMBOLS, VENUE, SimulatedSymbol
+from engine.market.batches import BBO, LEVEL, TRADE, Batch, Kind, Source
+from engine.market.instruments import Instrument
+from engine.matching.engine import BookSpec, MatchingEngine
+from engine.matching.kernel import S_TRADES, T_EVENTS
+from engine.matching.orders import C_TS, COMMAND, Matrix, as_rows
+
+SOURCE: Final = Source(VENUE, "sim")
+MAX_RATE: Final = 1_000_000
+ORDERS_PER_TURN: Final = 12_288  # about 1 ms of kernel time
+MAX_BACKLOG_NS: Final = 200_000_000
+QUIET_RATE: Final = 400.0  # below it market time slows down: too few orders to carry the usual movement
+USUAL_SWEEP_RATE: Final = 20_000.0  # below it takers hit stale quotes with more than a usual order's size
+MAX_SWEEP: Final = 64.0
+HISTORY_RATE: Final = 1_000.0
+HISTORY_STEP_NS: Final = 250_000_000
+YEAR_S: Final = 365.25 * 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one turn did, at `now_ns`."""
+
+    now_ns: int
+    orders: int  # commands matched: orders and cancels
+    trades: int
+    events: int
+    skipped: int  # orders given up because they were later than the backlog allows
+    arrivals_ns: npt.NDArray[np.int64]  # intended, ascending, one an order
+    batches: list[Batch]  # of each symbol that changed: trades, delta, quote
+
+    @property
+    def ack_ns(self) -> npt.NDArray[np.int64]:
+        """How long each order waited, from its intended arrival to this turn; the turn's own work comes on top."""
+        return self.now_ns - self.arrivals_ns
+
+
+class Simulator:
+    """A seeded market of several symbols at a rate set live. One thread at a time.
+
+    The books are filled at once (some 10 ms), so kernels must be loaded before (`engine.kernels.load`).
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        rate: float = 0.0,
+        symbols: Sequence[SimulatedSymbol] = SYMBOLS,
+        orders_per_turn: int = ORDERS_PER_TURN,
+        max_backlog_ns: int = MAX_BACKLOG_NS,
+    ) -> None:
+        self.symbols: Final = tuple(symbols)
+        self.instruments: Final[tuple[Instrument, ...]] = tuple(each.instrument for each in symbols)
+        self.engine: Final = MatchingEngine(
+            [BookSpec(each.instrument.symbol, each.start_ticks) for each in symbols]
+        )
+        self.orders_per_turn: Final = orders_per_turn
+        self.max_backlog_ns: Final = max_backlog_ns
+        self.skipped = 0  # orders, since the start
+        self.commands: Matrix = np.zeros((orders_per_turn, COMMAND.itemsize // 8), np.int64)
+        self._seed = seed
+        self._numbers = np.zeros((len(symbols), 8), np.int64)
+        self._floats = np.zeros((len(symbols), 8))
+        self._shared_numbers = np.zeros((1, 8), np.int64)
+        self._shared = np.zeros(8)
+        self._random = np.random.default_rng([seed, 1]).integers(0, 1 << 63, 2).astype(np.uint64)
+        self._tables = _tables(symbols, np.random.default_rng([seed, 2]))
+        self._quotes: Matrix = np.zeros((len(symbols), BBO.itemsize // 8), np.int64)
+        self._counts: Matrix = np.zeros((len(symbols), 8), np.int64)
+        self._shared_numbers[0, kernel.N_ID] = 1
+        for at, each in enumerate(symbols):
+            self._numbers[at, kernel.I_TARGET] = each.resting_orders
+            self._numbers[at, kernel.I_TICK] = each.instrument.tick_size
+            self._numbers[at, kernel.I_LOT] = each.instrument.lot_size
+            own = self._floats[at]
+            own[kernel.F_FAIR] = own[kernel.F_START] = each.start_ticks
+            own[kernel.F_SIGMA] = each.volatility / math.sqrt(YEAR_S)
+            own[kernel.F_VOLATILITY] = 1.0
+            own[kernel.F_HALF] = each.half_spread_ticks
+        self._rate = 0.0
+        self._now_ns = 0
+        self._schedule: Schedule | None = None
+        self._fill_books()
+        self.rate = rate
+
+    @property
+    def rate(self) -> float:
+        """Orders per second over all symbols, 0 to 1,000,000; may be set at any time, from any thread."""
+        return self._rate
+
+    @rate.setter
+    def rate(self, rate: float) -> None:
+        if not 0 <= rate <= MAX_RATE:
+            raise ValueError(f"the simulation rate is 0 to {MAX_RATE:,} orders a second, not {rate:,}")
+        self._rate = float(rate)
+
+    def turn(self, now_ns: int) -> Turn:
+        """Everything due by `now_ns`, at most `orders_per_turn` of it; the first call starts the schedule.
+
+        What is later than `max_backlog_ns` is skipped, and counted. About 30 us, and 0.1 us an order.
+        """
+        schedule = self._schedule
+        if schedule is None:
+            schedule = self._schedule = Schedule(self._seed, self._rate, now_ns)
+            self._shared_numbers[0, kernel.N_LAST_NS] = now_ns
+        if schedule.rate != self._rate:
+            schedule.set_rate(self._rate, self._now_ns)
+        skipped = schedule.skip(now_ns - self.max_backlog_ns)
+        self.skipped += skipped
+        return self._take(now_ns, skipped)
+
+    def snapshot(self, symbol: str, depth: int = 1_000) -> Batch:
+        """The book as of the last turn, at most `depth` levels a side. KeyError for an unknown symbol."""
+        instrument = self.instruments[self.engine.index(symbol)]
+        bids, asks = self.engine.top(symbol, depth)
+        rows = np.empty(len(bids) + len(asks), LEVEL)
+        rows["price"][: len(bids)] = bids["price_ticks"]
+        rows["price"][len(bids) :] = asks["price_ticks"]
+        rows["size"][: len(bids)] = bids["lots"]
+        rows["size"][len(bids) :] = asks["lots"]
+        rows["price"] *= instrument.tick_size
+        rows["size"] *= instrument.lot_size
+        sequence = self.engine.sequence(symbol)
+        return Batch(
+            *(Kind.SNAPSHOT, SOURCE, symbol, rows, len(bids), sequence, sequence),
+            ts_event_ns=self._now_ns,
+            ts_recv_ns=self._now_ns,
+        )
+
+    def warm_up_history(self, seconds: int, until_ns: int) -> Iterator[Batch]:
+        """Run the market through the `seconds` before `until_ns`, before its first turn, at a low rate.
+
+        Yields what every quarter of a second brought, stamped in that past. Takes some 0.5 ms a second.
+        """
+        if self._schedule is not None:
+            raise KernelError("the market's history can only be made before its first turn")
+        rate, self._rate = self._rate, HISTORY_RATE
+        start_ns = until_ns - seconds * 1_000_000_000
+        self.turn(start_ns)
+        for now_ns in range(start_ns + HISTORY_STEP_NS, until_ns + 1, HISTORY_STEP_NS):
+            # Nothing is skipped: a step may be longer than the backlog of a live market.
+            yield from self._take(now_ns, 0).batches
+        self._rate = rate
+        self._schedule = None
+
+    def _take(self, now_ns: int, skipped: int) -> Turn:
+        """Make, match and publish what is due, as far as one turn goes."""
+        schedule = self._schedule
+        assert schedule is not None
+        self._now_ns = now_ns
+        self.engine.begin()
+        orders = 0
+        while True:
+            count = min(schedule.due(now_ns), self.orders_per_turn - orders)
+            if count:
+                taken = self._advance(
+                    schedule.done, count, schedule.start_ns, SLOT_NS, schedule.arrivals, orders
+                )
+                schedule.done += taken
+                orders += taken
+                if taken < count:
+                    break  # the run's event rows are used up: the rest is the next turn's
+            if not schedule.roll(now_ns):
+                break
+        return self._published(orders, skipped, now_ns)
+
+    def _advance(
+        self, done: int, count: int, start_ns: int, slot_ns: int, arrivals: npt.NDArray[np.float64], at: int
+    ) -> int:
+        engine = self.engine
+        return int(
+            kernel.advance(
+                done,
+                count,
+                start_ns,
+                slot_ns,
+                arrivals,
+                min(1.0, self._rate / QUIET_RATE),
+                min(max(USUAL_SWEEP_RATE / max(self._rate, QUIET_RATE), 1.0), MAX_SWEEP),
+                self.commands,
+                at,
+                self._numbers,
+                self._floats,
+                self._shared_numbers,
+                self._shared,
+                self._random,
+                self._tables,
+                engine.events,
+                engine.changed,
+                engine.orders,
+                engine.ids,
+                engine.levels,
+                engine.bits,
+                engine.state,
+            )
+        )
+
+    def _fill_books(self) -> None:
+        """Let the flow fill the books while no time passes."""
+        arrivals = np.linspace(0.0, float(self.orders_per_turn), kernel.SLOTS + 1)
+        for _ in range(200):
+            self.engine.begin()
+            self._advance(0, self.orders_per_turn, 0, 0, arrivals, 0)
+            self._published(0, 0, 0)
+            if all(
+                self.engine.live(each.instrument.symbol) > 0.95 * each.resting_orders for each in self.symbols
+            ):
+                return
+        raise KernelError("the simulated books do not fill: too few orders a turn for their size")
+
+    def _published(self, orders: int, skipped: int, now_ns: int) -> Turn:
+        engine = self.engine
+        counts = self._counts
+        trades = int(engine.state[:-1, S_TRADES].sum() - self._numbers[:, kernel.I_TRADES].sum())
+        trade_rows: Matrix = np.empty((trades, TRADE.itemsize // 8), np.int64)
+        level_rows: Matrix = np.empty((len(engine.changed_rows()), LEVEL.itemsize // 8), np.int64)
+        kernel.publish(
+            *(now_ns, trade_rows, self._quotes, level_rows, counts),
+            *(self._numbers, engine.events, engine.changed, engine.levels, engine.state),
+        )
+        all_trades, all_levels = as_rows(trade_rows, TRADE), as_rows(level_rows, LEVEL)
+        quotes = as_rows(self._quotes.copy(), BBO)
+        batches: list[Batch] = []
+        trade_at = level_at = 0
+        for at, symbol in enumerate(engine.symbols):
+            traded, bids, asks, first, last = counts[at, :5].tolist()
+            if last < first:
+                continue
+            if traded:
+                batches.append(Batch(Kind.TRADES, SOURCE, symbol, all_trades[trade_at : trade_at + traded]))
+                trade_at += traded
+            batches.append(
+                Batch(
+                    *(Kind.DELTA, SOURCE, symbol, all_levels[level_at : level_at + bids + asks], bids),
+                    *(first, last, -1, now_ns, now_ns),
+                )
+            )
+            level_at += bids + asks
+            batches.append(Batch(Kind.QUOTES, SOURCE, symbol, quotes[at : at + 1]))
+        arrivals_ns = self.commands[:orders, C_TS].copy()
+        events = int(engine.state[-1, T_EVENTS])
+        return Turn(now_ns, orders, trades, events, skipped, arrivals_ns, batches)
+
+
+def _tables(symbols: Sequence[SimulatedSymbol], random: np.random.Generator) -> Matrix:
+    """Quantile tables: of each symbol distances and lots, then run lengths, then symbols by weight."""
+    size = kernel.TABLE
+    tables = np.zeros((2 * len(symbols) + 2, size + 1), np.int64)
+    for at, each in enumerate(symbols):
+        # Power law (exponent of the density 2.1) with scale, cut off at the reach.
+        scale = each.depth_ticks / (2 ** (1 / 1.1) - 1)
+        least = (1 + each.reach_ticks / scale) ** -1.1
+        share = np.linspace(1.0, least, size + 1)
+        tables[2 * at] = scale * (share ** (-1 / 1.1) - 1)
+        lots = np.exp(random.permutation(_normal_quantiles(size + 1)) * 1.1) * each.median_lots
+        power = 10 ** np.floor(np.log10(np.maximum(lots, 1)))
+        round_lots = np.round(lots / power) * power
+        tables[2 * at + 1] = np.maximum(1, np.where(random.random(size + 1) < 0.3, round_lots, lots))
+    share = (np.arange(size + 1) + 0.5) / (size + 1)
+    tables[-2] = np.minimum(np.ceil(share ** (-1 / 1.5)), 400)
+    weights = np.array([each.weight for each in symbols])
+    bounds = np.round(np.cumsum(weights) / weights.sum() * (size + 1)).astype(np.int64)
+    tables[-1] = np.searchsorted(bounds, np.arange(size + 1), side="right")
+    return tables
+
+
+def _normal_quantiles(count: int) -> npt.NDArray[np.float64]:
+    from statistics import NormalDist
+
+    normal = NormalDist()
+    return np.array([normal.inv_cdf((at + 0.5) / count) for at in range(count)])
