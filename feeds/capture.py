@@ -11,6 +11,7 @@ import gzip
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any, BinaryIO, Final, cast
 
 import msgspec
@@ -18,6 +19,7 @@ import numba as nb
 import numpy as np
 
 from engine.errors import BadCapture
+from engine.market.batches import Source
 from engine.market.instruments import Instrument
 from feeds.frames import Frames, as_text
 from feeds.levels import ZERO
@@ -47,31 +49,32 @@ class CaptureInfo:
     decimals: dict[str, tuple[int, int]]
 
     def instruments(self) -> list[Instrument]:
-        """The instruments in it, first revision. Decimals are those its first frames need."""
+        """The instruments in it, first revision."""
         return [binance.instrument_of(self.market, name, *self.decimals[name]) for name in self.native]
 
 
-def probe(path: str) -> CaptureInfo:
+def probe(path: str | PurePath) -> CaptureInfo:
     """Reads the whole file once and says what it holds; BadCapture when it is not a whole capture.
 
-    About a second for 100 MB unpacked. Decimals are judged by the snapshot and the first frame of each
-    stream, trailing zeros stripped.
+    About a second for 100 MB unpacked. Decimals hold every number in the file (trailing zeros need none), so
+    playing it takes no revision; a file has no other word on them.
     """
-    judge = _Judge(path)
+    judge = _Judge(str(path))
     for frames in chunks(path):
         judge.take(frames)
     return judge.info()
 
 
-def read(path: str) -> Iterator[tuple[int, bytes]]:
+def read(path: str | PurePath) -> Iterator[tuple[int, bytes]]:
     """(receive time in ns, frame) for each line. BadCapture as `probe`, when the line is reached."""
     for frames in chunks(path):
         for index in range(len(frames)):
             yield int(frames.recv_ns[index]), frames[index]
 
 
-def chunks(path: str, block_bytes: int = BLOCK_BYTES) -> Iterator[Frames]:
+def chunks(path: str | PurePath, block_bytes: int = BLOCK_BYTES) -> Iterator[Frames]:
     """The file's frames, as many at once as a block of `block_bytes` ends. BadCapture as `read`."""
+    path = str(path)
     line = 1
     rest = b""
     for block in _blocks(path, block_bytes):
@@ -180,6 +183,7 @@ class _Judge:
         self._markets: dict[binance.Market, int] = {}  # and the line that says so
         self._decimals: dict[str, tuple[int, int]] = {}
         self._unnamed = (0, 0)  # decimals of snapshots that name no symbol
+        self._decoder: binance.BinanceDecoder | None = None
 
     def take(self, frames: Frames) -> None:
         """Look at each frame's stream name; decode the first of each stream, and those outside any."""
@@ -195,6 +199,7 @@ class _Judge:
                     streams.add(name)
             else:
                 self._look(text[start : ends[index]], self._frames + index + 1)
+        self._raise_by_all(frames)
         self._frames += len(frames)
         self._size_bytes += len(text)
         self._first_ns = min(self._first_ns, int(frames.recv_ns.min()))
@@ -249,6 +254,19 @@ class _Judge:
         if market is not None:
             self._markets.setdefault(market, line)
         return True
+
+    def _raise_by_all(self, frames: Frames) -> None:
+        """Raise the decimals to what every frame needs, by decoding them all."""
+        known = len(self._decimals)
+        if not self._markets or not 1 <= known <= binance.MAX_SYMBOLS:
+            return
+        if self._decoder is None or len(self._decoder.instruments) != known:
+            market = next(iter(self._markets))
+            instruments = [binance.instrument_of(market, name, *has) for name, has in self._decimals.items()]
+            self._decoder = binance.BinanceDecoder(Source(market, "replay"), market, instruments)
+        for item in self._decoder.decode(frames):
+            if isinstance(item, Instrument):
+                self._raise(item.native, (item.price_decimals, item.size_decimals))
 
     def _raise(self, native: str, decimals: tuple[int, int]) -> None:
         price_decimals, size_decimals = self._decimals.get(native, (0, 0))

@@ -64,14 +64,21 @@ class Pacer:
 class ReplayFeed:
     """One capture, played through the venue's decoder into a sink. BadCapture when the file is no good.
 
-    Making one reads the file through once (a second for 100 MB unpacked), so that a bad one is refused before
-    anything is drawn. `run` belongs to one loop; `restart` and the properties to the same.
+    Making one without `info` reads the file through (see `capture.probe`), so that a bad one is refused
+    before anything is drawn. `run` belongs to one loop; `restart` and the properties to the same.
     """
 
-    def __init__(self, path: str, speed: float = 1.0, wall_ns: Callable[[], int] = time.time_ns) -> None:
-        self.info = capture.probe(path)
+    def __init__(
+        self,
+        path: str | PurePath,
+        speed: float = 1.0,
+        info: capture.CaptureInfo | None = None,
+        wall_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.info = info or capture.probe(path)
         self.source = Source(self.info.market, "replay")
-        self.label = f"{binance.LABELS[self.info.market]}, replay of {PurePath(path).name}"
+        self.name = PurePath(path).name
+        self.label = f"{binance.LABELS[self.info.market]}, replay of {self.name}"
         self.pacer = Pacer(speed)
         self.state: State = "playing"
         self.frames = 0  # played since the start or restart
@@ -87,6 +94,11 @@ class ReplayFeed:
     def progress(self) -> float:
         """How much has been played, 0.0 to 1.0, by frames."""
         return self.frames / self.info.frames
+
+    @property
+    def speed_label(self) -> str:
+        """`1x`, `10x`, `max`."""
+        return f"{self.pacer.speed:g}x" if self.pacer.waits else "max"
 
     def now_ns(self, wall_ns: int) -> int:
         """The source's own clock: capture time. It moves between frames when paced, and stops at the end."""

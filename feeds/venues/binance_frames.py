@@ -27,7 +27,7 @@ Whole = Annotated[int, msgspec.Meta(ge=0, lt=10**18)]
 Time = Annotated[int, msgspec.Meta(ge=0, lt=10**16)]
 
 
-class BadField(Exception):  # noqa: N818 - it names a field; the decoder makes it a BadFrame
+class BadField(Exception):
     """A frame's field is missing or wrong; `field` is its name on the wire."""
 
     def __init__(self, field: str) -> None:
