@@ -119,6 +119,7 @@ class ReplayFeed:
 
         The source is closed on the way out: "ended", "restarted", "stopped" (cancelled) or "failed".
         """
+        self.info = await asyncio.to_thread(capture.measure, self.info)
         while True:
             self._restart.clear()
             reason = "failed"
@@ -208,5 +209,4 @@ class ReplayFeed:
 
 def warm_up() -> None:
     """Compile every kernel a replay uses."""
-    capture.warm_up()
     binance.warm_up()
