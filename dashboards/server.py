@@ -22,7 +22,7 @@ from engine.guard import refusal
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 KEEP_ALIVE_S = 10.0
-READ_TIMEOUT_S = 30.0
+READ_TIMEOUT_S = 30
 BODY_MAX_BYTES = 1 << 20
 BACKLOG = 256
 
@@ -79,10 +79,10 @@ async def serve(app: Wsgi, sock: socket.socket, stop: asyncio.Event) -> None:
     config = Config()
     config.bind = [f"fd://{sock.fileno()}"]
     config.keep_alive_timeout = KEEP_ALIVE_S
-    config.read_timeout = READ_TIMEOUT_S  # type: ignore[assignment]
+    config.read_timeout = READ_TIMEOUT_S
     config.wsgi_max_body_size = BODY_MAX_BYTES
     config.graceful_timeout = 1.0
     config.shutdown_timeout = 1.0
     config.include_server_header = False
     config.loglevel = "WARNING"
-    await hypercorn_serve(app, config, shutdown_trigger=stop.wait, mode="wsgi")  # type: ignore[arg-type]
+    await hypercorn_serve(app, config, shutdown_trigger=stop.wait, mode="wsgi")

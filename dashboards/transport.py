@@ -27,11 +27,12 @@ Answer::
     now      float   server's wall clock, ms UTC (all times are ms UTC as numbers)
     cursors  object
     engine   {state: "compiling"|"running"|"failed", detail: str, kernels: [done, total], uptime_s, rate,
-              rate_actual, rate_max, replay: null | {file, speed, state, progress (0..1)}}
+              rate_actual, rate_max, skipped (orders given up to keep up), replay: null | {file, speed, state, progress (0..1)}}
     sources  [{id, venue, label, colour (1..7 | "sim"), run: "sim"|"live"|"replay", state: "live"|"loading"|
               "resyncing"|"stale"|"ended"|"error", detail, shown: bool, age_ms: float|null (newest event, by
               the source's own clock), now (the source's clock), since (ms, when `state` began), symbols: [str],
-              books: [synced, total], gaps, malformed, offset_ms: float|null, agreement: [agreed, checked]}]
+              stages: [str] (its latency stages, the main one first), books: [synced, total], gaps, malformed,
+              offset_ms: float|null, agreement: [agreed, checked]}]
     market   {source, symbol, base, quote, price_decimals, size_decimals, last (int|null), change (int|null, since
               the start of the window), change_pct (float|null), window}   null when no source is shown
     streams  {name: stream}, of those asked for:
@@ -39,7 +40,7 @@ Answer::
 Prices and sizes are integers in units of 10^-price_decimals and 10^-size_decimals; latencies are
 microseconds (float); null is "no sample". Each stream has `key` (what it is of), `reset` (drop what
 you have), `age_ms` (of its newest event; null = none yet), `n` (events behind what is shown), `lost` (rows
-overwritten before they were read) and `note`.
+overwritten before they were read) and `note`. Streams sent whole once a second come without their data in between.
 
     depth       {seq, ts, state: "EMPTY"|"BUFFERING"|"SYNCED"|"STALE", levels: [bids, asks], bid, ask, imbalance (-1..1),
                  b: {p: [int], q: [int]}, a: {...}}   best first, at most 240 a side; `p` is delta-coded: the
@@ -53,12 +54,202 @@ overwritten before they were read) and `note`.
     trades      {t, p, q, side (1 buy, -1 sell, 0 unknown), id}: oldest first, at most 200 a poll
     metrics     {t, bid, ask, imbalance, keep}: one row a second, new rows
     limits      {venues: [{id, label, colour, state, windows: [{name, used, limit, reserved, resets_ms, note}]}],
-                 t, allowed, throttled, waiting, totals: {allowed, throttled, waiting, mean_wait_ms, max_wait_ms}, keep}
-    tiles       {t, real, sim, p50, p99, spread, throttled, gaps, keep: newest 60 s, one row a second, new rows;
-                 figures: {real, sim, p50, p99, spread, spread_bp, throttled, gaps, books: [synced, total]}}
+                 t, allowed, throttled, waiting, keep,
+                 totals: {allowed, throttled, waiting, mean_wait_ms, max_wait_ms}}
+    tiles       {t, real, sim, p50, p99, spread, throttled, gaps (60 values each, null where none; latencies in us),
+                 figures: {real, sim, p50, p99, stage, spread, spread_bp, throttled, gaps, books: [synced, total]},
+                 keep}, whole, each second
     events      {rows: [{t, level: "info"|"warn"|"error", source, what, text}]}: new rows, at most 200 kept
     health      {tasks: [{name, state, restarts, error, since}], rings: [{name, rows, capacity, written, bytes}],
                  queues: [{name, depth, peak, capacity, dropped}], sources: [{id, label, frames, malformed, gaps,
-                 resyncs, dropped, agreement: [agreed, checked]}], loop: {lag_p50_ms, lag_p99_ms, lag_max_ms}, process: {cpu_pct,
-                 rss_bytes, threads, uptime_s, epoch}, kernels: {state, done, total, seconds, directory}}, whole, each second
+                 resyncs, dropped, agreement: [agreed, checked]}], loop: {lag_p50_ms, lag_p99_ms, lag_max_ms},
+                 process: {cpu_pct, rss_bytes, threads, uptime_s, epoch},
+                 kernels: {state, done, total, seconds, directory}}, whole, each second
 """
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from dashboards import export as exports
+from dashboards.streams import activity, latency, market
+from dashboards.streams.common import Json, Stream, ms
+from dashboards.view import PAGE_SOURCE, Params, View, Views, look
+from engine.errors import BadCommand
+from engine.telemetry.board import SourceView
+from engine.telemetry.hub import Telemetry
+
+PAINTED_MAX: Final = 16
+PAINTED_LIMIT_MS: Final = 60_000.0
+RATE_MAX: Final = 1_000_000
+
+
+class Engine(Protocol):
+    """What pages may ask of the engine; safe from any thread."""
+
+    telemetry: Telemetry
+
+    def command(self, name: str, args: dict[str, Any]) -> None:
+        """Do it; BadCommand with a sentence when it cannot."""
+        ...
+
+    def note_page(self, stage: str, values_ns: list[int]) -> None:
+        """Record latencies that pages measured."""
+        ...
+
+
+class Transport:
+    """The one poll, exports and commands, over a running engine. Safe from any thread."""
+
+    def __init__(self, engine: Engine, wall: Callable[[], int] = time.time_ns) -> None:
+        self._engine = engine
+        self._telemetry = engine.telemetry
+        self._wall = wall
+        self._views = Views()
+        self._streams: dict[str, Stream] = {
+            "depth": market.depth,
+            "candles": market.candles,
+            "latency": latency.latency,
+            "stages": latency.stages,
+            "distribution": latency.distribution,
+            "throughput": activity.throughput,
+            "trades": market.trades,
+            "metrics": market.metrics,
+            "limits": activity.limits,
+            "tiles": activity.tiles,
+            "events": lambda view, cursor: activity.events(view, cursor, self._telemetry),
+            "health": lambda view, cursor: activity.health(view, cursor, self._telemetry),
+        }
+
+    def poll(self, params: dict[str, Any], cursors: dict[str, Any]) -> Json:
+        """One answer, as the contract above. Cost: about 0.3 ms when little is new."""
+        started = time.perf_counter_ns()
+        asked = Params.of(params, tuple(self._streams))
+        view = look(self._telemetry, asked, self._views.next_number(), self._wall())
+        streams: Json = {}
+        places: Json = {}
+        for name in asked.streams:
+            cursor = cursors.get(name)
+            streams[name], places[name] = self._streams[name](
+                view, cursor if isinstance(cursor, dict) else {}
+            )
+        self._views.keep(view)
+        answer = {
+            "v": view.number,
+            "epoch": view.epoch,
+            "now": ms(view.wall_ns),
+            "cursors": places,
+            "engine": engine_fields(view, self._telemetry),
+            "sources": [source_fields(view, source) for source in view.sources],
+            "market": market_fields(view),
+            "streams": streams,
+        }
+        self._note(params.get("painted"), time.perf_counter_ns() - started)
+        return answer
+
+    def export(self, request: dict[str, Any]) -> tuple[str, str]:
+        """File name and CSV text of what one panel drew; BadCommand when its view is gone or it has no data."""
+        number = request.get("view")
+        view = self._views.find(
+            str(request.get("client", ""))[:32], number if isinstance(number, int) else -1
+        )
+        return exports.export(view, self._telemetry, request)
+
+    def command(self, name: str, args: dict[str, Any]) -> None:
+        """Have the engine do `name`; BadCommand with a sentence when it cannot."""
+        self._engine.command(name, args)
+
+    def _note(self, painted: object, poll_ns: int) -> None:
+        draws: list[int] = []
+        totals: list[int] = []
+        for pair in painted[:PAINTED_MAX] if isinstance(painted, list) else []:
+            if isinstance(pair, list) and len(pair) == 2 and all(isinstance(x, int | float) for x in pair):
+                draw, total = (int(min(max(x, 0.0), PAINTED_LIMIT_MS) * 1e6) for x in pair)
+                draws.append(draw)
+                totals.append(total)
+        try:
+            self._engine.note_page("poll", [poll_ns])
+            if draws:
+                self._engine.note_page("draw", draws)
+                self._engine.note_page("total", totals)
+        except BadCommand:
+            # The engine is stopping or has a full queue, which its own page shows; the answer still counts.
+            return
+
+
+def engine_fields(view: View, telemetry: Telemetry) -> Json:
+    """The engine's own state."""
+    engine, replay = view.engine, view.engine.replay
+    return {
+        "state": engine.state,
+        "detail": engine.detail,
+        "kernels": [engine.kernels_done, engine.kernels_total],
+        "uptime_s": round((view.wall_ns - telemetry.started_ns) / 1e9, 1),
+        "rate": engine.rate,
+        "rate_actual": round(engine.rate_actual, 1),
+        "rate_max": RATE_MAX,
+        "skipped": engine.skipped,
+        "replay": {
+            "file": replay.file,
+            "speed": replay.speed,
+            "state": replay.state,
+            "progress": round(replay.progress, 4),
+        }
+        if replay is not None
+        else None,
+    }
+
+
+def source_fields(view: View, source: SourceView) -> Json:
+    """One source as the shell shows it."""
+    now_ns = source.clock(view.wall_ns)
+    return {
+        "id": source.source.key,
+        "venue": source.source.venue,
+        "label": source.label,
+        "colour": source.colour,
+        "run": source.source.run,
+        "state": source.state,
+        "detail": source.detail,
+        "shown": source in view.shown,
+        "age_ms": ms(max(0, now_ns - source.newest_ns)) if source.newest_ns else None,
+        "now": ms(now_ns),
+        "since": ms(source.since_ns),
+        "symbols": list(source.symbols),
+        "stages": list(source.stages),
+        "books": [source.books_synced, len(source.symbols)],
+        "gaps": source.gaps,
+        "malformed": source.malformed,
+        "offset_ms": ms(source.offset_ns) if source.offset_ns is not None else None,
+        "agreement": list(source.agreement),
+    }
+
+
+def market_fields(view: View) -> Json | None:
+    """The symbol looked at, its last price and its change over the window."""
+    book = view.book
+    if view.source is None or book is None:
+        return None
+    opened = 0
+    if view.market is not None:
+        rows = view.last(view.market.candles, view.params.window_s + 2)
+        rows = rows[rows["ts_open_ns"] >= view.start_ns]
+        opened = int(rows["open"][0]) if len(rows) else 0
+    last = book.last_price
+    return {
+        "source": view.source.source.key,
+        "symbol": view.symbol,
+        "base": book.instrument.base,
+        "quote": book.instrument.quote,
+        "price_decimals": book.instrument.price_decimals,
+        "size_decimals": book.instrument.size_decimals,
+        "last": last or None,
+        "change": last - opened if last and opened else None,
+        "change_pct": round((last - opened) / opened * 100, 3) if last and opened else None,
+        "window": view.params.window_s,
+    }
+
+
+__all__ = ["PAGE_SOURCE", "Engine", "Transport"]

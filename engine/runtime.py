@@ -97,19 +97,23 @@ class Runtime:
         return done
 
     def supervise(self, name: str, factory: Factory, *, restart: bool = True) -> None:
-        """Run `factory()` as the task `name`, replacing one of that name; a raise restarts it with backoff."""
-        self.cancel(name)
+        """Run `factory()` as the task `name`; a raise restarts it with backoff.
+
+        One of that name that is running is cancelled first, and has ended before the new one begins.
+        """
+        before = self.cancel(name)
         self._tasks[name] = _Task(name, since_ns=time.time_ns())
         self._running[name] = asyncio.get_running_loop().create_task(
-            self._supervised(self._tasks[name], factory, restart), name=name
+            self._supervised(self._tasks[name], factory, restart, before), name=name
         )
 
-    def cancel(self, name: str) -> None:
-        """End the task `name`, if there is one; it vanishes from the list."""
+    def cancel(self, name: str) -> asyncio.Task[None] | None:
+        """End the task `name`, if there is one; it vanishes from the list, and is returned to be awaited."""
         self._tasks.pop(name, None)
         running = self._running.pop(name, None)
         if running is not None:
             running.cancel()
+        return running
 
     def tasks(self) -> tuple[TaskView, ...]:
         """Every supervised task, in order of starting."""
@@ -130,12 +134,16 @@ class Runtime:
         except Exception as error:  # noqa: BLE001  it is handed to whoever asked
             done.set_exception(error)
 
-    async def _supervised(self, task: _Task, factory: Factory, restart: bool) -> None:
+    async def _supervised(
+        self, task: _Task, factory: Factory, restart: bool, before: asyncio.Task[None] | None
+    ) -> None:
+        if before is not None:
+            await asyncio.wait([before])
         while True:
             started = time.monotonic()
             try:
                 await factory()
-            except Exception as error:  # noqa: BLE001  a task's outer edge
+            except Exception as error:
                 if time.monotonic() - started > HEALTHY_AFTER_S:
                     task.restarts = 0
                 task.error = f"{type(error).__name__}: {error}"
@@ -165,7 +173,7 @@ class Runtime:
             runner.run(self._main(main, ready))
 
     async def _main(self, main: Factory, ready: threading.Event) -> None:
-        self.supervise("engine", main)
+        self.supervise("start", main)
         ready.set()
         # Tasks may start others, so wait until none is left rather than for a fixed set.
         while pending := [task for task in self._running.values() if not task.done()]:

@@ -41,7 +41,10 @@ class Settings(BaseSettings):
     rate: int = Field(5_000, ge=0, le=RATE_MAX, description="orders a second the simulator starts with")
     seed: int = Field(20_240_808, ge=0, le=2**32 - 1, description="seed of the simulated order flow")
     history_s: int = Field(
-        900, ge=0, le=3_600, description="seconds of market simulated before start, so that charts have a past"
+        900,
+        ge=0,
+        le=3_600,
+        description="seconds of market simulated before start, so that charts have a past",
     )
     cache_dir: Path = Field(
         default_factory=_cache_directory, description="folder for compiled kernels and sample captures"
@@ -53,7 +56,11 @@ class Settings(BaseSettings):
     @field_validator("allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        return (
+            tuple(part.strip() for part in value.split(",") if part.strip())
+            if isinstance(value, str)
+            else value
+        )
 
     @classmethod
     def settings_customise_sources(

@@ -28,6 +28,9 @@ class BookView:
     candle: Rows | None  # CANDLE, one row: the running second, provisional
     last_price: int  # 0 = no trade yet
     last_trade_ns: int
+    outages: tuple[
+        tuple[int, int], ...
+    ]  # newest 32 stretches without a synced book, (from, to) ns; to 0 = still
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class SourceView:
     source: Source
     label: str
     colour: int | Literal["sim"]
+    opened_ns: int  # wall clock: tells one opening of a source from the next
     state: SourceState
     detail: str
     since_ns: int  # wall clock: when `state` began
@@ -113,3 +117,4 @@ class Board:
     books: dict[tuple[str, str], BookView] = field(default_factory=dict)
     tasks: tuple[TaskView, ...] = ()
     queues: tuple[QueueView, ...] = ()
+    closed_second_ns: int = 0  # wall clock: seconds that begin before this are complete in every counter ring

@@ -12,18 +12,20 @@ BUCKETS = LINEAR + 34 * (1 << SUB_BITS)  # the last octave ends at 2^41 ns, 36 m
 
 
 @njit(nogil=True, cache=True)
-def record(counts: npt.NDArray[np.int64], values: npt.NDArray[np.int64], offset: int) -> tuple[int, int, int]:
+def record(
+    counts: npt.NDArray[np.int64], values: npt.NDArray[np.int64], offset: int
+) -> tuple[np.int64, np.int64, np.int64]:
     """Count `values - offset` into `counts` (BUCKETS,); -> (sum, least, greatest) of what was counted.
 
     Negative differences count as 0, those past the last octave in the last bucket. About 1 ns a value.
     """
-    total = 0
+    total = np.int64(0)
     least = np.int64(1) << 62
     greatest = np.int64(0)
     for value in values:
         v = value - offset
         if v < 0:
-            v = 0
+            v = np.int64(0)
         total += v
         if v < least:
             least = v

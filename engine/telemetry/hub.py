@@ -103,6 +103,12 @@ class Telemetry:
             self.markets[source, symbol] = found
         return found
 
+    def renew_market(self, source: str, symbol: str) -> None:
+        """Forget the rows of a symbol whose units changed."""
+        found = self.markets.pop((source, symbol), None)
+        if found is not None:
+            self.bytes_held -= sum(ring.nbytes for ring in found)
+
     def stage(self, source: str, stage: str) -> StageLatency:
         """The latency rings of one stage of a source, made at first use; TelemetryFull past 96 stages."""
         found = self.stages.get((source, stage))
@@ -140,7 +146,9 @@ class Telemetry:
         return found + [counter.ring for counter in list(self.counters.values())]
 
     def _admit(self, size_bytes: int) -> None:
-        self._check(self.bytes_held + size_bytes <= BUDGET_BYTES, f"more than {BUDGET_BYTES:,} bytes of rings")
+        self._check(
+            self.bytes_held + size_bytes <= BUDGET_BYTES, f"more than {BUDGET_BYTES:,} bytes of rings"
+        )
         self.bytes_held += size_bytes
 
     @staticmethod

@@ -1,0 +1,162 @@
+"""Venuescope's command line: settings, wiring, start, stop. The only module that sees every package.
+
+Kernel-using modules are imported inside functions: Numba must not be imported before `kernels.activate` has
+named its cache.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import structlog
+import typer
+
+from engine import kernels, settings
+from engine.errors import BadSetting, UserError
+
+if TYPE_CHECKING:
+    from engine.service import OpenReplay, Replay
+
+KERNEL_MODULES: Final = (
+    "engine.matching.kernel",
+    "engine.flow.kernel",
+    "engine.market.book_kernel",
+    "engine.market.candle_kernel",
+    "engine.telemetry.histogram_kernel",
+    "feeds.levels",
+)
+SPEEDS: Final = {"1": 1.0, "10": 10.0, "max": float("inf")}
+SAMPLE: Final = "sample"
+
+cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=False)
+
+
+@cli.callback(invoke_without_command=True)
+def serve(
+    context: typer.Context,
+    host: Annotated[str | None, typer.Option(help="Address to bind; loopback only.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port of the dashboard. [default: 8050]")] = None,
+    rate: Annotated[
+        int | None, typer.Option(help="Orders a second of the simulator at start. [default: 5000]")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the simulated order flow.")] = None,
+    replay: Annotated[
+        str | None, typer.Option(help="Recorded Binance capture to play, or `sample` for one made here.")
+    ] = None,
+    speed: Annotated[str, typer.Option(help="Replay speed: 1, 10 or max.")] = "1",
+) -> None:
+    """Show how exchanges behave, live, on http://localhost:8050."""
+    if context.invoked_subcommand is not None:
+        return
+    if speed not in SPEEDS:
+        raise BadSetting("speed", speed, f"choose one of {', '.join(SPEEDS)}")
+    chosen = settings.load(host=host, port=port, rate=rate, seed=seed)
+    _configure_log(chosen.log_level)
+    asyncio.run(_serve(chosen, replay, SPEEDS[speed]))
+
+
+async def _serve(chosen: settings.Settings, replay: str | None, speed: float) -> None:
+    from dashboards.server import guarded, listen
+    from dashboards.server import serve as serve_web
+
+    sock = listen(chosen.host, chosen.port)
+    directory = kernels.activate(chosen.cache_dir / "numba", KERNEL_MODULES)
+
+    from dashboards.shell import create_app
+    from dashboards.transport import Transport
+    from engine.service import Engine
+
+    open_replay = _opener(replay, speed, chosen) if replay is not None else None
+    engine = Engine(
+        seed=chosen.seed,
+        rate=chosen.rate,
+        history_s=chosen.history_s,
+        kernel_modules=KERNEL_MODULES,
+        kernel_directory=directory,
+        open_sample=_opener(SAMPLE, SPEEDS["1"], chosen),
+        open_replay=open_replay,
+    )
+    app = create_app(Transport(engine))
+    stop = asyncio.Event()
+    _on_signals(stop.set)
+    engine.start()
+    print(
+        f"Venuescope on http://{'localhost' if chosen.host != '::1' else '[::1]'}:{chosen.port}  (Ctrl-C ends it)",
+        flush=True,
+    )
+    try:
+        await serve_web(guarded(app.server.wsgi_app, chosen.allowed_hosts), sock, stop)
+    finally:
+        ended = engine.stop()
+    if not ended:
+        structlog.get_logger(__name__).error("the engine's thread did not end in time")
+        sys.stdout.flush()
+        raise typer.Exit(1)
+
+
+def _opener(replay: str, speed: float, chosen: settings.Settings) -> OpenReplay:
+    """A function that opens the replay; a file is checked now, so that a bad one ends the program at once."""
+    from feeds import sample
+    from feeds.capture import probe
+    from feeds.replay import ReplayFeed
+
+    if replay != SAMPLE:
+        path = Path(replay)
+        info = probe(path)
+
+        async def open_file() -> Replay:
+            return ReplayFeed(path, speed, info)
+
+        return open_file
+
+    async def open_sample() -> Replay:
+        path = await sample.ensure(chosen.cache_dir / "samples", chosen.seed)
+        return ReplayFeed(path, speed, await asyncio.to_thread(probe, path))
+
+    return open_sample
+
+
+def _on_signals(stop: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, stop)
+        except NotImplementedError:  # Windows has none on its loops
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
+
+
+def _configure_log(level: str) -> None:
+    minimum = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(minimum),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    logging.basicConfig(level=max(minimum, logging.WARNING))
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run the command line; a user's mistake is one sentence and exit code 2."""
+    with contextlib.suppress(KeyboardInterrupt):
+        try:
+            return cli(arguments, standalone_mode=True)
+        except UserError as error:
+            print(f"venuescope: {error}", file=sys.stderr)
+            raise SystemExit(2) from None
+    return 0
+
+
+if __name__ == "__main__":
+    main()

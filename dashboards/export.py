@@ -1,0 +1,333 @@
+"""CSV of what a panel drew: made from the server's rings as they stood in the view the browser names.
+
+Each row carries UTC ISO time and epoch milliseconds; prices and sizes are exact decimals. Text cells are
+guarded against spreadsheets that run formulas (OWASP's list of leading characters); numbers are not touched.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import numpy as np
+
+from dashboards.streams import activity, latency, market
+from dashboards.streams.common import Json
+from dashboards.view import View
+from engine.errors import BadCommand
+from engine.market.instruments import format_decimal
+from engine.telemetry.hub import Telemetry
+
+FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\0")
+SIDES: Final = {1: "buy", -1: "sell", 0: ""}
+
+Table = tuple[Sequence[str], Iterable[Sequence[Any]]]
+
+
+def export(view: View, telemetry: Telemetry, request: Json) -> tuple[str, str]:
+    """(file name, CSV text) of `request` (`dashboards.source.PageSource.export`) from the view it names."""
+    name, part = str(request.get("chart", "")), str(request.get("part") or "")
+    make = _TABLES.get(name)
+    if make is None:
+        raise BadCommand(f"there is no chart named {name[:40]!r}")
+    low, high = x_range(request.get("range"), dated=name not in ("depth", "distribution"))
+    columns, rows = make(view, telemetry, part, low, high)
+    out = io.StringIO(newline="")
+    writer = csv.writer(out)
+    writer.writerow(columns)
+    writer.writerows([guarded(cell) for cell in row] for row in rows)
+    return file_name(view, name, part), out.getvalue()
+
+
+def guarded(cell: Any) -> Any:
+    """The cell; text that a spreadsheet might run as a formula gets a quote in front. Exact decimals stay."""
+    if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) and not _is_number(cell):
+        return "'" + cell
+    return "" if cell is None else cell
+
+
+def _is_number(text: str) -> bool:
+    digits = text[1:] if text[0] in "+-" else text
+    return digits.replace(".", "", 1).isdigit()
+
+
+def x_range(given: object, *, dated: bool) -> tuple[float, float]:
+    """(low, high) of the visible x range; without one, everything. BadCommand for one that cannot be read.
+
+    Times come as epoch ms or as Plotly writes them, `2026-11-20 14:32:08.4161` (UTC).
+    """
+    if given is None:
+        return -np.inf, np.inf
+    if not isinstance(given, list) or len(given) != 2:
+        raise BadCommand("the range must be two values")
+    try:
+        low, high = sorted(_epoch_ms(x) if dated and isinstance(x, str) else float(x) for x in given)
+    except (TypeError, ValueError) as error:
+        raise BadCommand(f"the range {given!r:.60} is not two times or numbers") from error
+    return low, high
+
+
+def _epoch_ms(text: str) -> float:
+    whole, _, fraction = text.partition(".")
+    parsed = datetime.fromisoformat(whole).replace(tzinfo=UTC)
+    return parsed.timestamp() * 1e3 + (float("0." + fraction) * 1e3 if fraction else 0.0)
+
+
+def iso(at_ns: int) -> str:
+    """UTC ISO 8601 with milliseconds."""
+    return np.datetime_as_string(np.datetime64(at_ns // 1_000_000, "ms")).item() + "Z"
+
+
+def when(at_ns: int) -> tuple[str, int]:
+    """The two time columns."""
+    return iso(at_ns), at_ns // 1_000_000
+
+
+def file_name(view: View, name: str, part: str) -> str:
+    """Source, symbol, chart, window and time: what the file is, in any folder."""
+    source = view.source.source.key.replace(":", "-") if view.source else "engine"
+    chart = f"{name}-{part}" if part else name
+    if name == "candles":
+        chart += f"-{view.params.interval_s}s"
+    if name in ("latency", "distribution") and view.stage is not None:
+        chart += f"-{view.stage.stage}"
+    at = iso(view.now_ns)[:19].replace(":", "") + "Z"
+    return (
+        "_".join(("venuescope", source, view.symbol or "all", chart, f"{view.params.window_s}s", at)) + ".csv"
+    )
+
+
+def _seen(at_ns: int, low: float, high: float) -> bool:
+    return low <= at_ns / 1e6 <= high
+
+
+# --- one function a stream ------------------------------------------------------------------------------------
+
+
+def _depth(view: View, _telemetry: Telemetry, _part: str, low: float, high: float) -> Table:
+    columns = ("time_utc", "epoch_ms", "sequence", "side", "level", "price", "size", "cumulative_size")
+    book = view.book
+    rows: list[Sequence[Any]] = []
+    if book is not None:
+        unit = book.instrument
+        for side, levels in (("bid", book.bids), ("ask", book.asks)):
+            sums = np.cumsum(levels["size"]).tolist()
+            for place, (price, size) in enumerate(levels[: market.DEPTH_LEVELS].tolist()):
+                if low <= price / 10**unit.price_decimals <= high:
+                    rows.append(
+                        (
+                            *when(book.ts_recv_ns),
+                            book.sequence,
+                            side,
+                            place + 1,
+                            format_decimal(price, unit.price_decimals),
+                            format_decimal(size, unit.size_decimals),
+                            format_decimal(sums[place], unit.size_decimals),
+                        )
+                    )
+    return columns, rows
+
+
+def _candles(view: View, _telemetry: Telemetry, _part: str, low: float, high: float) -> Table:
+    columns = ("time_utc", "epoch_ms", "open", "high", "low", "close", "volume", "trades", "provisional")
+    book = view.book
+    if book is None:
+        return columns, []
+    unit = book.instrument
+    found, _ = market.candle_rows(view)
+
+    def row(candle: Any, provisional: bool) -> Sequence[Any]:
+        prices = (
+            format_decimal(int(candle[f]), unit.price_decimals) for f in ("open", "high", "low", "close")
+        )
+        volume = format_decimal(int(candle["volume"]), unit.size_decimals)
+        return (*when(int(candle["ts_open_ns"])), *prices, volume, int(candle["trades"]), int(provisional))
+
+    last = len(found) - 1
+    return columns, [
+        row(candle, place == last and book.candle is not None)
+        for place, candle in enumerate(found)
+        if _seen(int(candle["ts_open_ns"]), low, high)
+    ]
+
+
+def _trades(view: View, _telemetry: Telemetry, _part: str, low: float, high: float) -> Table:
+    columns = ("time_utc", "epoch_ms", "trade_id", "price", "size", "aggressor")
+    rows, _ = market.tape(view)
+    if view.book is None:
+        return columns, []
+    unit = view.book.instrument
+    return columns, [
+        (
+            *when(int(at)),
+            int(row["trade_id"]),
+            format_decimal(int(row["price"]), unit.price_decimals),
+            format_decimal(int(row["size"]), unit.size_decimals),
+            SIDES[int(row["aggressor"])],
+        )
+        for at, row in zip(market.trade_times(rows), rows, strict=True)
+        if _seen(int(at), low, high)
+    ]
+
+
+def _metrics(view: View, _telemetry: Telemetry, _part: str, low: float, high: float) -> Table:
+    columns = ("time_utc", "epoch_ms", "bid", "ask", "spread", "imbalance")
+    if view.market is None or view.book is None:
+        return columns, []
+    rows = market.metric_rows(view, view.last(view.market.metrics, view.params.window_s + 2))
+    digits = view.book.instrument.price_decimals
+    return columns, [
+        (
+            *when(int(row["ts_ns"])),
+            *(
+                format_decimal(int(value), digits)
+                for value in (row["bid_price"], row["ask_price"], row["ask_price"] - row["bid_price"])
+            ),
+            int(row["imbalance_ppm"]) / 1e6,
+        )
+        for row in rows
+        if _seen(int(row["ts_ns"]), low, high)
+    ]
+
+
+def _latency(view: View, _telemetry: Telemetry, _part: str, low: float, high: float) -> Table:
+    fields = ("p50", "p90", "p95", "p99", "p999", "greatest")
+    columns = (
+        "time_utc",
+        "epoch_ms",
+        "stage",
+        "samples",
+        *(f"{name}_ns" for name in fields),
+        "clock_offset_ns",
+    )
+    stage = view.stage.stage if view.stage is not None else ""
+    return columns, [
+        (
+            *when(int(row["ts_ns"])),
+            stage,
+            int(row["count"]),
+            *(int(row[f]) for f in fields),
+            int(row["offset_ns"]),
+        )
+        for row in latency.summary_rows(view)
+        if _seen(int(row["ts_ns"]), low, high)
+    ]
+
+
+def _stages(view: View, _telemetry: Telemetry, _part: str, _low: float, _high: float) -> Table:
+    fields = ("p50", "p90", "p95", "p99", "p999", "max")
+    columns = (
+        "time_utc",
+        "epoch_ms",
+        "window_s",
+        "stage",
+        "measures",
+        "samples",
+        *(f"{name}_us" for name in fields),
+    )
+    rows = (latency.stage_row(view, stage) for stage in view.stages.values())
+    return columns, [
+        (
+            *when(view.now_ns),
+            view.params.window_s,
+            row["stage"],
+            row["what"],
+            row["n"],
+            *(row[f] for f in fields),
+        )
+        for row in rows
+    ]
+
+
+def _distribution(view: View, _telemetry: Telemetry, _part: str, low: float, high: float) -> Table:
+    columns = ("time_utc", "epoch_ms", "window_s", "stage", "quantile", "nines", "latency_us")
+    stage = view.stage.stage if view.stage is not None else ""
+    return columns, [
+        (*when(view.now_ns), view.params.window_s, stage, round(1 - 10**-nines, 6), nines, value)
+        for nines, value in latency.distribution_points(view)
+        if low <= nines <= high
+    ]
+
+
+def _throughput(view: View, _telemetry: Telemetry, part: str, low: float, high: float) -> Table:
+    rates = (part,) if part in activity.RATES else activity.RATES
+    columns = ("time_utc", "epoch_ms", "source", "run", *(f"{rate}_per_s" for rate in rates))
+    times, series = activity.throughput_rows(view, activity.throughput_start(view))
+    return columns, [
+        (
+            *when(at),
+            source.source.key,
+            source.source.run,
+            *(series[source.source.key][rate][place] for rate in rates),
+        )
+        for place, at in enumerate(times)
+        if _seen(at, low, high)
+        for source in view.shown
+        if source.source.key in series and series[source.source.key][rates[0]][place] is not None
+    ]
+
+
+def _limits(_view: View, _telemetry: Telemetry, _part: str, _low: float, _high: float) -> Table:
+    return (
+        "time_utc",
+        "epoch_ms",
+        "venue",
+        "window",
+        "used",
+        "limit",
+        "reserved",
+        "allowed",
+        "throttled",
+        "waiting",
+    ), []
+
+
+def _tiles(view: View, _telemetry: Telemetry, _part: str, low: float, high: float) -> Table:
+    names = ("real", "sim", "p50", "p99", "spread", "throttled", "gaps")
+    values = activity.tile_values(view)
+    columns = ("time_utc", "epoch_ms", *names)
+    return columns, [
+        (*when(at * 1_000_000), *(values[name][place] for name in names))
+        for place, at in enumerate(values["t"])
+        if low <= at <= high
+    ]
+
+
+def _events(view: View, telemetry: Telemetry, _part: str, _low: float, _high: float) -> Table:
+    columns = ("time_utc", "epoch_ms", "number", "level", "source", "what", "text")
+    found = [event for event in telemetry.events.since(0) if event.number <= view.events_head]
+    return columns, [
+        (*when(e.ts_ns), e.number, e.level, e.source, e.what, e.text) for e in found[-activity.EVENTS_SHOWN :]
+    ]
+
+
+def _health(view: View, telemetry: Telemetry, part: str, _low: float, _high: float) -> Table:
+    table = activity.health_tables(view, telemetry).get(part or "tasks")
+    rows = table if isinstance(table, list) else [table] if isinstance(table, dict) else None
+    if rows is None:
+        raise BadCommand(f"the health page has no table named {part[:40]!r}")
+    columns = ("time_utc", "epoch_ms", *(rows[0] if rows else ()))
+    return columns, [(*when(view.wall_ns), *(_flat(value) for value in row.values())) for row in rows]
+
+
+def _flat(value: Any) -> Any:
+    return "/".join(str(item) for item in value) if isinstance(value, list) else value
+
+
+_TABLES: Final[dict[str, Callable[[View, Telemetry, str, float, float], Table]]] = {
+    "depth": _depth,
+    "candles": _candles,
+    "trades": _trades,
+    "metrics": _metrics,
+    "latency": _latency,
+    "stages": _stages,
+    "distribution": _distribution,
+    "throughput": _throughput,
+    "limits": _limits,
+    "tiles": _tiles,
+    "events": _events,
+    "health": _health,
+}

@@ -1,0 +1,293 @@
+"""Streams over all shown sources and the engine: throughput, tiles, limits, events, health."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any, Final
+
+import numpy as np
+import psutil
+
+from dashboards.streams.common import Json, head, ms, shown_key, step_s, whole_seconds
+from dashboards.streams.latency import SPARK_POINTS, second_key, spark, window_counts
+from dashboards.streams.market import market_key
+from dashboards.view import NS_A_SECOND, View
+from engine.market.batches import Rows
+from engine.telemetry.board import SourceView
+from engine.telemetry.events import Event
+from engine.telemetry.histogram import quantiles
+from engine.telemetry.hub import Telemetry
+
+RATES: Final = ("messages", "orders", "trades")
+EVENTS_SHOWN: Final = 200
+
+
+def identity(source: SourceView) -> Json:
+    """What a page needs to name and colour a source."""
+    return {"id": source.source.key, "label": source.label, "colour": source.colour, "run": source.source.run}
+
+
+# --- throughput -----------------------------------------------------------------------------------------------
+
+
+def throughput_rows(view: View, from_ns: int) -> tuple[list[int], dict[str, dict[str, list[float | None]]]]:
+    """(start of each step in ns, per source: rate -> one value a step, per second; None before a source began).
+
+    Steps from `from_ns` (aligned) to the newest complete one, for every shown source.
+    """
+    step_ns = step_s(view) * NS_A_SECOND
+    end_ns = view.closed_ns - view.closed_ns % step_ns
+    count = max(0, (end_ns - from_ns) // step_ns)
+    times = [from_ns + place * step_ns for place in range(count)]
+    series: dict[str, dict[str, list[float | None]]] = {}
+    for key, ring in view.counters.items():
+        rows = whole_seconds(view, ring, from_ns)
+        rows = rows[rows["ts_ns"] < end_ns]
+        place = (rows["ts_ns"] - from_ns) // step_ns
+        seen = np.bincount(place, minlength=count) > 0 if len(rows) else np.zeros(count, bool)
+        series[key] = {}
+        for rate in RATES:
+            sums = np.bincount(place, weights=rows[rate], minlength=count) if len(rows) else np.zeros(count)
+            a_second = sums / step_s(view)
+            series[key][rate] = [
+                round(value, 1) if known else None
+                for value, known in zip(a_second.tolist(), seen, strict=True)
+            ]
+    return times, series
+
+
+def throughput_start(view: View) -> int:
+    """Start of the first step of the window."""
+    return view.wall_start_ns - view.wall_start_ns % (step_s(view) * NS_A_SECOND)
+
+
+def throughput(view: View, cursor: Json) -> tuple[Json, Json]:
+    """Messages, orders and trades per second by shown source: the steps completed since the cursor."""
+    key = shown_key(view)
+    start_ns = throughput_start(view)
+    from_ns = max(start_ns, int(cursor["t"])) if cursor.get("k") == key else start_ns
+    times, series = throughput_rows(view, from_ns)
+    stream = head(view, key, cursor, view.closed_ns, len(times), wall=True) | {
+        "t": [ts_ns // 1_000_000 for ts_ns in times],
+        "series": [identity(s) | series.get(s.source.key, {rate: [] for rate in RATES}) for s in view.shown],
+        "keep": start_ns // 1_000_000,
+    }
+    return stream, {"k": key, "t": times[-1] + step_s(view) * NS_A_SECOND if times else from_ns}
+
+
+# --- tiles ----------------------------------------------------------------------------------------------------
+
+
+def tail(values: Rows) -> list[Any]:
+    """The newest 60 values, with None in front where there are fewer."""
+    found: list[Any] = values[-SPARK_POINTS:].tolist()
+    return [None] * (SPARK_POINTS - len(found)) + found
+
+
+def summed(view: View, counter: str, *, simulated: bool) -> list[Any]:
+    """One counter, summed over shown sources that are simulated or not, for each of the last 60 seconds."""
+    total = np.zeros(SPARK_POINTS)
+    known = np.zeros(SPARK_POINTS, bool)
+    start_ns = view.closed_ns - SPARK_POINTS * NS_A_SECOND
+    for source in view.shown:
+        ring = view.counters.get(source.source.key)
+        if ring is None or (source.source.run == "sim") != simulated:
+            continue
+        rows = whole_seconds(view, ring, start_ns)
+        place = (rows["ts_ns"] - start_ns) // NS_A_SECOND
+        total[place] += rows[counter]
+        known[place] = True
+    return [value if seen else None for value, seen in zip(total.tolist(), known, strict=True)]
+
+
+def tiles(view: View, cursor: Json) -> tuple[Json, Json]:
+    """Figures and their last minute; whole, once a second."""
+    key = f"{market_key(view)}|{shown_key(view)}"
+    second = f"{second_key(view)}|{view.closed_ns}|{key}"
+    stream = head(view, key, cursor, view.closed_ns, SPARK_POINTS, wall=True)
+    if cursor.get("s") != second:
+        stream |= tile_values(view) | {"reset": True}
+    return stream, {"k": key, "s": second}
+
+
+def tile_values(view: View) -> Json:
+    """Every tile's figure and sparkline; latencies in us, spread in price units."""
+    real, sim = summed(view, "messages", simulated=False), summed(view, "orders", simulated=True)
+    gaps = [a if b is None else b if a is None else a + b for a, b in
+            zip(summed(view, "gaps", simulated=False), summed(view, "gaps", simulated=True), strict=True)]  # fmt: skip
+    spread: list[Any] = [None] * SPARK_POINTS
+    if view.market is not None:
+        rows = view.last(view.market.metrics, SPARK_POINTS)
+        rows = rows[(rows["bid_price"] > 0) & (rows["ask_price"] > 0)]
+        spread = tail(rows["ask_price"] - rows["bid_price"])
+    first = next(iter(view.stages.values()), None)
+    p50, p99 = None, None
+    sparks: dict[str, list[Any]] = {"p50": [None] * SPARK_POINTS, "p99": [None] * SPARK_POINTS}
+    if first is not None:
+        counts, greatest = window_counts(view, first)
+        if counts.any():
+            p50, p99 = (round(value / 1e3, 3) for value in quantiles(counts, (0.5, 0.99), greatest))
+        sparks = {name: spark(view, first, name) for name in sparks}
+    return {
+        "t": [
+            (view.closed_ns - (SPARK_POINTS - place) * NS_A_SECOND) // 1_000_000
+            for place in range(SPARK_POINTS)
+        ],
+        "real": real,
+        "sim": sim,
+        "spread": spread,
+        "throttled": [0] * SPARK_POINTS,
+        "gaps": gaps,
+        **sparks,
+        "keep": (view.closed_ns - SPARK_POINTS * NS_A_SECOND) // 1_000_000,
+        "figures": {
+            "real": real[-1],
+            "sim": sim[-1],
+            "p50": p50,
+            "p99": p99,
+            "stage": first.stage if first is not None else None,
+            "throttled": 0,
+            "gaps": sum(source.gaps for source in view.shown),
+            "books": [
+                sum(source.books_synced for source in view.shown),
+                sum(len(source.symbols) for source in view.shown),
+            ],
+            **spread_figures(view),
+        },
+    }
+
+
+def spread_figures(view: View) -> Json:
+    """Spread in price units and in basis points of the mid; None without both sides."""
+    book = view.book
+    if book is None or not len(book.bids) or not len(book.asks):
+        return {"spread": None, "spread_bp": None}
+    bid, ask = int(book.bids["price"][0]), int(book.asks["price"][0])
+    return {"spread": ask - bid, "spread_bp": round((ask - bid) / (ask + bid) * 2e4, 4)}
+
+
+# --- limits, events, health -----------------------------------------------------------------------------------
+
+
+def limits(view: View, cursor: Json) -> tuple[Json, Json]:
+    """Rate limits of connected venues. No source of this build makes rate-limited calls, so there is no window."""
+    key = shown_key(view)
+    stream = head(view, key, cursor, 0, 0, wall=True) | {
+        "venues": [],
+        "t": [],
+        "allowed": [],
+        "throttled": [],
+        "waiting": [],
+        "totals": {"allowed": 0, "throttled": 0, "waiting": 0, "mean_wait_ms": None, "max_wait_ms": None},
+        "keep": view.wall_start_ns // 1_000_000,
+    }
+    return stream, {"k": key}
+
+
+def event_row(event: Event) -> Json:
+    """One event as the page lists it."""
+    return {
+        "t": ms(event.ts_ns),
+        "level": event.level,
+        "source": event.source,
+        "what": event.what,
+        "text": event.text,
+    }
+
+
+def events(view: View, cursor: Json, telemetry: Telemetry) -> tuple[Json, Json]:
+    """New events, oldest first; at first the newest 200."""
+    key = view.epoch
+    known = int(cursor.get("n", 0)) if cursor.get("k") == key else 0
+    found = [event for event in telemetry.events.since(known) if event.number <= view.events_head]
+    shown = found[-EVENTS_SHOWN:]
+    stream = head(view, key, cursor, shown[-1].ts_ns if shown else 0, len(found), wall=True)
+    stream |= {
+        "rows": [event_row(event) for event in shown],
+        "lost": max(0, view.events_head - known - len(found)),
+    }
+    return stream, {"k": key, "n": view.events_head}
+
+
+def health(view: View, cursor: Json, telemetry: Telemetry) -> tuple[Json, Json]:
+    """Tasks, rings, queues, sources, loop lag, process and kernels; whole, once a second."""
+    second = f"{view.epoch}|{view.wall_ns // NS_A_SECOND}"
+    stream = head(view, view.epoch, cursor, view.wall_ns - view.wall_ns % NS_A_SECOND, 0, wall=True)
+    if cursor.get("s") != second:
+        stream |= health_tables(view, telemetry)
+    return stream, {"k": view.epoch, "s": second}
+
+
+def health_tables(view: View, telemetry: Telemetry) -> Json:
+    """Every table of the health page."""
+    board, engine = telemetry.board, view.engine
+    return {
+        "tasks": [
+            {
+                "name": t.name,
+                "state": t.state,
+                "restarts": t.restarts,
+                "error": t.error,
+                "since": ms(t.since_ns),
+            }
+            for t in board.tasks
+        ],
+        "rings": [
+            {"name": r.name, "rows": len(r), "capacity": r.capacity, "written": r.head, "bytes": r.nbytes}
+            for r in telemetry.rings()
+        ],
+        "queues": [
+            {"name": q.name, "depth": q.depth, "peak": q.peak, "capacity": q.capacity, "dropped": q.dropped}
+            for q in board.queues
+        ],
+        "sources": [
+            {
+                "id": s.source.key,
+                "label": s.label,
+                "frames": s.frames,
+                "malformed": s.malformed,
+                "gaps": s.gaps,
+                "resyncs": s.resyncs,
+                "dropped": s.dropped,
+                "agreement": list(s.agreement),
+            }
+            for s in view.sources
+        ],
+        "loop": loop_lag(telemetry),
+        "process": process_figures(view, telemetry),
+        "kernels": {
+            "state": engine.state,
+            "done": engine.kernels_done,
+            "total": engine.kernels_total,
+            "seconds": round(engine.kernels_seconds, 1),
+            "directory": engine.kernels_directory,
+        },
+    }
+
+
+def loop_lag(telemetry: Telemetry) -> Json:
+    """How late the engine's loop woke over the last minute, ms."""
+    stage = telemetry.stages.get(("engine", "loop"))
+    rows = stage.seconds.last(60).rows if stage is not None else None
+    if rows is None or not len(rows):
+        return {"lag_p50_ms": None, "lag_p99_ms": None, "lag_max_ms": None}
+    return {
+        "lag_p50_ms": ms(int(np.median(rows["p50"]))),
+        "lag_p99_ms": ms(int(np.percentile(rows["p99"], 99))),
+        "lag_max_ms": ms(int(rows["greatest"].max())),
+    }
+
+
+_PROCESS: Final = psutil.Process(os.getpid())
+
+
+def process_figures(view: View, telemetry: Telemetry) -> Json:
+    """This process: CPU since the last call in percent of one core, memory, threads, age."""
+    return {
+        "cpu_pct": _PROCESS.cpu_percent(),
+        "rss_bytes": _PROCESS.memory_info().rss,
+        "threads": threading.active_count(),
+        "uptime_s": round((view.wall_ns - telemetry.started_ns) / 1e9, 1),
+        "epoch": view.epoch,
+    }

@@ -1,0 +1,86 @@
+"""What every stream shares: its head, its cursor, and times and latencies as numbers for the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from dashboards.view import NS_A_SECOND, View
+from engine.market.batches import Rows
+from engine.telemetry.ring import Ring
+
+Json = dict[str, Any]
+Stream = Callable[[View, Json], tuple[Json, Json]]
+
+LONG_WINDOW_S: Final = 900  # past this, one point per 10 s
+LONG_STEP_S: Final = 10
+
+
+def ms(ns: int) -> float:
+    """Nanoseconds as milliseconds, to the microsecond."""
+    return round(ns / 1e6, 3)
+
+
+def ms_list(ns: npt.NDArray[np.int64]) -> list[int]:
+    """Nanosecond times as whole milliseconds."""
+    found: list[int] = (ns // 1_000_000).tolist()
+    return found
+
+
+def us(ns: int) -> float:
+    """Nanoseconds as microseconds: two decimals below 10, one below 100, else none."""
+    value = ns / 1e3
+    return round(value, 2 if value < 10 else 1 if value < 100 else 0)
+
+
+def us_list(ns: npt.NDArray[np.int64]) -> list[float]:
+    """Nanoseconds as microseconds, as `us`."""
+    return [us(value) for value in ns.tolist()]
+
+
+def head(view: View, key: str, cursor: Json, newest_ns: int, count: int, *, wall: bool = False) -> Json:
+    """What every stream carries; `newest_ns` (0 = none) is by the primary source's clock, or the wall's."""
+    now = view.wall_ns if wall else view.now_ns
+    return {
+        "key": key,
+        "reset": cursor.get("k") != key,
+        "age_ms": ms(max(0, now - newest_ns)) if newest_ns else None,
+        "n": count,
+        "lost": 0,
+        "note": "",
+    }
+
+
+def source_key(view: View) -> str:
+    """What a stream of the primary source is of: this process, the source, this opening of it."""
+    return f"{view.epoch}|{view.source.source.key}|{view.source.opened_ns}" if view.source else view.epoch
+
+
+def shown_key(view: View) -> str:
+    """What a stream of all shown sources is of."""
+    return "|".join(
+        (view.epoch, *(f"{s.source.key} {s.opened_ns}" for s in view.shown), str(view.params.window_s))
+    )
+
+
+def step_s(view: View) -> int:
+    """Seconds between the points of a per-second chart."""
+    return LONG_STEP_S if view.params.window_s > LONG_WINDOW_S else 1
+
+
+def fresh(view: View, ring: Ring, cursor: Json, key: str, rows_max: int) -> tuple[Rows, Json, int]:
+    """(rows since the cursor or the newest `rows_max`, next cursor, rows lost) of one ring."""
+    place = {"k": key, "n": view.heads.get(ring.name, 0)}
+    if cursor.get("k") != key:
+        return view.last(ring, rows_max), place, 0
+    found = view.since(ring, int(cursor.get("n", 0)))
+    return found.rows, place, found.lost
+
+
+def whole_seconds(view: View, ring: Ring, start_ns: int) -> Rows:
+    """Rows (field `ts_ns`) from `start_ns` up to the newest second that is complete in every counter ring."""
+    rows = view.last(ring, (view.wall_ns - start_ns) // NS_A_SECOND + 3)
+    return rows[(rows["ts_ns"] >= start_ns) & (rows["ts_ns"] < view.closed_ns)]

@@ -1,0 +1,190 @@
+"""Streams of latency: percentile lines of one stage, the table of stages, the distribution."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from dashboards.streams.common import Json, fresh, head, ms, source_key, step_s, us
+from dashboards.view import NS_A_SECOND, View, start_of
+from engine.market.batches import Rows
+from engine.telemetry.histogram import QUANTILES, quantiles
+from engine.telemetry.latency import SUMMARY, StageLatency, merge
+from engine.telemetry.ring import Ring
+
+PERCENTILES: Final = ("p50", "p90", "p95", "p99", "p999")
+NINES: Final = tuple(round(0.05 * step, 2) for step in range(1, 81))  # 10^-nines is the share above
+SPARK_POINTS: Final = 60
+
+# stage -> (label, what is measured between which two points)
+STAGES: Final = {
+    "receive": ("Receive", "venue's clock to our receipt, less the clock offset"),
+    "decode": ("Decode", "bytes to batch, one frame"),
+    "sequence": ("Sequence", "order and gap check, book, candle, one batch"),
+    "publish": ("Publish", "rings and board, one turn"),
+    "ack": ("Acknowledge", "an order's intended arrival to its match"),
+    "match": ("Match", "kernel time of an order, mean of its turn"),
+    "poll": ("Poll", "page's request to the server's reply"),
+    "draw": ("Draw", "reply to painted frame, in the browser"),
+    "total": ("Total", "newest event received to painted frame"),
+}
+
+
+def by_wall(view: View, stage: StageLatency) -> bool:
+    """Whether a stage's rows carry wall-clock times: those of pages do, a source's carry the source's."""
+    return view.source is None or stage.source != view.source.source.key
+
+
+def now_of(view: View, stage: StageLatency) -> int:
+    """Now by the clock of the stage's rows."""
+    return view.wall_ns if by_wall(view, stage) else view.now_ns
+
+
+def start_by(view: View, stage: StageLatency) -> int:
+    """Start of the window by the clock of the stage's rows."""
+    return start_of(now_of(view, stage), view.params.window_s)
+
+
+def summary_ring(view: View, stage: StageLatency) -> Ring:
+    """The ring of summary rows that suits the window."""
+    return stage.seconds if step_s(view) == 1 else stage.long
+
+
+def summary_rows(view: View) -> Rows:
+    """SUMMARY rows of the chosen stage in the window."""
+    stage = view.stage
+    if stage is None:
+        return np.empty(0, SUMMARY)
+    rows = view.last(summary_ring(view, stage), view.params.window_s // step_s(view) + 2)
+    return rows[rows["ts_ns"] >= start_by(view, stage)]
+
+
+def latency(view: View, cursor: Json) -> tuple[Json, Json]:
+    """New percentile rows of one stage; a hole in time is a row of nulls, so that no line bridges it."""
+    stage, step = view.stage, step_s(view)
+    name = stage.stage if stage else view.params.stage
+    key = f"{source_key(view)}|{name}|{view.params.window_s}"
+    stream = head(view, key, cursor, 0, 0)
+    stream |= {"stage": name, "unit": "us", "step": step, "keep": view.start_ns // 1_000_000}
+    stream |= {column: [] for column in ("t", *PERCENTILES, "max", "count")}
+    if stage is None:
+        return stream, {"k": key}
+    ring = summary_ring(view, stage)
+    rows, place, lost = fresh(view, ring, cursor, key, view.params.window_s // step + 2)
+    start_ns = start_by(view, stage)
+    last_ns = int(cursor.get("t", 0)) if cursor.get("k") == key else 0
+    for row in rows[rows["ts_ns"] >= start_ns]:
+        ts_ns = int(row["ts_ns"])
+        if last_ns and ts_ns > last_ns + step * NS_A_SECOND:
+            append(stream, last_ns + step * NS_A_SECOND, None)
+        append(stream, ts_ns, row)
+        last_ns = ts_ns
+    if last_ns:
+        stream["age_ms"] = ms(max(0, now_of(view, stage) - last_ns - step * NS_A_SECOND))
+    stream |= {"n": int(rows["count"].sum()), "lost": lost, "note": offset_note(view, stage)}
+    stream["keep"] = start_ns // 1_000_000
+    return stream, place | {"t": last_ns}
+
+
+def append(stream: Json, ts_ns: int, row: Any) -> None:
+    """Add one SUMMARY row, or a row of nulls for None, to the stream's columns."""
+    stream["t"].append(ts_ns // 1_000_000)
+    for name in PERCENTILES:
+        stream[name].append(us(int(row[name])) if row is not None else None)
+    stream["max"].append(us(int(row["greatest"])) if row is not None else None)
+    stream["count"].append(int(row["count"]) if row is not None else None)
+
+
+def offset_note(view: View, stage: StageLatency) -> str:
+    """What was taken off a receive latency, in words."""
+    if view.source is None or stage.stage != "receive" or view.source.offset_ns is None:
+        return ""
+    return f"clock offset {view.source.offset_ns / 1e6:+,.1f} ms taken off".replace("-", "\N{MINUS SIGN}")
+
+
+@lru_cache(maxsize=128)
+def _window_counts(stage: StageLatency, start_ns: int, end: int) -> tuple[npt.NDArray[np.int64], int]:
+    rows = stage.buckets.since(0, end).rows
+    rows = rows[rows["ts_ns"] >= start_ns]
+    summary = stage.seconds.last(stage.seconds.capacity).rows
+    greatest = summary["greatest"][summary["ts_ns"] >= start_ns]
+    return merge(rows), int(greatest.max()) if len(greatest) else 0
+
+
+def window_counts(view: View, stage: StageLatency) -> tuple[npt.NDArray[np.int64], int]:
+    """(counts by bucket over the window, greatest value in ns); cached until the next second closes.
+
+    Buckets are kept for about 15 minutes, or less for stages of very wide spread: a longer window is
+    answered with what there is.
+    """
+    return _window_counts(stage, start_by(view, stage), view.heads.get(stage.buckets.name, 0))
+
+
+def stage_row(view: View, stage: StageLatency) -> Json:
+    """One stage over the window: samples, percentiles and p99 of the last minute, latencies in us."""
+    label, what = STAGES[stage.stage]
+    counts, greatest = window_counts(view, stage)
+    total = int(counts.sum())
+    row: Json = {"stage": stage.stage, "label": label, "what": what, "n": total}
+    found = quantiles(counts, QUANTILES, greatest) if total else [None] * len(QUANTILES)
+    row |= {
+        name: us(value) if value is not None else None for name, value in zip(PERCENTILES, found, strict=True)
+    }
+    row["max"] = us(greatest) if total else None
+    row["spark"] = spark(view, stage, "p99")
+    return row
+
+
+def spark(view: View, stage: StageLatency, column: str) -> list[float | None]:
+    """One percentile, us, for each of the last 60 complete seconds; None where there was no sample."""
+    rows = view.last(stage.seconds, SPARK_POINTS)
+    now = now_of(view, stage)
+    newest = now - now % NS_A_SECOND - NS_A_SECOND
+    points: list[float | None] = [None] * SPARK_POINTS
+    for ts_ns, value in zip(rows["ts_ns"].tolist(), rows[column].tolist(), strict=True):
+        place = SPARK_POINTS - 1 - (newest - ts_ns) // NS_A_SECOND
+        if 0 <= place < SPARK_POINTS:
+            points[place] = us(value)
+    return points
+
+
+def second_key(view: View) -> str:
+    """Changes with each second of the wall clock, and with what is looked at."""
+    return f"{source_key(view)}|{view.params.window_s}|{view.wall_ns // NS_A_SECOND}"
+
+
+def stages(view: View, cursor: Json) -> tuple[Json, Json]:
+    """Every stage of the primary source and of pages, over the window; whole, once a second."""
+    key, second = f"{source_key(view)}|{view.params.window_s}", second_key(view)
+    stream = head(view, key, cursor, view.wall_ns - view.wall_ns % NS_A_SECOND, 0, wall=True)
+    if cursor.get("s") != second:
+        stream["rows"] = [stage_row(view, stage) for stage in view.stages.values()]
+        stream["n"] = sum(row["n"] for row in stream["rows"])
+    return stream, {"k": key, "s": second}
+
+
+def distribution_points(view: View) -> list[tuple[float, float]]:
+    """(nines, us) of the chosen stage over the window, as far out as there are samples to tell."""
+    if view.stage is None:
+        return []
+    counts, greatest = window_counts(view, view.stage)
+    total = int(counts.sum())
+    known = [nines for nines in NINES if 10**-nines * total >= 1]
+    values = quantiles(counts, [1 - 10**-nines for nines in known], greatest) if known else []
+    return [(nines, us(value)) for nines, value in zip(known, values, strict=True)]
+
+
+def distribution(view: View, cursor: Json) -> tuple[Json, Json]:
+    """The chosen stage's quantiles over the window; whole, once a second."""
+    stage = view.stage.stage if view.stage else view.params.stage
+    key, second = f"{source_key(view)}|{stage}|{view.params.window_s}", f"{second_key(view)}|{stage}"
+    stream = head(view, key, cursor, view.wall_ns - view.wall_ns % NS_A_SECOND, 0, wall=True)
+    if cursor.get("s") != second:
+        points = distribution_points(view)
+        stream |= {"nines": [nines for nines, _ in points], "us": [value for _, value in points]}
+        stream["n"] = int(window_counts(view, view.stage)[0].sum()) if view.stage else 0
+        stream["note"] = offset_note(view, view.stage) if view.stage else ""
+    return stream, {"k": key, "s": second}

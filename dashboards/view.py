@@ -1,0 +1,219 @@
+"""A frozen view: what one page looked at, at one moment, so that an export can show exactly the same.
+
+Rings only grow, so a view is cheap: the cursors of that moment and references to views on the board that
+are never changed. The book of that moment lives as long as the view does.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, Final
+
+from engine.errors import BadCommand
+from engine.market.batches import Rows
+from engine.telemetry.board import BookView, EngineView, SourceView
+from engine.telemetry.hub import MarketRings, Telemetry
+from engine.telemetry.latency import StageLatency
+from engine.telemetry.ring import Ring, Slice
+
+WINDOWS_S: Final = (60, 300, 900, 3_600)
+INTERVALS_S: Final = (1, 5, 60, 300, 900, 3_600)
+AUTO_INTERVAL_S: Final = {60: 1, 300: 1, 900: 5, 3_600: 15}
+VIEWS_A_PAGE: Final = 16
+PAGES: Final = 32
+CLIENT_MAX: Final = 32
+NS_A_SECOND: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Params:
+    """A page's parameters after checking; anything unknown has become its default."""
+
+    client: str = ""
+    symbol: str = ""
+    hidden: frozenset[str] = frozenset()
+    source: str = ""
+    window_s: int = 300
+    interval_s: int = 1
+    stage: str = "receive"
+    streams: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, raw: dict[str, Any], known_streams: Sequence[str]) -> Params:
+        """Checked parameters of what a browser sent; never raises for a bad value, which a URL may hold."""
+        window = raw.get("window")
+        window_s = window if window in WINDOWS_S else 300
+        interval = raw.get("interval")
+        interval_s = interval if interval in INTERVALS_S else AUTO_INTERVAL_S[window_s]
+        hidden, streams = raw.get("hidden"), raw.get("streams")
+        return cls(
+            client=str(raw.get("client", ""))[:CLIENT_MAX],
+            symbol=str(raw.get("symbol") or "")[:40],
+            hidden=frozenset(str(item)[:80] for item in hidden[:64])
+            if isinstance(hidden, list)
+            else frozenset(),
+            source=str(raw.get("source") or "")[:80],
+            window_s=window_s,
+            interval_s=interval_s,
+            stage=str(raw.get("stage") or "receive")[:20],
+            streams=tuple(name for name in known_streams if name in streams)
+            if isinstance(streams, list)
+            else (),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one poll saw. Ring reads go through it, so that they end where they ended then."""
+
+    number: int
+    epoch: str
+    params: Params
+    wall_ns: int
+    now_ns: int  # the primary source's clock at that moment
+    closed_ns: int  # wall-clock seconds before this are complete in every counter ring
+    engine: EngineView
+    sources: tuple[SourceView, ...]
+    shown: tuple[SourceView, ...]
+    source: SourceView | None
+    symbol: str
+    book: BookView | None
+    market: MarketRings | None
+    stages: dict[str, StageLatency]
+    counters: dict[str, Ring]
+    heads: dict[str, int]
+    events_head: int
+
+    def since(self, ring: Ring, cursor: int) -> Slice:
+        """Rows of `ring` from `cursor` to where it stood in this view."""
+        return ring.since(cursor, self.heads.get(ring.name, 0))
+
+    def last(self, ring: Ring, count: int) -> Rows:
+        """The newest `count` rows of `ring` as it stood in this view."""
+        return ring.last(count, self.heads.get(ring.name, 0)).rows
+
+    def within(self, ring: Ring, time_field: str, step_s: int = 1) -> Rows:
+        """Rows of `ring` that lie in the window, for rings of at most one row each `step_s`."""
+        rows = self.last(ring, self.params.window_s // step_s + 2)
+        return rows[rows[time_field] >= self.start_ns]
+
+    @property
+    def start_ns(self) -> int:
+        """Start of the window by the primary source's clock, aligned to the second."""
+        return start_of(self.now_ns, self.params.window_s)
+
+    @property
+    def wall_start_ns(self) -> int:
+        """Start of the window by the wall clock, aligned to the second."""
+        return start_of(self.wall_ns, self.params.window_s)
+
+    @property
+    def stage(self) -> StageLatency | None:
+        """The latency stage asked for; where the source has no such stage, its first."""
+        return self.stages.get(self.params.stage) or next(iter(self.stages.values()), None)
+
+
+def start_of(now_ns: int, window_s: int) -> int:
+    """Start of a window that ends now, aligned to the second, ns."""
+    return now_ns - now_ns % NS_A_SECOND - window_s * NS_A_SECOND
+
+
+def pick(
+    sources: Sequence[SourceView], params: Params
+) -> tuple[tuple[SourceView, ...], SourceView | None, str]:
+    """(shown sources, the primary one, its symbol) for a page's parameters.
+
+    The primary is the one asked for if it is shown, else the first shown that is not simulated, else the
+    first shown. A symbol the primary does not have becomes its first of the same base, or its first.
+    """
+    shown = tuple(s for s in sources if s.source.key not in params.hidden)
+    asked = next((s for s in shown if s.source.key == params.source), None)
+    primary = asked or next((s for s in shown if s.source.run != "sim"), None) or next(iter(shown), None)
+    if primary is None or not primary.symbols:
+        return shown, primary, ""
+    if params.symbol in primary.symbols:
+        return shown, primary, params.symbol
+    base = params.symbol.split("-")[0]
+    same = (symbol for symbol in primary.symbols if symbol.split("-")[0] == base)
+    return shown, primary, next(same, primary.symbols[0])
+
+
+def look(telemetry: Telemetry, params: Params, number: int, wall_ns: int) -> View:
+    """Freeze what `params` asks for, as it stands now. Cost: a few dozen reads, no copies."""
+    board = telemetry.board
+    closed_ns = board.closed_second_ns  # read before the heads: rows it promises are in them
+    shown, primary, symbol = pick(board.sources, params)
+    key = primary.source.key if primary else ""
+    market = telemetry.markets.get((key, symbol))
+    stages = {
+        name: found
+        for name in (primary.stages if primary else ())
+        if (found := telemetry.stages.get((key, name))) is not None
+    }
+    for name in PAGE_STAGES:
+        if (found := telemetry.stages.get((PAGE_SOURCE, name))) is not None:
+            stages[name] = found
+    counters = {
+        s.source.key: c.ring for s in shown if (c := telemetry.counters.get(s.source.key)) is not None
+    }
+    rings = [*(market or ()), *(ring for s in stages.values() for ring in s.rings), *counters.values()]
+    return View(
+        number=number,
+        epoch=telemetry.epoch,
+        params=params,
+        wall_ns=wall_ns,
+        now_ns=primary.clock(wall_ns) if primary else wall_ns,
+        closed_ns=closed_ns,
+        engine=board.engine,
+        sources=board.sources,
+        shown=shown,
+        source=primary,
+        symbol=symbol,
+        book=board.books.get((key, symbol)),
+        market=market,
+        stages=stages,
+        counters=counters,
+        heads={ring.name: ring.head for ring in rings},
+        events_head=telemetry.events.written,
+    )
+
+
+PAGE_SOURCE: Final = "page"
+PAGE_STAGES: Final = ("poll", "draw", "total")
+
+
+class Views:
+    """The last 16 views of each of the last 32 pages: bounded, and safe from any thread."""
+
+    def __init__(self) -> None:
+        self._pages: OrderedDict[str, OrderedDict[int, View]] = OrderedDict()
+        self._lock = Lock()
+        self._number = 0
+
+    def next_number(self) -> int:
+        """A number no other view of this process has."""
+        with self._lock:
+            self._number += 1
+            return self._number
+
+    def keep(self, view: View) -> None:
+        """Remember a view for its page; the page's oldest goes, and the page that asked longest ago."""
+        with self._lock:
+            page = self._pages.setdefault(view.params.client, OrderedDict())
+            self._pages.move_to_end(view.params.client)
+            page[view.number] = view
+            while len(page) > VIEWS_A_PAGE:
+                page.popitem(last=False)
+            while len(self._pages) > PAGES:
+                self._pages.popitem(last=False)
+
+    def find(self, client: str, number: int) -> View:
+        """The view of that number; BadCommand when it is gone."""
+        with self._lock:
+            view = self._pages.get(client, OrderedDict()).get(number)
+        if view is None:
+            raise BadCommand("that view is no longer kept; let the page refresh once and export again")
+        return view

@@ -1,0 +1,400 @@
+"""Where every source's data meets the same code: books, candles, latency, counters, rings and the board.
+
+Live, recorded and simulated sources deliver batches here (`engine.market.sink.Sink`), on the engine's loop.
+Batches change state at once; what pages see of a book is frozen at most 20 times a second, by `publish`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.errors import BadFrame
+from engine.market.batches import Batch, Kind, Source
+from engine.market.instruments import Instrument
+from engine.market.sequencing import BookState, Outcome, Rule
+from engine.market.state import SymbolState
+from engine.telemetry.board import BookView, SourceState, SourceView
+from engine.telemetry.hub import MarketRings, SourceCounters, Telemetry
+
+Nanos = int
+
+SECOND_NS: Final = 1_000_000_000
+LEVELS_SHOWN: Final = 240
+STALE_AFTER_NS: Final = 6 * SECOND_NS
+CANDLE_GRACE_NS: Final = SECOND_NS  # a trade may arrive this long after its second ended by our clock
+SECONDS_CAUGHT_UP: Final = 60
+SAMPLES_HELD: Final = 4_096
+OUTAGES_KEPT: Final = 32
+BAD_FRAMES_KEPT: Final = 100
+IMBALANCE_LEVELS: Final = 10
+VENUE_COLOURS: Final = 7
+
+ENDINGS: Final[dict[str, SourceState]] = {"ended": "ended", "stopped": "ended"}
+
+
+@dataclass(slots=True)
+class _Market:
+    state: SymbolState
+    rings: MarketRings
+    changed: bool = False
+    was_synced: bool = False
+    outages: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=OUTAGES_KEPT))
+
+
+@dataclass(slots=True)
+class _Desk:
+    """One open source."""
+
+    source: Source
+    label: str
+    colour: int | Literal["sim"]
+    clock: Callable[[int], int]
+    counters: SourceCounters
+    markets: dict[str, _Market]
+    stages: tuple[str, ...]
+    opened_ns: int
+    since_ns: int
+    state: SourceState = "loading"
+    detail: str = ""
+    ended: str = ""
+    newest_ns: int = 0
+    second_ns: int = 0
+    frames: int = 0
+    malformed: int = 0
+    offset_ns: int | None = None
+    samples: dict[str, list[int]] = field(default_factory=dict)
+
+
+class Intake:
+    """The sink of every feed and of the built-in exchange. One writer: the engine's loop."""
+
+    def __init__(self, telemetry: Telemetry, wall: Callable[[], Nanos] = time.time_ns) -> None:
+        self._telemetry = telemetry
+        self._wall = wall
+        self._desks: dict[Source, _Desk] = {}
+        self._second_ns = 0
+        self.bad_frames: deque[tuple[Source, BadFrame]] = deque(maxlen=BAD_FRAMES_KEPT)
+
+    # --- what feeds call ---------------------------------------------------------------------------------
+
+    def open_source(
+        self,
+        source: Source,
+        label: str,
+        instruments: Sequence[Instrument],
+        rule: Rule,
+        clock: Callable[[int], int],
+    ) -> None:
+        """A source begins; one of the same name that was open before is forgotten with its rings."""
+        now_ns = self._wall()
+        before = self._desks.pop(source, None)
+        if before is not None:
+            self._telemetry.forget(source.key)
+        used = {desk.colour for desk in self._desks.values()}
+        free = [number for number in range(1, VENUE_COLOURS + 1) if number not in used] or [VENUE_COLOURS]
+        self._desks[source] = _Desk(
+            source=source,
+            label=label,
+            colour="sim" if source.run == "sim" else before.colour if before else free[0],
+            clock=clock,
+            counters=self._telemetry.counter(source.key),
+            markets={
+                instrument.symbol: _Market(
+                    SymbolState(source, instrument, rule),
+                    self._telemetry.market(source.key, instrument.symbol),
+                )
+                for instrument in instruments
+            },
+            stages=("ack", "match", "sequence", "publish")
+            if source.run == "sim"
+            else ("receive", "decode", "sequence", "publish"),
+            opened_ns=now_ns,
+            since_ns=now_ns,
+        )
+        self._log("info", source, "open", f"{label} opened with {', '.join(i.symbol for i in instruments)}")
+
+    def revise(self, source: Source, instrument: Instrument) -> None:
+        """Bring a symbol's state to the finer units of a new revision; its rings begin anew in them."""
+        market = self._desks[source].markets[instrument.symbol]
+        market.state.revise(instrument)
+        market.changed = True
+        self._telemetry.renew_market(source.key, instrument.symbol)
+        market.rings = self._telemetry.market(source.key, instrument.symbol)
+        self._log(
+            "warn", source, "revision", f"{instrument.symbol} now has {instrument.price_decimals} price and "
+            f"{instrument.size_decimals} size decimals; its rings begin anew"
+        )  # fmt: skip
+
+    def on_batch(self, batch: Batch) -> None:
+        """Take one batch. KeyError for a source or symbol that was not opened."""
+        desk = self._desks[batch.source]
+        market = desk.markets[batch.symbol]
+        kind, rows = batch.kind, batch.rows
+        per_row = kind is Kind.TRADES or kind is Kind.QUOTES
+        if per_row and not len(rows):
+            return
+        newest_ns = int(rows["ts_recv_ns"][-1]) if per_row else batch.ts_recv_ns
+        if newest_ns - desk.second_ns >= SECOND_NS:
+            self._turn_second(desk, newest_ns)
+        started = time.perf_counter_ns()
+        outcome = market.state.on_batch(batch)
+        _sample(desk, "sequence", time.perf_counter_ns() - started)
+        desk.newest_ns = max(desk.newest_ns, newest_ns)
+        market.changed = True
+        if per_row:
+            self._note_rows(desk, market, batch)
+        else:
+            self._note_depth(desk, market, batch, outcome)
+
+    def on_frames(
+        self, source: Source, frames: int, size_bytes: int, decode_ns: npt.NDArray[np.int64]
+    ) -> None:
+        """Count frames of one chunk and their decode times."""
+        desk = self._desks[source]
+        desk.frames += frames
+        desk.counters.add(messages=frames, size_bytes=size_bytes)
+        self._telemetry.stage(source.key, "decode").record(desk.second_ns, decode_ns)
+
+    def on_bad_frame(self, source: Source, error: BadFrame) -> None:
+        """Count a malformed frame and keep it for inspection: the newest 100 of all sources."""
+        desk = self._desks[source]
+        desk.malformed += 1
+        desk.counters.add(malformed=1)
+        self.bad_frames.append((source, error))
+        self._log("warn", source, "malformed", str(error))
+
+    def close_source(self, source: Source, reason: str) -> None:
+        """A source ended; what it showed stays until it is opened again."""
+        desk = self._desks[source]
+        for market in desk.markets.values():
+            market.state.settle()
+            market.rings.candles.publish(market.state.candles.advance(1 << 62))
+            market.changed = True
+        self._flush(desk)
+        for stage in desk.stages:
+            self._telemetry.stage(source.key, stage).advance(desk.second_ns + SECOND_NS)
+        desk.ended = reason
+        self._log("info", source, "close", f"{desk.label} {reason}")
+
+    # --- what the built-in exchange calls besides --------------------------------------------------------
+
+    def on_orders(
+        self, source: Source, orders: int, skipped: int, ack_ns: npt.NDArray[np.int64], match_ns: int
+    ) -> None:
+        """Count one turn of the simulator: its orders, how long each waited, kernel time of the whole turn."""
+        desk = self._desks[source]
+        desk.counters.add(orders=orders, skipped=skipped)
+        if orders:
+            desk.newest_ns = max(desk.newest_ns, desk.clock(self._wall()))
+            self._telemetry.stage(source.key, "ack").record(desk.second_ns or self._wall(), ack_ns)
+            _sample(desk, "match", match_ns // orders)
+
+    def backfill(self, batch: Batch) -> None:
+        """Take trades of a past that was simulated at once: candles and tape, no latency, no counters."""
+        if batch.kind is not Kind.TRADES or not len(batch.rows):
+            return
+        market = self._desks[batch.source].markets[batch.symbol]
+        market.state.on_batch(batch)
+        market.rings.trades.publish(batch.rows)
+        market.rings.candles.publish(market.state.closed)
+
+    def wants_snapshot(self, source: Source) -> list[str]:
+        """Symbols of a source whose book cannot go on without a snapshot."""
+        return [
+            symbol for symbol, market in self._desks[source].markets.items() if market.state.wants_snapshot
+        ]
+
+    # --- what the engine calls on its timers -------------------------------------------------------------
+
+    def publish(self) -> None:
+        """Freeze what changed for the pages; close the second's counters. At most 20 times a second."""
+        wall_ns = self._wall()
+        for desk in self._desks.values():
+            started = time.perf_counter_ns()
+            now_ns = desk.clock(wall_ns)
+            self._advance(desk, now_ns)
+            for symbol, market in desk.markets.items():
+                if market.changed:
+                    self._telemetry.board.books[desk.source.key, symbol] = _freeze(market)
+                    market.changed = False
+            _sample(desk, "publish", time.perf_counter_ns() - started)
+            self._judge(desk, now_ns, wall_ns)
+        self._telemetry.board.sources = tuple(
+            _describe(desk) for desk in sorted(self._desks.values(), key=lambda d: d.source.run == "sim")
+        )
+        self._close_counters(wall_ns)
+
+    def _advance(self, desk: _Desk, now_ns: int) -> None:
+        if desk.ended:
+            return
+        if now_ns - desk.second_ns >= SECOND_NS:
+            self._turn_second(desk, now_ns)
+        late_ns = max(0, desk.offset_ns or 0) + CANDLE_GRACE_NS
+        for market in desk.markets.values():
+            closed = market.state.candles.advance(now_ns - late_ns)
+            if len(closed):
+                market.rings.candles.publish(closed)
+                market.changed = True
+
+    def _turn_second(self, desk: _Desk, now_ns: int) -> None:
+        """The source's clock entered a new second: file samples and the second's last quotes."""
+        self._flush(desk)
+        if desk.second_ns:
+            for market in desk.markets.values():
+                if market.state.state is BookState.SYNCED:
+                    market.rings.metrics.publish_one(_metric(desk.second_ns, market))
+        desk.second_ns = now_ns - now_ns % SECOND_NS
+        for stage in desk.stages:
+            self._telemetry.stage(desk.source.key, stage).advance(desk.second_ns)
+
+    def _flush(self, desk: _Desk) -> None:
+        for stage, values in desk.samples.items():
+            offset = desk.offset_ns or 0 if stage == "receive" else 0
+            self._telemetry.stage(desk.source.key, stage).record(
+                desk.second_ns, np.array(values, np.int64), offset
+            )
+        desk.samples.clear()
+
+    def _note_rows(self, desk: _Desk, market: _Market, batch: Batch) -> None:
+        rows = batch.rows
+        if batch.kind is Kind.TRADES:
+            desk.counters.add(trades=len(rows))
+            market.rings.trades.publish(rows)
+            if len(market.state.closed):
+                market.rings.candles.publish(market.state.closed)
+        if desk.source.run != "sim" and rows["ts_event_ns"][0] > 0:
+            raw = rows["ts_recv_ns"] - rows["ts_event_ns"]
+            least = int(raw.min())
+            desk.offset_ns = least if desk.offset_ns is None else min(desk.offset_ns, least)
+            self._telemetry.stage(desk.source.key, "receive").record(
+                desk.second_ns, np.ascontiguousarray(raw), desk.offset_ns
+            )
+
+    def _note_depth(self, desk: _Desk, market: _Market, batch: Batch, outcome: Outcome) -> None:
+        if desk.source.run != "sim" and batch.ts_event_ns:
+            raw = batch.ts_recv_ns - batch.ts_event_ns
+            desk.offset_ns = raw if desk.offset_ns is None else min(desk.offset_ns, raw)
+            _sample(desk, "receive", raw)
+            if len(desk.samples["receive"]) >= SAMPLES_HELD:
+                self._flush(desk)
+        if outcome is Outcome.GAP or outcome is Outcome.CROSSED:
+            desk.counters.add(gaps=1)
+            what = "sequence gap" if outcome is Outcome.GAP else "crossed book"
+            self._log(
+                "warn", batch.source, "gap", f"{batch.symbol}: {what} at {batch.last_sequence:,}; resyncing"
+            )
+        synced = market.state.state is BookState.SYNCED
+        if market.was_synced and not synced:
+            market.outages.append((batch.ts_recv_ns, 0))
+        elif synced and market.outages and not market.outages[-1][1]:
+            market.outages[-1] = (market.outages[-1][0], batch.ts_recv_ns)
+        market.was_synced = synced
+
+    def _judge(self, desk: _Desk, now_ns: int, wall_ns: int) -> None:
+        state, detail = _condition(desk, now_ns)
+        if (state, detail) != (desk.state, desk.detail):
+            if state != desk.state:
+                desk.since_ns = wall_ns
+                level: Literal["info", "warn", "error"] = (
+                    "warn" if state in ("stale", "resyncing") else "info"
+                )
+                self._log(
+                    level, desk.source, "state", f"{desk.label} is {state}{': ' if detail else ''}{detail}"
+                )
+            desk.state, desk.detail = state, detail
+
+    def _close_counters(self, wall_ns: int) -> None:
+        second = wall_ns - wall_ns % SECOND_NS
+        if not self._second_ns:
+            self._second_ns = second
+        self._second_ns = max(self._second_ns, second - SECONDS_CAUGHT_UP * SECOND_NS)
+        while self._second_ns < second:
+            for desk in self._desks.values():
+                desk.counters.close(self._second_ns)
+            self._second_ns += SECOND_NS
+        self._telemetry.board.closed_second_ns = self._second_ns
+
+    def _log(self, level: Literal["info", "warn", "error"], source: Source, what: str, text: str) -> None:
+        self._telemetry.events.add(self._wall(), level, source.key, what, text)
+
+
+def _sample(desk: _Desk, stage: str, value_ns: int) -> None:
+    """Hold one latency until its second ends: a list append costs 12 ns, a histogram call 1 us."""
+    samples = desk.samples.get(stage)
+    if samples is None:
+        desk.samples[stage] = [value_ns]
+    else:
+        samples.append(value_ns)
+
+
+def _condition(desk: _Desk, now_ns: int) -> tuple[SourceState, str]:
+    if desk.ended:
+        return ENDINGS.get(desk.ended, "error"), "" if desk.ended in ENDINGS else desk.ended
+    if not desk.newest_ns:
+        return "loading", "no data yet"
+    waiting = [s for s, market in desk.markets.items() if market.state.state is not BookState.SYNCED]
+    if waiting:
+        return "resyncing", f"{', '.join(waiting)} without a synced book"
+    if now_ns - desk.newest_ns > STALE_AFTER_NS:
+        return "stale", "no data for more than 6 s"
+    return "live", ""
+
+
+def _freeze(market: _Market) -> BookView:
+    state = market.state
+    bids, asks = state.book.top(LEVELS_SHOWN)
+    trade = state.last_trade
+    return BookView(
+        instrument=state.instrument,
+        state=state.state.name,
+        sequence=state.sync.sequence,
+        ts_event_ns=state.last_event_ns,
+        ts_recv_ns=state.last_recv_ns,
+        bids=bids,
+        asks=asks,
+        counts=state.book.counts(),
+        candle=state.candles.running(),
+        last_price=int(trade["price"][0]) if trade is not None else 0,
+        last_trade_ns=int(trade["ts_recv_ns"][0]) if trade is not None else 0,
+        outages=tuple(market.outages),
+    )
+
+
+def _metric(second_ns: int, market: _Market) -> tuple[int, ...]:
+    bids, asks = market.state.book.top(IMBALANCE_LEVELS)
+    bid, ask = int(bids["size"].sum()), int(asks["size"].sum())
+    ppm = (bid - ask) * 1_000_000 // (bid + ask) if bid + ask else 0
+    return (second_ns, *market.state.book.bbo(), ppm)
+
+
+def _describe(desk: _Desk) -> SourceView:
+    states = [market.state for market in desk.markets.values()]
+    agreed, checked = (sum(pair) for pair in zip(*(state.agreement for state in states), strict=True))
+    return SourceView(
+        source=desk.source,
+        label=desk.label,
+        colour=desk.colour,
+        opened_ns=desk.opened_ns,
+        state=desk.state,
+        detail=desk.detail,
+        since_ns=desk.since_ns,
+        newest_ns=desk.newest_ns,
+        clock=desk.clock,
+        symbols=tuple(desk.markets),
+        stages=desk.stages,
+        books_synced=sum(state.state is BookState.SYNCED for state in states),
+        frames=desk.frames,
+        gaps=sum(state.sync.gaps + state.crossings for state in states),
+        resyncs=sum(state.sync.resyncs for state in states),
+        dropped=sum(state.sync.dropped for state in states),
+        malformed=desk.malformed,
+        offset_ns=desk.offset_ns,
+        agreement=(agreed, checked),
+    )

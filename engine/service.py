@@ -1,0 +1,224 @@
+"""The engine as the application sees it: started once, told what to do by commands, read through telemetry.
+
+Order at start: the loop and the board at once, so that pages have something to read; kernels compiled in a
+child process where the cache is cold and loaded in a worker thread; then the built-in exchange and the feeds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+import structlog
+
+from engine import kernels
+from engine.builtin import BuiltIn
+from engine.errors import BadCommand, KernelError, UserError
+from engine.intake import Intake
+from engine.market.sink import Sink
+from engine.runtime import Runtime, every, watch_lag
+from engine.settings import RATE_MAX
+from engine.telemetry.board import ReplayView
+from engine.telemetry.hub import Telemetry
+
+log = structlog.get_logger(__name__)
+
+PUBLISH_S: Final = 0.05
+LAG_S: Final = 0.01
+COMMAND_TIMEOUT_S: Final = 2.0
+PAGE_STAGES: Final = ("poll", "draw", "total")
+
+
+class Replay(Protocol):
+    """A recorded capture that plays into a sink; `feeds.replay.ReplayFeed`."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def speed_label(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def progress(self) -> float: ...
+    async def run(self, sink: Sink) -> None: ...
+
+
+OpenReplay = Callable[[], Awaitable[Replay]]
+
+
+class Engine:
+    """One engine a process. `start` and `stop` are the application's; the rest may be called from any thread.
+
+    `open_replay` makes the replay asked for at the command line, if any; `open_sample` the one that pages
+    can start. Both may take seconds and must not block the loop.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int,
+        rate: int,
+        history_s: int,
+        kernel_modules: Sequence[str],
+        kernel_directory: Path,
+        open_sample: OpenReplay,
+        open_replay: OpenReplay | None = None,
+    ) -> None:
+        self.telemetry = Telemetry(time.time_ns())
+        self.intake = Intake(self.telemetry)
+        self.built_in = BuiltIn(seed, rate, history_s)
+        self.runtime = Runtime(self._report)
+        self._modules = tuple(kernel_modules)
+        self._directory = kernel_directory
+        self._open_sample = open_sample
+        self._open_replay = open_replay
+        self._replay: Replay | None = None
+        self._reopen: OpenReplay | None = open_replay
+        self._opening = ""
+
+    def start(self) -> None:
+        """Start the engine's thread; returns when its loop runs."""
+        self._show(
+            kernels_total=len(self._modules), kernels_directory=str(self._directory), rate=self.built_in.rate
+        )
+        self.runtime.start(self._main)
+
+    def stop(self) -> bool:
+        """Stop everything within 4 s; False when the thread would not end."""
+        return self.runtime.stop()
+
+    def command(self, name: str, args: dict[str, Any]) -> None:
+        """Do `name` on the engine's thread and wait for it; BadCommand with a sentence when it cannot be done."""
+        handler = {
+            "set_rate": self._set_rate,
+            "restart_replay": self._restart_replay,
+            "start_replay": self._start_replay,
+        }.get(name)
+        if handler is None:
+            raise BadCommand(f"the engine has no command named {name[:40]!r}")
+        done = self.runtime.submit(lambda: handler(args))
+        try:
+            done.result(COMMAND_TIMEOUT_S)
+        except FutureTimeout as error:
+            done.cancel()
+            raise BadCommand(
+                "the engine did not answer within 2 s; the command may not have been done"
+            ) from error
+
+    def note_page(self, stage: str, values_ns: list[int]) -> None:
+        """Record latencies that pages measured; does not wait."""
+        if stage in PAGE_STAGES:
+            self.runtime.submit(
+                lambda: self.telemetry.stage("page", stage).record(
+                    time.time_ns(), np.array(values_ns, np.int64)
+                )
+            )
+
+    # --- on the loop -------------------------------------------------------------------------------------
+
+    async def _main(self) -> None:
+        self.runtime.supervise("loop lag", lambda: watch_lag(LAG_S, self._note_lag))
+        self.runtime.supervise("publish", lambda: every(PUBLISH_S, self._publish))
+        await self._ready_kernels()
+        if self.telemetry.board.engine.state == "failed":
+            return
+        self.runtime.supervise("built-in exchange", lambda: self.built_in.run(self.intake))
+        if self._open_replay is not None:
+            self._begin_replay(self._open_replay)
+
+    async def _ready_kernels(self) -> None:
+        started = time.monotonic()
+        try:
+            if not kernels.is_warm(self._directory):
+                self._show(state="compiling", detail="first start: compiling for this machine")
+                await kernels.compile_in_child(
+                    self._modules, lambda progress: self._show(kernels_done=progress.done)
+                )
+            self._show(detail="loading compiled kernels")
+            await asyncio.to_thread(kernels.load, self._modules)
+        except KernelError as error:
+            self._show(state="failed", detail=str(error))
+            self._event("error", "kernels", str(error))
+            return
+        took = time.monotonic() - started
+        self._show(state="running", detail="", kernels_done=len(self._modules), kernels_seconds=took)
+        self._event("info", "kernels", f"kernels ready after {took:.1f} s")
+
+    def _begin_replay(self, opener: OpenReplay) -> None:
+        self._reopen = opener
+        self.runtime.supervise("replay", lambda: self._play(opener), restart=False)
+
+    async def _play(self, opener: OpenReplay) -> None:
+        self._replay, self._opening = None, "opening"
+        try:
+            self._replay = await opener()
+        except UserError as error:
+            self._event("error", "replay", str(error))
+            raise
+        finally:
+            self._opening = ""
+        with suppress(asyncio.CancelledError):
+            await self._replay.run(self.intake)
+
+    def _set_rate(self, args: dict[str, Any]) -> None:
+        rate = args.get("orders_per_s")
+        if not isinstance(rate, int) or isinstance(rate, bool) or not 0 <= rate <= RATE_MAX:
+            raise BadCommand(f"the simulation rate must be a whole number from 0 to {RATE_MAX:,} orders/s")
+        if rate != self.built_in.rate:
+            self._event(
+                "info",
+                "rate",
+                f"simulation rate {self.built_in.rate:,} \N{RIGHTWARDS ARROW} {rate:,} orders/s",
+            )
+        self.built_in.rate = rate
+        self._show(rate=rate)
+
+    def _restart_replay(self, _args: dict[str, Any]) -> None:
+        if self._reopen is None:
+            raise BadCommand("there is no replay to play again")
+        self._begin_replay(self._reopen)
+
+    def _start_replay(self, args: dict[str, Any]) -> None:
+        if args.get("file") != "sample":
+            raise BadCommand("pages can start the sample replay only; files are named at the command line")
+        if self.telemetry.board.engine.state != "running":
+            raise BadCommand("the engine is still compiling; try again when it runs")
+        self._begin_replay(self._open_sample)
+
+    def _publish(self) -> None:
+        board = self.telemetry.board
+        self.intake.publish()
+        board.tasks, board.queues = self.runtime.tasks(), (self.runtime.queue(),)
+        replay = self._replay
+        view = None
+        if replay is not None:
+            view = ReplayView(replay.name, replay.speed_label, replay.state, replay.progress)
+        elif self._opening:
+            view = ReplayView("", "", self._opening, 0.0)
+        built_in = self.built_in
+        if (view, built_in.skipped, built_in.rate_actual) != (
+            board.engine.replay,
+            board.engine.skipped,
+            board.engine.rate_actual,
+        ):
+            self._show(replay=view, skipped=built_in.skipped, rate_actual=built_in.rate_actual)
+
+    def _note_lag(self, wall_ns: int, lag_ns: int) -> None:
+        self.telemetry.stage("engine", "loop").record_one(wall_ns, lag_ns)
+
+    def _show(self, **fields: Any) -> None:
+        board = self.telemetry.board
+        board.engine = replace(board.engine, **fields)
+
+    def _event(self, level: Any, what: str, text: str) -> None:
+        self.telemetry.events.add(time.time_ns(), level, "", what, text)
+
+    def _report(self, task: str, sentence: str) -> None:
+        self._event("error", "task", f"{task}: {sentence}")

@@ -1,0 +1,26 @@
+"""Shared by all tests: one compile cache, keyed like the application's, so that kernels compile once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from app import KERNEL_MODULES
+from engine import kernels
+
+ROOT = Path(__file__).resolve().parent.parent
+# A kernel's first call may compile it, and CI machines stall: no deadline for a single example.
+hypothesis.settings.register_profile("venuescope", deadline=None)
+hypothesis.settings.load_profile("venuescope")
+kernels.activate(ROOT / ".venuescope" / "numba", KERNEL_MODULES)
+
+
+@pytest.fixture(scope="session")
+def captures() -> Path:
+    """The folder of recorded captures; the test is skipped where it is absent."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("recorded captures are not beside the project (../shared/data)")
+    return folder

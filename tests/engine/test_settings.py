@@ -1,0 +1,79 @@
+"""Settings: order of sources, and errors that name the key and what is allowed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine import settings
+from engine.errors import BadSetting
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in settings.Settings.model_fields:
+        monkeypatch.delenv(f"VENUESCOPE_{name.upper()}", raising=False)
+    return tmp_path
+
+
+def test_flags_beat_environment_beat_file_beat_defaults(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert settings.load().rate == 5_000
+    (elsewhere / "venuescope.toml").write_text("rate = 10\nseed = 11\nport = 9000\n")
+    monkeypatch.setenv("VENUESCOPE_SEED", "12")
+    monkeypatch.setenv("VENUESCOPE_PORT", "9001")
+    found = settings.load(port=9002, host=None)
+    assert (found.rate, found.seed, found.port) == (10, 12, 9002)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("port", 70_000, "65535"),
+        ("rate", -1, "greater than or equal to 0"),
+        ("rate", 1_000_001, "1000000"),
+        ("host", "0.0.0.0", "127.0.0.1"),
+        ("log_level", "loud", "'debug'"),
+        ("history_s", "long", "integer"),
+    ],
+)
+def test_a_bad_value_names_its_key_and_what_is_allowed(key: str, value: object, says: str) -> None:
+    with pytest.raises(BadSetting) as caught:
+        settings.load(**{key: value})
+    assert caught.value.key == key
+    assert says in str(caught.value)
+    assert str(caught.value).startswith(f"setting {key} cannot be {value!r}")
+
+
+def test_a_bad_environment_value_names_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VENUESCOPE_PORT", "eighty")
+    with pytest.raises(BadSetting, match="setting port cannot be 'eighty'"):
+        settings.load()
+
+
+def test_an_unknown_key_in_the_file_lists_those_there_are(elsewhere: Path) -> None:
+    (elsewhere / "venuescope.toml").write_text("prot = 8050\n")
+    with pytest.raises(BadSetting, match=r"setting prot .* no such setting; there are .*port"):
+        settings.load()
+
+
+def test_a_file_that_is_no_toml_is_refused(elsewhere: Path) -> None:
+    (elsewhere / "venuescope.toml").write_text("port 8050\n")
+    with pytest.raises(BadSetting, match="not valid TOML"):
+        settings.load()
+
+
+def test_allowed_hosts_are_comma_separated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VENUESCOPE_ALLOWED_HOSTS", "desk.example, other.example")
+    assert settings.load().allowed_hosts == ("desk.example", "other.example")
+
+
+def test_every_setting_is_in_the_readme() -> None:
+    text = README.read_text(encoding="utf-8")
+    missing = [name for name in settings.Settings.model_fields if f"`{name}`" not in text]
+    assert missing == []
