@@ -1,0 +1,101 @@
+/* What belongs to this browser tab: symbol, shown sources, window, rate, theme, pause.
+   The URL beats what was kept, which beats the default. Tabs don't follow each other. */
+(() => {
+  "use strict";
+  const V = (window.venuescope = window.venuescope || {});
+  const STORE = "venuescope";
+  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const number = (allowed) => (text) => (allowed.includes(Number(text)) ? Number(text) : undefined);
+  const word = (allowed) => (text) => (allowed.includes(text) ? text : undefined);
+  const text = (value) => (/^[\w./:-]{1,40}$/.test(value) ? value : undefined);
+  const WINDOWS = [60, 300, 900, 3600];
+  // key: [name in the URL, default, reader, kept between visits]
+  const FIELDS = {
+    symbol: ["symbol", "", text, true],
+    source: ["source", "", text, true],
+    hidden: ["off", [], (value) => value.split(",").filter(text).slice(0, 32), true],
+    window: ["window", 300, number(WINDOWS), true],
+    interval: ["interval", 0, number([0, 1, 5, 60, 300, 900, 3600]), true],
+    stage: ["stage", "receive", text, true],
+    hz: ["hz", calm ? 1 : 4, number([1, 2, 4, 10]), true],
+    theme: ["theme", "system", word(["dark", "light", "system"]), true],
+    updown: ["colours", "safe", word(["safe", "classic"]), true],
+    paused: ["paused", false, (value) => value === "1", false],
+    slim: ["rail", false, (value) => value === "slim", true],
+  };
+  const write = {
+    hidden: (value) => value.join(","),
+    paused: () => "1",
+    slim: () => "slim",
+  };
+
+  const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+  const kept = (() => {
+    try {
+      return JSON.parse(localStorage.getItem(STORE) || "{}") || {};
+    } catch {
+      return {};
+    }
+  })();
+  const query = new URLSearchParams(location.search);
+  const state = {};
+  for (const [key, [name, standard, read, keep]] of Object.entries(FIELDS)) {
+    const asked = query.has(name) ? read(query.get(name)) : undefined;
+    const old = keep && kept[key] !== undefined ? read(Array.isArray(kept[key]) ? kept[key].join(",") : String(kept[key] === true ? write[key]() : kept[key])) : undefined;
+    state[key] = asked !== undefined ? asked : old !== undefined ? old : standard;
+  }
+
+  const listeners = [];
+  V.state = state;
+  V.onState = (listener) => listeners.push(listener);
+
+  V.address = () => {
+    const out = new URLSearchParams();
+    for (const [key, [name, standard]] of Object.entries(FIELDS))
+      if (!same(state[key], standard)) out.set(name, (write[key] || String)(state[key]));
+    const search = out.toString();
+    const wanted = location.pathname + (search ? "?" + search : "") + location.hash;
+    if (wanted !== location.pathname + location.search + location.hash) history.replaceState(history.state, "", wanted);
+  };
+
+  V.set = (changes) => {
+    const changed = Object.keys(changes).filter((key) => key in FIELDS && !same(state[key], changes[key]));
+    if (!changed.length) return;
+    for (const key of changed) state[key] = changes[key];
+    try {
+      const keep = {};
+      for (const [key, [, standard, , stays]] of Object.entries(FIELDS))
+        if (stays && !same(state[key], standard)) keep[key] = state[key];
+      localStorage.setItem(STORE, JSON.stringify(keep));
+    } catch {
+      /* storage may be forbidden: the tab still works */
+    }
+    V.address();
+    for (const listener of listeners) listener(changed);
+  };
+
+  // Text from the outside (a select, a button's data-value) to a value of the state.
+  V.setText = (key, value) => {
+    const read = FIELDS[key] && FIELDS[key][2](value);
+    if (read !== undefined) V.set({ [key]: read });
+  };
+
+  const scheme = matchMedia("(prefers-color-scheme: light)");
+  V.theme = () => (state.theme === "system" ? (scheme.matches ? "light" : "dark") : state.theme);
+  const dress = () => {
+    const root = document.documentElement;
+    root.dataset.bsTheme = V.theme();
+    if (state.updown === "classic") root.dataset.vsUpdown = "classic";
+    else delete root.dataset.vsUpdown;
+  };
+  dress();
+  V.onState((changed) => {
+    if (changed.includes("theme") || changed.includes("updown")) dress();
+  });
+  scheme.addEventListener("change", () => {
+    dress();
+    for (const listener of listeners) listener(["theme"]);
+  });
+
+  V.client = Array.from(crypto.getRandomValues(new Uint8Array(8)), (b) => b.toString(16).padStart(2, "0")).join("");
+})();

@@ -1,0 +1,57 @@
+/* Numbers and times as the pages write them: grouped, fixed decimals, true minus, a dash for no data. */
+(() => {
+  "use strict";
+  const V = window.venuescope;
+  const NONE = "–";
+  const makers = new Map();
+  const maker = (decimals) => {
+    if (!makers.has(decimals))
+      makers.set(decimals, new Intl.NumberFormat("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals }));
+    return makers.get(decimals);
+  };
+  const none = (x) => x === null || x === undefined || !Number.isFinite(x);
+  const pad = (x, n = 2) => String(x).padStart(n, "0");
+
+  const group = (x, decimals = 0) => (none(x) ? NONE : maker(decimals).format(x).replace("-", "−"));
+  const signed = (x, decimals = 0) => (none(x) ? NONE : (x > 0 ? "+" : "") + group(x, decimals));
+  const scaled = (units, decimals) => (none(units) ? NONE : group(units / 10 ** decimals, decimals));
+  // Three significant digits.
+  const three = (x) => {
+    if (none(x)) return NONE;
+    const a = Math.abs(x);
+    return group(x, a >= 100 || a === 0 ? 0 : a >= 10 ? 1 : a >= 1 ? 2 : 3);
+  };
+  const si = (x) => (none(x) ? NONE : x >= 1e6 ? group(x / 1e6, 2) + "M" : x >= 1e4 ? group(x / 1e3, 1) + "k" : group(x));
+  const span = (seconds) => {
+    const s = Math.floor(seconds);
+    return s >= 3600 ? `${Math.floor(s / 3600)}:${pad(Math.floor(s / 60) % 60)}:${pad(s % 60)}` : `${Math.floor(s / 60)}:${pad(s % 60)}`;
+  };
+  const age = (ms) => {
+    if (none(ms)) return NONE;
+    const x = Math.max(0, ms);
+    if (x < 10) return group(x, 1) + " ms";
+    if (x < 999.5) return group(x) + " ms";
+    if (x < 59950) return group(x / 1000, 1) + " s";
+    return span(x / 1000);
+  };
+  const time = (ms) => {
+    if (none(ms)) return NONE;
+    const d = new Date(ms);
+    return `${pad(d.getUTCHours())}:${pad(d.getUTCMinutes())}:${pad(d.getUTCSeconds())}`;
+  };
+  const millis = (ms) => (none(ms) ? NONE : `${time(ms)}.${pad(new Date(ms).getUTCMilliseconds(), 3)}`);
+  const bytes = (x) => {
+    if (none(x)) return NONE;
+    return x >= 1e9 ? group(x / 1e9, 2) + " GB" : x >= 1e6 ? group(x / 1e6, 1) + " MB" : x >= 1e3 ? group(x / 1e3, 1) + " kB" : group(x) + " B";
+  };
+  // One unit per panel, chosen by its middle and held until it is clearly wrong.
+  const units = {};
+  const unit = (panel, us) => {
+    const now = units[panel];
+    if (none(us)) return now || "ms";
+    if (!now || (now === "ms" && us < 200) || (now === "µs" && us > 5000)) units[panel] = us >= 1000 ? "ms" : "µs";
+    return units[panel];
+  };
+  const inUnit = (us, name) => (none(us) ? null : name === "ms" ? us / 1000 : us);
+  V.format = { NONE, none, group, signed, scaled, three, si, span, age, time, millis, bytes, unit, inUnit };
+})();

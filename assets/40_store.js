@@ -1,0 +1,138 @@
+/* Rows of the streams, merged from the polls' deltas. A stream whose key changed, or that is marked `reset`, starts again. */
+(() => {
+  "use strict";
+  const V = window.venuescope;
+  const COLUMNS = {
+    candles: ["t", "o", "h", "l", "c", "v", "n_trades"],
+    latency: ["t", "p50", "p90", "p95", "p99", "p999", "max", "count"],
+    metrics: ["t", "bid", "ask", "imbalance"],
+    limits: ["t", "allowed", "throttled", "waiting"],
+    tiles: ["t", "real", "sim", "p50", "p99", "spread", "throttled", "gaps"],
+  };
+  const RATES = ["messages", "orders", "trades"];
+  const TAPE = 400;
+  const EVENTS = 200;
+
+  const place = (t, value) => {
+    let lo = 0, hi = t.length;
+    while (lo < hi) {
+      const mid = (lo + hi) >> 1;
+      if (t[mid] < value) lo = mid + 1;
+      else hi = mid;
+    }
+    return lo;
+  };
+  // Upserts rows by time into columns of equal length.
+  const upsert = (rows, fresh, names) => {
+    const n = fresh.t ? fresh.t.length : 0;
+    for (let i = 0; i < n; i++) {
+      const at = fresh.t[i], len = rows.t.length;
+      const k = len && at <= rows.t[len - 1] ? place(rows.t, at) : len;
+      const there = k < len && rows.t[k] === at;
+      for (const name of names) {
+        const value = fresh[name] ? fresh[name][i] : null;
+        if (there) rows[name][k] = value;
+        else if (k === len) rows[name].push(value);
+        else rows[name].splice(k, 0, value);
+      }
+    }
+    return n;
+  };
+  const trim = (rows, keep, names) => {
+    if (!keep || !rows.t.length || rows.t[0] >= keep) return;
+    const k = place(rows.t, keep);
+    for (const name of names) rows[name].splice(0, k);
+  };
+  const sums = (list) => {
+    let sum = 0;
+    return list.map((x) => (sum += x));
+  };
+
+  const merge = {
+    depth(s, d) {
+      for (const name of ["seq", "ts", "state", "levels", "bid", "ask", "imbalance"]) if (name in d) s[name] = d[name];
+      for (const side of ["b", "a"])
+        if (d[side]) s[side] = { p: sums(d[side].p), q: d[side].q, c: sums(d[side].q) };
+      return Boolean(d.b || d.a);
+    },
+    throughput(s, d) {
+      if (!s.rows) Object.assign(s, { rows: { t: [] }, series: [] });
+      const names = ["t"];
+      const fresh = { t: d.t };
+      for (const one of d.series || [])
+        for (const rate of RATES) fresh[`${one.id}/${rate}`] = one[rate];
+      for (const key of Object.keys(fresh))
+        if (!s.rows[key]) s.rows[key] = new Array(s.rows.t.length).fill(null);
+      for (const key of Object.keys(s.rows)) if (key !== "t") names.push(key);
+      if (d.series && (d.series.length || (d.t && d.t.length))) s.series = d.series.map(({ id, label, colour, run }) => ({ id, label, colour, run }));
+      const n = upsert(s.rows, fresh, names);
+      s.keep = d.keep;
+      trim(s.rows, d.keep, names);
+      return n > 0;
+    },
+    trades(s, d) {
+      if (!s.rows) s.rows = { t: [], p: [], q: [], side: [], id: [] };
+      const n = d.t ? d.t.length : 0;
+      for (const name of Object.keys(s.rows)) {
+        s.rows[name].push(...(d[name] || []));
+        if (s.rows[name].length > TAPE) s.rows[name].splice(0, s.rows[name].length - TAPE);
+      }
+      return n > 0;
+    },
+    events(s, d) {
+      s.list = (s.list || []).concat(d.rows || []);
+      if (s.list.length > EVENTS) s.list.splice(0, s.list.length - EVENTS);
+      return Boolean(d.rows && d.rows.length);
+    },
+  };
+  const whole = (s, d) => {
+    let any = false;
+    for (const [name, value] of Object.entries(d))
+      if (!["key", "reset", "age_ms", "n", "lost", "note"].includes(name)) {
+        s[name] = value;
+        any = true;
+      }
+    return any;
+  };
+  const rows = (name) => (s, d) => {
+    const names = COLUMNS[name];
+    if (!s.rows) s.rows = Object.fromEntries(names.map((key) => [key, []]));
+    for (const [key, value] of Object.entries(d))
+      if (!names.includes(key) && !["key", "reset", "age_ms", "n", "lost", "note"].includes(key)) s[key] = value;
+    const n = upsert(s.rows, d, names);
+    trim(s.rows, d.keep, names);
+    return n > 0;
+  };
+
+  const store = { answer: null, streams: {}, rev: 0, epoch: null };
+  V.store = store;
+
+  store.clear = () => {
+    store.streams = {};
+    store.rev += 1;
+  };
+  store.merge = (answer) => {
+    if (store.epoch !== null && answer.epoch !== store.epoch) {
+      store.clear();
+      V.restarts = (V.restarts || 0) + 1;
+    }
+    store.epoch = answer.epoch;
+    store.answer = answer;
+    for (const [name, delta] of Object.entries(answer.streams || {})) {
+      let s = store.streams[name];
+      if (!s || delta.reset || (delta.key !== undefined && s.key !== delta.key)) {
+        s = store.streams[name] = { rev: ++store.rev, key: delta.key };
+      }
+      for (const key of ["age_ms", "n", "lost", "note"]) if (key in delta) s[key] = delta[key];
+      s.at = answer.now;
+      s.v = answer.v;
+      const join = merge[name] || (COLUMNS[name] ? rows(name) : whole);
+      if (join(s, delta)) s.rev = ++store.rev;
+      if (answer.market && !["health", "events", "limits"].includes(name)) s.market = answer.market;
+    }
+  };
+  store.primary = () => {
+    const a = store.answer;
+    return (a && a.market && a.sources.find((one) => one.id === a.market.source)) || null;
+  };
+})();

@@ -1,0 +1,165 @@
+/* What every panel says about itself: its state, its strip, its footer. */
+(() => {
+  "use strict";
+  const V = window.venuescope;
+  const F = V.format, D = V.dom;
+  const MARKET = new Set(["depth", "candles", "trades", "metrics", "latency", "stages", "distribution"]);
+  const DOT = { live: "", stale: "is-stale", resyncing: "is-sync", ended: "is-off", loading: "is-off", error: "is-error", paused: "is-paused", off: "is-off", disconnected: "is-error", compiling: "is-sync" };
+  V.dot = (state) => `vs-dot ${DOT[state] || ""}`.trim();
+
+  const windowWord = () => ({ 60: "minute", 300: "5 minutes", 900: "15 minutes", 3600: "hour" })[V.state.window];
+
+  // What an empty panel says: what was asked, and the one thing to do about it.
+  const nothing = (name, stream) => {
+    const a = V.store.answer, symbol = (a && a.market && a.market.symbol) || "This symbol", far = V.state.window === 3600;
+    const wider = far ? null : ["Show 1 h", "set", { key: "window", value: "3600" }];
+    if (stream === "limits") return ["limits", "No venue is connected, so nothing is throttled", "Budgets appear here with the first call to a venue.", null];
+    if (stream === "candles") return ["empty", `No candles in the last ${windowWord()}`, `${symbol} has not traded since.`, wider];
+    if (stream === "trades") return ["empty", `No trades in the last ${windowWord()}`, `${symbol} has not traded since.`, null];
+    if (stream === "depth") return ["empty", "The book is empty", `${symbol} has no resting orders.`, null];
+    if (stream === "latency" || stream === "distribution") return ["empty", `No samples in the last ${windowWord()}`, "No event with a venue's time came in.", wider];
+    if (stream === "events") return ["empty", name === "limit-events" ? "Nothing was limited" : "Nothing has happened", "Connects, gaps, throttles and errors are listed here.", null];
+    if (stream === "stages") return ["empty", "No samples yet", "Stages are measured as messages pass.", null];
+    return ["empty", "Nothing to show", "The engine has no rows for this panel.", null];
+  };
+
+  const isEmpty = (panel, s) => {
+    const chart = V.charts[panel.dataset.chart];
+    if (chart) return chart.empty(s);
+    const stream = panel.dataset.streams.split(" ")[0];
+    switch (stream) {
+      case "depth": return V.charts.depth.empty(s);
+      case "limits": return !s.venues || !s.venues.length;
+      case "trades": return !s.rows || !s.rows.t.length;
+      case "stages": return !s.rows || !s.rows.length;
+      case "throughput": return V.charts.throughput.empty(s);
+      case "events": return !V.live.events(panel.dataset.panel, s).length;
+      default: return false;
+    }
+  };
+
+  // The state of one panel: [state, strip, overlay]; a strip is over data, an overlay is instead of it.
+  const judge = (panel) => {
+    const a = V.store.answer, stream = panel.dataset.streams.split(" ")[0], s = V.store.streams[stream];
+    const market = MARKET.has(stream);
+    const gone = V.link.gone();
+    if (gone && !s) return ["disconnected", null, ["plug", "No answer from the server", `Asking since ${F.time(gone)} UTC; this page goes on by itself.`, null]];
+    if (!a) return ["loading", null, null];
+    const engine = a.engine || {};
+    if (engine.state === "failed") return ["error", null, ["warn", "The engine could not start", engine.detail || "See the log.", null]];
+    if (engine.state === "compiling" && (!s || stream !== "health")) {
+      const [done, total] = engine.kernels || [0, 0];
+      return ["compiling", null, ["refresh", `Compiling kernels ${done} of ${total}`, "On the first start only; later starts take them from the cache.", null]];
+    }
+    const shown = a.sources.filter((one) => one.shown);
+    if (!shown.length && stream !== "health" && stream !== "events" && stream !== "limits") {
+      const first = a.sources[0];
+      return ["off", null, ["plug", "No source is shown", "Every source is switched off in this browser.", first ? [`Show ${first.label}`, "show", { source: first.id }] : null]];
+    }
+    if (!s) return ["loading", null, null];
+    if (gone) return ["disconnected", null, null];
+    const source = market ? V.store.primary() : null;
+    const since = source && source.since ? F.time(source.since) : "";
+    if (source && stream === "depth" && (source.state === "resyncing" || ["BUFFERING", "EMPTY"].includes(s.state)) && (source.state === "resyncing" || V.charts.depth.empty(s)) && s.state !== "SYNCED")
+      if (s.state === "BUFFERING" || source.state === "resyncing")
+        return ["resyncing", null, ["sync", `${source.label}: the book is being rebuilt`, `${source.detail ? source.detail[0].toUpperCase() + source.detail.slice(1) + ". " : ""}Nothing is drawn until it is right again.`, null]];
+    const empty = isEmpty(panel, s);
+    if (source && source.state === "error" && empty) return ["error", null, ["warn", `${source.label} failed`, `${source.detail}. Other sources are not affected.`, null]];
+    if (source && source.state === "loading" && empty) return ["loading", null, null];
+    if (empty) return ["empty", null, nothing(panel.dataset.panel, stream)];
+    if (source && source.state === "error") return ["error", ["error", `${source.label} failed at ${since}`, source.detail, null], null];
+    if (source && source.state === "ended") return ["ended", ["ended", `Replay ended at ${since}`, source.detail || "", ["Play again", "replay", {}]], null];
+    if (source && (source.state === "stale" || (stream === "depth" && s.state === "STALE"))) return ["stale", ["stale", `Stale since ${since}`, source.detail || "", null], null];
+    if (V.state.paused) return ["paused", null, null];
+    return ["live", null, null];
+  };
+
+  const strip = (host, what) => {
+    const key = what ? JSON.stringify(what) : "";
+    if (!host || host.dataset.was === key) return;
+    host.dataset.was = key;
+    host.replaceChildren();
+    if (!what) return;
+    const [state, title, more, act] = what;
+    const dot = D.make("i", V.dot(state));
+    const note = D.make("div", `vs-note is-${state}`, dot, D.make("b", "", title), D.make("span", "vs-sec", more));
+    if (act) note.append(D.button(act[0], act[1], "vs-btn is-sm is-bare", act[2]));
+    host.append(note);
+  };
+  V.strip = strip;
+  const overlay = (host, what) => {
+    const key = what ? JSON.stringify(what) : "";
+    if (!host || host.dataset.was === key) return;
+    host.dataset.was = key;
+    host.replaceChildren();
+    if (!what) return;
+    const [sign, title, more, act] = what;
+    const mark = sign === "sync" ? D.make("i", "vs-dot is-sync is-big") : D.icon(sign);
+    const box = D.make("div", "vs-state", mark, D.make("b", "", title), D.make("p", "", more));
+    if (act) box.append(D.make("div", "row", D.button(act[0], act[1], "vs-btn is-sm", act[2])));
+    host.append(box);
+  };
+
+  const WORDS = { loading: "waiting", off: "off", compiling: "compiling", empty: "", live: "", paused: "paused ", stale: "stale ", resyncing: "resyncing ", ended: "ended ", error: "error ", disconnected: "disconnected " };
+  const counted = {
+    depth: (s) => (s.levels ? `${F.group(s.levels[0] + s.levels[1])} levels` : ""),
+    candles: (s) => (s.rows ? `${F.group(s.rows.t.length)} candles, ${F.group(s.n)} trades` : ""),
+    latency: (s) => `${F.group(s.n)} samples`,
+    stages: (s) => (s.rows ? `${s.rows.length} stages` : ""),
+    distribution: (s) => `${F.group(s.n)} samples`,
+    throughput: (s) => `${F.group(s.n)} messages`,
+    trades: (s) => `${F.group(s.n)} trades`,
+    metrics: (s) => (s.rows ? `${F.group(s.rows.t.length)} seconds` : ""),
+    limits: (s) => (s.venues ? `${s.venues.reduce((n, v) => n + v.windows.length, 0)} windows` : ""),
+    events: (s) => `${F.group((s.list || []).length)} events`,
+    health: () => "",
+  };
+  const notes = {
+    depth: (s) => (s.seq ? `sequence ${F.group(s.seq)}` : ""),
+    candles: (s) => (s.interval ? `${s.interval >= 60 ? s.interval / 60 + " m" : s.interval + " s"} candles; hollow rises, filled falls` : ""),
+    latency: (s) => {
+      const source = V.store.primary(), off = source && source.offset_ms;
+      return `${s.step || 1} s buckets, log scale` + (off ? `; clock offset ${F.signed(off, 1)} ms, corrected` : "");
+    },
+    stages: () => `${F.unit("stages", null)} throughout`,
+  };
+
+  const written = new WeakMap();
+  V.panels = {
+    all: () => [...document.querySelectorAll("section[data-panel]")],
+    // Brings every panel's state, strip and footer up to date.
+    update() {
+      for (const panel of V.panels.all()) {
+        const name = panel.dataset.panel, stream = panel.dataset.streams.split(" ")[0];
+        const [state, note, instead] = judge(panel);
+        if (panel.dataset.state !== state) panel.dataset.state = state;
+        D.attr(panel, "aria-busy", state === "loading" || state === "compiling" ? "true" : null);
+        strip(D.host(`note:${name}`), note);
+        overlay(D.host(`state:${name}`), instead);
+        const s = V.store.streams[stream];
+        const foot = panel.lastElementChild;
+        const cells = foot.children;
+        const age = s && s.age_ms !== null && s.age_ms !== undefined ? s.age_ms + (V.state.paused || V.link.gone() ? Date.now() - V.link.at : 0) : null;
+        const word = WORDS[state] || "";
+        const says = {
+          dot: V.dot(state === "empty" ? "live" : state),
+          age: s ? (word + (age === null ? "no data" : F.age(age))).trim() : word || "waiting",
+          n: s && !["off", "compiling"].includes(state) ? (counted[stream] || (() => ""))(s) : "",
+          lost: s ? `${F.group(s.lost || 0)} lost` : "0 lost",
+          note: s ? s.note || (panel.dataset.note === undefined ? "" : "") : null,
+        };
+        const old = written.get(panel) || {};
+        if (old.dot !== says.dot) cells[0].firstElementChild.className = says.dot;
+        if (old.age !== says.age) D.text(cells[0].lastElementChild, says.age);
+        if (old.n !== says.n) D.text(cells[1], says.n);
+        if (old.lost !== says.lost) {
+          D.text(cells[2], says.lost);
+          cells[2].dataset.tone = s && s.lost ? "warn" : "";
+        }
+        if (s && stream in notes && name !== "ladder" && name !== "samples") says.note = s.note || notes[stream](s);
+        if (says.note && old.note !== says.note) D.text(cells[3], says.note);
+        written.set(panel, says);
+      }
+    },
+  };
+})();

@@ -1,0 +1,631 @@
+/* Everything that is not a chart: tiles, read-outs, chips, ladder, tape, tables, meters. */
+(() => {
+  "use strict";
+  const V = window.venuescope;
+  const F = V.format, D = V.dom;
+  const put = D.put;
+  const lastOf = (a) => (a && a.length ? a[a.length - 1] : null);
+  const stream = (name) => V.store.streams[name];
+  const tone = (x) => (x > 0 ? "up" : x < 0 ? "down" : "");
+  const arrow = (x) => (x > 0 ? "▲ " : x < 0 ? "▼ " : "");
+  const live = (V.live = {});
+
+  // ---------- bar ----------
+  const quote = () => {
+    const m = V.store.answer && V.store.answer.market;
+    const symbol = m ? m.symbol : V.state.symbol || "–";
+    put("quote.symbol", symbol);
+    put("quote.window", { 60: "1m", 300: "5m", 900: "15m", 3600: "1h" }[V.state.window]);
+    put("quote.last", m ? F.scaled(m.last, m.price_decimals) : "–");
+    const known = m && !F.none(m.change);
+    const percent = known ? `${F.signed(m.change_pct, 2)}%` : "";
+    put("quote.percent", known ? arrow(m.change) + percent : "", known ? tone(m.change) : "");
+    put("quote.change", known ? `${arrow(m.change)}${F.signed(m.change / 10 ** m.price_decimals, m.price_decimals)} (${percent}) in ${{ 60: "1 m", 300: "5 m", 900: "15 m", 3600: "1 h" }[m.window] || "window"}` : "", known ? tone(m.change) : "");
+    put("unit.quote", m ? m.quote : "");
+    put("unit.base", m ? m.base : "");
+  };
+
+  const options = (key, list, value) => {
+    const wanted = JSON.stringify(list);
+    for (const select of document.querySelectorAll(`[data-select="${key}"]`)) {
+      if (select.dataset.was !== wanted) {
+        select.dataset.was = wanted;
+        select.replaceChildren(...list.map(([v, text]) => {
+          const option = D.make("option", "", text);
+          option.value = v;
+          return option;
+        }));
+      }
+      if (document.activeElement !== select && select.value !== value) select.value = value;
+    }
+  };
+  const selects = () => {
+    const a = V.store.answer;
+    if (!a) return;
+    const shown = a.sources.filter((one) => one.shown);
+    const symbols = [...new Set(shown.flatMap((one) => one.symbols || []))];
+    const m = a.market;
+    if (m && !symbols.includes(m.symbol)) symbols.unshift(m.symbol);
+    options("symbol", symbols.map((x) => [x, x]), m ? m.symbol : "");
+    options("source", shown.map((one) => [one.id, one.label]), m ? m.source : "");
+    for (const key of ["interval", "stage"])
+      for (const select of document.querySelectorAll(`[data-select="${key}"]`))
+        if (document.activeElement !== select && select.value !== String(V.state[key])) select.value = String(V.state[key]);
+    const stages = stream("stages");
+    if (stages && stages.rows && document.querySelector('[data-select="stage"]'))
+      options("stage", stages.rows.map((row) => [row.stage, row.label]), V.state.stage);
+  };
+
+  const chip = () => {
+    const el = D.make("button", "vs-chip", D.make("span", "swatch"), D.make("span", "name"), D.make("i", "vs-dot"), D.make("span", "val"));
+    el.type = "button";
+    return el;
+  };
+  const chips = () => {
+    const a = V.store.answer;
+    if (!a) return;
+    const real = a.sources.filter((one) => one.run !== "sim"), sim = a.sources.filter((one) => one.run === "sim");
+    const list = [...real, ...sim];
+    const replay = !(a.engine && a.engine.replay) && !a.sources.some((one) => one.run === "replay");
+    const n = list.length + (replay ? 1 : 0);
+    for (const where of ["bar", "off"]) {
+      const host = D.host(`chips:${where}`);
+      if (!host) continue;
+      const els = D.pool(host, n, chip);
+      list.forEach((one, i) => {
+        const el = els[i], [swatch, name, dot, val] = el.children;
+        const bad = one.shown && (one.state === "stale" ? " is-stale" : one.state === "error" ? " is-error" : "");
+        const cls = `vs-chip${one.shown ? bad || "" : " is-off"}`;
+        if (el.className !== cls) el.className = cls;
+        if (el.dataset.id !== one.id) {
+          el.dataset.id = one.id;
+          el.dataset.act = "source";
+          el.style.setProperty("--c", `var(--vs-venue-${one.colour})`);
+        }
+        const sw = one.run === "sim" ? "swatch is-sim" : "swatch";
+        if (swatch.className !== sw) swatch.className = sw;
+        D.text(name, one.label);
+        const state = one.shown ? one.state : "off";
+        const dotted = V.dot(state === "ended" ? "off" : state);
+        if (dot.className !== dotted) dot.className = dotted;
+        D.attr(el, "aria-pressed", String(one.shown));
+        const age = one.age_ms === null ? null : one.age_ms;
+        const words = { ended: "ended", error: "error", loading: "loading" };
+        D.text(val, one.shown ? words[one.state] || F.age(age) : "");
+        val.hidden = !one.shown;
+        D.attr(el, "title", `${one.label}: ${one.shown ? one.state : "hidden in this browser"}${one.detail ? "; " + one.detail : ""}`);
+      });
+      if (replay) {
+        const el = els[n - 1], [swatch, name, dot, val] = el.children;
+        el.className = "vs-chip is-off";
+        el.dataset.act = "start-replay";
+        el.dataset.id = "";
+        el.removeAttribute("aria-pressed");
+        el.style.setProperty("--c", "var(--vs-venue-7)");
+        swatch.className = "swatch";
+        D.text(name, "Replay");
+        dot.className = "vs-dot is-off";
+        val.hidden = true;
+        D.attr(el, "title", "No replay is running; press to play the sample capture");
+      }
+    }
+  };
+
+  // ---------- simulation rate ----------
+  const TOP = 1_000_000, STEPS = 1000;
+  const toRate = (p) => {
+    if (p <= 0) return 0;
+    const rate = 10 ** (1 + (5 * (p - 1)) / (STEPS - 1)), k = 10 ** (Math.floor(Math.log10(rate)) - 1);
+    return Math.min(TOP, Math.round(rate / k) * k);
+  };
+  const toSlider = (rate) => (rate < 1 ? 0 : Math.round(1 + ((Math.log10(Math.max(10, rate)) - 1) * (STEPS - 1)) / 5));
+  const readRate = (text) => {
+    const m = /^\s*([\d,.]+)\s*([km]?)\s*$/i.exec(text);
+    if (!m) return null;
+    const x = Number(m[1].replace(/,/g, "")) * { "": 1, k: 1e3, m: 1e6 }[m[2].toLowerCase()];
+    return Number.isFinite(x) && x >= 0 && x <= TOP ? Math.round(x) : null;
+  };
+  const asked = { rate: null, until: 0 };
+  V.askRate = (rate) => {
+    Object.assign(asked, { rate, until: Date.now() + 2500 });
+    V.command("set_rate", { orders_per_s: rate });
+    showRate(rate, true);
+  };
+  const makeRate = (host) => {
+    const slider = document.createElement("input"), field = document.createElement("input");
+    slider.type = "range";
+    slider.min = "0";
+    slider.max = String(STEPS);
+    slider.className = "vs-range";
+    slider.setAttribute("aria-label", "Simulation rate");
+    field.type = "text";
+    field.inputMode = "numeric";
+    field.autocomplete = "off";
+    field.setAttribute("aria-label", "Simulation rate, orders per second");
+    const marks = D.make("span", "marks", ...[["0", 0], ["10", 0.1], ["1k", 40], ["100k", 80], ["1M", 100]].filter(([t]) => t !== "0").map(([t, x]) => {
+      const b = D.make("b", "", t);
+      b.style.left = `${x}%`;
+      return b;
+    }));
+    marks.setAttribute("aria-hidden", "true");
+    const unit = D.make("span", "u", "orders/s");
+    host.append(D.make("span", "vs-slide", slider, marks), D.make("span", "vs-inp", field, unit));
+    slider.addEventListener("input", () => {
+      const rate = toRate(Number(slider.value));
+      field.value = F.group(rate);
+      slider.style.setProperty("--p", `${(Number(slider.value) / STEPS) * 100}%`);
+      slider.setAttribute("aria-valuetext", `${F.group(rate)} orders/s`);
+    });
+    slider.addEventListener("change", () => V.askRate(toRate(Number(slider.value))));
+    const commit = () => {
+      const rate = readRate(field.value);
+      field.dataset.bad = rate === null ? "1" : "";
+      if (rate === null) {
+        D.toast("That is not a rate", "Give 0 to 1,000,000 orders per second, as 12000 or 12k.");
+        delete field.dataset.dirty;
+        return;
+      }
+      if (field.dataset.dirty) V.askRate(rate);
+      delete field.dataset.dirty;
+    };
+    field.addEventListener("input", () => (field.dataset.dirty = "1"));
+    field.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") {
+        field.dataset.dirty = "1";
+        commit();
+        field.blur();
+      } else if (event.key === "Escape") {
+        delete field.dataset.dirty;
+        field.blur();
+      }
+    });
+    field.addEventListener("blur", () => field.dataset.dirty && commit());
+  };
+  const showRate = (rate, force = false) => {
+    for (const where of ["bar", "off"]) {
+      const host = D.host(`rate:${where}`);
+      if (!host) continue;
+      if (!host.firstElementChild) makeRate(host);
+      const slider = host.querySelector("input[type=range]"), field = host.querySelector("input[type=text]");
+      const p = String(toSlider(rate));
+      if ((force || document.activeElement !== slider) && slider.value !== p) {
+        slider.value = p;
+      }
+      const fill = `${(Number(slider.value) / STEPS) * 100}%`;
+      if (slider.style.getPropertyValue("--p") !== fill) slider.style.setProperty("--p", fill);
+      D.attr(slider, "aria-valuetext", `${F.group(rate)} orders/s`);
+      const text = F.group(rate);
+      if ((document.activeElement !== field || force) && field.value !== text) field.value = text;
+    }
+  };
+  const rate = () => {
+    const engine = V.store.answer && V.store.answer.engine;
+    if (!engine || F.none(engine.rate)) return;
+    if (asked.rate !== null && (engine.rate === asked.rate || Date.now() > asked.until)) asked.rate = null;
+    showRate(asked.rate === null ? engine.rate : asked.rate);
+  };
+
+  // ---------- tiles ----------
+  const tiles = () => {
+    const s = stream("tiles");
+    if (!s || !s.figures || !document.querySelector(".vs-tiles")) return;
+    const f = s.figures, m = s.market || {}, a = V.store.answer;
+    const word = { 60: "1 m", 300: "5 m", 900: "15 m", 3600: "1 h" }[V.state.window];
+    const unit = F.unit("tiles", f.p50);
+    put("tile.real", F.si(f.real));
+    const real = a.sources.filter((one) => one.shown && one.run !== "sim").length;
+    put("tile.real.side", real ? `${real} source${real > 1 ? "s" : ""}` : "none shown");
+    put("tile.sim", F.si(f.sim));
+    put("tile.sim.side", a.engine && !F.none(a.engine.rate) ? `of ${F.si(a.engine.rate)}` : "");
+    for (const key of ["p50", "p99"]) {
+      put(`tile.${key}`, F.three(F.inUnit(f[key], unit)));
+      put(`tile.${key}.unit`, unit);
+      put(`tile.${key}.side`, word);
+    }
+    put("tile.spread", F.scaled(f.spread, m.price_decimals || 0));
+    put("tile.spread.unit", m.quote || "");
+    put("tile.spread.side", F.none(f.spread_bp) ? "" : `${F.group(f.spread_bp, 3)} bp`);
+    put("tile.throttled", F.group(f.throttled), f.throttled > 0 ? "warn" : "");
+    put("tile.throttled.side", word);
+    put("tile.gaps", F.group(f.gaps), f.gaps > 0 ? "warn" : "");
+    put("tile.gaps.side", word);
+    if (s.drawn !== s.rev) {
+      s.drawn = s.rev;
+      for (const host of document.querySelectorAll("[data-spark]")) {
+        const name = host.dataset.spark;
+        D.spark(host, s.rows[name], { colour: host.dataset.colour, hatch: host.dataset.hatch === "1", zero: ["sim", "spread", "throttled", "gaps"].includes(name) });
+      }
+    }
+  };
+  const books = () => {
+    const host = D.host("books"), a = V.store.answer;
+    if (!host || !a) return;
+    const list = a.sources.filter((one) => one.shown).slice(0, 6);
+    const total = list.reduce((n, one) => [n[0] + (one.books ? one.books[0] : 0), n[1] + (one.books ? one.books[1] : 0)], [0, 0]);
+    put("books.side", total[1] ? `${total[0]} of ${total[1]} synced` : "");
+    const cells = D.pool(host, list.length, () => D.make("div", "", D.make("i", "vs-dot"), D.make("b", ""), D.make("span", "")));
+    list.forEach((one, i) => {
+      const [dot, name, word] = cells[i].children;
+      const full = one.books && one.books[0] === one.books[1];
+      const state = one.state === "live" && !full ? "resyncing" : one.state;
+      dot.className = V.dot(state === "ended" ? "off" : state);
+      D.text(name, one.label);
+      D.text(word, state === "live" ? "synced" : state);
+      word.dataset.tone = state === "live" || state === "ended" ? "" : "warn";
+    });
+  };
+
+  // ---------- read-outs ----------
+  const reads = () => {
+    const d = stream("depth");
+    if (d && d.market) {
+      const k = d.market.price_decimals, known = !F.none(d.bid) && !F.none(d.ask) && ["SYNCED", "STALE"].includes(d.state);
+      const spread = known ? d.ask - d.bid : null;
+      const bp = known ? (spread / ((d.ask + d.bid) / 2)) * 1e4 : null;
+      put("depth.bid", known ? F.scaled(d.bid, k) : "–", "up");
+      put("depth.ask", known ? F.scaled(d.ask, k) : "–", "down");
+      put("depth.spread", known ? `${F.scaled(spread, k)} · ${F.group(bp, 3)} bp` : "–");
+      put("depth.imbalance", known ? `${F.signed(d.imbalance * 100)}%` : "–", known ? tone(d.imbalance) : "");
+    }
+    const c = stream("candles");
+    if (c && c.market && c.rows && c.rows.t.length) {
+      const k = c.market.price_decimals, z = c.market.size_decimals, r = c.rows;
+      const o = lastOf(r.o), close = lastOf(r.c);
+      put("candles.o", F.scaled(o, k));
+      put("candles.h", F.scaled(lastOf(r.h), k));
+      put("candles.l", F.scaled(lastOf(r.l), k));
+      put("candles.c", F.scaled(close, k), tone(close - o));
+      put("candles.v", `${F.scaled(lastOf(r.v), z)} ${c.market.base}`);
+      if (c.vwapped !== c.rev) {
+        c.vwapped = c.rev;
+        let pv = 0, v = 0, n = 0;
+        for (let i = 0; i < r.t.length; i++) {
+          pv += ((r.h[i] + r.l[i] + r.c[i]) / 3) * r.v[i];
+          v += r.v[i];
+          n += r.n_trades[i] || 0;
+        }
+        put("candles.vwap", v ? F.scaled(pv / v, k) : "–");
+        put("candles.trades", F.group(n));
+      }
+      put("candles.follow", V.zoomed(V.graph("candles")) ? "off" : "on", V.zoomed(V.graph("candles")) ? "warn" : "ok");
+    } else for (const key of ["o", "h", "l", "c", "v", "vwap", "trades"]) put(`candles.${key}`, "–");
+    const x = stream("metrics");
+    if (x && x.rows && x.rows.t.length && x.market) {
+      const bid = lastOf(x.rows.bid), ask = lastOf(x.rows.ask), im = lastOf(x.rows.imbalance);
+      put("metrics.spread", F.none(bid) || F.none(ask) ? "–" : `${F.scaled(ask - bid, x.market.price_decimals)} ${x.market.quote}`);
+      put("metrics.imbalance", F.none(im) ? "–" : `${F.signed(im * 100)}%`, tone(im));
+    }
+    const latency = stream("latency");
+    put("unit.latency", latency ? F.unit("latency", null) : "");
+    const shape = stream("distribution");
+    put("unit.distribution", shape ? F.unit("distribution", null) : "");
+    const through = stream("throughput");
+    put("unit.throughput", through && through.series ? V.charts.throughput.unit(through) : "");
+  };
+
+  // ---------- ladder and tape ----------
+  const rung = () => D.make("div", "l", D.make("i", ""), D.make("span", "p"), D.make("span", ""), D.make("span", "vs-sec"));
+  const ladder = () => {
+    const s = stream("depth"), asks = D.host("ladder:a"), bids = D.host("ladder:b");
+    if (!asks || !bids || !s || !s.b || !s.market || V.charts.depth.empty(s)) return;
+    if (s.climbed === s.rev && asks.children.length) return;
+    s.climbed = s.rev;
+    const { price_decimals: k, size_decimals: z, base, quote: q } = s.market;
+    put("ladder.price", `Price, ${q}`);
+    put("ladder.size", `Size, ${base}`);
+    put("ladder.sum", `Sum, ${base}`);
+    const n = Math.max(6, Math.min(40, Math.floor((asks.clientHeight || 320) / 21)));
+    const top = Math.max(...s.a.q.slice(0, n), ...s.b.q.slice(0, n));
+    const fill = (host, side, reverse) => {
+      const count = Math.min(n, side.p.length), rows = D.pool(host, count, rung);
+      for (let i = 0; i < count; i++) {
+        const [bar, price, size, sum] = rows[reverse ? count - 1 - i : i].children;
+        const width = `${((side.q[i] / top) * 46).toFixed(1)}%`;
+        if (bar.style.width !== width) bar.style.width = width;
+        D.text(price, F.scaled(side.p[i], k));
+        D.text(size, F.scaled(side.q[i], z));
+        D.text(sum, F.scaled(side.c[i], z));
+      }
+    };
+    fill(asks, s.a, true);
+    fill(bids, s.b, false);
+    const m = V.store.answer.market;
+    const spread = s.a.p[0] - s.b.p[0];
+    put("ladder.last", m ? `${arrow(m.change)}${F.scaled(m.last, k)}` : "–", m ? tone(m.change) : "");
+    put("ladder.spread", `spread ${F.scaled(spread, k)} · ${F.group((spread / ((s.a.p[0] + s.b.p[0]) / 2)) * 1e4, 3)} bp`);
+  };
+  const tape = () => {
+    const host = D.host("tape"), s = stream("trades");
+    if (!host || !s || !s.rows || !s.market || s.taped === s.rev) return;
+    s.taped = s.rev;
+    const { price_decimals: k, size_decimals: z, base, quote: q } = s.market, r = s.rows;
+    put("tape.price", `Price, ${q}`);
+    put("tape.size", `Size, ${base}`);
+    const n = Math.min(r.t.length, Math.max(8, Math.floor((host.clientHeight || 500) / 21)));
+    const rows = D.pool(host, n, rung);
+    let top = 1;
+    for (let i = 0; i < n; i++) top = Math.max(top, r.q[r.q.length - 1 - i]);
+    for (let i = 0; i < n; i++) {
+      const at = r.t.length - 1 - i, row = rows[i], [bar, price, size, when] = row.children;
+      const side = r.side[at] > 0 ? "up" : r.side[at] < 0 ? "down" : "";
+      if (row.dataset.tone !== side) row.dataset.tone = side;
+      bar.style.width = `${((r.q[at] / top) * 46).toFixed(1)}%`;
+      D.text(price, `${side === "up" ? "▲ " : side === "down" ? "▼ " : ""}${F.scaled(r.p[at], k)}`);
+      D.text(size, F.scaled(r.q[at], z));
+      D.text(when, F.millis(r.t[at]));
+    }
+  };
+
+  // ---------- tables ----------
+  const bar = (share, cls = "") => ({
+    cls: "bar",
+    draw(td) {
+      let meter = td.firstElementChild;
+      if (!meter) {
+        meter = D.make("div", "vs-meter", D.make("i", ""));
+        td.append(meter);
+      }
+      meter.className = `vs-meter ${cls}`.trim();
+      meter.firstElementChild.style.width = `${Math.min(100, share * 100).toFixed(1)}%`;
+    },
+  });
+  const n = (text, t = "") => ({ text, cls: "n", tone: t });
+  const stages = () => {
+    const host = D.host("stages"), s = stream("stages");
+    if (!host || !s || !s.rows || s.tabled === s.rev) return;
+    s.tabled = s.rev;
+    const known = s.rows.filter((row) => row.n > 0 && !F.none(row.p50));
+    const unit = F.unit("stages", known.length ? Math.max(...known.map((row) => row.p50)) : null);
+    const low = Math.log10(Math.max(0.01, Math.min(...known.map((row) => row.p50)) * 0.7)), high = Math.log10(Math.max(1, ...known.map((row) => row.p999)) * 1.4);
+    const at = (us) => Math.max(0, Math.min(100, ((Math.log10(Math.max(0.001, us)) - low) / (high - low)) * 100));
+    const value = (us) => (F.none(us) ? "–" : F.three(F.inUnit(us, unit)));
+    D.table(host, s.rows.map((row) => [
+      { text: row.label, cls: "name" },
+      { text: row.what, cls: "vs-sec vs-hide-s" },
+      n(F.group(row.n)), n(value(row.p50)), n(value(row.p90)), n(value(row.p99)), n(value(row.p999)), n(value(row.max)),
+      {
+        cls: "bar",
+        draw(td) {
+          if (!td.firstElementChild) td.append(D.make("div", "vs-reach", D.make("i", "")));
+          const i = td.firstElementChild.firstElementChild, there = row.n > 0 && !F.none(row.p50);
+          i.style.left = there ? `${at(row.p50).toFixed(1)}%` : "0";
+          i.style.width = there ? `${Math.max(1.5, at(row.p999) - at(row.p50)).toFixed(1)}%` : "0";
+        },
+      },
+      {
+        cls: "mini",
+        draw(td) {
+          if (!td.firstElementChild) td.append(D.make("div", "vs-mini"));
+          D.spark(td.firstElementChild, row.spark || [], { colour: "--vs-p99", fill: false, w: 96, h: 18 });
+        },
+      },
+    ]));
+  };
+  const facts = () => {
+    const s = stream("stages");
+    if (!s || !s.rows || !document.querySelector('[data-f="fact.p50"]')) return;
+    const row = s.rows.find((one) => one.stage === V.state.stage) || s.rows[0];
+    if (!row) return;
+    const unit = F.unit("facts", row.p50);
+    for (const key of ["p50", "p90", "p99", "p999", "max"]) {
+      put(`fact.${key}`, F.three(F.inUnit(row[key], unit)));
+      put(`fact.${key}.unit`, F.none(row[key]) ? "" : unit);
+    }
+    put("fact.max.side", row.label);
+    put("fact.n", F.group(row.n));
+    put("fact.n.side", { 60: "1 m", 300: "5 m", 900: "15 m", 3600: "1 h" }[V.state.window]);
+    const latency = stream("latency");
+    put("sub.latency", row ? row.what[0].toUpperCase() + row.what.slice(1) : "", "");
+    if (latency) put("sub.samples", `${row.label}, events per ${latency.step || 1} s`);
+  };
+  const swatch = (one) => ({
+    cls: "name",
+    draw(td) {
+      if (!td.firstElementChild) td.append(D.make("span", "vs-named", D.make("i", "swatch"), D.make("span", "")));
+      const [mark, name] = td.firstElementChild.children;
+      mark.className = one.run === "sim" ? "swatch is-sim" : "swatch";
+      mark.style.setProperty("--c", `var(--vs-venue-${one.colour})`);
+      D.text(name, one.label);
+    },
+  });
+  const totals = () => {
+    const host = D.host("totals"), s = stream("throughput");
+    if (!host || !s || !s.rows || s.totalled === s.rev) return;
+    s.totalled = s.rev;
+    const sum = (list) => list.reduce((x, y) => x + (y || 0), 0), seconds = Math.max(1, s.rows.t.length);
+    const line = (of) => {
+      const cells = [];
+      let all = 0;
+      for (const key of ["messages", "orders", "trades"]) {
+        const list = of(key), total = sum(list);
+        if (key === "messages") all = total;
+        cells.push(n(F.si(Math.round(total / seconds))), n(F.si(Math.max(0, ...list.map((x) => x || 0))), "mut"));
+      }
+      return [...cells, n(F.group(all))];
+    };
+    const rows = s.series.map((one) => [swatch(one), ...line((key) => s.rows[`${one.id}/${key}`] || [])]);
+    if (s.series.length > 1) {
+      const together = (key) => s.rows.t.map((_, i) => s.series.reduce((x, one) => x + ((s.rows[`${one.id}/${key}`] || [])[i] || 0), 0));
+      rows.push([{ text: "All", cls: "name" }, ...line(together)]);
+    }
+    D.table(host, rows);
+  };
+  const legends = () => {
+    for (const name of ["throughput", "messages", "orders", "trades"]) {
+      const host = D.host(`keys:${name}`), s = stream("throughput");
+      if (!host || !s || !s.series) continue;
+      const list = V.charts[name].legend(s);
+      const key = list.map((one) => one.id).join();
+      if (host.dataset.was === key) continue;
+      host.dataset.was = key;
+      host.replaceChildren(...list.map((one) => {
+        const mark = D.make("i", one.run === "sim" ? "hatch" : "");
+        mark.style.setProperty("--c", `var(--vs-venue-${one.colour})`);
+        return D.make("span", "", mark, one.label);
+      }));
+    }
+  };
+
+  // ---------- limits ----------
+  const TAG = { ok: "is-ok", live: "is-ok", throttling: "is-warn", warn: "is-warn", banned: "is-bad", error: "is-bad" };
+  const SAYS = { ok: "within limits", live: "within limits" };
+  const resets = (x) => (F.none(x) ? "" : `resets ${F.span(x / 1000)}`);
+  const meter = () => {
+    const el = D.make("div", "vs-meter", D.make("i", ""), D.make("u", ""), D.make("b", ""));
+    el.setAttribute("role", "meter");
+    el.setAttribute("aria-valuemin", "0");
+    return el;
+  };
+  const setMeter = (el, w, label, bad) => {
+    const share = w.limit ? w.used / w.limit : 0;
+    const cls = `vs-meter ${bad || share > 1 ? "is-bad" : share >= 0.8 ? "is-warn" : ""}`.trim();
+    if (el.className !== cls) el.className = cls;
+    el.children[0].style.width = `${Math.min(100, share * 100).toFixed(1)}%`;
+    el.children[1].style.left = `${Math.min(100, share * 100).toFixed(1)}%`;
+    el.children[1].style.width = `${w.limit ? Math.min(100, (w.reserved / w.limit) * 100).toFixed(1) : 0}%`;
+    D.attr(el, "aria-valuenow", String(w.used));
+    D.attr(el, "aria-valuemax", String(w.limit));
+    D.attr(el, "aria-label", label);
+  };
+  const limits = () => {
+    const s = stream("limits");
+    if (!s || !s.venues) return;
+    const line = D.host("limits-strip");
+    if (line) {
+      const cells = D.pool(line, Math.min(5, s.venues.length), () =>
+        D.make("div", "", D.make("div", "r", D.make("span", "", D.make("b", ""), D.make("span", "vs-mut")), D.make("span", "note")), meter(), D.make("div", "r", D.make("span", "", D.make("b", ""), D.make("span", "vs-mut")), D.make("span", "vs-mut"))));
+      s.venues.slice(0, 5).forEach((venue, i) => {
+        const w = [...venue.windows].sort((a, b) => b.used / b.limit - a.used / a.limit)[0];
+        if (!w) return;
+        const [head, m, foot] = cells[i].children, bad = TAG[venue.state] === "is-bad";
+        D.text(head.children[0].children[0], venue.label);
+        D.text(head.children[0].children[1], ` ${w.name.toLowerCase()}`);
+        D.text(head.children[1], bad ? venue.state : w.note || SAYS[venue.state] || venue.state);
+        head.children[1].dataset.tone = bad ? "bad" : TAG[venue.state] === "is-warn" ? "warn" : "mut";
+        setMeter(m, w, `${venue.label} ${w.name}`, bad);
+        D.text(foot.children[0].children[0], F.si(w.used));
+        D.text(foot.children[0].children[1], ` / ${F.si(w.limit)} · ${Math.round((w.used / w.limit) * 100)}%`);
+        D.text(foot.children[1], resets(w.resets_ms));
+      });
+    }
+    const cards = D.host("limits-cards");
+    if (cards) {
+      const els = D.pool(cards, s.venues.length, () => D.make("article", "vs-card", D.make("h3", "", D.make("i", "swatch"), D.make("span", ""), D.make("span", "vs-tag")), D.make("div", "wins")));
+      s.venues.forEach((venue, i) => {
+        const [head, wins] = els[i].children, bad = TAG[venue.state] === "is-bad";
+        els[i].dataset.tone = bad ? "bad" : "";
+        head.children[0].className = venue.colour === "sim" ? "swatch is-sim" : "swatch";
+        head.children[0].style.setProperty("--c", `var(--vs-venue-${venue.colour})`);
+        D.text(head.children[1], venue.label);
+        D.text(head.children[2], SAYS[venue.state] || venue.state);
+        head.children[2].className = `vs-tag ${TAG[venue.state] || ""}`;
+        const rows = D.pool(wins, venue.windows.length, () => D.make("div", "win", D.make("div", "", D.make("span", "vs-sec"), D.make("b", "")), meter(), D.make("div", "l", D.make("span", ""), D.make("span", ""))));
+        venue.windows.forEach((w, k) => {
+          const [top, m, foot] = rows[k].children;
+          D.text(top.children[0], w.name);
+          D.text(top.children[1], `${Math.round((w.used / w.limit) * 100)}%`);
+          setMeter(m, w, `${venue.label} ${w.name}`, bad && w.used >= w.limit);
+          D.text(foot.children[0], `${F.si(w.used)} / ${F.si(w.limit)}${w.note ? " · " + w.note : ""}`);
+          D.text(foot.children[1], resets(w.resets_ms));
+        });
+      });
+    }
+    const t = s.totals || {};
+    put("limits.allowed", F.group(t.allowed));
+    put("limits.throttled", F.group(t.throttled), t.throttled > 0 ? "warn" : "");
+    put("limits.waiting", F.group(t.waiting));
+    put("limits.mean", F.none(t.mean_wait_ms) ? "–" : `${F.group(t.mean_wait_ms)} ms`);
+    put("limits.max", F.none(t.max_wait_ms) ? "–" : `${F.group(t.max_wait_ms)} ms`);
+  };
+
+  // ---------- events and health ----------
+  const LIMITED = /throttl|ban|429|limit|correct|wait/i;
+  live.events = (panel, s) => (panel === "limit-events" ? (s.list || []).filter((e) => LIMITED.test(e.what)) : s.list || []);
+  const events = () => {
+    const s = stream("events");
+    if (!s) return;
+    for (const name of ["events", "limit-events"]) {
+      const host = D.host(name);
+      if (!host || s[`listed:${name}`] === s.rev && host.children.length) continue;
+      s[`listed:${name}`] = s.rev;
+      const label = (id) => {
+        const one = V.store.answer.sources.find((x) => x.id === id);
+        return one ? one.label : id;
+      };
+      const rows = live.events(name, s).slice(-80).reverse();
+      D.table(host, rows.map((e) => [
+        { text: F.time(e.t), cls: "vs-sec" },
+        { text: label(e.source), cls: "name" },
+        {
+          draw(td) {
+            if (!td.firstElementChild) td.append(D.make("span", "vs-tag"));
+            td.firstElementChild.className = `vs-tag ${{ warn: "is-warn", error: "is-bad" }[e.level] || ""}`.trim();
+            D.text(td.firstElementChild, e.what);
+          },
+        },
+        { text: e.text, cls: "wide" },
+      ]));
+    }
+  };
+  const health = () => {
+    const s = stream("health");
+    if (!s || !s.tasks || s.tabled === s.rev || !document.querySelector('[data-f="health.lag"]')) return;
+    s.tabled = s.rev;
+    const bad = (x) => (x > 0 ? "warn" : "mut");
+    D.table(D.host("tasks"), s.tasks.map((t) => [
+      { text: t.name, cls: "name" },
+      {
+        draw(td) {
+          if (!td.firstElementChild) td.append(D.make("span", "vs-tag"));
+          td.firstElementChild.className = `vs-tag ${/run|idle|done|wait/.test(t.state) ? "is-ok" : /fail|error|dead/.test(t.state) ? "is-bad" : "is-warn"}`;
+          D.text(td.firstElementChild, t.state);
+        },
+      },
+      n(F.group(t.restarts), bad(t.restarts)), n(t.since ? F.time(t.since) : "–"), { text: t.error || "–", cls: t.error ? "wide" : "vs-mut" },
+    ]));
+    D.table(D.host("sources"), (s.sources || []).map((x) => [
+      { text: x.label, cls: "name" }, n(F.group(x.frames)), n(F.group(x.malformed), bad(x.malformed)), n(F.group(x.gaps), bad(x.gaps)),
+      n(F.group(x.resyncs), bad(x.resyncs)), n(F.group(x.dropped), bad(x.dropped)),
+      n(x.agreement && x.agreement[1] ? `${F.group((x.agreement[0] / x.agreement[1]) * 100, 3)}%` : "–", x.agreement && x.agreement[0] < x.agreement[1] ? "warn" : ""),
+    ]));
+    D.table(D.host("rings"), (s.rings || []).map((r) => [
+      { text: r.name, cls: "name" }, n(F.group(r.rows)), n(F.group(r.capacity)), bar(r.capacity ? r.rows / r.capacity : 0), n(F.group(r.written)), n(F.bytes(r.bytes)),
+    ]));
+    D.table(D.host("queues"), (s.queues || []).map((q) => [
+      { text: q.name, cls: "name" }, n(F.group(q.depth)), n(F.group(q.peak)), n(F.group(q.capacity)), n(F.group(q.dropped), bad(q.dropped)),
+    ]));
+    const l = s.loop || {}, p = s.process || {}, k = s.kernels || {};
+    put("health.lag", F.three(l.lag_p99_ms));
+    put("health.lag.unit", F.none(l.lag_p99_ms) ? "" : "ms");
+    put("health.lag.side", `p50 ${F.three(l.lag_p50_ms)}, max ${F.three(l.lag_max_ms)}`);
+    put("health.cpu", F.three(p.cpu_pct));
+    put("health.cpu.unit", F.none(p.cpu_pct) ? "" : "% of a core");
+    const [size, unit] = F.bytes(p.rss_bytes).split(" ");
+    put("health.rss", size);
+    put("health.rss.unit", unit || "");
+    put("health.threads", F.group(p.threads));
+    put("health.uptime", F.none(p.uptime_s) ? "–" : F.span(p.uptime_s));
+    put("health.kernels", k.total ? `${k.done} of ${k.total}` : k.state || "–");
+    put("health.kernels.side", F.none(k.seconds) || !k.seconds ? k.state || "" : `${k.state || ""} in ${F.three(k.seconds)} s`);
+  };
+
+  // A page's parts, in the order they are read.
+  live.update = () => {
+    quote();
+    selects();
+    chips();
+    rate();
+    tiles();
+    books();
+    reads();
+    ladder();
+    tape();
+    stages();
+    facts();
+    totals();
+    legends();
+    limits();
+    events();
+    health();
+  };
+})();

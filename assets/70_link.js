@@ -1,0 +1,357 @@
+/* The way to the server and back: parameters, pace, clock, the one renderer, what was painted. */
+(() => {
+  "use strict";
+  const V = window.venuescope;
+  const F = V.format, D = V.dom;
+  const link = (V.link = { at: 0, opened: Date.now(), streams: [], poke: 0, hiddenAt: 0 });
+  Object.assign(V, { polls: 0, painted: 0, last: { v: 0, now: 0, painted_at: 0, newest_event: 0 }, ages: [], errors: [] });
+  const props = (id, values) => window.dash_clientside.set_props(id, values);
+  const period = () => 1000 / V.state.hz;
+
+  window.addEventListener("error", (event) => note(event.message));
+  window.addEventListener("unhandledrejection", (event) => note(String(event.reason)));
+  const note = (text) => {
+    V.errors.push(text);
+    if (V.errors.length > 50) V.errors.shift();
+  };
+
+  // ---------- parameters ----------
+  let sent = "";
+  link.ask = (force = false) => {
+    if (!link.started) return;
+    const { symbol, hidden, source, window: seconds, interval, stage } = V.state;
+    const params = { client: V.client, symbol, hidden, source, window: seconds, interval, stage, streams: link.streams };
+    for (const key of ["symbol", "source"]) if (!params[key]) delete params[key];
+    const text = JSON.stringify(params);
+    if (text === sent && !force) return;
+    sent = text;
+    if (force) params.poke = ++link.poke;
+    props("shell-params", { data: params });
+  };
+  let going = null;
+  const pace = () => {
+    const go = !V.state.paused && !document.hidden;
+    if (go !== going) {
+      going = go;
+      props("shell-tick", { max_intervals: go ? -1 : 0 });
+    }
+  };
+  V.onState((changed) => {
+    if (changed.includes("paused")) {
+      V.pausedAt = V.state.paused ? Date.now() : 0;
+      pace();
+      if (!V.state.paused) link.ask(true);
+      V.say(V.state.paused ? "Paused" : "Resumed");
+    }
+    if (changed.includes("hz")) tune(true);
+    if (changed.some((key) => ["symbol", "hidden", "source", "window", "interval", "stage"].includes(key))) link.ask();
+    if (changed.includes("theme") || changed.includes("updown")) link.redraw();
+    V.controls();
+    V.refresh();
+  });
+  document.addEventListener("visibilitychange", () => {
+    pace();
+    if (!document.hidden && !V.state.paused) {
+      link.at = Date.now();
+      link.ask(true);
+    }
+  });
+
+  // ---------- pace ----------
+  // The interval starts when an answer is in, so the round trip is taken off it; the estimate follows what is measured.
+  let used = 250, spent = 15, before = 0;
+  const tune = (reset = false) => {
+    if (reset) before = 0;
+    const wanted = Math.max(20, Math.round(period() - spent));
+    if (reset || Math.abs(wanted - used) >= 3) {
+      used = wanted;
+      props("shell-tick", { interval: wanted });
+    }
+  };
+  const arrived = (at) => {
+    if (before) {
+      const extra = at - before - used;
+      if (extra > 0 && extra < 2000) spent += 0.15 * (extra - spent);
+    }
+    before = at;
+    tune();
+  };
+
+  // Null while answers come; else since when there are none.
+  link.gone = () => {
+    if (V.state.paused || document.hidden) return null;
+    const silent = Date.now() - (link.at || link.opened);
+    return silent > Math.max(2000, 3 * period()) && silent > 0 ? link.at || link.opened : null;
+  };
+
+  // ---------- what was painted ----------
+  let pending = null;
+  const samples = [];
+  const painted = () => {
+    const mine = pending;
+    pending = null;
+    requestAnimationFrame(() => {
+      const at = Date.now();
+      V.painted += 1;
+      V.last = { v: mine.v, now: mine.now, painted_at: at, newest_event: mine.newest };
+      if (mine.newest) {
+        const age = at + mine.offset - mine.newest;
+        V.ages.push(age);
+        if (V.ages.length > 2000) V.ages.splice(0, 1000);
+        samples.push([at - mine.at, age]);
+        if (samples.length > 16) samples.shift();
+      }
+    });
+  };
+  const drawnOne = (name) => {
+    if (!pending) return;
+    pending.wait.delete(name);
+    if (!pending.wait.size) painted();
+  };
+  // Server's clock less ours. Within 50 ms it is the same machine's: what differs is the way, not the clock.
+  const leads = [];
+  const offset = (now, at) => {
+    leads.push(now - at);
+    if (leads.length > 64) leads.shift();
+    const lead = Math.max(...leads);
+    return Math.abs(lead) < 50 ? 0 : lead;
+  };
+
+  // ---------- charts ----------
+  const drawn = (V.drawn = {});
+  const watched = new WeakSet();
+  const seen = new WeakMap();
+  const eye = new IntersectionObserver((entries) => {
+    let fresh = false;
+    for (const entry of entries) {
+      if (entry.isIntersecting && seen.get(entry.target) === false) fresh = true;
+      seen.set(entry.target, entry.isIntersecting);
+    }
+    if (fresh) link.redraw();
+  }, { rootMargin: "80px" });
+  const watch = (name, gd) => {
+    if (!gd || !gd.on || watched.has(gd)) return;
+    watched.add(gd);
+    const panel = gd.closest("section[data-panel]");
+    if (panel) eye.observe(panel);
+    gd.on("plotly_afterplot", () => {
+      after(name, gd);
+      drawnOne(name);
+    });
+    after(name, gd);
+  };
+  const after = (name, gd) => {
+    const chart = V.charts[name], s = V.store.streams[chart.stream];
+    if (!chart.after || !s || !gd._fullLayout || !gd._fullLayout.xaxis || chart.empty(s)) return;
+    try {
+      chart.after(gd, s);
+    } catch (error) {
+      note(`${name}: ${error.message}`);
+    }
+  };
+  const draw = (name, figure, specs, force) => {
+    const chart = V.charts[name], s = V.store.streams[chart.stream];
+    const panel = document.querySelector(`[data-chart="${name}"]`);
+    if (!chart || !s || !panel || chart.empty(s) || (chart.stream === "depth" && !["SYNCED", "STALE"].includes(s.state))) return null;
+    const shape = chart.shape(s, specs.charts[name]);
+    const want = `${V.dressed()}/${shape.key}`;
+    const gd = V.graph(name);
+    watch(name, gd);
+    const was = drawn[name] || {};
+    const whole = !(figure && figure.layout && figure.layout.meta && figure.layout.meta.drawn === want);
+    if (!whole && was.rev === s.rev && !force) {
+      was.v = s.v;
+      return null;
+    }
+    const now = performance.now();
+    if (!whole && !force) {
+      if (seen.get(panel) === false) return null;
+      if (now - was.at < 1000 / chart.hz - 60) return null;
+    }
+    const arrays = chart.data(s);
+    drawn[name] = { rev: s.rev, v: s.v, at: now, age: s.age_ms, got: s.at };
+    return whole ? V.figure(name, s, specs, figure, shape, arrays, panel.clientWidth) : V.patch(arrays);
+  };
+
+  link.redraw = () => {
+    if (link.started) props("shell-redraw", { data: (link.redraws = (link.redraws || 0) + 1) });
+  };
+
+  let version = -1, redraws = 0;
+  const render = (answer, redraw, figures, specs) => {
+    const context = window.dash_clientside.callback_context;
+    const outputs = context.outputs_list[0] || [];
+    const keep = window.dash_clientside.no_update;
+    try {
+      start();
+      const at = Date.now();
+      const fresh = answer && (answer.v !== version || answer.epoch !== V.store.epoch);
+      const forced = redraw !== undefined && redraw !== null && redraw !== redraws;
+      if (forced) redraws = redraw;
+      let offs = 0;
+      if (fresh) {
+        version = answer.v;
+        V.polls += 1;
+        link.at = at;
+        arrived(at);
+        V.store.merge(answer);
+        offs = offset(answer.now, at);
+        link.offset = offs;
+        if (samples.length) props("shell-painted", { data: samples.splice(0) });
+      }
+      const wait = new Set();
+      let newest = 0;
+      const out = outputs.map((output, i) => {
+        const name = output.id.name;
+        let figure = null;
+        try {
+          figure = draw(name, figures[i], specs, forced);
+        } catch (error) {
+          note(`${name}: ${error.message}`);
+        }
+        if (!figure) return keep;
+        wait.add(name);
+        const d = drawn[name];
+        if (d && d.age !== null && d.age !== undefined && fresh) newest = Math.max(newest, answer.now - d.age);
+        return figure;
+      });
+      V.refresh();
+      if (fresh) {
+        if (!newest)
+          for (const s of Object.values(V.store.streams)) if (s.v === answer.v && s.age_ms !== null && s.age_ms !== undefined) newest = Math.max(newest, answer.now - s.age_ms);
+        pending = { v: answer.v, now: answer.now, at, newest, offset: offs, wait };
+        if (!wait.size) painted();
+      }
+      return [out, keep];
+    } catch (error) {
+      note(error.message);
+      return [outputs.map(() => keep), keep];
+    }
+  };
+
+  // ---------- the page round it ----------
+  let worded = "";
+  V.say = (text) => {
+    const el = document.getElementById("shell-status");
+    if (el && text !== worded) {
+      worded = text;
+      el.textContent = text;
+    }
+  };
+  const badge = () => {
+    const el = document.getElementById("shell-badge");
+    if (!el) return;
+    const a = V.store.answer, gone = link.gone(), source = V.store.primary();
+    let state = "live", word = "Live", age = null;
+    if (V.state.paused) [state, word, age] = ["paused", "Paused", Date.now() - (V.pausedAt || link.at || link.opened)];
+    else if (gone) [state, word, age] = ["error", "Disconnected", Date.now() - gone];
+    else if (!a) [state, word] = ["off", "Waiting"];
+    else if (a.engine && a.engine.state === "failed") [state, word] = ["error", "Failed"];
+    else if (a.engine && a.engine.state === "compiling") [state, word] = ["compiling", "Compiling"];
+    else if (!source) [state, word] = ["off", "No source"];
+    else {
+      age = source.age_ms === null ? null : source.age_ms + Math.max(0, Date.now() - link.at);
+      if (source.state === "stale") [state, word] = ["stale", "Stale"];
+      else if (source.state === "ended") [state, word, age] = ["ended", "Ended", null];
+      else if (source.state === "error") [state, word, age] = ["error", "Error", null];
+      else if (source.state === "resyncing") [state, word] = ["resyncing", "Resyncing"];
+      else if (source.state === "loading") [state, word] = ["off", "Loading"];
+    }
+    const kind = { paused: " is-paused", stale: " is-stale", resyncing: " is-stale", compiling: " is-stale", error: " is-error", off: " is-off", ended: " is-off" }[state] || "";
+    if (el.className !== `vs-badge${kind}`) el.className = `vs-badge${kind}`;
+    const dot = el.firstElementChild, dotted = V.dot(state);
+    if (dot.className !== dotted) dot.className = dotted;
+    D.put("badge.word", word);
+    const text = state === "paused" || word === "Disconnected" ? F.span((age || 0) / 1000) : F.age(age);
+    D.put("badge.age", text);
+    if (V.badge !== word && V.badge !== undefined && !V.state.paused) V.say(word === "Live" ? "Live again" : word);
+    V.badge = word;
+  };
+  const banner = () => {
+    const host = D.host("banner"), gone = link.gone();
+    if (gone && V.store.answer) V.strip(host, ["disconnected", `Disconnected since ${F.time(gone)} UTC`, "The server does not answer; the page keeps asking and goes on by itself.", null]);
+    else if (V.state.paused && V.store.answer) V.strip(host, ["paused", `Paused at ${F.time(V.pausedAt || Date.now())} UTC`, "The engine goes on.", ["Resume", "pause", {}]]);
+    else V.strip(host, null);
+  };
+  V.controls = () => {
+    for (const el of document.querySelectorAll("[data-key][data-value]"))
+      D.attr(el, "aria-pressed", String(String(V.state[el.dataset.key]) === el.dataset.value));
+    const paused = V.state.paused;
+    D.put("pause.word", paused ? "Resume" : "Pause");
+    const mark = document.getElementById("shell-pause-icon");
+    if (mark) mark.className = `vs-i vs-i-${paused ? "play" : "pause"}`;
+    const sky = document.getElementById("shell-theme-icon");
+    if (sky) sky.className = `vs-i vs-i-${V.theme() === "dark" ? "sun" : "moon"}`;
+    const shell = document.getElementById("shell");
+    if (shell) shell.dataset.rail = V.state.slim ? "slim" : "";
+    const here = location.pathname.replace(/\/+$/, "") || "/";
+    for (const el of document.querySelectorAll(".vs-link"))
+      D.attr(el, "aria-current", el.getAttribute("href") === here ? "page" : null);
+    for (const key of ["interval"]) for (const el of document.querySelectorAll(`[data-select="${key}"]`)) if (el.value !== String(V.state[key])) el.value = String(V.state[key]);
+  };
+  V.refresh = () => {
+    if (!link.started) return;
+    try {
+      V.live.update();
+      V.panels.update();
+      badge();
+      banner();
+    } catch (error) {
+      note(error.message);
+    }
+  };
+  const clock = () => {
+    D.put("clock", F.time(Date.now() + (link.offset || 0)));
+    badge();
+    banner();
+    if (link.gone() || V.state.paused || !V.store.answer) V.panels.update();
+  };
+
+  // A page was put in place: nothing looked up before holds, and it needs other streams.
+  const turned = () => {
+    D.forget();
+    V.controls();
+    const page = document.querySelector("[data-page]");
+    const wanted = new Set();
+    if (page)
+      for (const el of page.querySelectorAll("[data-streams]")) for (const name of el.dataset.streams.split(" ")) if (name) wanted.add(name);
+    if (page && page.dataset.page === "latency") wanted.add("stages");
+    link.streams = [...wanted].sort();
+    document.body.classList.remove("is-off-open");
+    V.address();
+    link.ask();
+    V.refresh();
+  };
+  const start = () => {
+    if (link.started) return;
+    link.started = true;
+    V.pausedAt = V.state.paused ? Date.now() : 0;
+    const content = document.getElementById("_pages_content");
+    new MutationObserver(turned).observe(content, { childList: true });
+    setTimeout(() => {
+      turned();
+      tune(true);
+      pace();
+    }, 0);
+    setInterval(clock, 250);
+  };
+
+  let nth = 0;
+  V.command = (name, args) => props("shell-command", { data: { id: `${V.client}-${++nth}`, name, args } });
+  V.exportPanel = (panel) => {
+    if (!panel) return;
+    const chart = panel.dataset.chart, stream = panel.dataset.export, s = V.store.streams[stream];
+    if (!s) {
+      D.toast("Nothing was exported", "This panel has no data yet.");
+      return;
+    }
+    const view = chart && drawn[chart] ? drawn[chart].v : s.v;
+    props("shell-export", { data: { id: `${V.client}-${++nth}`, chart: stream, part: panel.dataset.part || "", view, range: chart ? V.range(chart) : null, client: V.client } });
+  };
+  const toast = (value) => {
+    if (value && value.text) D.toast(value.text, value.more || "");
+    return window.dash_clientside.no_update;
+  };
+
+  window.dash_clientside = Object.assign(window.dash_clientside || {}, { venuescope: { render, toast } });
+})();

@@ -1,0 +1,85 @@
+/* Presses and keys. One listener each, by what the element says it does. */
+(() => {
+  "use strict";
+  const V = window.venuescope;
+
+  const maximise = (panel) => {
+    const was = document.querySelector(".vs-panel[data-max]");
+    if (was) delete was.dataset.max;
+    const on = panel && panel !== was;
+    if (on) panel.dataset.max = "1";
+    document.body.classList.toggle("is-max", Boolean(on));
+    window.dispatchEvent(new Event("resize"));
+  };
+  const keys = (open) => window.dash_clientside.set_props("shell-keys", { is_open: open });
+  const controls = (open) => {
+    const off = document.getElementById("shell-off");
+    document.body.classList.toggle("is-off-open", open);
+    if (open && off) {
+      const first = off.querySelector("button, select, input");
+      if (first) first.focus();
+    }
+  };
+  const png = (name) => {
+    const panel = document.getElementById(`panel-${name}`), gd = panel && V.graph(panel.dataset.chart);
+    if (!gd || !window.Plotly) return;
+    const a = V.store.answer, m = a && a.market;
+    const stamp = new Date(V.last.now || Date.now()).toISOString().slice(0, 19).replace(/[-:]/g, "").replace("T", "-");
+    window.Plotly.downloadImage(gd, {
+      format: "png", scale: 2, width: gd.clientWidth, height: gd.clientHeight,
+      filename: ["venuescope", m ? m.source : "", m ? m.symbol : "", name, stamp].filter(Boolean).join("_"),
+    });
+  };
+  const acts = {
+    set: (el) => V.setText(el.dataset.key, el.dataset.value),
+    pause: () => V.set({ paused: !V.state.paused }),
+    theme: () => V.set({ theme: V.theme() === "dark" ? "light" : "dark" }),
+    controls: () => controls(!document.body.classList.contains("is-off-open")),
+    keys: () => keys(true),
+    slim: () => {
+      V.set({ slim: !V.state.slim });
+      window.dispatchEvent(new Event("resize"));
+    },
+    source: (el) => {
+      const id = el.dataset.id, hidden = V.state.hidden.includes(id) ? V.state.hidden.filter((x) => x !== id) : [...V.state.hidden, id];
+      V.set({ hidden });
+    },
+    show: (el) => V.set({ hidden: V.state.hidden.filter((x) => x !== el.dataset.source) }),
+    "start-replay": () => V.command("start_replay", { file: "sample" }),
+    replay: () => V.command("restart_replay", {}),
+    csv: (el) => V.exportPanel(document.getElementById(`panel-${el.dataset.panel}`)),
+    png: (el) => png(el.dataset.panel),
+    max: (el) => maximise(document.getElementById(`panel-${el.dataset.panel}`)),
+    untoast: (el) => el.closest(".vs-toast").remove(),
+  };
+  document.addEventListener("click", (event) => {
+    if (event.target.id === "shell-scrim") return controls(false);
+    const el = event.target.closest && event.target.closest("[data-act]");
+    if (el && acts[el.dataset.act]) acts[el.dataset.act](el);
+  });
+  document.addEventListener("change", (event) => {
+    const select = event.target.closest && event.target.closest("select[data-select]");
+    if (!select) return;
+    V.setText(select.dataset.select, select.value);
+    select.blur();
+  });
+
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const inField = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName) && event.target.type !== "range";
+    if (event.key === "Escape") {
+      if (document.body.classList.contains("is-off-open")) controls(false);
+      else if (document.querySelector(".vs-panel[data-max]")) maximise(null);
+      return;
+    }
+    if (inField || event.target.isContentEditable) return;
+    const link = /^[1-7]$/.test(event.key) ? document.querySelectorAll(".vs-link")[Number(event.key) - 1] : null;
+    if (link) link.click();
+    else if (event.key === "p" || event.key === "P") acts.pause();
+    else if (event.key === "t" || event.key === "T") acts.theme();
+    else if (event.key === "e" || event.key === "E") V.exportPanel((document.activeElement && document.activeElement.closest("section[data-panel]")) || document.querySelector("section[data-panel]"));
+    else if (event.key === "?") keys(true);
+    else return;
+    event.preventDefault();
+  });
+})();

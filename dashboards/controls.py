@@ -1,0 +1,207 @@
+"""The bar, the rail and the off-canvas: everything round a page."""
+
+from __future__ import annotations
+
+import dash_bootstrap_components as dbc
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from dashboards import ids
+from dashboards.pages import PAGES
+from dashboards.panels import button, icon, segment, select
+
+WINDOWS = (("60", "1m"), ("300", "5m"), ("900", "15m"), ("3600", "1h"))
+RATES = (("1", "1"), ("2", "2"), ("4", "4"), ("10", "10"))
+THEMES = (("dark", "Dark"), ("light", "Light"), ("system", "System"))
+PALETTES = (("safe", "Blue and orange"), ("classic", "Green and red"))
+
+SHORTCUTS = (
+    ("P", "pause and resume"),
+    ("1 to 7", "go to a page"),
+    ("T", "dark or light"),
+    ("E", "export the panel in focus, or the first, as CSV"),
+    ("?", "this list"),
+    ("Esc", "close what is open, leave a maximised panel"),
+    ("double click", "bring a zoomed chart back to live"),
+)
+
+
+def _badge() -> Component:
+    return html.Span(
+        [
+            html.I(className="vs-dot is-off"),
+            html.Span("Waiting", className="word", **{"data-f": "badge.word"}),
+            html.Span("–", className="age", **{"data-f": "badge.age"}),
+        ],
+        className="vs-badge",
+        id="shell-badge",
+    )
+
+
+def _rate(where: str) -> Component:
+    """The simulation rate: slider and number are made by the client, which keeps them apart from the engine's value."""
+    return html.Div(className="vs-rate", **{"data-host": f"rate:{where}"})
+
+
+def bar() -> Component:
+    """Symbol and price, window, refresh, pause, badge, clock; below it the sources and the simulation rate."""
+    first = html.Div(
+        [
+            dcc.Link(
+                [html.Span(className="vs-logo"), html.Span("Venuescope")],
+                href="/",
+                className="vs-brand",
+                title="Overview",
+            ),
+            html.Span(className="vs-sep vs-hide-s"),
+            html.Span(select("symbol", "Symbol", cls="is-symbol"), className="vs-hide-s"),
+            html.Div(
+                [
+                    html.B("–", **{"data-f": "quote.last"}),
+                    html.Span("", className="vs-hide-l", **{"data-f": "quote.change"}),
+                ],
+                className="vs-quote vs-hide-s",
+            ),
+            html.Span(className="vs-push"),
+            html.Span(
+                [html.Span("Window", className="vs-lab"), segment("window", "Window", WINDOWS)],
+                className="vs-ctl vs-hide-s",
+            ),
+            html.Span(
+                [
+                    html.Span("Refresh", className="vs-lab"),
+                    segment("hz", "Refreshes per second", RATES),
+                    html.Span("Hz", className="vs-lab"),
+                ],
+                className="vs-ctl vs-hide-s",
+            ),
+            button(
+                [
+                    html.I(className="vs-i vs-i-pause", id="shell-pause-icon"),
+                    html.Span("Pause", className="vs-hide-s", **{"data-f": "pause.word"}),
+                    html.Span("P", className="vs-kbd vs-hide-s"),
+                ],
+                "pause",
+                cls="vs-btn w-pause",
+                name="Pause or resume",
+            ),
+            html.Span(className="vs-sep vs-hide-s"),
+            _badge(),
+            html.Span(
+                [html.Span("–", **{"data-f": "clock"}), html.Small(" UTC")], className="vs-clock vs-hide-s"
+            ),
+            button(
+                html.I(className="vs-i vs-i-sun", id="shell-theme-icon"),
+                "theme",
+                cls="vs-btn is-bare is-icon vs-hide-s",
+                name="Dark or light",
+            ),
+            button(icon("sliders"), "controls", cls="vs-btn is-bare is-icon vs-only-s", name="Controls"),
+        ],
+        className="vs-bar-row",
+    )
+    second = html.Div(
+        [
+            html.Div(
+                className="vs-chips",
+                role="group",
+                **{"aria-label": "Sources", "data-host": "chips:bar"},
+            ),
+            html.Span(
+                [html.Span("Simulation rate", className="vs-lab"), _rate("bar")], className="vs-ctl vs-push"
+            ),
+        ],
+        className="vs-bar-row vs-hide-s",
+    )
+    phone = html.Div(
+        [
+            html.B("–", **{"data-f": "quote.symbol"}),
+            html.B("–", className="vs-push", **{"data-f": "quote.last"}),
+            html.Span("", **{"data-f": "quote.percent"}),
+            html.Span(className="vs-sep"),
+            html.Span("", className="vs-mut", **{"data-f": "quote.window"}),
+        ],
+        className="vs-bar-row vs-only-s",
+    )
+    return html.Header([first, second, phone], className="vs-bar")
+
+
+def rail() -> Component:
+    """The pages, the list of keys and what is set once."""
+    links = [
+        dcc.Link(
+            [icon(page.name), html.Span(page.title)],
+            href=page.path,
+            title=page.title,
+            className="vs-link",
+            id=f"rail-{page.name}",
+        )
+        for page in PAGES
+    ]
+    end = html.Div(
+        [
+            button([icon("keys"), html.Span("Keys")], "keys", name="Keyboard shortcuts"),
+            button([icon("sliders"), html.Span("Settings")], "controls", name="Settings"),
+            button([icon("slim"), html.Span("Collapse")], "slim", name="Collapse the rail"),
+        ],
+        className="vs-rail-end",
+    )
+    return html.Aside(html.Nav([*links, end], **{"aria-label": "Pages"}), className="vs-rail")
+
+
+def _field(label: str, *children: Component) -> Component:
+    return html.Div([html.Span(label), *children], className="vs-field")
+
+
+def off_canvas() -> Component:
+    """All controls in one column: the only ones on a phone, and where theme and colours are set."""
+    return html.Aside(
+        [
+            html.Div(
+                [
+                    html.H2("Controls"),
+                    button(icon("x"), "controls", cls="vs-btn is-bare is-icon", name="Close the controls"),
+                ],
+                className="vs-line",
+            ),
+            _field("Symbol", select("symbol", "Symbol", cls="is-tall")),
+            _field("Window", segment("window", "Window", WINDOWS, cls="is-full")),
+            _field("Refreshes per second", segment("hz", "Refreshes per second", RATES, cls="is-full")),
+            _field(
+                "Sources",
+                html.Div(
+                    className="vs-chips", role="group", **{"aria-label": "Sources", "data-host": "chips:off"}
+                ),
+            ),
+            _field("Simulation rate", _rate("off")),
+            _field("Theme", segment("theme", "Theme", THEMES, cls="is-full")),
+            _field("Up and down", segment("updown", "Colours of up and down", PALETTES, cls="is-full")),
+        ],
+        className="vs-off",
+        id="shell-off",
+        **{"aria-label": "Controls"},
+    )
+
+
+def shortcuts() -> Component:
+    """What the keyboard does."""
+    return dbc.Modal(
+        [
+            dbc.ModalHeader(dbc.ModalTitle("Keyboard")),
+            dbc.ModalBody(
+                html.Table(
+                    html.Tbody(
+                        [
+                            html.Tr([html.Td(html.Kbd(key, className="vs-kbd")), html.Td(what)])
+                            for key, what in SHORTCUTS
+                        ]
+                    ),
+                    className="vs-tab",
+                )
+            ),
+        ],
+        id=ids.KEYS,
+        is_open=False,
+        centered=True,
+        size="md",
+    )

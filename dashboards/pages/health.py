@@ -1,0 +1,102 @@
+"""Health: what runs, what is held, what was lost, and what happened."""
+
+from __future__ import annotations
+
+from dash import html
+from dash.development.base_component import Component
+
+from dashboards import panels
+
+
+def layout(**_: object) -> Component:
+    """The page's content."""
+
+    def part(name: str, title: str, sub: str, heads: list[tuple[str, str]], cls: str) -> Component:
+        return panels.panel(
+            name,
+            title,
+            sub,
+            streams=["health"],
+            body=panels.table(name, heads, caption=title),
+            part=name,
+            cls=cls,
+        )
+
+    return panels.page(
+        "health",
+        "Health",
+        panels.facts(
+            "Process",
+            ("Loop lag p99", "health.lag", ""),
+            ("Processor", "health.cpu", ""),
+            ("Memory", "health.rss", ""),
+            ("Threads", "health.threads", ""),
+            ("Up", "health.uptime", ""),
+            ("Kernels", "health.kernels", ""),
+        ),
+        html.Div(
+            [
+                part(
+                    "tasks",
+                    "Tasks",
+                    "What the engine's thread runs",
+                    [("Task", ""), ("State", ""), ("Restarts", "n"), ("Since, UTC", "n"), ("Last error", "")],
+                    "c5",
+                ),
+                part(
+                    "sources",
+                    "Sources",
+                    "Frames taken, and what was wrong with them",
+                    [
+                        ("Source", ""),
+                        ("Frames", "n"),
+                        ("Malformed", "n"),
+                        ("Gaps", "n"),
+                        ("Resyncs", "n"),
+                        ("Dropped", "n"),
+                        ("Top agrees", "n"),
+                    ],
+                    "c7",
+                ),
+            ],
+            className="vs-grid row1",
+        ),
+        html.Div(
+            [
+                part(
+                    "rings",
+                    "Rings",
+                    "What pages read",
+                    [
+                        ("Ring", ""),
+                        ("Rows", "n"),
+                        ("Capacity", "n"),
+                        ("Full", "bar"),
+                        ("Written", "n"),
+                        ("Size", "n"),
+                    ],
+                    "c5",
+                ),
+                part(
+                    "queues",
+                    "Queues",
+                    "Between parts",
+                    [("Queue", ""), ("Depth", "n"), ("Peak", "n"), ("Capacity", "n"), ("Dropped", "n")],
+                    "c3",
+                ),
+                panels.panel(
+                    "events",
+                    "Events",
+                    "Newest first",
+                    streams=["events"],
+                    body=panels.table(
+                        "events",
+                        [("Time, UTC", ""), ("Source", ""), ("What", ""), ("", "")],
+                        caption="Events",
+                    ),
+                    cls="c4",
+                ),
+            ],
+            className="vs-grid row2",
+        ),
+    )

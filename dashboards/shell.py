@@ -1,0 +1,182 @@
+"""The Dash application: one shell, seven pages, one poll."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import dash
+from dash import ClientsideFunction, Input, Output, State, dcc, html, no_update
+
+from dashboards import charts, controls, ids
+from dashboards.pages import PAGES
+from dashboards.source import PageSource
+from engine.errors import BadCommand
+
+HERE = Path(__file__).resolve().parent
+ASSETS = HERE.parent / "assets"
+
+# The theme is chosen before the first paint, and Bootstrap comes before our own sheets: both in the head, in order.
+INDEX = """<!DOCTYPE html>
+<html lang="en">
+    <head>
+        {%metas%}
+        <title>{%title%}</title>
+        <link rel="icon" type="image/svg+xml" href="BASEassets/head/favicon.svg">
+        <script src="BASEassets/head/first.js"></script>
+        <link rel="stylesheet" href="BASEassets/vendor/inter.css">
+        <link rel="stylesheet" href="BASEassets/vendor/bootstrap.min.css">
+        {%css%}
+    </head>
+    <body>
+        {%app_entry%}
+        <footer>
+            {%config%}
+            {%scripts%}
+            {%renderer%}
+        </footer>
+    </body>
+</html>
+"""
+
+
+def create_app(source: PageSource, *, title: str = "Venuescope") -> dash.Dash:
+    """A complete application over `source`; several may live in one process."""
+    app = dash.Dash(
+        "venuescope",
+        title=title,
+        update_title=None,
+        assets_folder=str(ASSETS),
+        assets_path_ignore=["^vendor$", "^head$"],
+        index_string=INDEX.replace("BASE", "/"),
+        use_pages=True,
+        pages_folder="",
+        serve_locally=True,
+        meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
+    )
+    for order, page in enumerate(PAGES):
+        name = f"{title}: {page.title}"
+        dash.register_page(
+            page.name, path=page.path, order=order, title=name, name=page.title, layout=page.layout
+        )
+    dash.register_page("not_found_404", path="/not-found", title=f"{title}: no such page", layout=_not_found)
+    app.layout = _layout
+    _register(app, source)
+    return app
+
+
+def _not_found(**_: object) -> html.Div:
+    return html.Div(
+        html.Div(
+            [
+                html.H1("There is no such page"),
+                html.P("The address names none of Venuescope's pages."),
+                dcc.Link("Go to the overview", href="/", className="vs-btn is-primary"),
+            ],
+            className="vs-state",
+        ),
+        id="page-none",
+        key="page-none",
+        className="vs-page",
+        **{"data-page": "none"},
+    )
+
+
+def _layout() -> html.Div:
+    template = json.loads((HERE / "template.json").read_text(encoding="utf-8"))
+    return html.Div(
+        [
+            controls.bar(),
+            controls.rail(),
+            html.Main(
+                [
+                    html.Div(className="vs-banner-host", **{"data-host": "banner"}),
+                    html.Div(dash.page_container, id=ids.PAGE),
+                ],
+                className="vs-main",
+            ),
+            html.Div(className="vs-scrimel", id="shell-scrim"),
+            controls.off_canvas(),
+            controls.shortcuts(),
+            html.Div(className="vs-toasts", **{"data-host": "toasts"}),
+            html.Div(className="vs-vh", role="status", id="shell-status", **{"aria-live": "polite"}),
+            dcc.Interval(id=ids.TICK, interval=250, n_intervals=0, max_intervals=0),
+            dcc.Store(id=ids.PARAMS),
+            dcc.Store(id=ids.PAINTED),
+            dcc.Store(id=ids.CURSORS, data={}),
+            dcc.Store(id=ids.ANSWER),
+            dcc.Store(id=ids.DRAWN),
+            dcc.Store(id=ids.REDRAW),
+            dcc.Store(id=ids.SPECS, data={"template": template, "charts": charts.SPECS}),
+            dcc.Store(id=ids.COMMAND),
+            dcc.Store(id=ids.EXPORT),
+            dcc.Store(id=ids.TOAST),
+            dcc.Store(id=ids.TOASTED),
+            dcc.Download(id=ids.DOWNLOAD),
+        ],
+        className="vs-shell",
+        id="shell",
+    )
+
+
+def _register(app: dash.Dash, source: PageSource) -> None:
+    @app.callback(
+        Output(ids.ANSWER, "data"),
+        Output(ids.CURSORS, "data"),
+        Input(ids.TICK, "n_intervals"),
+        Input(ids.PARAMS, "data"),
+        State(ids.CURSORS, "data"),
+        State(ids.PAINTED, "data"),
+        running=[(Output(ids.TICK, "disabled"), True, False)],
+        prevent_initial_call=True,
+    )
+    def poll(_: int, params: dict[str, Any] | None, cursors: dict[str, Any] | None, painted: Any) -> Any:
+        """What is new since the page's cursors; see `transport.py`."""
+        if not params:
+            return no_update, no_update
+        answer = source.poll({**params, "painted": painted or []}, cursors or {})
+        return answer, answer.get("cursors", {})
+
+    @app.callback(Output(ids.TOAST, "data"), Input(ids.COMMAND, "data"), prevent_initial_call=True)
+    def command(request: dict[str, Any] | None) -> Any:
+        """Nothing when the engine took the command, a sentence when it did not."""
+        if not request:
+            return no_update
+        try:
+            source.command(str(request.get("name")), dict(request.get("args") or {}))
+        except BadCommand as error:
+            return {"id": request.get("id"), "text": "The engine did not take that", "more": str(error)}
+        return {"id": request.get("id"), "text": ""}
+
+    @app.callback(
+        Output(ids.DOWNLOAD, "data"),
+        Output(ids.TOAST, "data", allow_duplicate=True),
+        Input(ids.EXPORT, "data"),
+        prevent_initial_call=True,
+    )
+    def export(request: dict[str, Any] | None) -> Any:
+        """The file of one chart, or the sentence that says why there is none."""
+        if not request:
+            return no_update, no_update
+        try:
+            name, text = source.export(request)
+        except BadCommand as error:
+            return no_update, {"id": request.get("id"), "text": "Nothing was exported", "more": str(error)}
+        return dcc.send_string(text, name, type="text/csv"), no_update
+
+    app.clientside_callback(
+        ClientsideFunction("venuescope", "render"),
+        Output({"type": "chart", "name": dash.ALL}, "figure"),
+        Output(ids.DRAWN, "data"),
+        Input(ids.ANSWER, "data"),
+        Input(ids.REDRAW, "data"),
+        State({"type": "chart", "name": dash.ALL}, "figure"),
+        State(ids.SPECS, "data"),
+    )
+    app.clientside_callback(
+        ClientsideFunction("venuescope", "toast"),
+        Output(ids.TOASTED, "data"),
+        Input(ids.TOAST, "data"),
+        prevent_initial_call=True,
+    )

@@ -1,0 +1,689 @@
+"""A deterministic source of believable, moving data: what browser tests and screenshots are made with.
+
+Every value is a function of the time asked for and a seed, so any number of pages, polls and restarts see the same
+market. `mode` switches the states a page must draw: "live", "compiling", "stale", "resyncing", "ended", "empty",
+"error", "broken" (polls raise), "frozen" (the clock stands still), "bare" (only the built-in exchange, no venues,
+no limits) and "limits" (venues with budgets, as `tests/browser/shots.py` shows them).
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from engine.errors import BadCommand
+
+Row = dict[str, float | int | None]
+
+SYMBOLS = {
+    "BTC-USDT": (104_238.65, 1, 3),
+    "ETH-USDT": (3_812.40, 2, 4),
+    "SOL-USDT": (241.185, 3, 2),
+}
+STAGES = (
+    ("receive", "Receive", "venue clock to our socket", 18_400.0),
+    ("decode", "Decode", "bytes to message", 21.0),
+    ("apply", "Apply", "order, gap check, book", 8.0),
+    ("publish", "Publish", "into rings and board", 3.0),
+    ("poll", "Poll", "page request to reply", 2_400.0),
+    ("paint", "Paint", "reply to painted frame", 31_000.0),
+    ("total", "Total", "newest event to painted frame", 52_600.0),
+)
+INTERVALS = {60: 1, 300: 1, 900: 5, 3600: 15}
+SPREADS = (1.0, 1.0, 1.0, 1.0, 2.0, 1.0, 1.0, 3.0)
+QUANTILES = (("p50", 1.0), ("p90", 1.6), ("p95", 2.05), ("p99", 3.3), ("p999", 4.6))
+
+
+def noise(*keys: int) -> float:
+    """A number in 0..1 that depends on nothing but the keys."""
+    h = 0x9E3779B97F4A7C15
+    for key in keys:
+        h = ((h ^ (key & 0xFFFFFFFFFFFFFFFF)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+        h ^= h >> 27
+        h = (h * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+        h ^= h >> 31
+    return h / 2**64
+
+
+def gauss(*keys: int) -> float:
+    """A normal number made from two of those."""
+    return math.sqrt(-2 * math.log(noise(*keys, 1) + 1e-12)) * math.cos(2 * math.pi * noise(*keys, 2))
+
+
+class FakeSource:
+    """PageSource over made-up data; `calls` and `commands` record what pages asked for."""
+
+    def __init__(self, *, seed: int = 7, clock: Callable[[], float] = time.time) -> None:
+        self.seed, self.clock = seed, clock
+        self.mode = "live"
+        self.epoch = "fake-1"
+        self.rate = 12_000
+        self.replay: dict[str, Any] | None = None
+        self.commands: list[tuple[str, dict[str, Any]]] = []
+        self.exports: list[dict[str, Any]] = []
+        self.polls = 0
+        self.params: dict[str, Any] = {}
+        self.since = clock() * 1000
+        self._frozen: float | None = None
+        self._lock = threading.Lock()
+
+    # ---------- what the shell calls ----------
+
+    def poll(self, params: dict[str, Any], cursors: dict[str, Any]) -> dict[str, Any]:
+        """One answer; rows since the cursors, everything when they are of something else."""
+        with self._lock:
+            self.polls += 1
+            self.params = params
+            view = self.polls
+        if self.mode == "broken":
+            raise RuntimeError("the fake source was told to fail")
+        now = self._now()
+        answer: dict[str, Any] = {
+            "v": view,
+            "epoch": self.epoch,
+            "now": now,
+            "cursors": {},
+            "engine": self._engine(now),
+            "sources": self._sources(params, now),
+            "market": None,
+            "streams": {},
+        }
+        shown = [s for s in answer["sources"] if s["shown"]]
+        if self.mode == "compiling":
+            answer["cursors"] = {"key": "compiling"}
+            return answer
+        primary = next((s for s in shown if s["id"] == params.get("source")), shown[0] if shown else None)
+        if primary is None:
+            return answer
+        symbol = params.get("symbol") if params.get("symbol") in SYMBOLS else "BTC-USDT"
+        window = params.get("window", 300)
+        step = params.get("interval") or INTERVALS.get(window, 1)
+        key = f"{self.epoch}:{primary['id']}:{symbol}:{window}:{step}:{params.get('stage')}:{sorted(params.get('hidden', []))}:{self.mode}"
+        answer["market"] = self._market(primary["id"], symbol, window, now)
+        old = cursors if cursors.get("key") == key else {}
+        new: dict[str, Any] = {"key": key}
+        if self.mode == "empty":
+            answer["streams"] = {
+                name: {
+                    **self._empty(name),
+                    "key": key,
+                    "reset": True,
+                    "age_ms": None,
+                    "n": 0,
+                    "lost": 0,
+                    "note": "",
+                }
+                for name in params.get("streams", [])
+            }
+            return answer
+        for name in params.get("streams", []):
+            body, cursor, age, n = self._stream(
+                name, old.get(name), primary, symbol, window, step, shown, now, params
+            )
+            new[name] = cursor
+            answer["streams"][name] = {
+                "key": key,
+                "reset": name not in old,
+                "age_ms": age + max(0.0, now - self.since) * (self.mode in ("stale", "ended")),
+                "n": n,
+                "lost": 214 if name == "throughput" else 0,
+                "note": "",
+                **body,
+            }
+        answer["cursors"] = new
+        return answer
+
+    def export(self, request: dict[str, Any]) -> tuple[str, str]:
+        """A small file that names what was asked for."""
+        self.exports.append(request)
+        if request.get("view", 0) < self.polls - 64:
+            raise BadCommand("that view is gone; the newest 16 are kept")
+        name = f"venuescope_binance_BTC-USDT_{request['chart']}.csv"
+        return (
+            name,
+            f"time_utc,epoch_ms,value\n2026-11-20T14:32:08.416Z,{int(self._now())},{request['view']}\n",
+        )
+
+    def command(self, name: str, args: dict[str, Any]) -> None:
+        """Rate and replay, as the engine takes them."""
+        self.commands.append((name, args))
+        if name == "set_rate":
+            if not 0 <= args["orders_per_s"] <= 1_000_000:
+                raise BadCommand("the rate must be between 0 and 1,000,000 orders/s")
+            self.rate = args["orders_per_s"]
+        elif name in ("restart_replay", "start_replay"):
+            self.replay = {"file": "sample", "speed": 1, "state": "running", "progress": 0.2}
+            self.mode = "live"
+        else:
+            raise BadCommand(f"there is no command {name!r}")
+
+    def switch(self, mode: str) -> None:
+        """Enter a state now."""
+        self.since = self.clock() * 1000
+        self._frozen = self.clock() * 1000 if mode in ("stale", "ended", "frozen") else None
+        if mode == "ended":
+            self.replay = {"file": "sample", "speed": 1, "state": "ended", "progress": 1.0}
+        self.mode = mode
+
+    # ---------- parts of an answer ----------
+
+    def _now(self) -> float:
+        return self.clock() * 1000
+
+    def _data_now(self) -> float:
+        return self._frozen if self._frozen is not None else self._now()
+
+    def _engine(self, now: float) -> dict[str, Any]:
+        compiling = self.mode == "compiling"
+        return {
+            "state": "compiling" if compiling else "running",
+            "detail": "matching" if compiling else "",
+            "kernels": [3, 6] if compiling else [6, 6],
+            "uptime_s": 3_912.4,
+            "rate": self.rate,
+            "rate_actual": self.rate * (0.995 + 0.01 * noise(self.seed, int(now // 1000))),
+            "rate_max": 1_000_000,
+            "replay": self.replay,
+        }
+
+    def _sources(self, params: dict[str, Any], now: float) -> list[dict[str, Any]]:
+        hidden = set(params.get("hidden", []))
+        rows = [
+            ("binance_usdm", "Binance", 1, "live", 42.0),
+            ("bybit_linear", "Bybit", 2, "live", 38.0),
+            ("okx_swap", "OKX", 3, "live", 61.0),
+            ("builtin", "Built-in", "sim", "sim", 0.3),
+        ]
+        if self.mode in ("bare", "compiling"):
+            rows = rows[3:]
+        if self.replay:
+            rows.append(("replay_sample", "Replay: sample", 7, "replay", 90.0))
+        word = {"stale": "stale", "resyncing": "resyncing", "ended": "ended", "error": "error"}.get(
+            self.mode, "live"
+        )
+        out = []
+        for i, (key, label, colour, run, age) in enumerate(rows):
+            state = word if i == 0 or (self.mode == "ended" and run == "replay") else "live"
+            if self.mode == "compiling":
+                state = "loading"
+            stuck = state in ("stale", "ended", "error")
+            details = {
+                "stale": "no message for 12 s; retry 4 in 3 s",
+                "resyncing": "sequence gap; snapshot requested",
+                "ended": "the capture has played to its end",
+                "error": "the venue refused the connection: code 1008",
+                "loading": "waiting for the kernels",
+            }
+            out.append(
+                {
+                    "id": key,
+                    "venue": label.split(":", maxsplit=1)[0].lower(),
+                    "label": label,
+                    "colour": colour,
+                    "run": run,
+                    "state": state,
+                    "detail": details.get(state, ""),
+                    "shown": key not in hidden,
+                    "age_ms": age * (0.8 + 0.4 * noise(i, int(now // 250)))
+                    + (now - self.since if stuck else 0),
+                    "now": now,
+                    "since": self.since,
+                    "symbols": list(SYMBOLS),
+                    "books": [2 if state == "resyncing" else 3, 3],
+                    "gaps": 2 if i == 2 else 0,
+                    "malformed": 0,
+                    "offset_ms": 1.8 if run == "live" else None,
+                    "agreement": [118_204, 118_204],
+                }
+            )
+        return out
+
+    def _mid(self, symbol: str, ms: float) -> float:
+        """Price at a time: slow waves and a bounded second-by-second walk, interpolated."""
+        base = SYMBOLS[symbol][0]
+        s = ms / 1000
+
+        def at(k: int) -> float:
+            walk = sum(gauss(self.seed, k // (4**j), j, 3) * 0.00006 * 1.7**j for j in range(5))
+            return walk + 0.0006 * math.sin(k / 97) + 0.0003 * math.sin(k / 31 + 1)
+
+        k = math.floor(s)
+        return base * (1 + at(k) + (at(k + 1) - at(k)) * (s - k))
+
+    def _market(self, source: str, symbol: str, window: int, now: float) -> dict[str, Any]:
+        base, decimals, size_decimals = SYMBOLS[symbol]
+        last, first = self._mid(symbol, self._data_now()), self._mid(symbol, self._data_now() - window * 1000)
+        scale = 10**decimals
+        dead = self.mode == "empty"
+        return {
+            "source": source,
+            "symbol": symbol,
+            "base": symbol.split("-")[0],
+            "quote": symbol.split("-")[1],
+            "price_decimals": decimals,
+            "size_decimals": size_decimals,
+            "last": None if dead else round(last * scale),
+            "change": None if dead else round(last * scale) - round(first * scale),
+            "change_pct": None if dead else (last / first - 1) * 100,
+            "window": window,
+        }
+
+    def _empty(self, name: str) -> dict[str, Any]:
+        return {
+            "depth": {"seq": 0, "ts": 0, "state": "EMPTY", "levels": [0, 0], "bid": None, "ask": None,
+                      "imbalance": 0.0, "b": {"p": [], "q": []}, "a": {"p": [], "q": []}},
+            "candles": {"interval": 5, **{k: [] for k in ("t", "o", "h", "l", "c", "v", "n_trades")}, "open": None,
+                        "gaps": [], "keep": 0},
+            "latency": {"stage": "receive", "step": 2, "unit": "us", "keep": 0,
+                        **{k: [] for k in ("t", "p50", "p90", "p95", "p99", "p999", "max", "count")}},
+            "stages": {"rows": []},
+            "distribution": {"nines": [], "us": []},
+            "throughput": {"t": [], "series": [], "keep": 0},
+            "trades": {k: [] for k in ("t", "p", "q", "side", "id")},
+            "metrics": {**{k: [] for k in ("t", "bid", "ask", "imbalance")}, "keep": 0},
+            "limits": self._limits(0, 0),
+            "tiles": {**{k: [] for k in ("t", "real", "sim", "p50", "p99", "spread", "throttled", "gaps")}, "keep": 0,
+                      "figures": {"real": None, "sim": None, "p50": None, "p99": None, "spread": None,
+                                  "spread_bp": None, "throttled": 0, "gaps": 0, "books": [0, 0]}},
+            "events": {"rows": []},
+            "health": {},
+        }[name]  # fmt: skip
+
+    def _stream(
+        self,
+        name: str,
+        cursor: Any,
+        primary: dict[str, Any],
+        symbol: str,
+        window: int,
+        step: int,
+        shown: list[dict[str, Any]],
+        now: float,
+        params: dict[str, Any],
+    ) -> tuple[dict[str, Any], Any, float, int]:
+        at = self._data_now()
+        second = int(at // 1000)
+        start = second - window
+        if name == "depth":
+            body = self._depth(symbol, at)
+            return body, 1, 42.0, 480
+        if name == "candles":
+            return self._candles(symbol, cursor, start, step, at)
+        if name == "trades":
+            return self._trades(symbol, cursor, at)
+        if name in ("latency", "throughput", "metrics", "tiles", "limits"):
+            every = {
+                "latency": max(1, window // 300) * 1,
+                "throughput": 1,
+                "metrics": 1,
+                "tiles": 1,
+                "limits": 3,
+            }[name]
+            keep = second - 60 if name == "tiles" else start
+            first = keep if cursor is None else cursor + every
+            first = -(-first // every) * every
+            times = list(range(first, second, every))
+            last = times[-1] if times else cursor
+            columns = [getattr(self, f"_{name}_row")(t, symbol, shown) for t in times]
+            body = getattr(self, f"_{name}")(times, columns, primary, symbol, shown, params, every, at)
+            body |= {"t": [t * 1000 for t in times], "keep": keep * 1000}
+            count = {"latency": 1_442_806, "throughput": 2_531_170}.get(name, second - keep)
+            return body, last, at - second * 1000 + 120, count
+        if name == "events":
+            body = self._events(cursor, second)
+            return body, second, 12_000.0, 60
+        if cursor == second:
+            return {}, second, at - second * 1000, 1
+        return getattr(self, f"_{name}")(primary, second, at), second, at - second * 1000, 1_442_806
+
+    def _depth(self, symbol: str, at: float) -> dict[str, Any]:
+        _, decimals, size_decimals = SYMBOLS[symbol]
+        scale, lots = 10**decimals, 10**size_decimals
+        beat = int(at // 100)
+        mid = round(self._mid(symbol, at) * scale)
+        gap = SPREADS[beat % len(SPREADS)]
+        sides: dict[str, Any] = {}
+        totals = []
+        for side, sign in (("b", -1), ("a", 1)):
+            price = mid if sign < 0 else mid + int(gap)
+            prices, sizes = [price], []
+            for i in range(240):
+                level = price // 40
+                wall = 34.0 if noise(self.seed, level, 5) > 0.985 else 0.0
+                churn = noise(self.seed, price, beat // (3 + i // 8), 9)
+                q = math.exp(gauss(self.seed, price, 4) * 0.75 - 1.9) * (1 + i / 60) * (
+                    0.6 + churn
+                ) + wall * (i > 6)
+                sizes.append(max(1, round(q * lots)))
+                if i < 239:
+                    jump = sign * (1 + int(noise(self.seed, price, 6) * 3.2))
+                    price += jump
+                    prices.append(jump)
+            totals.append(sum(sizes[:20]))
+            sides[side] = {"p": prices, "q": sizes}
+        state = {"resyncing": "BUFFERING", "stale": "STALE"}.get(self.mode, "SYNCED")
+        if state == "BUFFERING":
+            sides = {"b": {"p": [], "q": []}, "a": {"p": [], "q": []}}
+        return {
+            "seq": 58_201_774_113 + beat,
+            "ts": at - 42,
+            "state": state,
+            "levels": [1204, 1188],
+            "bid": mid,
+            "ask": mid + int(gap),
+            "imbalance": (totals[0] - totals[1]) / (totals[0] + totals[1]),
+            **sides,
+        }
+
+    def _candle(self, symbol: str, t: int, step: int, at: float) -> Row:
+        _, decimals, size_decimals = SYMBOLS[symbol]
+        scale = 10**decimals
+        end = min(t + step, at / 1000)
+        points = [
+            self._mid(symbol, (t + (end - t) * i / 8) * 1000) * scale
+            + (gauss(self.seed, t, i, 8) * 0.00002 * SYMBOLS[symbol][0] * scale * (0 < i < 8))
+            for i in range(9)
+        ]
+        volume = math.exp(gauss(self.seed, t, 11) * 0.5 + 0.2) * step * (end - t) / step
+        return {
+            "t": t * 1000,
+            "o": round(points[0]),
+            "h": round(max(points)),
+            "l": round(min(points)),
+            "c": round(points[-1]),
+            "v": round(volume * 10**size_decimals),
+            "n_trades": int(volume * 9),
+        }
+
+    def _candles(self, symbol: str, cursor: Any, start: int, step: int, at: float) -> Any:
+        first = start // step * step
+        gap = ((int(at // 1000) // 300) * 300 - 120) // step * step
+        hole = range(gap, gap + max(step, 12 // step * step), step)
+        running = int(at // 1000) // step * step
+        times = [t for t in range(first if cursor is None else cursor, running + 1, step) if t not in hole]
+        rows = [self._candle(symbol, t, step, at) for t in times]
+        body: dict[str, Any] = {
+            "interval": step,
+            **{k: [r[k] for r in rows] for k in ("t", "o", "h", "l", "c", "v", "n_trades")},
+            "open": running * 1000,
+            "gaps": [[gap * 1000, (gap + len(hole) * step) * 1000]] if gap > first else [],
+            "keep": first * 1000,
+        }
+        return body, running, 112.0, 3_911
+
+    def _trades(self, symbol: str, cursor: Any, at: float) -> Any:
+        _, decimals, size_decimals = SYMBOLS[symbol]
+        beat = int(at // 90)
+        beats = [
+            b
+            for b in range(beat - 200 if cursor is None else cursor + 1, beat + 1)
+            if noise(self.seed, b, 13) < 0.5
+        ]
+        side = [1 if noise(self.seed, b, 14) < 0.5 else -1 for b in beats]
+        body = {
+            "t": [b * 90.0 for b in beats],
+            "p": [
+                round(self._mid(symbol, b * 90) * 10**decimals) + (s > 0)
+                for b, s in zip(beats, side, strict=True)
+            ],
+            "q": [max(1, round(math.exp(gauss(self.seed, b, 15) - 2) * 10**size_decimals)) for b in beats],
+            "side": side,
+            "id": beats,
+        }
+        return body, beat, 112.0, 1_284
+
+    def _bump(self, t: int) -> float:
+        return math.exp(-((((t % 240) - 120) / 8) ** 2))
+
+    def _latency_row(self, t: int, symbol: str, shown: list[dict[str, Any]]) -> Row:
+        row: Row = {"count": int(7_200 * (0.9 + 0.2 * noise(self.seed, t, 20)))}
+        for k, (name, factor) in enumerate(QUANTILES):
+            wobble = gauss(self.seed, t, k, 21) * (0.015 + 0.012 * k) + 0.03 * math.sin(t / 40 + k)
+            row[name] = round(factor * math.exp(wobble + self._bump(t) * (0.1 + 0.25 * k)), 4)
+        row["max"] = round(float(row["p999"] or 0) * (1.2 + 2 * noise(self.seed, t, 22)), 4)
+        return row
+
+    def _latency(
+        self, times: Any, rows: Any, primary: Any, symbol: Any, shown: Any, params: Any, every: int, at: float
+    ) -> Any:
+        stage = params.get("stage") or "receive"
+        base = next((b for key, _, _, b in STAGES if key == stage), 18_400.0)
+        if primary["run"] == "sim" and stage == "receive":
+            base = 180.0
+        columns = {k: [round(r[k] * base, 3) for r in rows] for k, _ in QUANTILES}
+        columns["max"] = [round(r["max"] * base, 3) for r in rows]
+        return {
+            "stage": stage,
+            "step": every,
+            "unit": "us",
+            **columns,
+            "count": [r["count"] * every for r in rows],
+        }
+
+    def _throughput_row(self, t: int, symbol: str, shown: list[dict[str, Any]]) -> Row:
+        row: Row = {}
+        for i, source in enumerate(shown):
+            base = {"binance_usdm": 2150, "bybit_linear": 1480, "okx_swap": 930}.get(source["id"], self.rate)
+            wave = (
+                1 + 0.07 * math.sin(t / 30 + i) + 0.05 * gauss(self.seed, t, i, 30) * (source["run"] != "sim")
+            )
+            row[source["id"]] = max(
+                0, int(base * wave * (1 + 0.5 * self._bump(t) * (source["run"] != "sim")))
+            )
+        return row
+
+    def _throughput(
+        self, times: Any, rows: Any, primary: Any, symbol: Any, shown: Any, params: Any, every: int, at: float
+    ) -> Any:
+        series = []
+        for source in shown:
+            sim = source["run"] == "sim"
+            rate = [r[source["id"]] for r in rows]
+            series.append(
+                {
+                    "id": source["id"],
+                    "label": source["label"],
+                    "colour": source["colour"],
+                    "run": source["run"],
+                    "messages": [int(x * 1.6) if sim else x for x in rate],
+                    "orders": rate if sim else [0] * len(rate),
+                    "trades": [int(x * (0.22 if sim else 0.03)) for x in rate],
+                }
+            )
+        return {"series": series}
+
+    def _metrics_row(self, t: int, symbol: str, shown: list[dict[str, Any]]) -> Row:
+        mid = round(self._mid(symbol, t * 1000) * 10 ** SYMBOLS[symbol][1])
+        return {
+            "bid": mid,
+            "ask": mid + int(SPREADS[t % len(SPREADS)]),
+            "imbalance": round(0.35 * math.sin(t / 23) + 0.12 * gauss(self.seed, t, 40), 3),
+        }
+
+    def _metrics(
+        self, times: Any, rows: Any, primary: Any, symbol: Any, shown: Any, params: Any, every: int, at: float
+    ) -> Any:
+        return {k: [r[k] for r in rows] for k in ("bid", "ask", "imbalance")}
+
+    def _tiles_row(self, t: int, symbol: str, shown: list[dict[str, Any]]) -> Row:
+        rates = self._throughput_row(t, symbol, shown)
+        lat = self._latency_row(t, symbol, shown)
+        sim = {s["id"] for s in shown if s["run"] == "sim"}
+        real = [v for k, v in rates.items() if k not in sim and v is not None]
+        return {
+            "real": sum(real) if real else None,
+            "sim": sum(v or 0 for k, v in rates.items() if k in sim),
+            "p50": float(lat["p50"] or 0),
+            "p99": float(lat["p99"] or 0),
+            "spread": SPREADS[t % len(SPREADS)],
+            "throttled": 0 if self.mode == "bare" else int(9 * self._bump(t)),
+            "gaps": 1 if t % 97 == 0 and self.mode != "bare" else 0,
+        }
+
+    def _tiles(
+        self, times: Any, rows: Any, primary: Any, symbol: Any, shown: Any, params: Any, every: int, at: float
+    ) -> Any:
+        base = 180.0 if primary["run"] == "sim" else 18_400.0
+        columns: dict[str, Any] = {k: [r[k] for r in rows] for k in ("real", "sim", "throttled", "gaps")}
+        columns["spread"] = [int(r["spread"]) for r in rows]
+        columns |= {k: [round(r[k] * base, 2) for r in rows] for k in ("p50", "p99")}
+        last = self._tiles_row(int(at // 1000) - 1, symbol, shown)
+        scale = 10 ** SYMBOLS[symbol][1]
+        return {
+            **columns,
+            "figures": {
+                "real": last["real"],
+                "sim": last["sim"],
+                "p50": float(last["p50"] or 0) * base,
+                "p99": float(last["p99"] or 0) * base,
+                "spread": int(last["spread"] or 0),
+                "spread_bp": float(last["spread"] or 0) / scale / SYMBOLS[symbol][0] * 1e4,
+                "throttled": 0 if self.mode == "bare" else 37,
+                "gaps": 0 if self.mode == "bare" else 2,
+                "books": [3 * len(shown), 3 * len(shown)],
+            },
+        }
+
+    def _limits_row(self, t: int, symbol: str, shown: list[dict[str, Any]]) -> Row:
+        return {
+            "allowed": 40 + int(8 * noise(self.seed, t, 50)),
+            "throttled": int(12 * self._bump(t)),
+            "waiting": int(14 * self._bump(t - 6) + noise(self.seed, t, 51)),
+        }
+
+    def _limits(self, *args: Any) -> Any:
+        rows = args[1] or []
+        at = args[7] if len(args) > 7 else 0.0
+        columns = {k: [r[k] for r in rows] for k in ("allowed", "throttled", "waiting")}
+        venues = []
+        if self.mode not in ("bare", "empty"):
+            used = 3412 + int(100 * noise(int(at // 1000)))
+            plan = [
+                ("binance", "Binance", 1, "ok", [("Weight, 1 min", used, 6000, 180, 21_000, "header agrees"),
+                                                ("Raw requests, 5 min", 8120, 61_000, 0, 171_000, "")]),
+                ("bybit", "Bybit", 2, "throttling", [("Requests per address, 5 s", 561, 600, 30, 2_000, "14 waiting"),
+                                                     ("Connects, 5 min", 42, 500, 0, 220_000, "")]),
+                ("okx", "OKX", 3, "ok", [("Candles, 2 s", 19, 40, 4, 1_000, "2 waiting"),
+                                         ("Subscriptions, 1 h", 61, 480, 0, 2_470_000, "")]),
+                ("kucoin", "KuCoin", 4, "banned", [("Public pool, 30 s", 4012, 4000, 0, 362_000, "9 waiting")]),
+                ("builtin", "Built-in", "sim", "ok", [("Orders, 1 s", self.rate, 100_000, 0, 1_000, "")]),
+            ]  # fmt: skip
+            for key, label, colour, state, windows in plan:
+                venues.append(
+                    {
+                        "id": key,
+                        "label": label,
+                        "colour": colour,
+                        "state": state,
+                        "windows": [
+                            {"name": n, "used": u, "limit": m, "reserved": r, "resets_ms": ms, "note": note}
+                            for n, u, m, r, ms, note in windows
+                        ],
+                    }
+                )
+        return {
+            "t": [],
+            "keep": 0,
+            "venues": venues,
+            **(columns if venues else {k: [0] * len(rows) for k in columns}),
+            "totals": {
+                "allowed": 12_371,
+                "throttled": 37,
+                "waiting": 2,
+                "mean_wait_ms": 118.0,
+                "max_wait_ms": 2_914.0,
+            }
+            if venues
+            else {"allowed": 0, "throttled": 0, "waiting": 0, "mean_wait_ms": None, "max_wait_ms": None},
+        }
+
+    def _stages(self, primary: Any, second: int, at: float) -> Any:
+        rows = []
+        for i, (key, label, what, base) in enumerate(STAGES):
+            b = 180.0 if primary["run"] == "sim" and i == 0 else base
+            rows.append(
+                {
+                    "stage": key,
+                    "label": label,
+                    "what": what,
+                    "n": 1_442_806 if i < 4 else 1_194,
+                    **{q: round(b * f, 3) for q, f in QUANTILES if q != "p95"},
+                    "max": round(b * 22, 3),
+                    "spark": [
+                        round(
+                            b
+                            * 3.3
+                            * (
+                                1
+                                + 0.1 * gauss(self.seed, second - 60 + k, i, 60)
+                                + 0.7 * self._bump(second - 60 + k)
+                            ),
+                            3,
+                        )
+                        for k in range(60)
+                    ],
+                }
+            )
+        return {"rows": rows}
+
+    def _distribution(self, primary: Any, second: int, at: float) -> Any:
+        base = 180.0 if primary["run"] == "sim" else 18_400.0
+        nines = [round(k * 0.08, 2) for k in range(51)]
+        return {
+            "nines": nines,
+            "us": [round(base * 0.8 * math.exp(0.42 * k + 0.05 * k * k), 2) for k in nines],
+        }
+
+    def _events(self, cursor: Any, second: int) -> Any:
+        said = [
+            ("info", "binance_usdm", "connected", "depth and trades of 3 symbols"),
+            ("warn", "okx_swap", "gap", "sequence 58,201 to 58,209; resyncing BTC-USDT"),
+            ("info", "okx_swap", "resynced", "BTC-USDT after 0.8 s"),
+            ("warn", "bybit", "throttle", "31 calls held, longest 611 ms"),
+            ("error", "kucoin", "ban", "429, held until 14:38:11"),
+            ("info", "engine", "rate", "simulation rate 12,000 orders/s"),
+        ]
+        first = second - 1200 if cursor is None else cursor + 1
+        rows = []
+        for t in range(first, second + 1):
+            if t % 20 == 0:
+                level, source, what, text = said[(t // 20) % len(said)]
+                rows.append({"t": t * 1000, "level": level, "source": source, "what": what, "text": text})
+        return {"rows": rows}
+
+    def _health(self, primary: Any, second: int, at: float) -> Any:
+        return {
+            "tasks": [
+                {"name": n, "state": s, "restarts": r, "error": e, "since": self.since - 3.9e6}
+                for n, s, r, e in (
+                    ("simulator", "running", 0, ""),
+                    ("publisher", "running", 0, ""),
+                    ("replay", "restarting" if self.mode == "error" else "running", 2, "BadFrame: bad 'u' in b'{...'"),
+                    ("sampler", "running", 0, ""),
+                    ("journal", "idle", 0, ""),
+                )
+            ],
+            "rings": [
+                {"name": n, "rows": min(c, second % 9999 + k), "capacity": c, "written": 250_000 * k + second % 1000, "bytes": c * 48}
+                for n, c, k in (("trades", 65_536, 7), ("candles", 14_400, 3), ("latency", 4_096, 2), ("counters", 14_400, 1), ("events", 4_096, 1))
+            ],
+            "queues": [
+                {"name": n, "depth": int(3 * noise(second, i)), "peak": 61 + i, "capacity": 1024, "dropped": 214 if i == 2 else 0}
+                for i, n in enumerate(("commands", "market", "orders", "replies"))
+            ],
+            "sources": [
+                {"id": key, "label": label, "frames": 2_531_170 // (i + 1), "malformed": 3 if i == 1 else 0,
+                 "gaps": 2 if i == 2 else 0, "resyncs": 2 if i == 2 else 0, "dropped": 0,
+                 "agreement": [118_204 - (i == 1), 118_204]}
+                for i, (key, label) in enumerate(
+                    (("binance_usdm", "Binance"), ("bybit_linear", "Bybit"), ("okx_swap", "OKX"), ("builtin", "Built-in"))
+                )
+            ],
+            "loop": {"lag_p50_ms": 0.12, "lag_p99_ms": 1.84 + noise(second), "lag_max_ms": 9.7},
+            "process": {"cpu_pct": 41.2 + 5 * noise(second, 2), "rss_bytes": 412_000_000, "threads": 14,
+                        "uptime_s": 3_912 + second % 1000, "epoch": self.epoch},
+            "kernels": {"state": "ready", "done": 6, "total": 6, "seconds": 11.4, "directory": "kernels/8f21c0"},
+        }  # fmt: skip

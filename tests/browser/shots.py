@@ -1,0 +1,113 @@
+"""Screenshots of every page: `uv run python tests/browser/shots.py FOLDER [--url URL]`.
+
+Without `--url` the fake source is served, so that the pictures show the same market every time. Widths of phones
+are set through the browser's own device emulation, since a window has a least width.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import logging
+import sys
+import threading
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from selenium import webdriver
+from werkzeug.serving import make_server
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent.parent))
+
+from dashboards.pages import PAGES  # noqa: E402
+from dashboards.shell import create_app  # noqa: E402
+
+SIZES = ((1440, 900), (1280, 800), (1024, 768), (390, 844))
+
+
+def load(name: str) -> ModuleType:
+    """A module beside this one, wherever this one was started from."""
+    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
+    if spec is None or spec.loader is None:
+        raise ImportError(name)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def serve(source: Any, port: int = 0) -> tuple[str, Any]:
+    """The address of an application over `source`, and its server."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    app = create_app(source)
+    server = make_server("127.0.0.1", port, app.server, threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"http://127.0.0.1:{server.server_port}", server
+
+
+def shot(driver: Any, url: str, path: Path, size: tuple[int, int], wait_s: float) -> dict[str, Any]:
+    """One picture, and what was wrong on the page: console errors, texts cut off, sideways overflow."""
+    driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size[0] < 768},
+    )
+    driver.get(url)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if driver.execute_script("return (window.venuescope && window.venuescope.painted) || 0") > 2:
+            break
+        time.sleep(0.1)
+    time.sleep(wait_s)
+    driver.save_screenshot(str(path))
+    return {
+        "errors": driver.execute_script("return (window.venuescope || {}).errors"),
+        "console": [m for m in driver.get_log("browser") if m["level"] == "SEVERE"],
+        "overflow": driver.execute_script("return document.documentElement.scrollWidth - innerWidth"),
+        "height": driver.execute_script("return document.documentElement.scrollHeight - innerHeight"),
+    }
+
+
+def main() -> None:
+    """Take them all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--url", help="an application that is already serving")
+    parser.add_argument("--mode", default="live", help="state of the fake source")
+    parser.add_argument("--pages", default="")
+    parser.add_argument("--sizes", default="")
+    parser.add_argument("--themes", default="dark,light")
+    parser.add_argument("--query", default="")
+    parser.add_argument("--wait", type=float, default=1.2)
+    parser.add_argument("--before", default="", help="mode of the fake source while the page loads")
+    args = parser.parse_args()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    source = None
+    url = args.url
+    if not url:
+        source = load("fake_source").FakeSource()
+        source.switch(args.before or args.mode)
+        url, _ = serve(source)
+    sizes = [tuple(map(int, s.split("x"))) for s in args.sizes.split(",") if s] or list(SIZES)
+    driver = webdriver.Chrome(options=load("chromium").options())
+    try:
+        for page in PAGES:
+            if args.pages and page.name not in args.pages.split(","):
+                continue
+            for theme in args.themes.split(","):
+                for size in sizes:
+                    name = f"{page.name}-{theme}-{size[0]}{'-' + args.mode if args.mode != 'live' else ''}.png"
+                    if source and args.before:
+                        source.switch(args.before)
+                        threading.Timer(2.5, source.switch, [args.mode]).start()
+                    said = shot(
+                        driver, f"{url}{page.path}?theme={theme}{args.query}", args.folder / name, size, args.wait
+                    )
+                    print(name, said)
+    finally:
+        driver.quit()
+
+
+if __name__ == "__main__":
+    main()
