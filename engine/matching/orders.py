@@ -95,7 +95,7 @@ LEVEL_TICKS: Final = _dtype("price_ticks", "lots")
 
 def as_matrix(rows: Rows) -> Matrix:
     """The same memory as int64 columns, shape (n, fields). `rows` must be contiguous."""
-    return rows.view(np.int64).reshape(len(rows), -1)
+    return rows.view(np.int64).reshape(len(rows), rows.dtype.itemsize // 8)
 
 
 def as_rows(matrix: Matrix, dtype: np.dtype[Any]) -> Rows:
