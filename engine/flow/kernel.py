@@ -1,8 +1,8 @@
 """The compiled order flow: simulated traders that write commands, and the market data of what they did.
 
-Each symbol has a fair price that moves with time, not with orders: small steps every STEP_NS whose
-volatility is itself random (two mean-reverting factors of the market and two of the symbol: clustering, fat
-tails) plus rare jumps. Orders follow it, so the same prices come at any rate:
+Each symbol has a fair price that moves with time, not with orders: by news in some of the steps of STEP_NS,
+of a volatility that is itself random (two mean-reverting factors of the market and two of the symbol:
+clustering, fat tails), and by rare jumps. Orders follow it, so the same prices come at any rate:
 
 - makers rest orders around it, at distances of a truncated power law, a share of them right at the touch;
 - they cancel at random, the more the fuller the book is, so its size stays bounded at any rate;
@@ -96,6 +96,7 @@ N_ID, N_LAST_NS = range(2)
 FAST_S: Final = 15.0
 SLOW_S: Final = 300.0
 REVERSION_S: Final = 200_000.0  # the fair price is drawn home within days: it stays inside the ladder
+NEWS_SHARE: Final = 0.08  # of the steps move a price, in calm times
 SHARE_COMMON: Final = 0.6  # of a symbol's variance that all share
 FACTOR_VARIANCE: Final = 0.40**2 + 0.25**2 + 0.30**2 + 0.25**2
 JUMP_PER_S: Final = 1 / 45
@@ -141,8 +142,14 @@ def step_fair_prices(floats: Floats, shared: Floats, random: Words) -> None:
     shared[X_FAST] += push_fast * bell(scramble(state)) - pull_fast * shared[X_FAST]
     state += GAMMA
     shared[X_SLOW] += push_slow * bell(scramble(state)) - pull_slow * shared[X_SLOW]
+    # Prices stand still most of the time: few steps bring news, to all symbols or to one, more of them
+    # when the market is restless. Steady small steps would never let a spread close at a small tick.
+    share = min(NEWS_SHARE * np.exp(0.40 * shared[X_FAST] + 0.25 * shared[X_SLOW]), 1.0)
     state += GAMMA
-    common = bell(scramble(state))
+    word = scramble(state)
+    common = 0.0
+    if float(word >> U32) < share * 4294967296.0:
+        common = bell(scramble(word)) * np.sqrt(SHARE_COMMON / share)
     for symbol in range(floats.shape[0]):
         own = floats[symbol]
         state += GAMMA
@@ -151,8 +158,11 @@ def step_fair_prices(floats: Floats, shared: Floats, random: Words) -> None:
         own[F_SLOW] += push_slow * bell(scramble(state)) - pull_slow * own[F_SLOW]
         factor = 0.40 * shared[X_FAST] + 0.25 * shared[X_SLOW] + 0.30 * own[F_FAST] + 0.25 * own[F_SLOW]
         own[F_VOLATILITY] = np.exp(min(factor, 2.5) - FACTOR_VARIANCE)
+        shock = common
         state += GAMMA
-        shock = np.sqrt(SHARE_COMMON) * common + np.sqrt(1 - SHARE_COMMON) * bell(scramble(state))
+        word = scramble(state)
+        if float(word >> U32) < share * 4294967296.0:
+            shock += bell(scramble(word)) * np.sqrt((1 - SHARE_COMMON) / share)
         change = own[F_SIGMA] * own[F_VOLATILITY] * np.sqrt(dt) * shock
         state += GAMMA
         word = scramble(state)

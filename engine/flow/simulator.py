@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Final
 
 import numpy as np
@@ -28,7 +29,7 @@ SOURCE: Final = Source(VENUE, "sim")
 MAX_RATE: Final = 1_000_000
 ORDERS_PER_TURN: Final = 12_288  # about 1 ms of kernel time
 MAX_BACKLOG_NS: Final = 200_000_000
-QUIET_RATE: Final = 400.0  # below it market time slows down: too few orders to carry the usual movement
+QUIET_RATE: Final = 1_000.0  # below it market time slows down: too few orders to carry the usual movement
 USUAL_SWEEP_RATE: Final = 20_000.0  # below it takers hit stale quotes with more than a usual order's size
 MAX_SWEEP: Final = 64.0
 HISTORY_RATE: Final = 1_000.0
@@ -265,13 +266,14 @@ def _tables(symbols: Sequence[SimulatedSymbol], random: np.random.Generator) -> 
     """Quantile tables: of each symbol distances and lots, then run lengths, then symbols by weight."""
     size = kernel.TABLE
     tables = np.zeros((2 * len(symbols) + 2, size + 1), np.int64)
+    quantiles = _normal_quantiles(size + 1)
     for at, each in enumerate(symbols):
         # Power law (exponent of the density 2.1) with scale, cut off at the reach.
         scale = each.depth_ticks / (2 ** (1 / 1.1) - 1)
         least = (1 + each.reach_ticks / scale) ** -1.1
         share = np.linspace(1.0, least, size + 1)
         tables[2 * at] = scale * (share ** (-1 / 1.1) - 1)
-        lots = np.exp(random.permutation(_normal_quantiles(size + 1)) * 1.1) * each.median_lots
+        lots = np.exp(random.permutation(quantiles) * 1.1) * each.median_lots
         power = 10 ** np.floor(np.log10(np.maximum(lots, 1)))
         round_lots = np.round(lots / power) * power
         tables[2 * at + 1] = np.maximum(1, np.where(random.random(size + 1) < 0.3, round_lots, lots))
@@ -284,7 +286,5 @@ def _tables(symbols: Sequence[SimulatedSymbol], random: np.random.Generator) -> 
 
 
 def _normal_quantiles(count: int) -> npt.NDArray[np.float64]:
-    from statistics import NormalDist
-
     normal = NormalDist()
     return np.array([normal.inv_cdf((at + 0.5) / count) for at in range(count)])
