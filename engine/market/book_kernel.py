@@ -17,6 +17,8 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from engine.market.moving import move
+
 BID_PRICE: Final = 0
 BID_SIZE: Final = 1
 ASK_PRICE: Final = 2
@@ -30,80 +32,79 @@ Ints = npt.NDArray[np.int64]
 
 
 @nb.njit(nogil=True, cache=True)
-def _put(levels: Ints, meta: Ints, side: int, key: int, size: int, hint: int) -> int:
-    """Set, insert or delete one level of one side; returns where it is or would be, a hint for the next."""
-    keys, sizes = levels[2 * side], levels[2 * side + 1]
-    count = meta[BIDS + side]
-    low, high = 0, count
-    # Rows come sorted within a side, so the next level is near the last one: widen from there, then halve.
-    if hint < count:
-        step = 1
-        if keys[hint] < key:
-            low = hint + 1
-            high = low
-            while high < count and keys[high] < key:
-                low = high + 1
-                high += step
-                step += step
-            high = min(high, count)
+def _apply_side(
+    keys: Ints, sizes: Ints, count: int, rows: Any, first: int, end: int, sign: int
+) -> tuple[int, int]:
+    """Put rows `first` to `end` - 1 into one side of `count` levels -> (levels, levels dropped)."""
+    dropped = 0
+    hint = 0
+    for i in range(first, end):
+        key, size = sign * rows[i]["price"], rows[i]["size"]
+        low, high = 0, count
+        # Rows mostly come sorted, so the next level is near the last one: widen from there, then halve.
+        if i > first and hint < count:
+            step = 1
+            if keys[hint] < key:
+                low = hint + 1
+                high = low
+                while high < count and keys[high] < key:
+                    low = high + 1
+                    high += step
+                    step += step
+                high = min(high, count)
+            else:
+                high = hint
+                low = high
+                while low > 0 and keys[low - 1] >= key:
+                    high = low - 1
+                    low = max(low - step, 0)
+                    step += step
+        while low < high:
+            middle = (low + high) >> 1
+            if keys[middle] < key:
+                low = middle + 1
+            else:
+                high = middle
+        at = low
+        hint = at
+        if at < count and keys[at] == key:
+            if size != 0:
+                sizes[at] = size
+            else:
+                count -= 1
+                move(keys, at, at + 1, count - at)
+                move(sizes, at, at + 1, count - at)
+            continue
+        if size == 0:
+            continue  # deleting an unknown level is normal: the snapshot ended above it
+        if count == keys.size:
+            dropped += 1
+            if at == 0:
+                continue  # it is itself the farthest
+            at -= 1
+            move(keys, 0, 1, at)
+            move(sizes, 0, 1, at)
         else:
-            high = hint
-            low = high
-            while low > 0 and keys[low - 1] >= key:
-                high = low - 1
-                low = max(low - step, 0)
-                step += step
-    while low < high:
-        middle = (low + high) >> 1
-        if keys[middle] < key:
-            low = middle + 1
-        else:
-            high = middle
-    at = low
-    if at < count and keys[at] == key:
-        if size != 0:
-            sizes[at] = size
-            return at
-        for i in range(at, count - 1):
-            keys[i] = keys[i + 1]
-            sizes[i] = sizes[i + 1]
-        meta[BIDS + side] = count - 1
-        return at
-    if size == 0:
-        return at  # deleting an unknown level is normal: the snapshot ended above it
-    if count == keys.size:
-        meta[DROPPED] += 1
-        if at == 0:
-            return 0  # it is itself the farthest
-        at -= 1
-        for i in range(at):
-            keys[i] = keys[i + 1]
-            sizes[i] = sizes[i + 1]
-    else:
-        for i in range(count, at, -1):
-            keys[i] = keys[i - 1]
-            sizes[i] = sizes[i - 1]
-        meta[BIDS + side] = count + 1
-    keys[at] = key
-    sizes[at] = size
-    return at
+            move(keys, at + 1, at, count - at)
+            move(sizes, at + 1, at, count - at)
+            count += 1
+        keys[at] = key
+        sizes[at] = size
+    return count, dropped
 
 
 @nb.njit(nogil=True, cache=True)
 def apply_levels(levels: Ints, meta: Ints, rows: Any, bids: int) -> bool:
     """Put LEVEL `rows` (first `bids` are bids) into the book; whether it is crossed or locked afterwards."""
-    hint = meta[BIDS] - 1
-    for i in range(bids):
-        hint = _put(levels, meta, 0, rows[i]["price"], rows[i]["size"], max(hint, 0))
-    hint = meta[ASKS] - 1
-    for i in range(bids, rows.size):
-        hint = _put(levels, meta, 1, -rows[i]["price"], rows[i]["size"], max(hint, 0))
-    best_bid, best_ask = meta[BIDS] - 1, meta[ASKS] - 1
-    meta[BID_PRICE] = levels[0, best_bid] if best_bid >= 0 else 0
-    meta[BID_SIZE] = levels[1, best_bid] if best_bid >= 0 else 0
-    meta[ASK_PRICE] = -levels[2, best_ask] if best_ask >= 0 else 0
-    meta[ASK_SIZE] = levels[3, best_ask] if best_ask >= 0 else 0
-    crossed: bool = best_bid >= 0 and best_ask >= 0 and meta[BID_PRICE] >= meta[ASK_PRICE]
+    n_bids, bids_dropped = _apply_side(levels[0], levels[1], meta[BIDS], rows, 0, bids, 1)
+    n_asks, asks_dropped = _apply_side(levels[2], levels[3], meta[ASKS], rows, bids, rows.size, -1)
+    meta[BIDS], meta[ASKS] = n_bids, n_asks
+    meta[DROPPED] += bids_dropped + asks_dropped
+    meta[BID_PRICE] = levels[0, n_bids - 1] if n_bids else 0
+    meta[BID_SIZE] = levels[1, n_bids - 1] if n_bids else 0
+    meta[ASK_PRICE] = -levels[2, n_asks - 1] if n_asks else 0
+    meta[ASK_SIZE] = levels[3, n_asks - 1] if n_asks else 0
+    crossed: bool = n_bids > 0 and n_asks > 0 and meta[BID_PRICE] >= meta[ASK_PRICE]
     return crossed
 
 
