@@ -27,7 +27,8 @@ Answer::
     now      float   server's wall clock, ms UTC (all times are ms UTC as numbers)
     cursors  object
     engine   {state: "compiling"|"running"|"failed", detail: str, kernels: [done, total], uptime_s, rate,
-              rate_actual, rate_max, skipped (orders given up to keep up), replay: null | {file, speed, state, progress (0..1)}}
+              rate_actual, rate_max, skipped (orders given up to keep up),
+              replay: null | {file, speed, state, progress (0..1)}}
     sources  [{id, venue, label, colour (1..7 | "sim"), run: "sim"|"live"|"replay", state: "live"|"loading"|
               "resyncing"|"stale"|"ended"|"error", detail, shown: bool, age_ms: float|null (newest event, by
               the source's own clock), now (the source's clock), since (ms, when `state` began), symbols: [str],
@@ -42,13 +43,14 @@ microseconds (float); null is "no sample". Each stream has `key` (what it is of)
 you have), `age_ms` (of its newest event; null = none yet), `n` (events behind what is shown), `lost` (rows
 overwritten before they were read) and `note`. Streams sent whole once a second come without their data in between.
 
-    depth       {seq, ts, state: "EMPTY"|"BUFFERING"|"SYNCED"|"STALE", levels: [bids, asks], bid, ask, imbalance (-1..1),
-                 b: {p: [int], q: [int]}, a: {...}}   best first, at most 240 a side; `p` is delta-coded: the
+    depth       {seq, ts, state: "EMPTY"|"BUFFERING"|"SYNCED"|"STALE", levels: [bids, asks], bid, ask,
+                 imbalance (-1..1), b: {p: [int], q: [int]}, a: {...}}   best first, at most 240 a side; `p` is delta-coded: the
                  first price, then differences; `q` sizes per level. Unchanged since the cursor: no `b`, `a`.
     candles     {interval (s), t, o, h, l, c, v, n_trades, open (t of the running candle or null),
                  gaps: [[from, to]], keep (drop candles older than this t)}: new or changed candles, upsert by t
     latency     {stage, step (s), unit: "us", t, p50, p90, p95, p99, p999, max, count, keep}: new rows
-    stages      {rows: [{stage, label, what, n, p50, p90, p99, p999, max, spark: [p99 or null, 60]}]}, whole, each second
+    stages      {rows: [{stage, label, what, n, p50, p90, p99, p999, max, spark: [p99 or null, 60]}]},
+                 whole, each second
     distribution {nines: [float], us: [float]}: quantile 1-10^-nines over the window, whole, each second
     throughput  {t, series: [{id, label, colour, run, messages, orders, trades}], keep}: per second, new rows
     trades      {t, p, q, side (1 buy, -1 sell, 0 unknown), id}: oldest first, at most 200 a poll

@@ -15,7 +15,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import numpy as np
 import structlog
 
 from engine import kernels
@@ -113,13 +112,9 @@ class Engine:
             ) from error
 
     def note_page(self, stage: str, values_ns: list[int]) -> None:
-        """Record latencies that pages measured; does not wait."""
+        """Record latencies that pages measured; does not wait. Works while kernels are being compiled."""
         if stage in PAGE_STAGES:
-            self.runtime.submit(
-                lambda: self.telemetry.stage("page", stage).record(
-                    time.time_ns(), np.array(values_ns, np.int64)
-                )
-            )
+            self.runtime.submit(lambda: self._record_page(stage, values_ns))
 
     # --- on the loop -------------------------------------------------------------------------------------
 
@@ -209,6 +204,11 @@ class Engine:
             board.engine.rate_actual,
         ):
             self._show(replay=view, skipped=built_in.skipped, rate_actual=built_in.rate_actual)
+
+    def _record_page(self, stage: str, values_ns: list[int]) -> None:
+        found = self.telemetry.stage("page", stage)
+        for value_ns in values_ns:
+            found.record_one(time.time_ns(), value_ns)
 
     def _note_lag(self, wall_ns: int, lag_ns: int) -> None:
         self.telemetry.stage("engine", "loop").record_one(wall_ns, lag_ns)

@@ -1,0 +1,165 @@
+"""Frames a second, parsed and applied, on the three recorded Binance markets, beside plain Python in the same run.
+
+Run: uv run python tests/benchmarks/bench_feed.py [--quick]
+
+Both take the same frames in memory (unzipping is not timed), parse every one (depth, bookTicker, trade), keep the
+sequence rules, apply every delta and compare the book's top after each with the venue's quote. Ours goes through the
+feed's own decoder, in chunks as a replay gives them, and `SymbolState`, which builds candles besides; "one_by_one" is
+the same with a chunk for each frame, the worst a quiet socket can do. The rival is `tests/reference/feed_plain.py`:
+msgspec structs, dicts and bisect. The answers are compared before anything is timed; repeats are interleaved, medians
+count. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import platform
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from engine.market import state  # noqa: E402
+from engine.market.batches import Batch, Source  # noqa: E402
+from engine.market.instruments import Instrument, format_decimal  # noqa: E402
+from engine.market.sequencing import BookState  # noqa: E402
+from engine.market.state import SymbolState  # noqa: E402
+from feeds import capture  # noqa: E402
+from feeds.frames import join  # noqa: E402
+from feeds.venues import binance  # noqa: E402
+from tests.reference.feed_plain import PlainFeed  # noqa: E402
+
+DATA = ROOT.parent / "shared" / "data"
+MARKETS = ("spot", "usdm", "coinm")
+BARS = {"spot": 3.0, "usdm": 3.0, "coinm": 2.0}
+AGREEMENT_BARS = {"spot": 0.999, "usdm": 1.0, "coinm": 1.0}
+CHUNK = 256  # frames handed to the decoder at once; a replay at full speed settles between 500 and 1000
+
+
+def ours(info: capture.CaptureInfo, frames: list[tuple[int, bytes]], chunk: int) -> SymbolState:
+    """The market after all frames."""
+    source = Source(info.market, "replay")
+    instruments = info.instruments()
+    decoder = binance.BinanceDecoder(source, info.market, instruments)
+    symbol = SymbolState(source, instruments[0], binance.rule_of(info.market))
+    for first in range(0, len(frames), chunk):
+        part = frames[first : first + chunk]
+        for item in decoder.decode(join([frame for _, frame in part], [recv_ns for recv_ns, _ in part])):
+            if isinstance(item, Batch):
+                symbol.on_batch(item)
+            elif isinstance(item, Instrument):
+                symbol.revise(item)
+            else:
+                raise item
+    symbol.settle()
+    return symbol
+
+
+def plain(info: capture.CaptureInfo, frames: list[tuple[int, bytes]]) -> PlainFeed:
+    """The rival's market after all frames."""
+    feed = PlainFeed(futures=info.market != "binance_spot")
+    for _, frame in frames:
+        feed.on_frame(frame)
+    feed.compare(float("inf"))
+    return feed
+
+
+def check(name: str, symbol: SymbolState, rival: PlainFeed) -> None:
+    """Both must have the same book, agreement and trades, and ours a whole one."""
+    units = symbol.instrument
+    for rows, levels in zip(symbol.book.top(symbol.book.capacity), (rival.bids, rival.asks), strict=True):
+        have = {
+            float(format_decimal(price, units.price_decimals)): float(
+                format_decimal(size, units.size_decimals)
+            )
+            for price, size in rows.tolist()
+        }
+        assert have == levels, f"{name}: the books differ"
+    assert tuple(symbol.agreement) == (rival.agreed, rival.checked), f"{name}: agreement differs"
+    assert symbol.sync.counts.applied == rival.applied, f"{name}: different deltas applied"
+    assert symbol.trades == len(rival.trades), f"{name}: different trades"
+    assert symbol.state is BookState.SYNCED, f"{name}: not synced at the end"
+    assert symbol.sync.gaps == rival.gaps == 0, f"{name}: gaps"
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds of one run, the collector held off as in `timeit`."""
+    gc.collect()
+    gc.disable()
+    started = time.perf_counter()
+    work()
+    took = time.perf_counter() - started
+    gc.enable()
+    return took
+
+
+def cpu_name() -> str:
+    """The processor's name, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def main() -> int:
+    """Print the figures; 1 when a bar is missed, 2 when the captures are absent."""
+    paths = {name: next(iter((DATA / f"binance_{name}").glob("hftbacktest_*.gz")), None) for name in MARKETS}
+    if None in paths.values():
+        print(f"the recorded captures are not at {DATA}", file=sys.stderr)
+        return 2
+    repeats = 5 if "--quick" in sys.argv[1:] else 15
+    state.warm_up()
+    binance.warm_up()
+    figures: dict[str, object] = {}
+    agreement: dict[str, float] = {}
+    met = True
+    for name, path in paths.items():
+        assert path is not None
+        info = capture.measure(capture.probe(path))
+        frames = list(capture.read(path))
+        symbol, rival = ours(info, frames, CHUNK), plain(info, frames)
+        check(name, symbol, rival)
+        check(name, ours(info, frames, 1), rival)
+        agreed, checked = symbol.agreement
+        agreement[name] = agreed / checked
+        deltas = symbol.sync.counts.applied
+        del symbol, rival
+        took: dict[str, list[float]] = {"ours": [], "one_by_one": [], "plain": []}
+        for _ in range(repeats):
+            took["ours"].append(timed(lambda: ours(info, frames, CHUNK)))  # noqa: B023
+            took["one_by_one"].append(timed(lambda: ours(info, frames, 1)))  # noqa: B023
+            took["plain"].append(timed(lambda: plain(info, frames)))  # noqa: B023
+        fast, single, slow = (median(took[key]) for key in ("ours", "one_by_one", "plain"))
+        figures[name] = {
+            "frames_per_s": round(len(frames) / fast),
+            "vs_plain": round(slow / fast, 2),
+            "plain_frames_per_s": round(len(frames) / slow),
+            "one_by_one_frames_per_s": round(len(frames) / single),
+            "one_by_one_vs_plain": round(slow / single, 2),
+            "frames": len(frames),
+            "deltas": deltas,
+            "bar": BARS[name],
+        }
+        met &= slow / fast >= BARS[name] and agreement[name] >= AGREEMENT_BARS[name]
+        print(f"{name}: {figures[name]} agreement {agreed} of {checked}", flush=True)
+    figures["top_agreement"] = agreement
+    figures["conditions"] = {
+        "repeats": repeats,
+        "chunk": CHUNK,
+        "cpu": cpu_name(),
+        "python": platform.python_version(),
+        **{package: version(package) for package in ("numpy", "numba", "msgspec")},
+    }
+    print(json.dumps(figures))
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,144 @@
+"""CSV: the same numbers as the drawn view, whatever happened since; names, guards and refusals."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dashboards.export import guarded, x_range
+from dashboards.view import VIEWS_A_PAGE
+from engine.errors import BadCommand
+from tests.dashboards.test_transport import ALL, Page, busy
+from tests.engine.markets import SECOND, START, Desk
+
+
+def table(page: Page, chart: str, view: int, **more: Any) -> list[dict[str, str]]:
+    _, text = page.transport.export({"chart": chart, "view": view, "client": "tab", "range": None, **more})
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_candles_are_those_of_the_view_though_time_went_on() -> None:
+    desk = busy(5)
+    page = Page(desk)
+    answer = page.poll()
+    drawn = answer["streams"]["candles"]
+    busy(20, desk, 5)
+    rows = table(page, "candles", answer["v"])
+    assert [int(row["epoch_ms"]) for row in rows] == drawn["t"]
+    assert [row["close"] for row in rows] == [f"{close / 100:.2f}" for close in drawn["c"]]
+    assert [row["volume"] for row in rows] == [f"{volume / 1e5:.5f}" for volume in drawn["v"]]
+    assert [row["provisional"] for row in rows] == ["0"] * (len(rows) - 1) + ["1"]
+    assert rows[0]["time_utc"].endswith("Z")
+
+
+def test_depth_is_the_drawn_book_with_running_sums() -> None:
+    desk = Desk().snapshot([(10_000, 5), (9_999, 7)], [(10_001, 2)]).at(0.1)
+    page = Page(desk)
+    view = page.poll()["v"]
+    desk.delta([(10_000, 0)], []).at(0.2)
+    rows = table(page, "depth", view)
+    assert [(r["side"], r["price"], r["size"], r["cumulative_size"]) for r in rows] == [
+        ("bid", "100.00", "0.00005", "0.00005"),
+        ("bid", "99.99", "0.00007", "0.00012"),
+        ("ask", "100.01", "0.00002", "0.00002"),
+    ]
+
+
+def test_latency_and_throughput_are_the_drawn_rows() -> None:
+    desk = busy(6)
+    page = Page(desk, stage="receive")
+    answer = page.poll()
+    busy(3, desk, 6)
+    drawn = answer["streams"]["latency"]
+    rows = table(page, "latency", answer["v"])
+    assert [int(row["epoch_ms"]) for row in rows] == [
+        t for t, p in zip(drawn["t"], drawn["p50"], strict=True) if p is not None
+    ]
+    assert [round(int(row["p99_ns"]) / 1e3, 2) for row in rows] == pytest.approx(
+        [p for p in drawn["p99"] if p is not None], rel=0.01
+    )
+    drawn = answer["streams"]["throughput"]
+    rows = table(page, "throughput", answer["v"], part="trades")
+    values = [(t, v) for t, v in zip(drawn["t"], drawn["series"][0]["trades"], strict=True) if v is not None]
+    assert [(int(row["epoch_ms"]), float(row["trades_per_s"])) for row in rows] == values
+    assert "orders_per_s" not in rows[0]
+
+
+def test_the_range_drawn_is_the_range_exported() -> None:
+    page = Page(busy(8))
+    answer = page.poll()
+    t = answer["streams"]["candles"]["t"]
+    by_number = table(page, "candles", answer["v"], range=[t[2], t[4]])
+    stamps = [np.datetime_as_string(np.datetime64(x, "ms")).item().replace("T", " ") for x in (t[2], t[4])]
+    by_text = table(page, "candles", answer["v"], range=stamps)
+    assert [int(row["epoch_ms"]) for row in by_number] == t[2:5]
+    assert by_text == by_number
+
+
+@pytest.mark.parametrize("chart", ALL)
+def test_every_stream_exports_with_its_times_and_a_telling_name(chart: str) -> None:
+    page = Page(busy(4))
+    view = page.poll()["v"]
+    name, text = page.transport.export({"chart": chart, "view": view, "client": "tab", "range": None})
+    assert name.startswith("venuescope_binance_spot-replay_BTC-USDT_" + chart)
+    assert name.endswith(".csv")
+    assert ":" not in name
+    assert text.startswith("time_utc,epoch_ms")
+
+
+def test_a_view_is_kept_for_16_polls_of_its_page_whatever_others_do() -> None:
+    desk = busy(2)
+    page = Page(desk, ["depth"])
+    first = page.poll()["v"]
+    for _ in range(100):
+        page.transport.poll({"client": "another", "streams": ["depth"]}, {})
+    assert table(page, "depth", first)
+    for _ in range(VIEWS_A_PAGE):
+        page.poll()
+    with pytest.raises(BadCommand, match="no longer kept"):
+        table(page, "depth", first)
+
+
+@pytest.mark.parametrize(
+    ("request_", "says"),
+    [
+        ({"chart": "nonsense"}, "no chart named"),
+        ({"chart": "candles", "range": [1]}, "two values"),
+        ({"chart": "candles", "range": ["x", "y"]}, "not two times"),
+        ({"chart": "health", "part": "secrets"}, "no table"),
+        ({"chart": "candles", "view": "1"}, "no longer kept"),
+    ],
+)
+def test_a_bad_request_is_refused_with_a_sentence(request_: dict[str, Any], says: str) -> None:
+    page = Page(busy(2))
+    view = page.poll()["v"]
+    with pytest.raises(BadCommand, match=says):
+        page.transport.export({"view": view, "client": "tab", "range": None, **request_})
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+cmd", "-2+3", "@x", "\tx", "\rx"])
+def test_text_that_a_spreadsheet_would_run_is_quoted(cell: str) -> None:
+    assert guarded(cell) == "'" + cell
+
+
+@pytest.mark.parametrize("cell", ["-1.5", "-0.00001", "+3", "12", "plain", "", 5, -7])
+def test_numbers_and_plain_text_are_left_alone(cell: object) -> None:
+    assert guarded(cell) == cell
+
+
+def test_events_with_foreign_text_are_guarded() -> None:
+    desk = busy(2)
+    desk.telemetry.events.add(START, "warn", "x", "malformed", "=HYPERLINK(1)")
+    page = Page(desk)
+    rows = table(page, "events", page.poll()["v"])
+    assert rows[-1]["text"] == "'=HYPERLINK(1)"
+
+
+def test_ranges_are_sorted_and_dates_are_utc() -> None:
+    low, high = x_range(["2027-01-15 08:00:01.5", "2027-01-15 08:00:00"], dated=True)
+    assert (low, high) == (START / 1e6, START / 1e6 + 1_500)
+    assert START == 1_800_000_000 * SECOND

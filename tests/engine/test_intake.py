@@ -1,0 +1,208 @@
+"""The one path: what a batch does to books, rings, counters, states and the event log."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from engine.errors import BadFrame
+from engine.market.batches import TRADE, Batch, Kind
+from engine.market.instruments import Instrument
+from engine.market.sequencing import Rule
+from tests.engine.markets import BTC, SECOND, SIM, SPOT, START, Desk
+
+KEY = (SPOT.key, "BTC-USDT")
+
+
+def texts(desk: Desk, what: str) -> list[str]:
+    return [event.text for event in desk.telemetry.events.since(0) if event.what == what]
+
+
+def view(desk: Desk):  # type: ignore[no-untyped-def]
+    (found,) = desk.telemetry.board.sources
+    return found
+
+
+def test_a_snapshot_and_deltas_give_the_published_book() -> None:
+    desk = Desk().snapshot([(100, 5), (99, 7)], [(101, 2)]).delta([(100, 0)], [(102, 9)]).at(0.1)
+    book = desk.telemetry.board.books[KEY]
+    assert book.state == "SYNCED"
+    assert book.bids.tolist() == [(99, 7)]
+    assert book.asks.tolist() == [(101, 2), (102, 9)]
+    assert (book.counts, book.sequence) == ((1, 2), 2)
+
+
+def test_a_published_book_never_changes() -> None:
+    desk = Desk().snapshot([(100, 5)], [(101, 2)]).at(0.1)
+    before = desk.telemetry.board.books[KEY]
+    desk.delta([(100, 6)], []).at(0.2)
+    assert before.bids.tolist() == [(100, 5)]
+    assert desk.telemetry.board.books[KEY].bids.tolist() == [(100, 6)]
+
+
+def test_nothing_new_publishes_no_new_book() -> None:
+    desk = Desk().snapshot([(100, 5)], [(101, 2)]).at(0.1)
+    before = desk.telemetry.board.books[KEY]
+    assert desk.at(0.2).telemetry.board.books[KEY] is before
+
+
+def test_a_gap_marks_counts_logs_and_ends_with_the_resync() -> None:
+    desk = Desk().snapshot([(100, 5)], [(101, 2)]).at(1.0)
+    desk.delta([(100, 6)], [], skip=3).at(2.0)
+    assert desk.telemetry.board.books[KEY].state != "SYNCED"
+    assert (view(desk).state, view(desk).gaps) == ("resyncing", 1)
+    assert desk.intake.wants_snapshot(SPOT) == ["BTC-USDT"]
+    assert len(texts(desk, "gap")) == 1
+    assert desk.telemetry.board.books[KEY].outages == ((START + SECOND, 0),)
+    desk.snapshot([(100, 6)], [(101, 2)]).at(3.0)
+    assert desk.telemetry.board.books[KEY].state == "SYNCED"
+    assert desk.telemetry.board.books[KEY].outages == ((START + SECOND, START + 2 * SECOND),)
+    assert view(desk).state == "live"
+    counts = desk.telemetry.counters[SPOT.key]
+    desk.at(4.0)
+    assert counts.totals["gaps"] == 1
+
+
+def test_trades_become_tape_candles_and_counts() -> None:
+    desk = Desk().snapshot([(100, 5)], [(110, 2)])
+    for step, price in enumerate((105, 107, 103, 104)):
+        desk.now = START + step * SECOND // 4
+        desk.trade(price, 10)
+    desk.at(1.5).trade(108, 1).at(4.0)
+    rings = desk.telemetry.market(SPOT.key, "BTC-USDT")
+    assert rings.trades.since(0).rows["price"].tolist() == [105, 107, 103, 104, 108]
+    candles = rings.candles.since(0).rows
+    assert candles[["open", "high", "low", "close", "volume", "trades"]].tolist() == [
+        (105, 107, 103, 104, 40, 4),
+        (108, 108, 108, 108, 1, 1),
+    ]
+    assert desk.telemetry.counters[SPOT.key].totals["trades"] == 5
+
+
+def test_the_running_candle_is_on_the_board_until_its_second_is_over() -> None:
+    desk = Desk().snapshot([(100, 5)], [(110, 2)]).trade(105).at(0.2)
+    running = desk.telemetry.board.books[KEY].candle
+    assert running is not None
+    assert running["close"].tolist() == [105]
+    desk.at(3.0)
+    assert desk.telemetry.board.books[KEY].candle is None
+
+
+def test_latency_is_shown_less_the_running_minimum_and_the_offset_is_told() -> None:
+    desk = Desk().snapshot([(100, 5)], [(110, 2)])
+    desk.at(1.0)
+    for latency_ms in (-1_300, -1_290, -1_200):
+        desk.trade(105, latency_ns=latency_ms * 1_000_000)
+    desk.at(3.0)
+    rows = desk.telemetry.stages[SPOT.key, "receive"].seconds.since(0).rows
+    assert rows["offset_ns"].tolist()[-1] == -1_300_000_000
+    assert rows["greatest"].tolist()[-1] == 100_000_000
+    assert view(desk).offset_ns == -1_300_000_000
+
+
+def test_a_source_without_event_times_has_no_receive_latency() -> None:
+    desk = Desk().snapshot([(100, 5)], [(110, 2)]).at(1.0)
+    desk.trade(105, latency_ns=desk.now)  # event time 0: not given
+    desk.at(3.0)
+    stage = desk.telemetry.stages[SPOT.key, "receive"]
+    assert stage.seconds.since(0).rows["count"].sum() == 1  # the snapshot's own
+
+
+def test_a_quiet_source_becomes_stale_and_live_again() -> None:
+    desk = Desk().snapshot([(100, 5)], [(110, 2)]).at(0.1)
+    assert view(desk).state == "live"
+    desk.at(6.5)
+    assert view(desk).state == "stale"
+    since = view(desk).since_ns
+    desk.at(8.0)
+    assert view(desk).since_ns == since
+    desk.delta([(100, 6)], []).at(8.1)
+    assert view(desk).state == "live"
+    assert [text.split(" is ")[1].split(":")[0] for text in texts(desk, "state")] == ["live", "stale", "live"]
+
+
+def test_counters_close_each_second_once_with_zeros_for_quiet_ones() -> None:
+    desk = Desk().at(0.0).snapshot([(100, 5)], [(110, 2)])
+    desk.intake.on_frames(SPOT, 3, 300, np.array([10, 20, 30]))
+    desk.at(0.9).at(3.2)
+    rows = desk.telemetry.counters[SPOT.key].ring.since(0).rows
+    assert rows["ts_ns"].tolist() == [START, START + SECOND, START + 2 * SECOND]
+    assert rows["messages"].tolist() == [3, 0, 0]
+    assert rows["size_bytes"].tolist() == [300, 0, 0]
+    assert desk.telemetry.board.closed_second_ns == START + 3 * SECOND
+
+
+def test_bad_frames_are_counted_and_kept_up_to_a_bound() -> None:
+    desk = Desk()
+    for number in range(150):
+        desk.intake.on_bad_frame(SPOT, BadFrame("binance", "p", f"frame {number}".encode()))
+    desk.at(1.0)
+    assert view(desk).malformed == 150
+    assert [error.frame for _, error in desk.intake.bad_frames][-1] == b"frame 149"
+    assert len(desk.intake.bad_frames) == 100
+
+
+def test_an_ended_source_keeps_what_it_showed() -> None:
+    desk = Desk().snapshot([(100, 5)], [(110, 2)]).trade(105).at(0.1)
+    desk.intake.close_source(SPOT, "ended")
+    desk.at(30.0)
+    assert view(desk).state == "ended"
+    assert desk.telemetry.board.books[KEY].bids.tolist() == [(100, 5)]
+    assert len(desk.telemetry.market(SPOT.key, "BTC-USDT").candles) == 1
+
+
+def test_a_source_that_failed_says_so() -> None:
+    desk = Desk()
+    desk.intake.close_source(SPOT, "failed")
+    desk.at(1.0)
+    assert (view(desk).state, view(desk).detail) == ("error", "failed")
+
+
+def test_a_source_opened_again_begins_anew() -> None:
+    desk = Desk().snapshot([(100, 5)], [(110, 2)]).trade(105).at(2.0)
+    opened = view(desk).opened_ns
+    held = desk.telemetry.bytes_held
+    desk.now += 1
+    desk.intake.open_source(SPOT, "Test venue", [BTC], Rule.BINANCE_SPOT, lambda wall_ns: wall_ns)
+    desk.intake.publish()
+    assert view(desk).opened_ns > opened
+    assert view(desk).state == "loading"
+    assert len(desk.telemetry.market(SPOT.key, "BTC-USDT").trades) == 0
+    assert desk.telemetry.bytes_held <= held
+
+
+def test_finer_decimals_rescale_the_book_and_begin_the_rings_anew() -> None:
+    desk = Desk().snapshot([(100, 5)], [(110, 2)]).trade(105).at(0.1)
+    desk.intake.revise(SPOT, Instrument("binance_spot", "BTC-USDT", "BTC", "USDT", 3, 5, revision=1))
+    desk.at(0.2)
+    book = desk.telemetry.board.books[KEY]
+    assert book.bids.tolist() == [(1000, 5)]
+    assert book.instrument.price_decimals == 3
+    assert len(desk.telemetry.market(SPOT.key, "BTC-USDT").trades) == 0
+
+
+def test_the_built_in_exchange_counts_orders_and_their_latency_from_intended_arrival() -> None:
+    desk = Desk(SIM).snapshot([(100, 5)], [(110, 2)]).at(0.5)
+    desk.intake.on_orders(SIM, 4, 2, np.array([1_000, 2_000, 3_000, 400_000]), 8_000)
+    desk.at(2.0)
+    row = desk.telemetry.stages[SIM.key, "ack"].seconds.since(0).rows[0]
+    assert (int(row["count"]), int(row["greatest"])) == (4, 400_000)
+    totals = desk.telemetry.counters[SIM.key].totals
+    assert (totals["orders"], totals["skipped"]) == (4, 2)
+    match = desk.telemetry.stages[SIM.key, "match"].seconds.since(0).rows[0]
+    assert int(match["greatest"]) == 2_000
+
+
+def test_backfilled_trades_make_candles_but_no_counts() -> None:
+    desk = Desk(SIM)
+    rows = np.array([(START - 9 * SECOND, START - 9 * SECOND, 1, 100, 5, 1)], TRADE)
+    desk.intake.backfill(Batch(Kind.TRADES, SIM, "BTC-USDT", rows))
+    desk.at(1.0)
+    assert len(desk.telemetry.market(SIM.key, "BTC-USDT").candles) == 1
+    assert desk.at(2.0).telemetry.counters[SIM.key].totals["trades"] == 0
+
+
+def test_an_unknown_source_is_a_mistake_of_ours() -> None:
+    desk = Desk()
+    with pytest.raises(KeyError):
+        desk.intake.wants_snapshot(SIM)
