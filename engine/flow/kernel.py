@@ -96,9 +96,14 @@ N_ID, N_LAST_NS = range(2)
 FAST_S: Final = 15.0
 SLOW_S: Final = 300.0
 REVERSION_S: Final = 200_000.0  # the fair price is drawn home within days: it stays inside the ladder
-NEWS_SHARE: Final = 0.08  # of the steps move a price, in calm times
+NEWS_SHARE: Final = 0.12  # of the steps move a price, in calm times
+# Standard deviations of the logarithm of volatility: of the market and of each symbol, fast and slow.
+MARKET_FAST: Final = 0.45
+MARKET_SLOW: Final = 0.30
+OWN_FAST: Final = 0.35
+OWN_SLOW: Final = 0.30
 SHARE_COMMON: Final = 0.6  # of a symbol's variance that all share
-FACTOR_VARIANCE: Final = 0.40**2 + 0.25**2 + 0.30**2 + 0.25**2
+FACTOR_VARIANCE: Final = MARKET_FAST**2 + MARKET_SLOW**2 + OWN_FAST**2 + OWN_SLOW**2
 JUMP_PER_S: Final = 1 / 45
 JUMP_SIGMAS: Final = 3.0
 
@@ -144,7 +149,8 @@ def step_fair_prices(floats: Floats, shared: Floats, random: Words) -> None:
     shared[X_SLOW] += push_slow * bell(scramble(state)) - pull_slow * shared[X_SLOW]
     # Prices stand still most of the time: few steps bring news, to all symbols or to one, more of them
     # when the market is restless. Steady small steps would never let a spread close at a small tick.
-    share = min(NEWS_SHARE * np.exp(0.40 * shared[X_FAST] + 0.25 * shared[X_SLOW]), 1.0)
+    market = MARKET_FAST * shared[X_FAST] + MARKET_SLOW * shared[X_SLOW]
+    share = min(NEWS_SHARE * np.exp(market), 1.0)
     state += GAMMA
     word = scramble(state)
     common = 0.0
@@ -156,7 +162,7 @@ def step_fair_prices(floats: Floats, shared: Floats, random: Words) -> None:
         own[F_FAST] += push_fast * bell(scramble(state)) - pull_fast * own[F_FAST]
         state += GAMMA
         own[F_SLOW] += push_slow * bell(scramble(state)) - pull_slow * own[F_SLOW]
-        factor = 0.40 * shared[X_FAST] + 0.25 * shared[X_SLOW] + 0.30 * own[F_FAST] + 0.25 * own[F_SLOW]
+        factor = market + OWN_FAST * own[F_FAST] + OWN_SLOW * own[F_SLOW]
         own[F_VOLATILITY] = np.exp(min(factor, 2.5) - FACTOR_VARIANCE)
         shock = common
         state += GAMMA
