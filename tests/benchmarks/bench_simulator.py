@@ -1,0 +1,138 @@
+"""Orders a second the simulator makes and matches flat out, in batches of CHUNK, in one thread.
+
+    uv run python tests/benchmarks/bench_simulator.py [--quick]
+
+In the timed path: order flow, matching, events, changed levels. Not in it: market-data batches, pages.
+The answer is checked first: on a prefix of the same stream the compiled book's events and its final state
+must be those of the plain Python book, and the books of two runs with the same seed must hash alike. Then
+the machine is timed in short rounds, each for the phases there are; the median round counts, so that a
+neighbour's load does not decide. The last line printed is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from engine.flow import kernel as flow_kernel
+from engine.flow.simulator import Simulator
+from engine.flow.symbols import SYMBOLS
+from engine.matching import kernel as matching_kernel
+from tests.reference.matching_plain import PlainEngine
+
+SEED = 20_240_927
+RATE = 1_000_000.0
+ORDERS = 12_288  # per call, as in the application
+PREFIX = 60_000
+
+
+class FlatOut:
+    """A simulator asked for the next orders as soon as it has matched the last ones."""
+
+    def __init__(self) -> None:
+        self.simulator = Simulator(SEED, RATE)
+        self._start_ns = 1_700_000_000 * 1_000_000_000
+        self._arrivals = np.linspace(0.0, float(ORDERS), flow_kernel.SLOTS + 1)
+        self._slot_ns = int(ORDERS / RATE * 1e9) // flow_kernel.SLOTS
+
+    def run(self) -> int:
+        """Orders matched by one call of the kernel."""
+        simulator = self.simulator
+        simulator.engine.begin()
+        taken = simulator._advance(0, ORDERS, self._start_ns, self._slot_ns, self._arrivals, 0)
+        self._start_ns += self._slot_ns * flow_kernel.SLOTS
+        return taken
+
+
+def check() -> None:
+    """Raise unless the compiled book does to a prefix of the stream what the plain one does."""
+    flat = FlatOut()
+    engine = flat.simulator.engine
+    plain = PlainEngine([each.start_ticks for each in SYMBOLS], engine.orders_per_symbol)
+    for at, symbol in enumerate(engine.symbols):  # start the twin from the filled books
+        for side, price, order_id, owner, lots in engine.resting(symbol):
+            plain.books[at].sides[side].setdefault(price, []).append([order_id, owner, lots])
+            plain.open[order_id] = (at, side, price)
+    matched = 0
+    while matched < PREFIX:
+        taken = flat.run()
+        rows, _ = plain.submit(map(tuple, flat.simulator.commands[:taken].tolist()))
+        if engine.event_rows().tolist() != rows:
+            raise AssertionError("the compiled and the plain book gave different events")
+        matched += taken
+    for symbol, book in zip(engine.symbols, plain.books, strict=True):
+        if engine.resting(symbol) != book.resting():
+            raise AssertionError(f"the compiled and the plain book of {symbol} differ")
+    again = FlatOut()
+    while again.simulator._shared_numbers[0, 0] < flat.simulator._shared_numbers[0, 0]:
+        again.run()
+    if again.simulator.engine.state_hash() != engine.state_hash():
+        raise AssertionError("the same seed gave two markets")
+
+
+def rate(flat: FlatOut, seconds: float) -> float:
+    """Orders a second over at least `seconds`."""
+    matched = 0
+    start = time.perf_counter()
+    while (elapsed := time.perf_counter() - start) < seconds:
+        matched += flat.run()
+    return matched / elapsed
+
+
+@contextmanager
+def nothing_else() -> Iterator[None]:
+    """The phase in which this process does nothing but simulate."""
+    yield
+
+
+# Name of the figure -> what surrounds the timed rounds. A phase that has not been built is not measured.
+PHASES: dict[str, AbstractContextManager[None]] = {"orders_per_s_alone": nothing_else()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds")
+    quick = parser.parse_args().quick
+    rounds, seconds = (7, 0.3) if quick else (15, 1.0)
+
+    matching_kernel.warm_up()
+    flow_kernel.warm_up()
+    check()
+    print(f"checked: {PREFIX:,} orders give the same events and books as the plain engine")
+
+    flat = FlatOut()
+    rate(flat, 0.3)
+    figures: dict[str, float] = {}
+    for name, surroundings in PHASES.items():
+        with surroundings:
+            measured = [rate(flat, seconds) for _ in range(rounds)]
+        figures[name] = round(statistics.median(measured))
+        print(
+            f"{name}: median {figures[name]:,} of {rounds} rounds of {seconds} s, "
+            f"{min(measured):,.0f} to {max(measured):,.0f}"
+        )
+    if len(figures) == 2:
+        figures["ratio"] = round(figures["orders_per_s_with_dashboard"] / figures["orders_per_s_alone"], 3)
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
+    print(
+        f"Python {platform.python_version()}, numba {version('numba')}, numpy {version('numpy')}, "
+        f"{platform.machine()}, {os.cpu_count()} CPUs, load {load:.1f}"
+    )
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
