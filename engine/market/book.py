@@ -31,6 +31,7 @@ class L2Book:
         self.crossed = False  # or locked: the best bid is not below the best ask
         self._levels = np.zeros((4, capacity), np.int64)
         self._meta = np.zeros(kernel.META, np.int64)
+        self._best = self._meta[: kernel.ASK_SIZE + 1]  # a view
 
     def load(self, rows: Rows, bids: int) -> bool:
         """Replace the book by LEVEL rows in any order, the first `bids` are bids. Returns `crossed`."""
@@ -49,7 +50,7 @@ class L2Book:
         Deleting a level the book doesn't have is normal. A price that comes twice keeps its last size. Sizes
         are not negative: the parsers refuse those.
         """
-        self.crossed = crossed = bool(kernel.apply_levels(self._levels, self._meta, rows, bids))
+        self.crossed = crossed = kernel.apply_levels(self._levels, self._meta, rows, bids)
         return crossed
 
     def clear(self) -> None:
@@ -63,8 +64,8 @@ class L2Book:
 
     def bbo(self) -> tuple[int, int, int, int]:
         """(bid price, bid size, ask price, ask size); zeros for an empty side."""
-        bid_price, bid_size, ask_price, ask_size = self._meta[:4].tolist()
-        return bid_price, bid_size, ask_price, ask_size
+        best: tuple[int, int, int, int] = tuple(self._best.tolist())
+        return best
 
     def counts(self) -> tuple[int, int]:
         """Number of (bids, asks)."""

@@ -49,6 +49,12 @@ class Outcome(IntEnum):
     NOTED = 6  # not book data (trades, quotes): taken as it is
 
 
+# Looking a member up on its class costs as much as the comparison, and every delta does it several times.
+_SYNCED: Final = BookState.SYNCED
+_APPLIED: Final = Outcome.APPLIED
+_GAP: Final = Outcome.GAP
+
+
 @dataclass(slots=True)
 class SyncCounts:
     """How often each thing happened since the start."""
@@ -70,6 +76,7 @@ class Synchroniser:
 
     def __init__(self, rule: Rule, max_waiting: int = MAX_WAITING) -> None:
         self.rule = rule
+        self._futures = rule is Rule.BINANCE_FUTURES
         self.state = BookState.EMPTY
         self.sequence = 0  # last update in the book
         self.counts = SyncCounts()
@@ -105,13 +112,13 @@ class Synchroniser:
 
     def on_delta(self, delta: Batch) -> Outcome:
         """APPLIED, STALE, BUFFERED or GAP. `delta` is kept (not copied) when it is BUFFERED or a GAP."""
-        if self.state is not BookState.SYNCED:
+        if self.state is not _SYNCED:
             self._wait(delta)
             if self.state is BookState.EMPTY:
                 self._enter(BookState.BUFFERING)
             return Outcome.BUFFERED
         outcome = self._judge(delta)
-        if outcome is Outcome.GAP:
+        if outcome is _GAP:
             self.counts.gaps += 1
             self._enter(BookState.STALE)
             self._wait(delta)
@@ -174,7 +181,7 @@ class Synchroniser:
 
     def _judge(self, delta: Batch) -> Outcome:
         last = delta.last_sequence
-        if self.rule is Rule.BINANCE_SPOT:
+        if not self._futures:
             old = last <= self.sequence
             # U <= id + 1 rather than ==: sizes are absolute, so an overlap costs nothing, and the delta that
             # bridges a snapshot usually starts before it.
@@ -191,16 +198,16 @@ class Synchroniser:
             self.counts.stale += 1
             self._stale_run += 1
             # A venue that restarts its numbering would otherwise look like a quiet market for ever.
-            return Outcome.GAP if self._stale_run > MAX_STALE_RUN else Outcome.STALE
+            return _GAP if self._stale_run > MAX_STALE_RUN else Outcome.STALE
         if not follows:
-            return Outcome.GAP
+            return _GAP
         self.sequence, self._bridging, self._stale_run = last, False, 0
         self.counts.applied += 1
-        return Outcome.APPLIED
+        return _APPLIED
 
     def _ready_after(self, last_sequence: int) -> deque[Batch] | None:
         """The waiting deltas a snapshot at `last_sequence` lacks; None when it ends before them."""
-        futures = self.rule is Rule.BINANCE_FUTURES
+        futures = self._futures
         kept = deque(
             delta
             for delta in self._waiting

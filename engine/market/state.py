@@ -18,6 +18,8 @@ from engine.market.instruments import Instrument, rescale_factors
 from engine.market.sequencing import BookState, Outcome, Rule, Synchroniser
 from engine.market.top_check import Agreement, TopCheck, rescale_quotes
 
+_DELTA, _SNAPSHOT, _TRADES, _APPLIED = Kind.DELTA, Kind.SNAPSHOT, Kind.TRADES, Outcome.APPLIED
+
 
 class SymbolState:
     """One symbol's market, fed batch by batch; one writer.
@@ -62,19 +64,27 @@ class SymbolState:
     def on_batch(self, batch: Batch) -> Outcome:
         """What became of the batch: see `Outcome`. NOTED for trades and quotes."""
         kind = batch.kind
-        if kind is Kind.DELTA:
-            self._see(batch.ts_event_ns, batch.ts_event_ns, batch.ts_recv_ns, batch.ts_recv_ns)
+        if kind is _DELTA or kind is _SNAPSHOT:
+            event_ns, recv_ns = batch.ts_event_ns, batch.ts_recv_ns
+            if event_ns > self.last_event_ns:
+                self.last_event_ns = event_ns
+                self.first_event_ns = self.first_event_ns or event_ns
+            if recv_ns > self.last_recv_ns:
+                self.last_recv_ns = recv_ns
+                self.first_recv_ns = self.first_recv_ns or recv_ns
+            if kind is _SNAPSHOT:
+                return self._on_snapshot(batch)
             outcome = self.sync.on_delta(batch)
-            return self._apply(batch) if outcome is Outcome.APPLIED else outcome
-        if kind is Kind.SNAPSHOT:
-            self._see(batch.ts_event_ns, batch.ts_event_ns, batch.ts_recv_ns, batch.ts_recv_ns)
-            return self._on_snapshot(batch)
+            return self._apply(batch) if outcome is _APPLIED else outcome
         rows = batch.rows
         if not len(rows):
             return Outcome.NOTED
         events, receives = rows["ts_event_ns"], rows["ts_recv_ns"]
-        self._see(int(events[0]), int(events[-1]), int(receives[0]), int(receives[-1]))
-        if kind is Kind.TRADES:
+        self.first_event_ns = self.first_event_ns or int(events[0])
+        self.last_event_ns = max(self.last_event_ns, int(events[-1]))
+        self.first_recv_ns = self.first_recv_ns or int(receives[0])
+        self.last_recv_ns = max(self.last_recv_ns, int(receives[-1]))
+        if kind is _TRADES:
             self.last_trade = rows[-1:].copy()
             self.trades += len(rows)
             self.closed = self.candles.on_trades(rows)
@@ -131,23 +141,12 @@ class SymbolState:
     def _apply(self, delta: Batch) -> Outcome:
         crossed = self.book.apply(delta.rows, delta.bids)
         self.check.on_top(delta.last_sequence, self.book.bbo())
-        return self._crossed() if crossed else Outcome.APPLIED
+        return self._crossed() if crossed else _APPLIED
 
     def _crossed(self) -> Outcome:
         self.crossings += 1
         self.sync.invalidate()
         return Outcome.CROSSED
-
-    def _see(self, first_event_ns: int, last_event_ns: int, first_recv_ns: int, last_recv_ns: int) -> None:
-        if last_event_ns:
-            if not self.first_event_ns:
-                self.first_event_ns = first_event_ns
-            if last_event_ns > self.last_event_ns:
-                self.last_event_ns = last_event_ns
-        if not self.first_recv_ns:
-            self.first_recv_ns = first_recv_ns
-        if last_recv_ns > self.last_recv_ns:
-            self.last_recv_ns = last_recv_ns
 
 
 def _rescale_pairs(rows: Rows, price_factor: int, size_factor: int) -> Rows:

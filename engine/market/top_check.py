@@ -43,7 +43,9 @@ class TopCheck:
         self.last_disagreement: tuple[Rows, Rows] | None = None  # (quote, top) as BBO rows of shape (1,)
         self._max_tops, self._max_quotes = max_tops, max_quotes
         self._tops: list[tuple[int, int, int, int, int]] = []
-        self._quotes: Rows = np.empty(0, BBO)
+        self._parts: list[Rows] = [np.empty(0, BBO)]  # quotes as they came, joined when they are needed
+        self._held = 0
+        self._newest_quote = 0
         self._newest_top = -1
         self._disordered_run = 0
 
@@ -59,18 +61,19 @@ class TopCheck:
 
     def on_top(self, sequence: int, top: tuple[int, int, int, int]) -> None:
         """A SYNCED book's top after the delta that ends at `sequence`. Sequences ascend."""
-        self._tops.append((sequence, *top))
+        tops = self._tops
+        tops.append((sequence, *top))
         self._newest_top = sequence
-        if len(self._tops) >= self._max_tops:
+        if len(tops) >= self._max_tops:
             self.settle()
 
     def on_quotes(self, rows: Rows) -> None:
         """BBO rows, sequences ascending. Venues that number no quotes (sequence 0) cannot be checked."""
         if not len(rows) or not rows["sequence"][-1]:
             return
-        newest = int(self._quotes["sequence"][-1]) if len(self._quotes) else 0
         sequences = rows["sequence"]
-        if sequences[0] < newest or np.any(sequences[1:] < sequences[:-1]):
+        newest = self._newest_quote
+        if sequences[0] < newest or (len(rows) > 1 and np.any(sequences[1:] < sequences[:-1])):
             in_order = sequences >= np.maximum(np.maximum.accumulate(sequences), newest)
             self.disordered_quotes += int(len(rows) - in_order.sum())
             self._disordered_run = 0 if in_order.any() else self._disordered_run + len(rows)
@@ -79,10 +82,14 @@ class TopCheck:
             rows = rows[in_order]
             if not len(rows):
                 return
-        quotes = np.concatenate((self._quotes, rows)) if len(self._quotes) else rows
-        self._quotes = quotes
-        self._compare(int(quotes["sequence"][-1]))
-        self._trim()
+        self._parts.append(rows)
+        self._held += len(rows)
+        self._newest_quote = newest = int(rows["sequence"][-1])
+        if self._tops and self._tops[0][0] < newest:
+            self._compare(newest)
+            self._trim()
+        elif self._held > self._max_quotes:
+            self._trim()
 
     def settle(self) -> None:
         """Compare all waiting tops with the quotes there are: at the end, or when no newer quote comes."""
@@ -91,7 +98,8 @@ class TopCheck:
     def forget(self) -> None:
         """Settle, then forget the quotes: their stream broke, the next ones don't follow."""
         self.settle()
-        self._quotes, self._newest_top, self._disordered_run = self._quotes[:0], -1, 0
+        self._keep(np.empty(0, BBO))
+        self._newest_quote, self._newest_top, self._disordered_run = 0, -1, 0
 
     def rescale(self, price_factor: int, size_factor: int) -> None:
         """Bring what waits to finer units."""
@@ -99,7 +107,7 @@ class TopCheck:
             (sequence, bid * price_factor, bid_size * size_factor, ask * price_factor, ask_size * size_factor)
             for sequence, bid, bid_size, ask, ask_size in self._tops
         ]
-        self._quotes = rescale_quotes(self._quotes, price_factor, size_factor)
+        self._keep(rescale_quotes(self._joined(), price_factor, size_factor))
 
     def _compare(self, newer_than: int | None) -> None:
         """Compare the tops older than `newer_than` (None: all)."""
@@ -117,14 +125,15 @@ class TopCheck:
             if not tops:
                 return
         seen = np.array(tops, np.int64)
-        at = np.searchsorted(self._quotes["sequence"], seen[:, 0], side="right") - 1
+        quotes = self._joined()
+        at = np.searchsorted(quotes["sequence"], seen[:, 0], side="right") - 1
         known = at >= 0  # the queue loses its oldest first, so a quote that is found is the right one
         if not known.all():
             self.unchecked += int(len(seen) - known.sum())
             seen, at = seen[known], at[known]
         if not len(seen):
             return
-        quotes = self._quotes[at]
+        quotes = quotes[at]
         same = (_columns(quotes)[:, 3:] == seen[:, 1:]).all(axis=1)
         self.checked += len(seen)
         agreed = int(same.sum())
@@ -138,15 +147,22 @@ class TopCheck:
     def _trim(self) -> None:
         """Forget quotes that no waiting or later top can need; bound the rest."""
         # Later tops are newer than any seen: nobody asks for what precedes the oldest waiting top's quote.
-        quotes = self._quotes
+        quotes = self._joined()
         oldest = self._tops[0][0] if self._tops else self._newest_top
-        floor = int(np.searchsorted(quotes["sequence"], oldest, side="right")) - 1
-        start = max(floor, 0)
-        surplus = len(quotes) - start - self._max_quotes
-        if surplus > 0:
+        start = max(int(np.searchsorted(quotes["sequence"], oldest, side="right")) - 1, 0)
+        if len(quotes) - start > self._max_quotes:
+            surplus = len(quotes) - start - self._max_quotes // 2  # half, so that this stays rare
             self.dropped_quotes += surplus
             start += surplus
-        self._quotes = quotes[start:].copy() if start else quotes
+        self._keep(quotes[start:].copy() if start else quotes)
+
+    def _joined(self) -> Rows:
+        if len(self._parts) > 1:
+            self._parts = [np.concatenate(self._parts)]
+        return self._parts[0]
+
+    def _keep(self, quotes: Rows) -> None:
+        self._parts, self._held = [quotes], len(quotes)
 
 
 def rescale_quotes(rows: Rows, price_factor: int, size_factor: int) -> Rows:
