@@ -42,15 +42,15 @@ AGREEMENT_BARS = {"spot": 0.999, "usdm": 1.0, "coinm": 1.0}
 CHUNK = 256  # frames handed to the decoder at once; a replay at full speed settles between 500 and 1000
 
 
-def ours(info: capture.CaptureInfo, frames: list[tuple[int, bytes]], chunk: int) -> SymbolState:
+def ours(info: capture.CaptureInfo, frames: list[bytes], recv_ns: list[int], chunk: int) -> SymbolState:
     """The market after all frames."""
     source = Source(info.market, "replay")
     instruments = info.instruments()
     decoder = binance.BinanceDecoder(source, info.market, instruments)
     symbol = SymbolState(source, instruments[0], binance.rule_of(info.market))
     for first in range(0, len(frames), chunk):
-        part = frames[first : first + chunk]
-        for item in decoder.decode(join([frame for _, frame in part], [recv_ns for recv_ns, _ in part])):
+        end = first + chunk
+        for item in decoder.decode(join(frames[first:end], recv_ns[first:end])):
             if isinstance(item, Batch):
                 symbol.on_batch(item)
             elif isinstance(item, Instrument):
@@ -61,10 +61,10 @@ def ours(info: capture.CaptureInfo, frames: list[tuple[int, bytes]], chunk: int)
     return symbol
 
 
-def plain(info: capture.CaptureInfo, frames: list[tuple[int, bytes]]) -> PlainFeed:
+def plain(info: capture.CaptureInfo, frames: list[bytes]) -> PlainFeed:
     """The rival's market after all frames."""
     feed = PlainFeed(futures=info.market != "binance_spot")
-    for _, frame in frames:
+    for frame in frames:
         feed.on_frame(frame)
     feed.compare(float("inf"))
     return feed
@@ -123,18 +123,18 @@ def main() -> int:
     for name, path in paths.items():
         assert path is not None
         info = capture.measure(capture.probe(path))
-        frames = list(capture.read(path))
-        symbol, rival = ours(info, frames, CHUNK), plain(info, frames)
+        recv_ns, frames = map(list, zip(*capture.read(path), strict=True))
+        symbol, rival = ours(info, frames, recv_ns, CHUNK), plain(info, frames)
         check(name, symbol, rival)
-        check(name, ours(info, frames, 1), rival)
+        check(name, ours(info, frames, recv_ns, 1), rival)
         agreed, checked = symbol.agreement
         agreement[name] = agreed / checked
         deltas = symbol.sync.counts.applied
         del symbol, rival
         took: dict[str, list[float]] = {"ours": [], "one_by_one": [], "plain": []}
         for _ in range(repeats):
-            took["ours"].append(timed(lambda: ours(info, frames, CHUNK)))  # noqa: B023
-            took["one_by_one"].append(timed(lambda: ours(info, frames, 1)))  # noqa: B023
+            took["ours"].append(timed(lambda: ours(info, frames, recv_ns, CHUNK)))  # noqa: B023
+            took["one_by_one"].append(timed(lambda: ours(info, frames, recv_ns, 1)))  # noqa: B023
             took["plain"].append(timed(lambda: plain(info, frames)))  # noqa: B023
         fast, single, slow = (median(took[key]) for key in ("ours", "one_by_one", "plain"))
         figures[name] = {
