@@ -178,6 +178,7 @@ def test_only_the_newest_three_caches_are_kept(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", "")
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     monkeypatch.delitem(sys.modules, "numba", raising=False)
     for age in range(5):
         old = tmp_path / f"kernels-{age}"
@@ -187,3 +188,18 @@ def test_only_the_newest_three_caches_are_kept(
     active = kernels.activate(tmp_path, MODULES)
     assert {path.name for path in tmp_path.glob("kernels-*")} == {active.name, "kernels-0", "kernels-1"}
     assert (tmp_path / "other").is_dir()
+
+
+def test_bytecode_is_kept_in_the_cache_where_python_would_not_write_it(project: Path, tmp_path: Path) -> None:
+    root = tmp_path / "cache"
+    subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(modules=MODULES), str(root)],
+        env=os.environ
+        | {"PYTHONPATH": os.pathsep.join([str(project.parent), os.getcwd()]), "PYTHONDONTWRITEBYTECODE": "1"}
+        | {"PYTHONPYCACHEPREFIX": ""},
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    assert list((root / "bytecode").rglob("numba/__init__.*.pyc"))
+    assert not list(project.rglob("*.pyc"))
