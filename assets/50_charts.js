@@ -178,6 +178,9 @@
       if (el) el.dataset.tone = rise ? "up" : "down";
       const py = yaxis.d2p(last / 10 ** s.market.price_decimals);
       move(el, xaxis._offset + xaxis._length + 1, yaxis._offset + py, py >= 0 && py <= yaxis._length);
+      const second = over("candles", "second", "vs-unit is-second");
+      V.dom.text(second, s.market.base);
+      move(second, 0, gd._fullLayout.yaxis2._offset - 15);
       const gap = (s.gaps || []).at(-1), mark = over("candles", "gap", "vs-label is-gap");
       V.dom.text(mark, "gap");
       const gx = gap ? xaxis.d2p((gap[0] + gap[1]) / 2) : -1;
@@ -303,7 +306,13 @@
   });
   charts.throughput.unit = (s) => (s.series.some((one) => !SIMULATED(one)) ? "msg/s" : "orders/s");
   for (const field of ["messages", "orders", "trades"]) {
-    const order = (series) => [...series.filter((one) => !SIMULATED(one)), ...series.filter(SIMULATED)].map((one) => ({ one, field }));
+    // Sources that have none of it are left out, unless none has.
+    const order = (series) => {
+      const rows = (V.store.streams.throughput || {}).rows || {};
+      const some = series.filter((one) => (rows[`${one.id}/${field}`] || []).some((x) => x > 0));
+      const list = some.length ? some : series;
+      return [...list.filter((one) => !SIMULATED(one)), ...list.filter(SIMULATED)].map((one) => ({ one, field }));
+    };
     charts[field] = rates(field, order);
   }
 

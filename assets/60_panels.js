@@ -52,7 +52,7 @@
       return ["compiling", null, ["refresh", `Compiling kernels ${done} of ${total}`, "On the first start only; later starts take them from the cache.", null]];
     }
     const shown = a.sources.filter((one) => one.shown);
-    if (!shown.length && stream !== "health" && stream !== "events" && stream !== "limits") {
+    if (!shown.length && (!s || !["health", "events", "limits"].includes(stream))) {
       const first = a.sources[0];
       return ["off", null, ["plug", "No source is shown", "Every source is switched off in this browser.", first ? [`Show ${first.label}`, "show", { source: first.id }] : null]];
     }
@@ -113,6 +113,19 @@
     limits: (s) => (s.venues ? `${s.venues.reduce((n, v) => n + v.windows.length, 0)} windows` : ""),
     events: (s) => `${F.group((s.list || []).length)} events`,
     health: () => "",
+    tasks: (s) => `${F.group(s.tasks.length)} tasks`,
+    sources: (s) => `${F.group(s.sources.length)} sources`,
+    rings: (s) => `${F.group(s.rings.length)} rings, ${F.bytes(s.rings.reduce((n, r) => n + r.bytes, 0))}`,
+    queues: (s) => `${F.group(s.queues.length)} queues`,
+    "limit-events": (s) => `${F.group(V.live.events("limit-events", s).length)} events`,
+    ladder: () => "",
+  };
+  const count = (name, stream, s) => {
+    try {
+      return (counted[name] || counted[stream])(s);
+    } catch {
+      return ""; // rows of that part have not come yet
+    }
   };
   const notes = {
     depth: (s) => (s.seq ? `sequence ${F.group(s.seq)}` : ""),
@@ -144,7 +157,7 @@
         const says = {
           dot: V.dot(state === "empty" ? "live" : state),
           age: s ? (word + (age === null ? "no data" : F.age(age))).trim() : word || "waiting",
-          n: s && !["off", "compiling"].includes(state) ? (counted[stream] || (() => ""))(s) : "",
+          n: s && !["off", "compiling"].includes(state) ? count(name, stream, s) : "",
           lost: s ? `${F.group(s.lost || 0)} lost` : "0 lost",
           note: s ? s.note || (panel.dataset.note === undefined ? "" : "") : null,
         };

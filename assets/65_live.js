@@ -26,6 +26,7 @@
   };
 
   const options = (key, list, value) => {
+    if (!list.length) list = [["", "–"]];
     const wanted = JSON.stringify(list);
     for (const select of document.querySelectorAll(`[data-select="${key}"]`)) {
       if (select.dataset.was !== wanted) {
@@ -214,7 +215,7 @@
     const unit = F.unit("tiles", f.p50);
     put("tile.real", F.si(f.real));
     const real = a.sources.filter((one) => one.shown && one.run !== "sim").length;
-    put("tile.real.side", real ? `${real} source${real > 1 ? "s" : ""}` : "none shown");
+    put("tile.real.side", real ? "" : "none");
     put("tile.sim", F.si(f.sim));
     put("tile.sim.side", a.engine && !F.none(a.engine.rate) ? `of ${F.si(a.engine.rate)}` : "");
     for (const key of ["p50", "p99"]) {

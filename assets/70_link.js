@@ -69,12 +69,13 @@
     }
   };
   const arrived = (at) => {
+    if (at - before > 3000) return tune(true);
     if (before) {
       const extra = at - before - used;
       if (extra > 0 && extra < 2000) spent += 0.15 * (extra - spent);
     }
     before = at;
-    tune();
+    return tune();
   };
 
   // Null while answers come; else since when there are none.
@@ -142,7 +143,7 @@
   };
   const after = (name, gd) => {
     const chart = V.charts[name], s = V.store.streams[chart.stream];
-    if (!chart.after || !s || !gd._fullLayout || !gd._fullLayout.xaxis || chart.empty(s)) return;
+    if (!chart.after || !s || !gd._fullLayout || !gd._fullLayout.xaxis || !gd.layout || !gd.layout.meta || chart.empty(s)) return;
     try {
       chart.after(gd, s);
     } catch (error) {
@@ -285,8 +286,11 @@
     const shell = document.getElementById("shell");
     if (shell) shell.dataset.rail = V.state.slim ? "slim" : "";
     const here = location.pathname.replace(/\/+$/, "") || "/";
-    for (const el of document.querySelectorAll(".vs-link"))
-      D.attr(el, "aria-current", el.getAttribute("href") === here ? "page" : null);
+    for (const el of document.querySelectorAll(".vs-link")) {
+      const mine = el.getAttribute("href") === here;
+      if (mine && !el.hasAttribute("aria-current") && window.innerWidth < 768) el.scrollIntoView({ inline: "center", block: "nearest" });
+      D.attr(el, "aria-current", mine ? "page" : null);
+    }
     for (const key of ["interval"]) for (const el of document.querySelectorAll(`[data-select="${key}"]`)) if (el.value !== String(V.state[key])) el.value = String(V.state[key]);
   };
   V.refresh = () => {
@@ -305,6 +309,11 @@
     badge();
     banner();
     if (link.gone() || V.state.paused || !V.store.answer) V.panels.update();
+    // A server that is away is asked once a second, until it is back.
+    if (link.gone() && used < 1000) {
+      used = 1000;
+      props("shell-tick", { interval: 1000 });
+    }
   };
 
   // A page was put in place: nothing looked up before holds, and it needs other streams.

@@ -69,7 +69,7 @@ def _depth() -> Figure:
         "layout": {
             "xaxis": {"autorange": True, "tickformat": ",~f", "hoverformat": ",~f"},
             "yaxis": {"autorange": True, "rangemode": "tozero", "tickformat": "~s"},
-            "margin": {"t": 18, "r": 52},
+            "margin": {"t": 18, "r": 72},
         },
     }
 
@@ -172,7 +172,7 @@ def _latency() -> Figure:
         "layout": {
             "xaxis": _time_axis(),
             "yaxis": {"type": "log", "autorange": True, "side": "left", "nticks": 3, "tickformat": "~g"},
-            "margin": {"t": 18, "l": 40, "r": 84},
+            "margin": {"t": 22, "l": 40, "r": 84},
         },
     }
 
@@ -271,7 +271,7 @@ def _distribution() -> Figure:
                 "hoverformat": ".2f",
             },
             "yaxis": {"type": "log", "autorange": True, "side": "left", "nticks": 3, "tickformat": "~g"},
-            "margin": {"t": 18, "l": 40, "r": 26},
+            "margin": {"t": 22, "l": 40, "r": 26},
         },
     }
 

@@ -30,7 +30,7 @@ def layout(**_: object) -> Component:
             ],
             className="vs-ladder is-tape",
         ),
-        note="▲ buyer, ▼ seller took",
+        note="▲ bought ▼ sold",
         cls="is-ladder",
     )
     return panels.page(

@@ -351,8 +351,7 @@ class FakeSource:
             price = mid if sign < 0 else mid + int(gap)
             prices, sizes = [price], []
             for i in range(240):
-                level = price // 40
-                wall = 34.0 if noise(self.seed, level, 5) > 0.985 else 0.0
+                wall = 34.0 if noise(self.seed, price // 4, 5) > 0.992 and price % 4 == 0 else 0.0
                 churn = noise(self.seed, price, beat // (3 + i // 8), 9)
                 q = math.exp(gauss(self.seed, price, 4) * 0.75 - 1.9) * (1 + i / 60) * (
                     0.6 + churn

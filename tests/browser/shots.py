@@ -63,7 +63,7 @@ def shot(driver: Any, url: str, path: Path, size: tuple[int, int], wait_s: float
     driver.save_screenshot(str(path))
     return {
         "errors": driver.execute_script("return (window.venuescope || {}).errors"),
-        "console": [m for m in driver.get_log("browser") if m["level"] == "SEVERE"],
+        "console": [m["message"][:160] for m in driver.get_log("browser") if m["level"] == "SEVERE"][:3],
         "overflow": driver.execute_script("return document.documentElement.scrollWidth - innerWidth"),
         "height": driver.execute_script("return document.documentElement.scrollHeight - innerHeight"),
     }
@@ -97,12 +97,18 @@ def main() -> None:
                 continue
             for theme in args.themes.split(","):
                 for size in sizes:
-                    name = f"{page.name}-{theme}-{size[0]}{'-' + args.mode if args.mode != 'live' else ''}.png"
+                    name = (
+                        f"{page.name}-{theme}-{size[0]}{'-' + args.mode if args.mode != 'live' else ''}.png"
+                    )
                     if source and args.before:
                         source.switch(args.before)
                         threading.Timer(2.5, source.switch, [args.mode]).start()
                     said = shot(
-                        driver, f"{url}{page.path}?theme={theme}{args.query}", args.folder / name, size, args.wait
+                        driver,
+                        f"{url}{page.path}?theme={theme}{args.query}",
+                        args.folder / name,
+                        size,
+                        args.wait,
                     )
                     print(name, said)
     finally:
