@@ -12,7 +12,7 @@ clustering, fat tails), and by rare jumps. Orders follow it, so the same prices 
 
 The sources of these rules are in Bouchaud, Mezard, Potters (cond-mat/0203511, placement), Lillo, Mike,
 Farmer (cond-mat/0412708, signs) and Cont (2001, stylised facts). Traders see the book as it was up to
-CHUNK orders ago.
+CHUNK orders or CHUNK_NS ago.
 """
 
 from __future__ import annotations
@@ -77,13 +77,14 @@ Floats = npt.NDArray[np.float64]
 Words = npt.NDArray[np.uint64]
 
 CHUNK: Final = 64
+CHUNK_NS: Final = 1_000_000
 STEP_NS: Final = 10_000_000
 SLOTS: Final = 1_000  # of a block of the arrival schedule
 TABLE: Final = 4_096
 SIMULATED_OWNERS: Final = 16  # owners 1 to 16 are the flow's own; it cancels nobody else's orders
 
 # Integers of a symbol.
-I_TARGET, I_SIGN, I_RUN, I_TICK, I_LOT, I_SEQUENCE, I_TRADES, I_EVENTS = range(8)
+I_TARGET, I_SIGN, I_RUN, I_TICK, I_LOT, I_SEQUENCE, I_TRADES, I_PULLED = range(8)
 # Floats of a symbol: fair price and its start (ticks), sigma (relative, per square root of a second), the
 # two volatility factors, the volatility now (1 = usual), half the calm spread.
 F_FAIR, F_START, F_SIGMA, F_FAST, F_SLOW, F_VOLATILITY, F_HALF = range(7)
@@ -221,9 +222,10 @@ def advance(
     ordinal = done
     step_ns = float(STEP_NS)
     while at < last_at:
-        # Write up to CHUNK commands that lie within one step.
+        # Write up to CHUNK commands that lie within CHUNK_NS.
         begin = at
         begin_ns = 0
+        numbers[:, I_PULLED] = 0
         while at < last_at and at - begin < CHUNK:
             target = float(ordinal + 1)
             while slot < SLOTS - 1 and arrivals[slot + 1] < target:
@@ -238,7 +240,7 @@ def advance(
                 while shared[X_PENDING_NS] >= step_ns:
                     shared[X_PENDING_NS] -= step_ns
                     step_fair_prices(floats, shared, random)
-            elif ts_ns - begin_ns > STEP_NS:
+            elif ts_ns - begin_ns > CHUNK_NS:
                 break
 
             flow += GAMMA
@@ -270,17 +272,16 @@ def advance(
                 stale = BUY
             elif bid > fair + 1 and state[symbol, S_BEST_BID] < WIDTH:
                 stale = SELL
-            if stale != 0 and coin < 5:
+            if stale != 0 and coin < 6:
                 side = stale
-                if coin < 3 and sweep < 8.0:
-                    # A maker pulls a stale quote: one of the first at the best price.
+                if coin < 5 and sweep < 8.0:
+                    # A maker pulls a stale quote: the first at the best price that nobody pulled yet.
                     kind = CANCEL
                     row = 2 * symbol + (1 if stale == BUY else 0)
                     victim = levels[row, state[symbol, row & 1], HEAD]
-                    skip = np.int64(more & np.uint64(15))
-                    while skip > 0 and orders[victim, O_NEXT] != 0:
-                        victim = orders[victim, O_NEXT]
-                        skip -= 1
+                    for _ in range(own[I_PULLED]):
+                        victim = orders[victim, O_NEXT]  # of the null order: itself
+                    own[I_PULLED] += 1
                 else:
                     tif = IOC
                     lots = np.int64(lots * sweep) + 1
