@@ -12,6 +12,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -22,7 +23,8 @@ from engine import kernels, settings
 from engine.errors import BadSetting, UserError
 
 if TYPE_CHECKING:
-    from engine.service import OpenReplay, Replay
+    from dashboards.server import Wsgi
+    from engine.service import Engine, OpenReplay, Replay
 
 KERNEL_MODULES: Final = (
     "engine.matching.kernel",
@@ -59,21 +61,28 @@ def serve(
         raise BadSetting("speed", speed, f"choose one of {', '.join(SPEEDS)}")
     chosen = settings.load(host=host, port=port, rate=rate, seed=seed)
     _configure_log(chosen.log_level)
-    asyncio.run(_serve(chosen, replay, SPEEDS[speed]))
+    if not asyncio.run(run(chosen, replay, SPEEDS[speed])):
+        structlog.get_logger(__name__).error("the engine's thread did not end in time")
+        raise typer.Exit(1)
 
 
-async def _serve(chosen: settings.Settings, replay: str | None, speed: float) -> None:
-    from dashboards.server import guarded, listen
-    from dashboards.server import serve as serve_web
+@dataclass(frozen=True, slots=True)
+class Application:
+    """Everything wired, nothing started."""
 
-    sock = listen(chosen.host, chosen.port)
+    engine: Engine
+    wsgi: Wsgi
+
+
+def build(chosen: settings.Settings, replay: str | None = None, speed: float = 1.0) -> Application:
+    """The application for these settings; BadCapture when the capture to replay is no good."""
     directory = kernels.activate(chosen.cache_dir / "numba", KERNEL_MODULES)
 
+    from dashboards.server import guarded
     from dashboards.shell import create_app
     from dashboards.transport import Transport
     from engine.service import Engine
 
-    open_replay = _opener(replay, speed, chosen) if replay is not None else None
     engine = Engine(
         seed=chosen.seed,
         rate=chosen.rate,
@@ -81,24 +90,27 @@ async def _serve(chosen: settings.Settings, replay: str | None, speed: float) ->
         kernel_modules=KERNEL_MODULES,
         kernel_directory=directory,
         open_sample=_opener(SAMPLE, SPEEDS["1"], chosen),
-        open_replay=open_replay,
+        open_replay=_opener(replay, speed, chosen) if replay is not None else None,
     )
-    app = create_app(Transport(engine))
+    return Application(engine, guarded(create_app(Transport(engine)).server.wsgi_app, chosen.allowed_hosts))
+
+
+async def run(chosen: settings.Settings, replay: str | None = None, speed: float = 1.0) -> bool:
+    """Serve until SIGINT or SIGTERM; False when the engine's thread would not end in time."""
+    from dashboards import server
+
+    sock = server.listen(chosen.host, chosen.port)
+    application = build(chosen, replay, speed)
     stop = asyncio.Event()
     _on_signals(stop.set)
-    engine.start()
-    print(
-        f"Venuescope on http://{'localhost' if chosen.host != '::1' else '[::1]'}:{chosen.port}  (Ctrl-C ends it)",
-        flush=True,
-    )
+    application.engine.start()
+    name = "[::1]" if chosen.host == "::1" else "localhost"
+    print(f"Venuescope on http://{name}:{chosen.port} (Ctrl-C ends it)", flush=True)
     try:
-        await serve_web(guarded(app.server.wsgi_app, chosen.allowed_hosts), sock, stop)
+        await server.serve(application.wsgi, sock, stop)
     finally:
-        ended = engine.stop()
-    if not ended:
-        structlog.get_logger(__name__).error("the engine's thread did not end in time")
-        sys.stdout.flush()
-        raise typer.Exit(1)
+        ended = application.engine.stop()
+    return ended
 
 
 def _opener(replay: str, speed: float, chosen: settings.Settings) -> OpenReplay:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import time
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
@@ -36,7 +37,11 @@ HEADERS = [
 
 
 def guarded(app: Wsgi, allowed_hosts: Collection[str] = ()) -> Wsgi:
-    """`app`, answering 403 with a sentence to requests whose Host or Origin is foreign."""
+    """`app`, answering 403 with a sentence to requests whose Host or Origin is foreign.
+
+    Answers say what they cost: `Server-Timing: cpu` is the request thread's own time in ms, which a browser's
+    network panel shows.
+    """
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         why = refusal(environ.get("HTTP_HOST"), environ.get("HTTP_ORIGIN"), allowed_hosts)
@@ -47,8 +52,12 @@ def guarded(app: Wsgi, allowed_hosts: Collection[str] = ()) -> Wsgi:
             )
             return [body]
 
+        started_ns = time.thread_time_ns()
+
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-            return start_response(status, headers + HEADERS, exc_info)
+            spent_ms = (time.thread_time_ns() - started_ns) / 1e6
+            timing = ("Server-Timing", f"cpu;dur={spent_ms:.3f}")
+            return start_response(status, [*headers, *HEADERS, timing], exc_info)
 
         return app(environ, start)
 

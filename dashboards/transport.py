@@ -44,23 +44,25 @@ you have), `age_ms` (of its newest event; null = none yet), `n` (events behind w
 overwritten before they were read) and `note`. Streams sent whole once a second come without their data in between.
 
     depth       {seq, ts, state: "EMPTY"|"BUFFERING"|"SYNCED"|"STALE", levels: [bids, asks], bid, ask,
-                 imbalance (-1..1), b: {p: [int], q: [int]}, a: {...}}   best first, at most 240 a side; `p` is delta-coded: the
-                 first price, then differences; `q` sizes per level. Unchanged since the cursor: no `b`, `a`.
+                 imbalance (-1..1), b: {p: [int], q: [int]}, a: {...}}   best first, at most 240 a side; `p` is
+                 delta-coded: the first price, then differences; `q` sizes. Unchanged since the cursor: no `b`, `a`
     candles     {interval (s), t, o, h, l, c, v, n_trades, open (t of the running candle or null),
                  gaps: [[from, to]], keep (drop candles older than this t)}: new or changed candles, upsert by t
-    latency     {stage, step (s), unit: "us", t, p50, p90, p95, p99, p999, max, count, keep}: new rows
+    latency     {stage, label, what (is measured), step (s), unit: "us", t, p50, p90, p95, p99, p999, max, count,
+                 keep}: new rows
     stages      {rows: [{stage, label, what, n, p50, p90, p99, p999, max, spark: [p99 or null, 60]}]},
                  whole, each second
     distribution {nines: [float], us: [float]}: quantile 1-10^-nines over the window, whole, each second
-    throughput  {t, series: [{id, label, colour, run, messages, orders, trades}], keep}: per second, new rows
+    throughput  {t, series: [{id, label, colour, run, messages, orders, trades}], keep}: per second, new rows;
+                 `n` counts messages and orders
     trades      {t, p, q, side (1 buy, -1 sell, 0 unknown), id}: oldest first, at most 200 a poll
     metrics     {t, bid, ask, imbalance, keep}: one row a second, new rows
     limits      {venues: [{id, label, colour, state, windows: [{name, used, limit, reserved, resets_ms, note}]}],
                  t, allowed, throttled, waiting, keep,
                  totals: {allowed, throttled, waiting, mean_wait_ms, max_wait_ms}}
-    tiles       {t, real, sim, p50, p99, spread, throttled, gaps (60 values each, null where none; latencies in us),
-                 figures: {real, sim, p50, p99, stage, spread, spread_bp, throttled, gaps, books: [synced, total]},
-                 keep}, whole, each second
+    tiles       {t, real, sim, p50, p99, spread, throttled, gaps (60 values each, null where none; latencies in
+                 us), figures: {real, sim, p50, p99, stage, spread, spread_bp, throttled, gaps,
+                 books: [synced, total]}, keep}, whole, each second
     events      {rows: [{t, level: "info"|"warn"|"error", source, what, text}]}: new rows, at most 200 kept
     health      {tasks: [{name, state, restarts, error, since}], rings: [{name, rows, capacity, written, bytes}],
                  queues: [{name, depth, peak, capacity, dropped}], sources: [{id, label, frames, malformed, gaps,

@@ -25,6 +25,7 @@ from engine.market.sink import Sink
 from engine.runtime import Runtime, every, watch_lag
 from engine.settings import RATE_MAX
 from engine.telemetry.board import ReplayView
+from engine.telemetry.histogram import Histogram, quantiles
 from engine.telemetry.hub import Telemetry
 
 log = structlog.get_logger(__name__)
@@ -81,6 +82,7 @@ class Engine:
         self._replay: Replay | None = None
         self._reopen: OpenReplay | None = open_replay
         self._opening = ""
+        self._start_lag: Histogram | None = Histogram()  # until kernels are ready
 
     def start(self) -> None:
         """Start the engine's thread; returns when its loop runs."""
@@ -144,7 +146,11 @@ class Engine:
             return
         took = time.monotonic() - started
         self._show(state="running", detail="", kernels_done=len(self._modules), kernels_seconds=took)
-        self._event("info", "kernels", f"kernels ready after {took:.1f} s")
+        lag, self._start_lag = self._start_lag, None
+        lag_ms = quantiles(lag.counts, [0.99], lag.greatest_ns)[0] / 1e6 if lag and lag.count else 0.0
+        text = f"kernels ready after {took:.1f} s; loop lag p99 {lag_ms:.1f} ms meanwhile"
+        self._event("info", "kernels", text)
+        log.info("kernels ready", seconds=round(took, 2), loop_lag_p99_ms=round(lag_ms, 3))
 
     def _begin_replay(self, opener: OpenReplay) -> None:
         self._reopen = opener
@@ -212,6 +218,8 @@ class Engine:
 
     def _note_lag(self, wall_ns: int, lag_ns: int) -> None:
         self.telemetry.stage("engine", "loop").record_one(wall_ns, lag_ns)
+        if self._start_lag is not None:
+            self._start_lag.record_one(lag_ns)
 
     def _show(self, **fields: Any) -> None:
         board = self.telemetry.board

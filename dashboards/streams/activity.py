@@ -68,12 +68,18 @@ def throughput(view: View, cursor: Json) -> tuple[Json, Json]:
     start_ns = throughput_start(view)
     from_ns = max(start_ns, int(cursor["t"])) if cursor.get("k") == key else start_ns
     times, series = throughput_rows(view, from_ns)
-    stream = head(view, key, cursor, view.closed_ns, len(times), wall=True) | {
+    stream = head(view, key, cursor, view.closed_ns, events_within(view), wall=True) | {
         "t": [ts_ns // 1_000_000 for ts_ns in times],
         "series": [identity(s) | series.get(s.source.key, {rate: [] for rate in RATES}) for s in view.shown],
         "keep": start_ns // 1_000_000,
     }
     return stream, {"k": key, "t": times[-1] + step_s(view) * NS_A_SECOND if times else from_ns}
+
+
+def events_within(view: View) -> int:
+    """Messages and orders of all shown sources in the window."""
+    rows = (whole_seconds(view, ring, view.wall_start_ns) for ring in view.counters.values())
+    return sum(int(found["messages"].sum() + found["orders"].sum()) for found in rows)
 
 
 # --- tiles ----------------------------------------------------------------------------------------------------

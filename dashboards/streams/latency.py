@@ -68,7 +68,9 @@ def latency(view: View, cursor: Json) -> tuple[Json, Json]:
     name = stage.stage if stage else view.params.stage
     key = f"{source_key(view)}|{name}|{view.params.window_s}"
     stream = head(view, key, cursor, 0, 0)
-    stream |= {"stage": name, "unit": "us", "step": step, "keep": view.start_ns // 1_000_000}
+    label, what = STAGES.get(name, ("", ""))
+    stream |= {"stage": name, "label": label, "what": what, "unit": "us", "step": step}
+    stream["keep"] = view.start_ns // 1_000_000
     stream |= {column: [] for column in ("t", *PERCENTILES, "max", "count")}
     if stage is None:
         return stream, {"k": key}
@@ -84,7 +86,7 @@ def latency(view: View, cursor: Json) -> tuple[Json, Json]:
         last_ns = ts_ns
     if last_ns:
         stream["age_ms"] = ms(max(0, now_of(view, stage) - last_ns - step * NS_A_SECOND))
-    stream |= {"n": int(rows["count"].sum()), "lost": lost, "note": offset_note(view, stage)}
+    stream |= {"n": int(window_counts(view, stage)[0].sum()), "lost": lost, "note": offset_note(view, stage)}
     stream["keep"] = start_ns // 1_000_000
     return stream, place | {"t": last_ns}
 

@@ -94,7 +94,7 @@ def candles(view: View, cursor: Json) -> tuple[Json, Json]:
     rows, end = candle_rows(view, int(cursor["n"]) if cursor.get("k") == key else None)
     book = view.book
     running = book is not None and book.candle is not None and len(rows) > 0
-    stream = head(view, key, cursor, book.last_trade_ns if book else 0, end) | {
+    stream = head(view, key, cursor, book.last_trade_ns if book else 0, trades_within(view)) | {
         "interval": view.params.interval_s,
         "t": ms_list(rows["ts_open_ns"]),
         "o": rows["open"].tolist(),
@@ -108,6 +108,15 @@ def candles(view: View, cursor: Json) -> tuple[Json, Json]:
         "keep": first_candle_ms(view),
     }
     return stream, {"k": key, "n": end}
+
+
+def trades_within(view: View) -> int:
+    """Trades behind the candles of the window, the running second's included."""
+    if view.market is None:
+        return 0
+    rows = view.last(view.market.candles, view.params.window_s + view.params.interval_s + 2)
+    running = view.book.candle["trades"][0] if view.book is not None and view.book.candle is not None else 0
+    return int(rows["trades"][rows["ts_open_ns"] >= first_candle_ms(view) * 1_000_000].sum() + running)
 
 
 def first_candle_ms(view: View) -> int:

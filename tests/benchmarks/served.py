@@ -1,0 +1,58 @@
+"""The real application in a process of its own, for the benchmarks that open it in a browser."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+START_TIMEOUT_S = 60.0
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def answers(port: int) -> bool:
+    """Whether something listens there."""
+    with socket.socket() as sock:
+        sock.settimeout(0.2)
+        return sock.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def served(command: Sequence[str], port: int, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """Run `python command...`, wait until `port` answers; ended by SIGTERM, which must give exit code 0."""
+    # python caches its own bytecode as a user's would: a benchmark of the start must not differ there
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | environment
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=env,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        until = time.monotonic() + START_TIMEOUT_S
+        while not answers(port):
+            if process.poll() is not None or time.monotonic() > until:
+                said = process.stderr.read() if process.poll() is not None and process.stderr else ""
+                raise SystemExit(f"the application did not start: {said[-2000:]}")
+            time.sleep(0.02)
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(10)
+        if code != 0:
+            raise SystemExit(f"the application ended with exit code {code}")
