@@ -50,6 +50,8 @@ END_BRACE: Final = 0x7D
 BACKSLASH: Final = 0x5C
 MAX_MILLIS: Final = 10**14  # above, times are microseconds: spot offers them
 
+TIME_LIMIT: Final = 10**16  # beyond the year 2286 in microseconds
+
 # Keys, as byte values; "pu" as two bytes.
 E_LOW, E_UP, S_LOW, T_LOW, T_UP = ord("e"), ord("E"), ord("s"), ord("t"), ord("T")
 U_LOW, U_UP, P_LOW, Q_LOW, M_LOW = ord("u"), ord("U"), ord("p"), ord("q"), ord("m")
@@ -281,7 +283,7 @@ def read_frames(
                 depth -= 1
             good = depth == 0 and at == end
             break
-        if good:
+        if good and event < TIME_LIMIT and time < TIME_LIMIT:
             if kind == D_LOW * 100 + 11 and seen & DELTA_FIELDS == DELTA_FIELDS:
                 good = last_sequence >= first_sequence and futures == (seen & HAS_PREVIOUS != 0)
                 if good:
@@ -319,6 +321,8 @@ def read_frames(
                 n_trades += 1
             else:
                 good = False
+        else:
+            good = False
         if not good:
             n_levels = level
             if stopped == DONE:
