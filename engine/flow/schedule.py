@@ -46,6 +46,10 @@ class Schedule:
     def _fill(self, slot: int) -> None:
         self.arrivals[slot + 1 :] = self.arrivals[slot] + np.cumsum(self._weights[slot:]) * self.rate
 
+    def restart(self, now_ns: int) -> None:
+        """Begin a new second now, whatever is left of this one: for a clock that was set back."""
+        self._begin(now_ns, 0.0)
+
     @property
     def end_ns(self) -> int:
         """When this second ends."""

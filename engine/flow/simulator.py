@@ -117,11 +117,15 @@ class Simulator:
     def turn(self, now_ns: int) -> Turn:
         """Everything due by `now_ns`, at most `orders_per_turn` of it; the first call starts the schedule.
 
-        What is later than `max_backlog_ns` is skipped, and counted. About 30 us, and 0.1 us an order.
+        What is later than `max_backlog_ns` is skipped, and counted. A clock set back is followed.
+        About 30 us, and 0.1 us an order.
         """
         schedule = self._schedule
         if schedule is None:
             schedule = self._schedule = Schedule(self._seed, self._rate, now_ns)
+            self._shared_numbers[0, kernel.N_LAST_NS] = now_ns
+        if now_ns < schedule.start_ns:
+            schedule.restart(now_ns)
             self._shared_numbers[0, kernel.N_LAST_NS] = now_ns
         if schedule.rate != self._rate:
             schedule.set_rate(self._rate, self._now_ns)

@@ -18,6 +18,7 @@ from engine.matching import kernel
 from engine.matching.orders import COMMAND, EVENT, LEVEL_CHANGE, LEVEL_TICKS, Matrix, as_matrix, as_rows
 
 ORDERS_PER_SYMBOL: Final = 1 << 14
+MAX_ORDERS_PER_SYMBOL: Final = 1 << 18
 SPARE_EVENTS: Final = 1 << 16
 
 
@@ -53,8 +54,10 @@ class MatchingEngine:
     """
 
     def __init__(self, books: Sequence[BookSpec], orders_per_symbol: int = ORDERS_PER_SYMBOL) -> None:
-        if not books or not 1 <= orders_per_symbol <= 1 << 20:
-            raise KernelError("a matching engine needs a symbol, and room for 1 to 2**20 orders in each")
+        if not books or not 1 <= orders_per_symbol <= MAX_ORDERS_PER_SYMBOL:
+            raise KernelError(
+                f"a matching engine needs a symbol, and room for 1 to {MAX_ORDERS_PER_SYMBOL:,} orders in each"
+            )
         self.symbols: Final = tuple(book.symbol for book in books)
         self.orders_per_symbol: Final = orders_per_symbol
         count = len(books)
@@ -66,11 +69,10 @@ class MatchingEngine:
         self.bits: Matrix = np.zeros((2 * count, kernel.BIT_WORDS), np.int64)
         self.state: Matrix = np.zeros((count + 1, kernel.STATE_WORDS), np.int64)
         # One command makes at most 2 rows for each resting order it meets, and 2 of its own.
-        room = min(2 * orders_per_symbol + SPARE_EVENTS, 1 << kernel.MARK_SHIFT)
-        self.events: Matrix = np.zeros((max(room, 2 * orders_per_symbol + 8), 12), np.int64)
-        self.changed: Matrix = np.zeros((len(self.events), 4), np.int64)
-        if len(self.changed) > 1 << kernel.MARK_SHIFT:
-            raise KernelError("2**20 orders a symbol make more events than one run can hold")
+        room = 2 * orders_per_symbol + SPARE_EVENTS
+        assert room <= 1 << kernel.MARK_SHIFT
+        self.events: Matrix = np.zeros((room, EVENT.itemsize // 8), np.int64)
+        self.changed: Matrix = np.zeros((room, LEVEL_CHANGE.itemsize // 8), np.int64)
         for at, book in enumerate(books):
             first = 1 + at * orders_per_symbol
             state = self.state[at]
@@ -80,6 +82,7 @@ class MatchingEngine:
             chain = np.arange(first + 1, first + orders_per_symbol + 1)
             chain[-1] = 0
             self.orders[first : first + orders_per_symbol, kernel.O_NEXT] = chain
+        self.begin()
 
     def index(self, symbol: str) -> int:
         """The number that stands for `symbol` in commands and events. KeyError if there is none."""
@@ -96,7 +99,7 @@ class MatchingEngine:
 
         A bad command is a REJECTED event with its reason, and changes nothing.
         """
-        matrix = as_matrix(np.ascontiguousarray(commands, COMMAND))
+        matrix = as_matrix(np.require(commands, COMMAND, ("C", "A", "W")))  # one kind of array, one kernel
         rows, changed = [], []
         taken = 0
         while True:

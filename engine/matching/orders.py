@@ -85,7 +85,7 @@ REASONS: Final = {
     NOT_OWNER: "the order is another owner's",
     BOOK_FULL: "no room for another open order",
 }
-MAX_LOTS: Final = 1 << 40  # times the orders of a symbol (at most 2**20) still fits a level's sum
+MAX_LOTS: Final = 1 << 40  # times the orders of a symbol (at most 2**18) still fits a level's sum
 
 LEVEL_CHANGE: Final = _dtype("symbol", "side", "price_ticks", "lots")  # lots: the level's new total, 0 = gone
 L_SYMBOL, L_SIDE, L_PRICE, L_LOTS = range(4)

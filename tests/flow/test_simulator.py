@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from engine.errors import KernelError
+from engine.flow import kernel as flow_kernel
 from engine.flow.simulator import SOURCE, Simulator, Turn
 from engine.market.batches import BBO, BUY, LEVEL, SELL, TRADE, Batch, Kind
 from engine.matching import kernel as matching_kernel
-from engine.matching.orders import DONE, REJECTED
+from engine.matching.orders import COMMAND, DONE, REJECTED, as_rows
 from tests.matching.invariants import check
 
 START_NS = 1_700_000_000_123_456_789
@@ -90,11 +91,38 @@ def test_a_turn_is_bounded_and_the_next_ones_catch_up() -> None:
     assert simulator.skipped == 0
 
 
-def test_a_clock_that_steps_back_waits() -> None:
+def test_a_clock_set_back_is_followed() -> None:
     simulator = Simulator(1, 10_000)
     for _ in turns(simulator, 1.5, 10_000_000):
         pass
-    assert simulator.turn(START_NS + SECOND).orders == 0
+    assert simulator.turn(START_NS - 3_600 * SECOND).orders == 0
+    again = sum(turn.orders for turn in turns(simulator, 2, 10_000_000, START_NS - 3_600 * SECOND))
+    assert again == pytest.approx(20_000, abs=2)
+
+
+def test_a_market_at_rest_stays_and_then_moves_on() -> None:
+    simulator = Simulator(1, 0)
+    before = simulator.engine.state_hash()
+    assert sum(turn.orders for turn in turns(simulator, 5, 50_000_000)) == 0
+    assert simulator.engine.state_hash() == before
+    simulator.rate = 2_000
+    later = [simulator.turn(START_NS + 5 * SECOND + at * 10_000_000) for at in range(1, 301)]
+    assert sum(turn.orders for turn in later) == pytest.approx(6_000, rel=0.15)
+
+
+def test_warm_up_compiles_every_signature_in_use() -> None:
+    simulator = Simulator(1, 5_000)
+    list(simulator.warm_up_history(1, START_NS))
+    for _ in turns(simulator, 0.1, 5_000_000):
+        pass
+    simulator.snapshot("BTC-USDT")
+    commands = simulator.commands[:5].copy()
+    commands.flags.writeable = False
+    simulator.engine.submit(as_rows(commands, COMMAND))
+    for module in (flow_kernel, matching_kernel):
+        kernels = [value for value in vars(module).values() if hasattr(value, "signatures")]
+        assert len(kernels) >= 4
+        assert all(len(kernel.signatures) <= 1 for kernel in kernels)
 
 
 def fingerprint(seed: int, steps: list[int]) -> tuple[str, list[int]]:
