@@ -67,6 +67,10 @@ class L2Book:
         best: tuple[int, int, int, int] = tuple(self._best.tolist())
         return best
 
+    def packed_bbo(self) -> bytes:
+        """`bbo` as four native int64: half the time, for who keeps one after every change."""
+        return self._best.tobytes()
+
     def counts(self) -> tuple[int, int]:
         """Number of (bids, asks)."""
         return int(self._meta[kernel.BIDS]), int(self._meta[kernel.ASKS])

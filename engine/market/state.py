@@ -140,7 +140,7 @@ class SymbolState:
 
     def _apply(self, delta: Batch) -> Outcome:
         crossed = self.book.apply(delta.rows, delta.bids)
-        self.check.on_top(delta.last_sequence, self.book.bbo())
+        self.check.on_top(delta.last_sequence, self.book.packed_bbo())
         return self._crossed() if crossed else _APPLIED
 
     def _crossed(self) -> Outcome:

@@ -42,7 +42,8 @@ class TopCheck:
         self.disordered_quotes = 0  # older than one before them: ignored
         self.last_disagreement: tuple[Rows, Rows] | None = None  # (quote, top) as BBO rows of shape (1,)
         self._max_tops, self._max_quotes = max_tops, max_quotes
-        self._tops: list[tuple[int, int, int, int, int]] = []
+        self._sequences: list[int] = []  # of the waiting tops
+        self._tops: list[bytes] = []
         self._parts: list[Rows] = [np.empty(0, BBO)]  # quotes as they came, joined when they are needed
         self._held = 0
         self._newest_quote = 0
@@ -59,12 +60,12 @@ class TopCheck:
         """Tops whose quote is not certain yet."""
         return len(self._tops)
 
-    def on_top(self, sequence: int, top: tuple[int, int, int, int]) -> None:
-        """A SYNCED book's top after the delta that ends at `sequence`. Sequences ascend."""
-        tops = self._tops
-        tops.append((sequence, *top))
+    def on_top(self, sequence: int, top: bytes) -> None:
+        """A SYNCED book's top (`L2Book.packed_bbo`) after the delta that ends at `sequence`. Sequences ascend."""
+        self._tops.append(top)
+        self._sequences.append(sequence)
         self._newest_top = sequence
-        if len(tops) >= self._max_tops:
+        if len(self._tops) >= self._max_tops:
             self.settle()
 
     def on_quotes(self, rows: Rows) -> None:
@@ -85,7 +86,7 @@ class TopCheck:
         self._parts.append(rows)
         self._held += len(rows)
         self._newest_quote = newest = int(rows["sequence"][-1])
-        if self._tops and self._tops[0][0] < newest:
+        if self._sequences and self._sequences[0] < newest:
             self._compare(newest)
             self._trim()
         elif self._held > self._max_quotes:
@@ -103,52 +104,47 @@ class TopCheck:
 
     def rescale(self, price_factor: int, size_factor: int) -> None:
         """Bring what waits to finer units."""
-        self._tops = [
-            (sequence, bid * price_factor, bid_size * size_factor, ask * price_factor, ask_size * size_factor)
-            for sequence, bid, bid_size, ask, ask_size in self._tops
-        ]
+        factors = np.array((price_factor, size_factor, price_factor, size_factor), np.int64)
+        self._tops = [(np.frombuffer(top, np.int64) * factors).tobytes() for top in self._tops]
         self._keep(rescale_quotes(self._joined(), price_factor, size_factor))
 
     def _compare(self, newer_than: int | None) -> None:
         """Compare the tops older than `newer_than` (None: all)."""
-        tops = self._tops
-        if not tops:
+        count = len(self._sequences)
+        if newer_than is not None:
+            # Mostly all but the last few are older; walk back from the newest.
+            while count and self._sequences[count - 1] >= newer_than:
+                count -= 1
+        if not count:
             return
-        if newer_than is None or tops[-1][0] < newer_than:
-            self._tops = []
-        else:
-            # Mostly the last few stay; walk back from the newest.
-            kept = len(tops)
-            while kept and tops[kept - 1][0] >= newer_than:
-                kept -= 1
-            tops, self._tops = tops[:kept], tops[kept:]
-            if not tops:
-                return
-        seen = np.array(tops, np.int64)
+        sequences = np.array(self._sequences[:count], np.int64)
+        tops = np.frombuffer(b"".join(self._tops[:count]), np.int64).reshape(count, 4)
+        del self._sequences[:count], self._tops[:count]
         quotes = self._joined()
-        at = np.searchsorted(quotes["sequence"], seen[:, 0], side="right") - 1
+        at = np.searchsorted(quotes["sequence"], sequences, side="right") - 1
         known = at >= 0  # the queue loses its oldest first, so a quote that is found is the right one
         if not known.all():
-            self.unchecked += int(len(seen) - known.sum())
-            seen, at = seen[known], at[known]
-        if not len(seen):
+            self.unchecked += int(count - known.sum())
+            sequences, tops, at = sequences[known], tops[known], at[known]
+        if not len(at):
             return
         quotes = quotes[at]
-        same = (_columns(quotes)[:, 3:] == seen[:, 1:]).all(axis=1)
-        self.checked += len(seen)
+        same = (_columns(quotes)[:, 3:] == tops).all(axis=1)
+        self.checked += len(at)
         agreed = int(same.sum())
         self.agreed += agreed
-        if agreed != len(seen):
+        if agreed != len(at):
             which = int(np.flatnonzero(~same)[-1])
             top = np.zeros(1, BBO)
-            _columns(top)[0, 2:] = seen[which]
+            top["sequence"] = sequences[which]
+            _columns(top)[0, 3:] = tops[which]
             self.last_disagreement = quotes[which : which + 1], top
 
     def _trim(self) -> None:
         """Forget quotes that no waiting or later top can need; bound the rest."""
         # Later tops are newer than any seen: nobody asks for what precedes the oldest waiting top's quote.
         quotes = self._joined()
-        oldest = self._tops[0][0] if self._tops else self._newest_top
+        oldest = self._sequences[0] if self._sequences else self._newest_top
         start = max(int(np.searchsorted(quotes["sequence"], oldest, side="right")) - 1, 0)
         if len(quotes) - start > self._max_quotes:
             surplus = len(quotes) - start - self._max_quotes // 2  # half, so that this stays rare

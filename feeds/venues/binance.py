@@ -225,7 +225,7 @@ class BinanceDecoder:
         self._units[index] = instrument.price_decimals, instrument.size_decimals, len(name)
 
     def _make_room(self, frames: int) -> None:
-        self._deltas = np.empty(frames, binance_kernel.DELTA)
+        self._deltas = np.empty((frames, binance_kernel.DELTA), np.int64)
         self._quotes = np.empty(frames, BBO)
         self._trades = np.empty(frames, TRADE)
         self._owners = np.empty((2, frames), np.int64)

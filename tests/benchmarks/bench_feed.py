@@ -1,13 +1,13 @@
-"""Frames a second, parsed and applied, on the three recorded Binance markets, beside plain Python in the same run.
+"""Frames a second, parsed and applied, on three recorded Binance markets, beside plain Python in the same run.
 
 Run: uv run python tests/benchmarks/bench_feed.py [--quick]
 
-Both take the same frames in memory (unzipping is not timed), parse every one (depth, bookTicker, trade), keep the
-sequence rules, apply every delta and compare the book's top after each with the venue's quote. Ours goes through the
-feed's own decoder, in chunks as a replay gives them, and `SymbolState`, which builds candles besides; "one_by_one" is
-the same with a chunk for each frame, the worst a quiet socket can do. The rival is `tests/reference/feed_plain.py`:
-msgspec structs, dicts and bisect. The answers are compared before anything is timed; repeats are interleaved, medians
-count. The last line is one JSON object.
+Both take the same frames in memory (unzipping and splitting lines are not timed), parse every one (depth,
+bookTicker, trade), keep the sequence rules, apply every delta and compare the book's top after each with the
+venue's quote. Ours goes through the feed's own decoder, in the chunks that a replay reads, and `SymbolState`, which
+builds candles besides; "one_by_one" is the same with a chunk made for each frame, as for a socket that never has two
+waiting. The rival is `tests/reference/feed_plain.py`: msgspec structs, dicts and bisect. The answers are compared
+before anything is timed; repeats are interleaved, medians count. The last line is one JSON object.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -31,7 +31,7 @@ from engine.market.instruments import Instrument, format_decimal  # noqa: E402
 from engine.market.sequencing import BookState  # noqa: E402
 from engine.market.state import SymbolState  # noqa: E402
 from feeds import capture  # noqa: E402
-from feeds.frames import join  # noqa: E402
+from feeds.frames import Frames, join  # noqa: E402
 from feeds.venues import binance  # noqa: E402
 from tests.reference.feed_plain import PlainFeed  # noqa: E402
 
@@ -39,18 +39,16 @@ DATA = ROOT.parent / "shared" / "data"
 MARKETS = ("spot", "usdm", "coinm")
 BARS = {"spot": 3.0, "usdm": 3.0, "coinm": 2.0}
 AGREEMENT_BARS = {"spot": 0.999, "usdm": 1.0, "coinm": 1.0}
-CHUNK = 256  # frames handed to the decoder at once; a replay at full speed settles between 500 and 1000
 
 
-def ours(info: capture.CaptureInfo, frames: list[bytes], recv_ns: list[int], chunk: int) -> SymbolState:
+def ours(info: capture.CaptureInfo, chunks: Iterable[Frames]) -> SymbolState:
     """The market after all frames."""
     source = Source(info.market, "replay")
     instruments = info.instruments()
     decoder = binance.BinanceDecoder(source, info.market, instruments)
     symbol = SymbolState(source, instruments[0], binance.rule_of(info.market))
-    for first in range(0, len(frames), chunk):
-        end = first + chunk
-        for item in decoder.decode(join(frames[first:end], recv_ns[first:end])):
+    for chunk in chunks:
+        for item in decoder.decode(chunk):
             if isinstance(item, Batch):
                 symbol.on_batch(item)
             elif isinstance(item, Instrument):
@@ -59,6 +57,11 @@ def ours(info: capture.CaptureInfo, frames: list[bytes], recv_ns: list[int], chu
                 raise item
     symbol.settle()
     return symbol
+
+
+def singly(recorded: Iterable[tuple[int, bytes]]) -> Iterator[Frames]:
+    """Each frame as a chunk of its own, made as a socket's reader would."""
+    return (join((frame,), (recv_ns,)) for recv_ns, frame in recorded)
 
 
 def plain(info: capture.CaptureInfo, frames: list[bytes]) -> PlainFeed:
@@ -123,18 +126,20 @@ def main() -> int:
     for name, path in paths.items():
         assert path is not None
         info = capture.measure(capture.probe(path))
-        recv_ns, frames = map(list, zip(*capture.read(path), strict=True))
-        symbol, rival = ours(info, frames, recv_ns, CHUNK), plain(info, frames)
+        recorded = list(capture.read(path))
+        frames = [frame for _, frame in recorded]
+        chunks = list(capture.chunks(path))
+        symbol, rival = ours(info, chunks), plain(info, frames)
         check(name, symbol, rival)
-        check(name, ours(info, frames, recv_ns, 1), rival)
+        check(name, ours(info, singly(recorded)), rival)
         agreed, checked = symbol.agreement
         agreement[name] = agreed / checked
         deltas = symbol.sync.counts.applied
         del symbol, rival
         took: dict[str, list[float]] = {"ours": [], "one_by_one": [], "plain": []}
         for _ in range(repeats):
-            took["ours"].append(timed(lambda: ours(info, frames, recv_ns, CHUNK)))  # noqa: B023
-            took["one_by_one"].append(timed(lambda: ours(info, frames, recv_ns, 1)))  # noqa: B023
+            took["ours"].append(timed(lambda: ours(info, chunks)))  # noqa: B023
+            took["one_by_one"].append(timed(lambda: ours(info, singly(recorded))))  # noqa: B023
             took["plain"].append(timed(lambda: plain(info, frames)))  # noqa: B023
         fast, single, slow = (median(took[key]) for key in ("ours", "one_by_one", "plain"))
         figures[name] = {
@@ -152,7 +157,7 @@ def main() -> int:
     figures["top_agreement"] = agreement
     figures["conditions"] = {
         "repeats": repeats,
-        "chunk": CHUNK,
+        "chunk_bytes": capture.BLOCK_BYTES,
         "cpu": cpu_name(),
         "python": platform.python_version(),
         **{package: version(package) for package in ("numpy", "numba", "msgspec")},

@@ -47,6 +47,7 @@ class BookAgrees(RuleBasedStateMachine):
         for n in (1, 5, 100):
             assert tuple(side.tolist() for side in self.fast.top(n)) == self.plain.top(n)
         assert self.fast.bbo() == self.plain.bbo()
+        assert tuple(np.frombuffer(self.fast.packed_bbo(), np.int64).tolist()) == self.plain.bbo()
         assert self.fast.crossed == self.plain.crossed
         assert self.fast.counts() == (len(self.plain.bids), len(self.plain.asks))
         assert self.fast.dropped == self.plain.dropped

@@ -11,12 +11,17 @@ FIRST: Top = (100, 1, 101, 1)
 SECOND: Top = (100, 2, 101, 1)
 
 
+class Checked(TopCheck):
+    def on_top(self, sequence: int, top: Top) -> None:
+        super().on_top(sequence, np.array(top, np.int64).tobytes())
+
+
 def quotes(*rows: tuple[int, Top]) -> Rows:
     return np.array([(0, 0, sequence, *top) for sequence, top in rows], BBO)
 
 
 def test_a_top_waits_until_a_newer_quote_has_come() -> None:
-    check = TopCheck()
+    check = Checked()
     check.on_quotes(quotes((5, FIRST)))
     check.on_top(8, SECOND)
     assert (check.agreement, check.pending) == ((0, 0), 1)
@@ -27,14 +32,14 @@ def test_a_top_waits_until_a_newer_quote_has_come() -> None:
 
 
 def test_a_quote_at_the_same_sequence_is_not_newer() -> None:
-    check = TopCheck()
+    check = Checked()
     check.on_top(8, SECOND)
     check.on_quotes(quotes((8, SECOND), (9, FIRST)))
     assert check.agreement == (1, 1)
 
 
 def test_a_disagreement_counts_and_is_kept() -> None:
-    check = TopCheck()
+    check = Checked()
     check.on_top(8, SECOND)
     check.on_quotes(quotes((7, FIRST), (9, FIRST)))
     assert check.agreement == (0, 1)
@@ -44,14 +49,14 @@ def test_a_disagreement_counts_and_is_kept() -> None:
 
 
 def test_a_top_before_any_quote_is_unchecked_not_wrong() -> None:
-    check = TopCheck()
+    check = Checked()
     check.on_top(8, FIRST)
     check.on_quotes(quotes((9, FIRST)))
     assert (check.agreement, check.unchecked, check.pending) == ((0, 0), 1, 0)
 
 
 def test_settling_compares_with_what_there_is() -> None:
-    check = TopCheck()
+    check = Checked()
     check.on_quotes(quotes((5, FIRST)))
     check.on_top(8, FIRST)
     check.on_top(9, SECOND)
@@ -60,7 +65,7 @@ def test_settling_compares_with_what_there_is() -> None:
 
 
 def test_waiting_tops_are_bounded() -> None:
-    check = TopCheck(max_tops=4)
+    check = Checked(max_tops=4)
     check.on_quotes(quotes((1, FIRST)))
     for sequence in range(2, 8):
         check.on_top(sequence, FIRST)
@@ -68,7 +73,7 @@ def test_waiting_tops_are_bounded() -> None:
 
 
 def test_waiting_quotes_are_bounded_and_lost_answers_are_not_guessed() -> None:
-    check = TopCheck(max_quotes=8)
+    check = Checked(max_quotes=8)
     for sequence in range(10, 40):
         check.on_quotes(quotes((sequence, FIRST)))
     assert check.dropped_quotes > 0
@@ -79,7 +84,7 @@ def test_waiting_quotes_are_bounded_and_lost_answers_are_not_guessed() -> None:
 
 
 def test_disordered_quotes_are_ignored_until_the_venue_numbers_anew() -> None:
-    check = TopCheck()
+    check = Checked()
     check.on_quotes(quotes((1000, FIRST)))
     check.on_quotes(quotes((5, SECOND), (1001, FIRST), (7, SECOND)))
     assert check.disordered_quotes == 2
@@ -91,7 +96,7 @@ def test_disordered_quotes_are_ignored_until_the_venue_numbers_anew() -> None:
 
 
 def test_a_broken_stream_joins_nothing() -> None:
-    check = TopCheck()
+    check = Checked()
     check.on_quotes(quotes((5, FIRST)))
     check.forget()
     check.on_top(8, SECOND)
@@ -100,7 +105,7 @@ def test_a_broken_stream_joins_nothing() -> None:
 
 
 def test_quotes_without_sequence_check_nothing() -> None:
-    check = TopCheck()
+    check = Checked()
     check.on_quotes(quotes((0, FIRST)))
     check.on_top(8, SECOND)
     check.settle()
