@@ -99,10 +99,10 @@ async def run(chosen: settings.Settings, replay: str | None = None, speed: float
     """Serve until SIGINT or SIGTERM; False when the engine's thread would not end in time."""
     from dashboards import server
 
-    sock = server.listen(chosen.host, chosen.port)
-    application = build(chosen, replay, speed)
     stop = asyncio.Event()
     _on_signals(stop.set)
+    sock = server.listen(chosen.host, chosen.port)
+    application = build(chosen, replay, speed)
     application.engine.start()
     name = "[::1]" if chosen.host == "::1" else "localhost"
     print(f"Venuescope on http://{name}:{chosen.port} (Ctrl-C ends it)", flush=True)
