@@ -83,12 +83,13 @@ SLOTS: Final = 1_000  # of a block of the arrival schedule
 TABLE: Final = 4_096
 SIMULATED_OWNERS: Final = 16  # owners 1 to 16 are the flow's own; it cancels nobody else's orders
 
-# Integers of a symbol.
+# Integers of a symbol: resting orders wanted, sign and rest of the takers' run, units of a tick and a lot,
+# update number and trades published so far, stale quotes pulled in this chunk.
 I_TARGET, I_SIGN, I_RUN, I_TICK, I_LOT, I_SEQUENCE, I_TRADES, I_PULLED = range(8)
 # Floats of a symbol: fair price and its start (ticks), sigma (relative, per square root of a second), the
 # two volatility factors, the volatility now (1 = usual), half the calm spread.
 F_FAIR, F_START, F_SIGMA, F_FAST, F_SLOW, F_VOLATILITY, F_HALF = range(7)
-# Floats shared by all: market time not yet stepped (ns), the last order's time, the market's two factors.
+# Floats shared by all: market time not yet stepped (ns), the market's two volatility factors.
 X_PENDING_NS, X_FAST, X_SLOW = range(3)
 # Integers shared by all: next order id, intended time of the last order.
 N_ID, N_LAST_NS = range(2)
