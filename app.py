@@ -33,6 +33,7 @@ KERNEL_MODULES: Final = (
     "engine.market.candle_kernel",
     "engine.telemetry.histogram_kernel",
     "feeds.levels",
+    "feeds.venues.binance_kernel",
 )
 SPEEDS: Final = {"1": 1.0, "10": 10.0, "max": float("inf")}
 SAMPLE: Final = "sample"

@@ -78,7 +78,7 @@ class ReplayFeed:
         self.info = info or capture.probe(path)
         self.source = Source(self.info.market, "replay")
         self.name = PurePath(path).name
-        self.label = f"{binance.LABELS[self.info.market]}, replay of {self.name}"
+        self.label = f"{binance.LABELS[self.info.market]} replay"
         self.pacer = Pacer(speed)
         self.state: State = "playing"
         self.frames = 0  # played since the start or restart

@@ -137,7 +137,7 @@ def test_a_malformed_frame_is_counted_and_the_feed_goes_on(tmp_path: Path) -> No
     asyncio.run(feed.run(sink))
     assert (feed.bad_frames, [error.field for error in sink.bad]) == (1, ["json"])
     assert sum(len(batch.rows) for batch in sink.batches) == 2
-    assert sink.said == ["open Binance spot, replay of c", "close ended"]
+    assert sink.said == ["open Binance spot replay", "close ended"]
 
 
 def test_a_bad_file_is_refused_before_anything_is_opened(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_restart_plays_from_the_beginning_with_a_new_source(tmp_path: Path) -> N
             await task
 
     asyncio.run(asyncio.wait_for(play(), 10))
-    label = "open Binance spot, replay of c"
+    label = "open Binance spot replay"
     assert sink.said == [label, "close restarted", label, "close stopped"]
 
 
