@@ -298,6 +298,7 @@
     }
     const latency = stream("latency");
     put("unit.latency", latency ? F.unit("latency", null) : "");
+    if (latency && latency.what) put("sub.latency", latency.what[0].toUpperCase() + latency.what.slice(1));
     const shape = stream("distribution");
     put("unit.distribution", shape ? F.unit("distribution", null) : "");
     const through = stream("throughput");
@@ -416,7 +417,6 @@
     put("fact.n", F.group(row.n));
     put("fact.n.side", { 60: "1 m", 300: "5 m", 900: "15 m", 3600: "1 h" }[V.state.window]);
     const latency = stream("latency");
-    put("sub.latency", row ? row.what[0].toUpperCase() + row.what.slice(1) : "", "");
     if (latency) put("sub.samples", `${row.label}, events per ${latency.step || 1} s`);
   };
   const swatch = (one) => ({

@@ -69,13 +69,18 @@
     }
   };
   const arrived = (at) => {
-    if (at - before > 3000) return tune(true);
+    if (before && at - before > 3000) {
+      tune(true);
+      before = at;
+      return;
+    }
     if (before) {
       const extra = at - before - used;
-      if (extra > 0 && extra < 2000) spent += 0.15 * (extra - spent);
+      if (extra > 0) spent += 0.15 * (Math.min(extra, 400) - spent);
     }
     before = at;
-    return tune();
+    link.pace = { used, spent };
+    tune();
   };
 
   // Null while answers come; else since when there are none.
@@ -310,7 +315,7 @@
     banner();
     if (link.gone() || V.state.paused || !V.store.answer) V.panels.update();
     // A server that is away is asked once a second, until it is back.
-    if (link.gone() && used < 1000) {
+    if (link.at && link.gone() && used < 1000) {
       used = 1000;
       props("shell-tick", { interval: 1000 });
     }

@@ -101,7 +101,8 @@ class FakeSource:
         symbol = params.get("symbol") if params.get("symbol") in SYMBOLS else "BTC-USDT"
         window = params.get("window", 300)
         step = params.get("interval") or INTERVALS.get(window, 1)
-        key = f"{self.epoch}:{primary['id']}:{symbol}:{window}:{step}:{params.get('stage')}:{sorted(params.get('hidden', []))}:{self.mode}"
+        asked = (primary["id"], symbol, window, step, params.get("stage"), sorted(params.get("hidden", [])))
+        key = ":".join(map(str, (self.epoch, self.mode, *asked)))
         answer["market"] = self._market(primary["id"], symbol, window, now)
         old = cursors if cursors.get("key") == key else {}
         new: dict[str, Any] = {"key": key}
@@ -254,7 +255,7 @@ class FakeSource:
         return base * (1 + at(k) + (at(k + 1) - at(k)) * (s - k))
 
     def _market(self, source: str, symbol: str, window: int, now: float) -> dict[str, Any]:
-        base, decimals, size_decimals = SYMBOLS[symbol]
+        _, decimals, size_decimals = SYMBOLS[symbol]
         last, first = self._mid(symbol, self._data_now()), self._mid(symbol, self._data_now() - window * 1000)
         scale = 10**decimals
         dead = self.mode == "empty"
@@ -666,11 +667,14 @@ class FakeSource:
                 )
             ],
             "rings": [
-                {"name": n, "rows": min(c, second % 9999 + k), "capacity": c, "written": 250_000 * k + second % 1000, "bytes": c * 48}
-                for n, c, k in (("trades", 65_536, 7), ("candles", 14_400, 3), ("latency", 4_096, 2), ("counters", 14_400, 1), ("events", 4_096, 1))
+                {"name": n, "rows": min(c, second % 9999 + k), "capacity": c,
+                 "written": 250_000 * k + second % 1000, "bytes": c * 48}
+                for n, c, k in (("trades", 65_536, 7), ("candles", 14_400, 3), ("latency", 4_096, 2),
+                                ("counters", 14_400, 1), ("events", 4_096, 1))
             ],
             "queues": [
-                {"name": n, "depth": int(3 * noise(second, i)), "peak": 61 + i, "capacity": 1024, "dropped": 214 if i == 2 else 0}
+                {"name": n, "depth": int(3 * noise(second, i)), "peak": 61 + i, "capacity": 1024,
+                 "dropped": 214 if i == 2 else 0}
                 for i, n in enumerate(("commands", "market", "orders", "replies"))
             ],
             "sources": [
@@ -678,7 +682,8 @@ class FakeSource:
                  "gaps": 2 if i == 2 else 0, "resyncs": 2 if i == 2 else 0, "dropped": 0,
                  "agreement": [118_204 - (i == 1), 118_204]}
                 for i, (key, label) in enumerate(
-                    (("binance_usdm", "Binance"), ("bybit_linear", "Bybit"), ("okx_swap", "OKX"), ("builtin", "Built-in"))
+                    (("binance_usdm", "Binance"), ("bybit_linear", "Bybit"),
+                     ("okx_swap", "OKX"), ("builtin", "Built-in"))
                 )
             ],
             "loop": {"lag_p50_ms": 0.12, "lag_p99_ms": 1.84 + noise(second), "lag_max_ms": 9.7},

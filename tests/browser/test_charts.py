@@ -1,0 +1,145 @@
+"""Charts in a real browser: zoom, theme, what a CSV click asks for, pace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+
+RANGE = "return venuescope.graph(arguments[0])._fullLayout.xaxis.range"
+ZOOMED = "return venuescope.zoomed(venuescope.graph(arguments[0]))"
+
+
+def drag(page: Any, chart: str) -> None:
+    """A zoom by dragging over the middle of a chart."""
+    layer = page.duo.driver.find_element(By.CSS_SELECTOR, f'[data-chart="{chart}"] .nsewdrag')
+    width = layer.size["width"]
+    actions = ActionChains(page.duo.driver)
+    actions.move_to_element(layer).move_by_offset(-int(width * 0.2), 0).click_and_hold()
+    for _ in range(4):
+        actions.move_by_offset(int(width * 0.08), 0)
+    actions.release().perform()
+    page.until(lambda: page.js(ZOOMED, chart))
+
+
+def refreshes(page: Any, n: int) -> None:
+    """Wait for that many more polls."""
+    polls = page.js("return venuescope.polls")
+    page.until(lambda: page.js("return venuescope.polls") >= polls + n)
+
+
+def test_zoom_survives_updates_a_theme_switch_and_ends_with_a_double_click(page: Any) -> None:
+    page.until(lambda: page.js("return venuescope.graph('candles').data.length") > 3)
+    drag(page, "candles")
+    before = page.js(RANGE, "candles")
+    count = page.js("return venuescope.graph('candles').data[0].x.at(-1)")
+    refreshes(page, 10)
+    assert page.js(RANGE, "candles") == before
+    assert page.js("return venuescope.graph('candles').data[0].x.at(-1)") > count
+    page.until(lambda: page.text('[data-f="candles.follow"]') == "off")
+    paper = page.js("return venuescope.graph('candles')._fullLayout.paper_bgcolor")
+    page.click('[data-act="theme"]')
+    page.until(lambda: page.js("return venuescope.graph('candles')._fullLayout.paper_bgcolor") != paper)
+    refreshes(page, 4)
+    assert page.js(RANGE, "candles") == before
+    layer = page.duo.driver.find_element(By.CSS_SELECTOR, '[data-chart="candles"] .nsewdrag')
+    ActionChains(page.duo.driver).double_click(layer).perform()
+    page.until(lambda: not page.js(ZOOMED, "candles"))
+    refreshes(page, 4)
+    assert not page.js(ZOOMED, "candles")
+
+
+def test_a_csv_click_sends_chart_view_and_range_and_the_file_lands(page: Any) -> None:
+    page.until(lambda: page.js("return Boolean(venuescope.drawn.candles)"))
+    page.click("#panel-candles [data-act=csv]")
+    page.until(lambda: len(page.source.exports) == 1)
+    request = page.source.exports[0]
+    assert request["chart"] == "candles"
+    assert request["range"] is None
+    assert request["client"] == page.js("return venuescope.client")
+    assert 0 < request["view"] <= page.source.polls
+    landed = Path(page.duo.download_path) / "venuescope_binance_BTC-USDT_candles.csv"
+    page.until(landed.exists)
+    assert landed.read_text().startswith("time_utc,epoch_ms,value")
+    drag(page, "candles")
+    page.click("#panel-candles [data-act=csv]")
+    page.until(lambda: len(page.source.exports) == 2)
+    low, high = page.source.exports[1]["range"]
+    assert page.source.clock() * 1000 - 400_000 < low < high < page.source.clock() * 1000 + 10_000
+
+
+def test_depth_exports_the_prices_on_screen(page: Any) -> None:
+    page.until(lambda: page.js("return Boolean(venuescope.drawn.depth)"))
+    page.click("#panel-depth [data-act=csv]")
+    page.until(lambda: len(page.source.exports) == 1)
+    low, high = page.source.exports[0]["range"]
+    shown = page.js("return venuescope.graph('depth')._fullLayout.xaxis.range")
+    assert abs(low - shown[0]) < (high - low)
+    assert low < high
+
+
+def test_an_export_that_is_gone_becomes_a_toast(page: Any) -> None:
+    page.until(lambda: page.js("return Boolean(venuescope.drawn.candles)"))
+    page.source.polls += 1000
+    page.click("#panel-candles [data-act=csv]")
+    page.until(lambda: "that view is gone" in page.text(".vs-toast") or len(page.source.exports) > 0)
+    page.js(
+        """dash_clientside.set_props('shell-export',
+        {data: {id: 'x', chart: 'depth', view: 1, range: null, client: 'c'}})"""
+    )
+    page.until(lambda: "that view is gone" in page.text(".vs-toasts"))
+
+
+def test_refreshes_keep_their_pace_and_stay_small(page: Any) -> None:
+    page.until(lambda: page.js("return venuescope.polls") > 12, 20)
+    page.js(
+        """window.bodies = [];
+        new PerformanceObserver((l) => l.getEntries().forEach((e) => {
+          if (e.name.includes('_dash-update')) window.bodies.push(e.decodedBodySize);
+        })).observe({entryTypes: ['resource']});
+        window.from = [performance.now(), venuescope.polls, venuescope.painted]; venuescope.ages.length = 0;"""
+    )
+    page.until(lambda: page.js("return performance.now() - window.from[0]") > 8000, 15)
+    seconds, polls, painted = page.js(
+        "return [(performance.now() - from[0]) / 1000, venuescope.polls - from[1], venuescope.painted - from[2]]"
+    )
+    bodies = page.js("return window.bodies")
+    assert polls / seconds > 2.5
+    assert painted / seconds > 2.5
+    assert sum(bodies) / len(bodies) < 15 * 1024
+    ages = sorted(page.js("return venuescope.ages"))
+    assert ages[int(len(ages) * 0.95)] < 1000
+
+
+def test_painted_samples_go_back_with_the_polls(page: Any) -> None:
+    page.until(lambda: page.source.params.get("painted"))
+    to_frame, age = page.source.params["painted"][0]
+    assert 0 <= to_frame < 10_000
+    assert age >= to_frame - 1
+
+
+def test_a_maximised_panel_fills_the_page_and_goes_back(page: Any) -> None:
+    page.click("#panel-depth [data-act=max]")
+    page.until(lambda: page.js("return document.querySelector('#panel-depth').clientWidth") > 1200)
+    page.until(lambda: page.js("return venuescope.graph('depth').clientWidth") > 1200)
+    page.duo.driver.find_element(By.TAG_NAME, "body").send_keys("\ue00c")
+    page.until(lambda: page.js("return document.querySelector('#panel-depth').clientWidth") < 800)
+
+
+def test_nothing_overflows_sideways_at_any_width(page: Any) -> None:
+    for width, height in ((1440, 900), (1280, 800), (1024, 768), (390, 844)):
+        page.duo.driver.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 768},
+        )
+        for path in ("/", "/book", "/market", "/latency", "/throughput", "/limits", "/health"):
+            page.open(path)
+            assert page.js("return document.documentElement.scrollWidth") <= width, f"{path} at {width}"
+            cut = page.js(
+                """return [...document.querySelectorAll('.vs-tile .fig, .vs-badge, .vs-panel header h2, .vs-facts b')]
+                .filter((e) => e.offsetParent && e.scrollWidth > e.clientWidth + 1)
+                .filter((e) => getComputedStyle(e).display !== 'inline').map((e) => e.textContent)"""
+            )
+            assert cut == [], f"{path} at {width}"

@@ -1,0 +1,227 @@
+"""The shell in a real browser: sources, rate, pause, pages, theme, connection."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+DRAWN = """const g = venuescope.graph(arguments[0]);
+return g && g.data && g.data.some((t) => t.x && t.x.length > 2)"""
+SERIES = "return venuescope.store.streams.throughput.series.map((s) => s.id)"
+
+
+def test_a_venue_chip_hides_its_source_here_and_in_the_url(page: Any) -> None:
+    page.until(lambda: "bybit_linear" in page.js(SERIES))
+    page.click('[data-host="chips:bar"] [data-id="bybit_linear"]')
+    page.until(lambda: "bybit_linear" not in page.js(SERIES))
+    assert page.source.params["hidden"] == ["bybit_linear"]
+    assert "off=bybit_linear" in page.js("return location.search")
+    page.until(
+        lambda: (
+            page.js("return document.querySelector('[data-id=bybit_linear]').getAttribute('aria-pressed')")
+            == "false"
+        )
+    )
+    page.click('[data-host="chips:bar"] [data-id="bybit_linear"]')
+    page.until(lambda: "bybit_linear" in page.js(SERIES))
+    assert "off=" not in page.js("return location.search")
+
+
+def test_hiding_every_source_says_how_to_switch_one_on(page: Any) -> None:
+    page.open("/?off=binance_usdm,bybit_linear,okx_swap,builtin")
+    page.until(lambda: page.state("depth") == "off")
+    assert "Show Binance" in page.text("#panel-depth .vs-state")
+    page.click("#panel-depth .vs-state button")
+    page.until(lambda: page.state("depth") == "live")
+
+
+def test_the_rate_reaches_the_engine_and_shows_what_the_engine_says(page: Any) -> None:
+    field = page.duo.driver.find_element(By.CSS_SELECTOR, '[data-host="rate:bar"] input[type=text]')
+    field.send_keys(Keys.CONTROL, "a")
+    field.send_keys("25k", Keys.ENTER)
+    page.until(lambda: ("set_rate", {"orders_per_s": 25_000}) in page.source.commands)
+    page.until(lambda: field.get_property("value") == "25,000")
+    page.source.rate = 300  # somebody else changed it
+    page.until(lambda: field.get_property("value") == "300")
+
+
+def test_a_rate_that_is_none_is_refused_before_it_is_sent(page: Any) -> None:
+    field = page.duo.driver.find_element(By.CSS_SELECTOR, '[data-host="rate:bar"] input[type=text]')
+    field.send_keys(Keys.CONTROL, "a")
+    field.send_keys("fast", Keys.ENTER)
+    page.until(lambda: "not a rate" in page.text(".vs-toast"))
+    assert page.source.commands == []
+
+
+def test_the_slider_is_logarithmic_and_has_a_zero(page: Any) -> None:
+    move = """const s = document.querySelector('[data-host="rate:bar"] input[type=range]');
+        s.value = arguments[0]; s.dispatchEvent(new Event('input')); s.dispatchEvent(new Event('change'));"""
+    for place, rate in (("0", 0), ("1", 10), ("1000", 1_000_000)):
+        page.js(move, place)
+        page.until(lambda rate=rate: ("set_rate", {"orders_per_s": rate}) in page.source.commands)
+
+
+def test_a_refused_command_becomes_a_toast(page: Any) -> None:
+    page.js("venuescope.command('fly', {})")
+    page.until(lambda: "there is no command" in page.text(".vs-toast"))
+
+
+def test_paused_nothing_moves_and_resuming_catches_up(page: Any) -> None:
+    body = page.duo.driver.find_element(By.TAG_NAME, "body")
+    body.send_keys("p")
+    page.until(lambda: page.text('[data-f="badge.word"]') == "Paused")
+    page.js(
+        """setTimeout(() => { window.before = [venuescope.polls,
+          JSON.stringify(venuescope.graph('depth').data[0].y),
+          document.querySelector('[data-f="quote.last"]').textContent]; }, 600);"""
+    )
+    page.until(lambda: page.js("return Boolean(window.before)"))
+    polls, drawn, last = page.js("return window.before")
+    page.js("window.later = 0; setTimeout(() => { window.later = 1 }, 1500)")
+    page.until(lambda: page.js("return window.later"))
+    assert page.js("return venuescope.polls") == polls
+    assert page.js("return JSON.stringify(venuescope.graph('depth').data[0].y)") == drawn
+    assert page.text('[data-f="quote.last"]') == last
+    assert page.state("depth") == "paused"
+    newest = page.js(
+        "return venuescope.store.streams.metrics ? 0 : venuescope.store.streams.candles.rows.t.at(-1)"
+    )
+    body.send_keys("p")
+    page.until(lambda: page.text('[data-f="badge.word"]') == "Live")
+    page.until(lambda: page.js("return venuescope.polls") >= polls + 3)
+    assert page.js("return venuescope.store.streams.candles.rows.t.at(-1)") > newest
+
+
+def test_every_page_opens_draws_and_leaves_nothing_of_the_last_one(page: Any) -> None:
+    charts = {
+        "book": {"depth", "metrics"},
+        "market": {"candles"},
+        "latency": {"latency", "distribution", "samples"},
+        "throughput": {"messages", "orders", "trades"},
+        "limits": {"limits"},
+        "health": set(),
+        "overview": {"depth", "candles", "latency", "throughput"},
+    }
+    for name, drawn in charts.items():
+        page.click(f"#rail-{name}")
+        page.until(
+            lambda name=name: page.js("return document.querySelector('[data-page]').dataset.page") == name
+        )
+        page.until(
+            lambda: (
+                set(
+                    page.js(
+                        "return [...document.querySelectorAll('section[data-panel]')].map(p => p.dataset.state)"
+                    )
+                )
+                <= {"live"}
+            ),
+            15,
+        )
+        for chart in drawn:
+            page.until(
+                lambda chart=chart: page.js(
+                    DRAWN,
+                    chart,
+                )
+            )
+        assert (
+            set(
+                page.js(
+                    "return [...document.querySelectorAll('[data-chart]')].map(p => p.dataset.chart).filter(Boolean)"
+                )
+            )
+            == drawn
+        )
+        assert page.js("return document.querySelectorAll('h1').length") == 1
+        assert page.js("return document.querySelector('.vs-link[aria-current]').id") == f"rail-{name}"
+
+
+def test_pages_are_reached_by_number_and_keep_the_window_in_the_url(page: Any) -> None:
+    page.click('.vs-bar [data-key="window"][data-value="60"]')
+    page.until(lambda: page.source.params.get("window") == 60)
+    page.duo.driver.find_element(By.TAG_NAME, "body").send_keys("4")
+    page.until(lambda: page.js("return document.querySelector('[data-page]').dataset.page") == "latency")
+    page.until(lambda: "window=60" in page.js("return location.search"))
+    assert page.source.params["window"] == 60
+
+
+def test_following_a_link_to_the_page_one_is_on_redraws_it(page: Any) -> None:
+    page.until(lambda: page.js("return venuescope.graph('depth').data.length") > 2)
+    page.click("#rail-overview")
+    polls = page.js("return venuescope.polls")
+    page.until(lambda: page.js("return venuescope.polls") > polls + 3)
+    page.until(
+        lambda: page.js(
+            "const g = venuescope.graph('depth'); return g.data && g.data.length > 2 && g.data[0].x.length > 50"
+        )
+    )
+
+
+def test_a_server_that_does_not_answer_is_said_and_comes_back(page: Any) -> None:
+    page.expects_errors = True
+    page.source.switch("broken")
+    page.until(lambda: page.text('[data-f="badge.word"]') == "Disconnected", 15)
+    page.until(lambda: page.state("depth") == "disconnected")
+    assert re.search(r"Disconnected since \d\d:\d\d:\d\d UTC", page.text('[data-host="banner"]'))
+    page.source.switch("live")
+    page.until(lambda: page.text('[data-f="badge.word"]') == "Live", 15)
+    page.until(lambda: page.state("depth") == "live")
+    assert page.text('[data-host="banner"]') == ""
+
+
+def test_a_restarted_server_starts_the_page_again(page: Any) -> None:
+    page.until(lambda: page.js("return venuescope.polls") > 4)
+    page.source.epoch = "fake-2"
+    page.until(lambda: page.js("return venuescope.restarts") == 1)
+    page.until(lambda: page.js("return venuescope.store.streams.candles.rows.t.length") > 100)
+    assert page.js(
+        "const t = venuescope.store.streams.candles.rows.t; return t.every((x, i) => !i || x > t[i - 1])"
+    )
+
+
+def test_stale_resyncing_and_ended_are_drawn(page: Any) -> None:
+    page.source.switch("stale")
+    page.until(lambda: page.state("candles") == "stale")
+    assert "Stale since" in page.text("#panel-candles .vs-note")
+    page.until(lambda: page.text('[data-f="badge.word"]') == "Stale")
+    page.source.switch("resyncing")
+    page.until(lambda: page.state("depth") == "resyncing")
+    assert (
+        page.js("return getComputedStyle(document.querySelector('#panel-depth .vs-plot')).visibility")
+        == "hidden"
+    )
+    assert page.state("candles") == "live"
+    page.source.switch("ended")
+    page.until(lambda: page.state("candles") == "ended")
+    page.click("#panel-candles .vs-note button")
+    page.until(lambda: ("restart_replay", {}) in page.source.commands)
+
+
+def test_compiling_is_counted_and_gives_way_to_data(page: Any) -> None:
+    page.source.switch("compiling")
+    page.until(lambda: page.state("depth") == "compiling")
+    assert "Compiling kernels 3 of 6" in page.text("#panel-depth .vs-state")
+    page.source.switch("bare")
+    page.until(lambda: page.state("depth") == "live")
+    page.until(lambda: page.state("limits-strip") == "empty")
+    assert "No venue is connected, so nothing is throttled" in page.text("#panel-limits-strip .vs-state")
+
+
+def test_the_replay_chip_starts_the_sample(page: Any) -> None:
+    page.click('[data-act="start-replay"]')
+    page.until(lambda: ("start_replay", {"file": "sample"}) in page.source.commands)
+    page.until(lambda: page.js("return Boolean(document.querySelector('[data-id=replay_sample]'))"))
+
+
+def test_no_two_elements_share_an_id_and_every_button_has_a_name(page: Any) -> None:
+    ids = page.js("return [...document.querySelectorAll('[id]')].map(e => e.id)")
+    assert len(ids) == len(set(ids))
+    nameless = page.js(
+        """return [...document.querySelectorAll('button, select, input')]
+        .filter((e) => !(e.textContent.trim() || e.getAttribute('aria-label'))).map((e) => e.outerHTML)"""
+    )
+    assert nameless == []
