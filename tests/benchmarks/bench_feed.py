@@ -26,15 +26,15 @@ from statistics import median
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from engine.market import state  # noqa: E402
-from engine.market.batches import Batch, Source  # noqa: E402
-from engine.market.instruments import Instrument, format_decimal  # noqa: E402
-from engine.market.sequencing import BookState  # noqa: E402
-from engine.market.state import SymbolState  # noqa: E402
-from feeds import capture  # noqa: E402
-from feeds.frames import Frames, join  # noqa: E402
-from feeds.venues import binance  # noqa: E402
-from tests.reference.feed_plain import PlainFeed  # noqa: E402
+from engine.market import state
+from engine.market.batches import Batch, Source
+from engine.market.instruments import Instrument, format_decimal
+from engine.market.sequencing import BookState
+from engine.market.state import SymbolState
+from feeds import capture
+from feeds.frames import Frames, join
+from feeds.venues import binance
+from tests.reference.feed_plain import PlainFeed
 
 DATA = ROOT.parent / "shared" / "data"
 MARKETS = ("spot", "usdm", "coinm")

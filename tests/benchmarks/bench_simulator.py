@@ -3,24 +3,27 @@
     uv run python tests/benchmarks/bench_simulator.py [--quick]
 
 In the timed path: order flow and matching in chunks of 64, events, changed levels. Not in it: market-data
-batches, pages.
+batches. "With dashboard": the same process runs the whole application (its own simulator at the default rate)
+and headless Chromium has the Overview page open at 4 Hz; it must go on painting while it is measured.
 The answer is checked first: on a prefix of the same stream the compiled book's events and its final state
 must be those of the plain Python book, and the books of two runs with the same seed must hash alike. Then
-the machine is timed in short rounds, each for the phases there are; the median round counts, so that a
-neighbour's load does not decide. The last line printed is one JSON object.
+the machine is timed in short rounds: alone, with the dashboard open, alone again; the median round of each
+counts, so that a neighbour's load does not decide. The last line printed is one JSON object.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import platform
 import statistics
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -28,10 +31,19 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+import app
+from engine import kernels, settings
+
+CHOSEN = settings.load()
+kernels.activate(CHOSEN.cache_dir / "numba", app.KERNEL_MODULES)
+
+from dashboards import server
 from engine.flow import kernel as flow_kernel
 from engine.flow.simulator import Simulator
 from engine.flow.symbols import SYMBOLS
 from engine.matching import kernel as matching_kernel
+from tests.benchmarks.served import free_port
+from tests.browser.chromium import browser
 from tests.reference.matching_plain import PlainEngine
 
 SEED = 20_240_927
@@ -94,13 +106,34 @@ def rate(flat: FlatOut, seconds: float) -> float:
 
 
 @contextmanager
-def nothing_else() -> Iterator[None]:
-    """The phase in which this process does nothing but simulate."""
-    yield
-
-
-# Name of the figure -> what surrounds the timed rounds. A phase that has not been built is not measured.
-PHASES: dict[str, AbstractContextManager[None]] = {"orders_per_s_alone": nothing_else()}
+def dashboard_open() -> Iterator[None]:
+    """The application in this process, and its Overview page open in headless Chromium, painting."""
+    port = free_port()
+    application = app.build(CHOSEN)
+    application.engine.start()
+    stop = asyncio.Event()
+    loop = asyncio.new_event_loop()
+    sock = server.listen("127.0.0.1", port)
+    thread = threading.Thread(
+        target=lambda: loop.run_until_complete(server.serve(application.wsgi, sock, stop))
+    )
+    thread.start()
+    try:
+        with browser(1440, 900) as driver:
+            driver.get(f"http://127.0.0.1:{port}/?hz=4")
+            while not driver.execute_script("return window.venuescope ? window.venuescope.painted : 0") > 8:
+                time.sleep(0.1)
+            before, since = driver.execute_script("return window.venuescope.painted"), time.monotonic()
+            yield
+            painted = driver.execute_script("return window.venuescope.painted") - before
+            hertz = painted / (time.monotonic() - since)
+            print(f"the page painted {hertz:.1f} times a second meanwhile")
+            if hertz < 1:
+                raise SystemExit("the page stood still while the simulator was measured")
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        application.engine.stop()
 
 
 def main() -> None:
@@ -116,17 +149,18 @@ def main() -> None:
 
     flat = FlatOut()
     rate(flat, 0.3)
+    alone = [rate(flat, seconds) for _ in range(rounds)]
+    with dashboard_open():
+        beside = [rate(flat, seconds) for _ in range(rounds)]
+    alone += [rate(flat, seconds) for _ in range(rounds)]
     figures: dict[str, float] = {}
-    for name, surroundings in PHASES.items():
-        with surroundings:
-            measured = [rate(flat, seconds) for _ in range(rounds)]
+    for name, measured in (("orders_per_s_alone", alone), ("orders_per_s_with_dashboard", beside)):
         figures[name] = round(statistics.median(measured))
         print(
-            f"{name}: median {figures[name]:,} of {rounds} rounds of {seconds} s, "
+            f"{name}: median {figures[name]:,} of {len(measured)} rounds of {seconds} s, "
             f"{min(measured):,.0f} to {max(measured):,.0f}"
         )
-    if len(figures) == 2:
-        figures["ratio"] = round(figures["orders_per_s_with_dashboard"] / figures["orders_per_s_alone"], 3)
+    figures["ratio"] = round(figures["orders_per_s_with_dashboard"] / figures["orders_per_s_alone"], 3)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else float("nan")
     print(
         f"Python {platform.python_version()}, numba {version('numba')}, numpy {version('numpy')}, "
