@@ -202,7 +202,7 @@
     },
     after(gd, s) {
       const { xaxis, yaxis } = gd._fullLayout, unit = F.unit("latency", null), labels = [];
-      for (const [key, name] of P) {
+      for (const [key, name] of [...P].reverse()) {
         const value = lastOf(s.rows[key]);
         const el = over("latency", key, `vs-label is-end is-${key}`);
         if (!el) continue;
@@ -314,6 +314,8 @@
       return [...list.filter((one) => !SIMULATED(one)), ...list.filter(SIMULATED)].map((one) => ({ one, field }));
     };
     charts[field] = rates(field, order);
+    charts[field].empty = (s) =>
+      !s.rows || !s.rows.t.length || !s.series.some((one) => (s.rows[`${one.id}/${field}`] || []).some((x) => x > 0));
   }
 
   charts.metrics = {

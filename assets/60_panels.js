@@ -20,6 +20,7 @@
     if (stream === "latency" || stream === "distribution") return ["empty", `No samples in the last ${windowWord()}`, "No event with a venue's time came in.", wider];
     if (stream === "events") return ["empty", name === "limit-events" ? "Nothing was limited" : "Nothing has happened", "Connects, gaps, throttles and errors are listed here.", null];
     if (stream === "stages") return ["empty", "No samples yet", "Stages are measured as messages pass.", null];
+    if (["messages", "orders", "trades"].includes(name)) return ["empty", `No ${name} in the last ${windowWord()}`, name === "messages" ? "Messages come from venues and replays; none is shown here." : "No shown source had any.", null];
     return ["empty", "Nothing to show", "The engine has no rows for this panel.", null];
   };
 
@@ -101,23 +102,24 @@
   };
 
   const WORDS = { loading: "waiting", off: "off", compiling: "compiling", empty: "", live: "", paused: "paused ", stale: "stale ", resyncing: "resyncing ", ended: "ended ", error: "error ", disconnected: "disconnected " };
+  const many = (n, word) => `${F.group(n)} ${word}${n === 1 ? "" : "s"}`;
   const counted = {
-    depth: (s) => (s.levels ? `${F.group(s.levels[0] + s.levels[1])} levels` : ""),
-    candles: (s) => (s.rows ? `${F.group(s.rows.t.length)} candles, ${F.group(s.n)} trades` : ""),
-    latency: (s) => `${F.group(s.n)} samples`,
-    stages: (s) => (s.rows ? `${s.rows.length} stages` : ""),
-    distribution: (s) => `${F.group(s.n)} samples`,
-    throughput: (s) => `${F.group(s.n)} messages`,
-    trades: (s) => `${F.group(s.n)} trades`,
-    metrics: (s) => (s.rows ? `${F.group(s.rows.t.length)} seconds` : ""),
-    limits: (s) => (s.venues ? `${s.venues.reduce((n, v) => n + v.windows.length, 0)} windows` : ""),
-    events: (s) => `${F.group((s.list || []).length)} events`,
+    depth: (s) => (s.levels ? many(s.levels[0] + s.levels[1], "level") : ""),
+    candles: (s) => (s.rows ? `${many(s.rows.t.length, "candle")}, ${many(s.n, "trade")}` : ""),
+    latency: (s) => many(s.n, "sample"),
+    stages: (s) => (s.rows ? many(s.rows.length, "stage") : ""),
+    distribution: (s) => many(s.n, "sample"),
+    throughput: (s) => `${F.group(s.n)} messages and orders`,
+    trades: (s) => many(s.n, "trade"),
+    metrics: (s) => (s.rows ? many(s.rows.t.length, "second") : ""),
+    limits: (s) => (s.venues ? many(s.venues.reduce((n, v) => n + v.windows.length, 0), "window") : ""),
+    events: (s) => many((s.list || []).length, "event"),
     health: () => "",
-    tasks: (s) => `${F.group(s.tasks.length)} tasks`,
-    sources: (s) => `${F.group(s.sources.length)} sources`,
+    tasks: (s) => many(s.tasks.length, "task"),
+    sources: (s) => many(s.sources.length, "source"),
     rings: (s) => `${F.group(s.rings.length)} rings, ${F.bytes(s.rings.reduce((n, r) => n + r.bytes, 0))}`,
-    queues: (s) => `${F.group(s.queues.length)} queues`,
-    "limit-events": (s) => `${F.group(V.live.events("limit-events", s).length)} events`,
+    queues: (s) => many(s.queues.length, "queue"),
+    "limit-events": (s) => many(V.live.events("limit-events", s).length, "event"),
     ladder: () => "",
   };
   const count = (name, stream, s) => {

@@ -40,6 +40,8 @@
       if (document.activeElement !== select && select.value !== value) select.value = value;
     }
   };
+  // The stage that is drawn: a source may not have the one asked for.
+  const stageShown = () => (stream("latency") && stream("latency").stage) || V.state.stage;
   const selects = () => {
     const a = V.store.answer;
     if (!a) return;
@@ -49,12 +51,9 @@
     if (m && !symbols.includes(m.symbol)) symbols.unshift(m.symbol);
     options("symbol", symbols.map((x) => [x, x]), m ? m.symbol : "");
     options("source", shown.map((one) => [one.id, one.label]), m ? m.source : "");
-    for (const key of ["interval", "stage"])
-      for (const select of document.querySelectorAll(`[data-select="${key}"]`))
-        if (document.activeElement !== select && select.value !== String(V.state[key])) select.value = String(V.state[key]);
     const stages = stream("stages");
     if (stages && stages.rows && document.querySelector('[data-select="stage"]'))
-      options("stage", stages.rows.map((row) => [row.stage, row.label]), V.state.stage);
+      options("stage", stages.rows.map((row) => [row.stage, row.label]), stageShown());
   };
 
   const chip = () => {
@@ -244,6 +243,7 @@
     const list = a.sources.filter((one) => one.shown).slice(0, 6);
     const total = list.reduce((n, one) => [n[0] + (one.books ? one.books[0] : 0), n[1] + (one.books ? one.books[1] : 0)], [0, 0]);
     put("books.side", total[1] ? `${total[0]} of ${total[1]} synced` : "");
+    host.dataset.few = list.length <= 2 ? "1" : "";
     const cells = D.pool(host, list.length, () => D.make("div", "", D.make("i", "vs-dot"), D.make("b", ""), D.make("span", "")));
     list.forEach((one, i) => {
       const [dot, name, word] = cells[i].children;
@@ -406,7 +406,7 @@
   const facts = () => {
     const s = stream("stages");
     if (!s || !s.rows || !document.querySelector('[data-f="fact.p50"]')) return;
-    const row = s.rows.find((one) => one.stage === V.state.stage) || s.rows[0];
+    const row = s.rows.find((one) => one.stage === stageShown()) || s.rows[0];
     if (!row) return;
     const unit = F.unit("facts", row.p50);
     for (const key of ["p50", "p90", "p99", "p999", "max"]) {
@@ -439,7 +439,7 @@
       let all = 0;
       for (const key of ["messages", "orders", "trades"]) {
         const list = of(key), total = sum(list);
-        if (key === "messages") all = total;
+        if (key !== "trades") all += total;
         cells.push(n(F.si(Math.round(total / seconds))), n(F.si(Math.max(0, ...list.map((x) => x || 0))), "mut"));
       }
       return [...cells, n(F.group(all))];
@@ -578,7 +578,7 @@
       {
         draw(td) {
           if (!td.firstElementChild) td.append(D.make("span", "vs-tag"));
-          td.firstElementChild.className = `vs-tag ${/run|idle|done|wait/.test(t.state) ? "is-ok" : /fail|error|dead/.test(t.state) ? "is-bad" : "is-warn"}`;
+          td.firstElementChild.className = `vs-tag ${/ended|done/.test(t.state) ? "" : /run|idle|wait/.test(t.state) ? "is-ok" : /fail|error|dead/.test(t.state) ? "is-bad" : "is-warn"}`;
           D.text(td.firstElementChild, t.state);
         },
       },

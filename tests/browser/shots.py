@@ -91,6 +91,7 @@ def main() -> None:
         url, _ = serve(source)
     sizes = [tuple(map(int, s.split("x"))) for s in args.sizes.split(",") if s] or list(SIZES)
     driver = webdriver.Chrome(options=load("chromium").options())
+    driver.execute_cdp_cmd("Network.enable", {})
     driver.execute_cdp_cmd("Network.setCacheDisabled", {"cacheDisabled": True})
     try:
         for page in PAGES:

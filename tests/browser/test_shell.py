@@ -225,3 +225,31 @@ def test_no_two_elements_share_an_id_and_every_button_has_a_name(page: Any) -> N
         .filter((e) => !(e.textContent.trim() || e.getAttribute('aria-label'))).map((e) => e.outerHTML)"""
     )
     assert nameless == []
+
+
+def test_the_url_beats_what_was_kept_and_tabs_do_not_follow_each_other(page: Any) -> None:
+    page.click('.vs-off [data-key="theme"][data-value="light"]')
+    page.click('.vs-bar [data-key="hz"][data-value="2"]')
+    page.until(lambda: page.js("return document.documentElement.dataset.bsTheme") == "light")
+    page.open("/")
+    assert page.js("return [document.documentElement.dataset.bsTheme, venuescope.state.hz]") == ["light", 2]
+    page.open("/?theme=dark&hz=10&window=nonsense")
+    assert page.js("return [document.documentElement.dataset.bsTheme, venuescope.state.hz]") == ["dark", 10]
+    assert page.js("return venuescope.state.window") == 300
+    page.js("window.open('/', '_blank')")
+    first = page.duo.driver.current_window_handle
+    other = next(h for h in page.duo.driver.window_handles if h != first)
+    page.duo.driver.switch_to.window(other)
+    page.until(lambda: page.js("return Boolean(window.venuescope && venuescope.painted)"), 20)
+    page.click('.vs-off [data-key="theme"][data-value="light"]')
+    page.duo.driver.close()
+    page.duo.driver.switch_to.window(first)
+    assert page.js("return document.documentElement.dataset.bsTheme") == "dark"
+
+
+def test_keys_are_left_alone_while_typing(page: Any) -> None:
+    field = page.duo.driver.find_element(By.CSS_SELECTOR, '[data-host="rate:bar"] input[type=text]')
+    field.send_keys("p5")
+    assert page.text('[data-f="badge.word"]') != "Paused"
+    assert page.js("return document.querySelector('[data-page]').dataset.page") == "overview"
+    field.send_keys(Keys.ESCAPE)
