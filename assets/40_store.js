@@ -111,7 +111,9 @@
     store.streams = {};
     store.rev += 1;
   };
-  store.merge = (answer) => {
+  // With `again`, the answer was made from cursors older than what is held: rows that are put in place by their
+  // time may come twice, rows that are appended may not.
+  store.merge = (answer, again = false) => {
     if (store.epoch !== null && answer.epoch !== store.epoch) {
       store.clear();
       V.restarts = (V.restarts || 0) + 1;
@@ -126,6 +128,7 @@
       for (const key of ["age_ms", "n", "lost", "note"]) if (key in delta) s[key] = delta[key];
       s.at = answer.now;
       s.v = answer.v;
+      if (again && !delta.reset && (name === "trades" || name === "events")) continue;
       const join = merge[name] || (COLUMNS[name] ? rows(name) : whole);
       if (join(s, delta)) s.rev = ++store.rev;
       if (answer.market && !["health", "events", "limits"].includes(name)) s.market = answer.market;

@@ -80,6 +80,7 @@
         if ((td.dataset.tone || "") !== tone) td.dataset.tone = tone;
         if (!plain && cell.draw) cell.draw(td);
         else dom.text(td, plain ? String(cell) : cell.text);
+        if (cls === "wide") dom.attr(td, "title", cell.text);
       });
     });
   };

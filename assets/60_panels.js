@@ -61,12 +61,13 @@
     if (gone) return ["disconnected", null, null];
     const source = market ? V.store.primary() : null;
     const since = source && source.since ? F.time(source.since) : "";
-    if (source && stream === "depth" && (source.state === "resyncing" || ["BUFFERING", "EMPTY"].includes(s.state)) && (source.state === "resyncing" || V.charts.depth.empty(s)) && s.state !== "SYNCED")
-      if (s.state === "BUFFERING" || source.state === "resyncing")
-        return ["resyncing", null, ["sync", `${source.label}: the book is being rebuilt`, `${source.detail ? source.detail[0].toUpperCase() + source.detail.slice(1) + ". " : ""}Nothing is drawn until it is right again.`, null]];
+    const over = source && source.state === "ended";
+    if (source && stream === "depth" && !over && s.state !== "SYNCED" && (s.state === "BUFFERING" || source.state === "resyncing"))
+      return ["resyncing", null, ["sync", `${source.label}: the book is being rebuilt`, `${source.detail ? source.detail[0].toUpperCase() + source.detail.slice(1) + ". " : ""}Nothing is drawn until it is right again.`, null]];
     const empty = isEmpty(panel, s);
     if (source && source.state === "error" && empty) return ["error", null, ["warn", `${source.label} failed`, `${source.detail}. Other sources are not affected.`, null]];
     if (source && source.state === "loading" && empty) return ["loading", null, null];
+    if (over && (empty || (stream === "depth" && s.state !== "SYNCED"))) return ["ended", null, ["refresh", `Replay ended at ${since}`, "There is nothing of it to show here.", ["Play again", "replay", {}]]];
     if (empty) return ["empty", null, nothing(panel.dataset.panel, stream)];
     if (source && source.state === "error") return ["error", ["error", `${source.label} failed at ${since}`, source.detail, null], null];
     if (source && source.state === "ended") return ["ended", ["ended", `Replay ended at ${since}`, source.detail || "", ["Play again", "replay", {}]], null];
@@ -158,7 +159,7 @@
         const word = WORDS[state] || "";
         const says = {
           dot: V.dot(state === "empty" ? "live" : state),
-          age: s ? (word + (age === null ? "no data" : F.age(age))).trim() : word || "waiting",
+          age: state === "ended" ? "ended" : s ? (word + (age === null ? "no data" : F.age(age))).trim() : word || "waiting",
           n: s && !["off", "compiling"].includes(state) ? count(name, stream, s) : "",
           lost: s ? `${F.group(s.lost || 0)} lost` : "0 lost",
           note: s ? s.note || (panel.dataset.note === undefined ? "" : "") : null,

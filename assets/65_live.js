@@ -598,7 +598,7 @@
     const l = s.loop || {}, p = s.process || {}, k = s.kernels || {};
     put("health.lag", F.three(l.lag_p99_ms));
     put("health.lag.unit", F.none(l.lag_p99_ms) ? "" : "ms");
-    put("health.lag.side", `p50 ${F.three(l.lag_p50_ms)}, max ${F.three(l.lag_max_ms)}`);
+    put("health.lag.side", F.none(l.lag_max_ms) ? "" : `max ${F.three(l.lag_max_ms)}`);
     put("health.cpu", F.three(p.cpu_pct));
     put("health.cpu.unit", F.none(p.cpu_pct) ? "" : "% of a core");
     const [size, unit] = F.bytes(p.rss_bytes).split(" ");

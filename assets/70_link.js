@@ -183,7 +183,8 @@
     if (link.started) props("shell-redraw", { data: (link.redraws = (link.redraws || 0) + 1) });
   };
 
-  let version = -1, redraws = 0;
+  // The cursors move on here, when an answer's rows are held: `base` counts the moves.
+  let version = -1, redraws = 0, base = 0;
   const render = (answer, redraw, figures, specs) => {
     const context = window.dash_clientside.callback_context;
     const outputs = context.outputs_list[0] || [];
@@ -194,13 +195,15 @@
       const fresh = answer && (answer.v !== version || answer.epoch !== V.store.epoch);
       const forced = redraw !== undefined && redraw !== null && redraw !== redraws;
       if (forced) redraws = redraw;
-      let offs = 0;
+      let offs = 0, held = keep;
       if (fresh) {
         version = answer.v;
         V.polls += 1;
         link.at = at;
         arrived(at);
-        V.store.merge(answer);
+        const again = answer.base !== base;
+        V.store.merge(answer, again);
+        if (!again) held = { n: (base += 1), of: answer.cursors };
         offs = offset(answer.now, at);
         link.offset = offs;
         if (samples.length) props("shell-painted", { data: samples.splice(0) });
@@ -228,7 +231,7 @@
         pending = { v: answer.v, now: answer.now, at, newest, offset: offs, wait };
         if (!wait.size) painted();
       }
-      return [out, keep];
+      return [out, held];
     } catch (error) {
       note(error.message);
       return [outputs.map(() => keep), keep];

@@ -20,14 +20,24 @@
       if (first) first.focus();
     }
   };
+  // The chart as it is on screen: what is written over it in the page becomes part of the picture.
   const png = (name) => {
     const panel = document.getElementById(`panel-${name}`), gd = panel && V.graph(panel.dataset.chart);
-    if (!gd || !window.Plotly) return;
-    const a = V.store.answer, m = a && a.market;
+    if (!gd || !window.Plotly || !gd._fullLayout || !gd.layout.meta) return;
+    const a = V.store.answer, m = a && a.market, size = gd._fullLayout._size, frame = gd.getBoundingClientRect();
+    const annotations = [...panel.querySelectorAll("[data-over] > span")].filter((el) => !el.hidden && el.textContent).map((el) => {
+      const box = el.getBoundingClientRect(), style = getComputedStyle(el);
+      const filled = el.classList.contains("vs-price");
+      return {
+        text: el.textContent, showarrow: false, xref: "paper", yref: "paper", x: 0, y: 1, xanchor: "left", yanchor: "middle",
+        xshift: box.left - frame.left - size.l, yshift: -(box.top + box.height / 2 - frame.top - size.t), borderpad: 2,
+        font: { size: 11, color: style.color }, bgcolor: filled ? style.backgroundColor : undefined,
+      };
+    });
     const stamp = new Date(V.last.now || Date.now()).toISOString().slice(0, 19).replace(/[-:]/g, "").replace("T", "-");
-    window.Plotly.downloadImage(gd, {
+    window.Plotly.downloadImage({ data: gd.data, layout: { ...gd.layout, annotations } }, {
       format: "png", scale: 2, width: gd.clientWidth, height: gd.clientHeight,
-      filename: ["venuescope", m ? m.source : "", m ? m.symbol : "", name, stamp].filter(Boolean).join("_"),
+      filename: ["venuescope", m ? m.source.replace(/\W+/g, "-") : "", m ? m.symbol : "", name, stamp].filter(Boolean).join("_"),
     });
   };
   const acts = {

@@ -104,9 +104,8 @@ def _layout() -> html.Div:
             dcc.Interval(id=ids.TICK, interval=250, n_intervals=0, max_intervals=0),
             dcc.Store(id=ids.PARAMS),
             dcc.Store(id=ids.PAINTED),
-            dcc.Store(id=ids.CURSORS, data={}),
+            dcc.Store(id=ids.CURSORS),
             dcc.Store(id=ids.ANSWER),
-            dcc.Store(id=ids.DRAWN),
             dcc.Store(id=ids.REDRAW),
             dcc.Store(id=ids.SPECS, data={"template": template, "charts": charts.SPECS}),
             dcc.Store(id=ids.COMMAND),
@@ -123,7 +122,6 @@ def _layout() -> html.Div:
 def _register(app: dash.Dash, source: PageSource) -> None:
     @app.callback(
         Output(ids.ANSWER, "data"),
-        Output(ids.CURSORS, "data"),
         Input(ids.TICK, "n_intervals"),
         Input(ids.PARAMS, "data"),
         State(ids.CURSORS, "data"),
@@ -132,11 +130,16 @@ def _register(app: dash.Dash, source: PageSource) -> None:
         prevent_initial_call=True,
     )
     def poll(_: int, params: dict[str, Any] | None, cursors: dict[str, Any] | None, painted: Any) -> Any:
-        """What is new since the page's cursors; see `transport.py`."""
+        """What is new since the page's cursors; see `transport.py`.
+
+        `base` goes back with the answer: an answer may be overtaken before the renderer saw it, so only the
+        renderer moves the cursors on, and it must know which ones an answer was made from.
+        """
         if not params:
-            return no_update, no_update
-        answer = source.poll({**params, "painted": painted or []}, cursors or {})
-        return answer, answer.get("cursors", {})
+            return no_update
+        held = cursors or {}
+        answer = source.poll({**params, "painted": painted or []}, held.get("of") or {})
+        return {**answer, "base": held.get("n", 0)}
 
     @app.callback(Output(ids.TOAST, "data"), Input(ids.COMMAND, "data"), prevent_initial_call=True)
     def command(request: dict[str, Any] | None) -> Any:
@@ -168,7 +171,7 @@ def _register(app: dash.Dash, source: PageSource) -> None:
     app.clientside_callback(
         ClientsideFunction("venuescope", "render"),
         Output({"type": "chart", "name": dash.ALL}, "figure"),
-        Output(ids.DRAWN, "data"),
+        Output(ids.CURSORS, "data"),
         Input(ids.ANSWER, "data"),
         Input(ids.REDRAW, "data"),
         State({"type": "chart", "name": dash.ALL}, "figure"),

@@ -143,3 +143,30 @@ def test_nothing_overflows_sideways_at_any_width(page: Any) -> None:
                 .filter((e) => getComputedStyle(e).display !== 'inline').map((e) => e.textContent)"""
             )
             assert cut == [], f"{path} at {width}"
+
+
+def test_a_png_of_a_chart_lands(page: Any) -> None:
+    page.until(lambda: page.js("return Boolean(venuescope.drawn.latency)"))
+    page.click("#panel-latency [data-act=png]")
+    folder = Path(page.duo.download_path)
+    page.until(lambda: list(folder.glob("venuescope_binance_usdm_BTC-USDT_latency_*.png")))
+    assert next(folder.glob("*.png")).read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_answer_that_is_overtaken_before_it_is_drawn_loses_no_rows(page: Any) -> None:
+    page.duo.driver.execute_cdp_cmd("Emulation.setCPUThrottlingRate", {"rate": 6})
+    for _ in range(2):
+        page.open("/?hz=10")
+        refreshes(page, 3)
+        rows = "const r = venuescope.store.streams.candles.rows; return [r.t.length, new Set(r.t).size]"
+        count, different = page.js(rows)
+        assert count == different > 250
+        page.open("/market?hz=10")
+        page.until(
+            lambda: (
+                page.js("return (venuescope.store.streams.trades || {rows: {id: []}}).rows.id.length") > 50
+            )
+        )
+        ids = page.js("return venuescope.store.streams.trades.rows.id")
+        assert ids == sorted(set(ids))
+    page.duo.driver.execute_cdp_cmd("Emulation.setCPUThrottlingRate", {"rate": 1})

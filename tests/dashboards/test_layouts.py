@@ -120,25 +120,26 @@ def test_the_page_head_loads_theme_bootstrap_and_tokens_in_that_order() -> None:
     assert not re.search(r"""(src|href)=["']https?:""", html)
 
 
-def test_the_poll_passes_parameters_and_cursors_and_returns_both_stores() -> None:
+def test_the_poll_passes_parameters_and_cursors_and_says_which_they_were() -> None:
     client = create_app(Silent()).server.test_client()
     dependencies = client.get("/_dash-dependencies").get_json()
-    poll = next(d for d in dependencies if ids.ANSWER in d["output"] and ids.CURSORS in d["output"])
+    poll = next(d for d in dependencies if d["output"] == f"{ids.ANSWER}.data")
     assert poll["running"]
     inputs = {"n_intervals": 1, "data": {"symbol": "BTC-USDT"}}
     body = {
         "output": poll["output"],
-        "outputs": [{"id": ids.ANSWER, "property": "data"}, {"id": ids.CURSORS, "property": "data"}],
+        "outputs": {"id": ids.ANSWER, "property": "data"},
         "inputs": [{**i, "value": inputs[i["property"]]} for i in poll["inputs"]],
         "state": [
-            {**s, "value": {"n": 7} if s["id"] == ids.CURSORS else [[1.0, 2.0]]} for s in poll["state"]
+            {**s, "value": {"n": 3, "of": {"n": 7}} if s["id"] == ids.CURSORS else [[1.0, 2.0]]}
+            for s in poll["state"]
         ],
         "changedPropIds": [f"{ids.TICK}.n_intervals"],
     }
     answer = client.post("/_dash-update-component", json=body).get_json()["response"]
     assert answer[ids.ANSWER]["data"]["asked"] == {"symbol": "BTC-USDT", "painted": [[1.0, 2.0]]}
     assert answer[ids.ANSWER]["data"]["were"] == {"n": 7}
-    assert answer[ids.CURSORS]["data"] == {"n": 1}
+    assert answer[ids.ANSWER]["data"]["base"] == 3
 
 
 SHEETS = sorted(path for path in ASSETS.glob("*.css") if path.name != "10_tokens.css")
