@@ -190,7 +190,7 @@ class Engine:
         if args.get("file") != "sample":
             raise BadCommand("pages can start the sample replay only; files are named at the command line")
         if self.telemetry.board.engine.state != "running":
-            raise BadCommand("the engine is still compiling; try again when it runs")
+            raise BadCommand("the engine is not running yet; try again when it does")
         self._begin_replay(self._open_sample)
 
     def _publish(self) -> None:
