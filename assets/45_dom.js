@@ -4,9 +4,10 @@
   const V = window.venuescope;
   let fields = new Map(), hosts = new Map();
 
-  const dom = (V.dom = {});
+  const dom = (V.dom = { turn: 0 });
   // Forget looked-up elements: the page's content was replaced.
   dom.forget = () => {
+    dom.turn += 1;
     fields = new Map();
     hosts = new Map();
   };

@@ -9,6 +9,8 @@
   const tone = (x) => (x > 0 ? "up" : x < 0 ? "down" : "");
   const arrow = (x) => (x > 0 ? "▲ " : x < 0 ? "▼ " : "");
   const live = (V.live = {});
+  // What was written is written until its rows change, or the page was built anew.
+  const mark = (s) => `${s.rev}/${D.turn}`;
 
   // ---------- bar ----------
   const quote = () => {
@@ -229,8 +231,8 @@
     put("tile.throttled.side", word);
     put("tile.gaps", F.group(f.gaps), f.gaps > 0 ? "warn" : "");
     put("tile.gaps.side", word);
-    if (s.drawn !== s.rev) {
-      s.drawn = s.rev;
+    if (s.drawn !== mark(s)) {
+      s.drawn = mark(s);
       for (const host of document.querySelectorAll("[data-spark]")) {
         const name = host.dataset.spark;
         D.spark(host, s.rows[name], { colour: host.dataset.colour, hatch: host.dataset.hatch === "1", zero: ["sim", "spread", "throttled", "gaps"].includes(name) });
@@ -277,8 +279,8 @@
       put("candles.l", F.scaled(lastOf(r.l), k));
       put("candles.c", F.scaled(close, k), tone(close - o));
       put("candles.v", `${F.scaled(lastOf(r.v), z)} ${c.market.base}`);
-      if (c.vwapped !== c.rev) {
-        c.vwapped = c.rev;
+      if (c.vwapped !== mark(c)) {
+        c.vwapped = mark(c);
         let pv = 0, v = 0, n = 0;
         for (let i = 0; i < r.t.length; i++) {
           pv += ((r.h[i] + r.l[i] + r.c[i]) / 3) * r.v[i];
@@ -310,13 +312,14 @@
   const ladder = () => {
     const s = stream("depth"), asks = D.host("ladder:a"), bids = D.host("ladder:b");
     if (!asks || !bids || !s || !s.b || !s.market || V.charts.depth.empty(s)) return;
-    if (s.climbed === s.rev && asks.children.length) return;
-    s.climbed = s.rev;
+    const room = asks.clientHeight || 320;
+    if (s.climbed === mark(s) && s.room === room && asks.children.length) return;
+    Object.assign(s, { climbed: mark(s), room });
     const { price_decimals: k, size_decimals: z, base, quote: q } = s.market;
     put("ladder.price", `Price, ${q}`);
     put("ladder.size", `Size, ${base}`);
     put("ladder.sum", `Sum, ${base}`);
-    const n = Math.max(6, Math.min(40, Math.floor((asks.clientHeight || 320) / 21)));
+    const n = Math.max(6, Math.min(40, Math.floor(room / 21)));
     const top = Math.max(...s.a.q.slice(0, n), ...s.b.q.slice(0, n));
     const fill = (host, side, reverse) => {
       const count = Math.min(n, side.p.length), rows = D.pool(host, count, rung);
@@ -338,12 +341,14 @@
   };
   const tape = () => {
     const host = D.host("tape"), s = stream("trades");
-    if (!host || !s || !s.rows || !s.market || s.taped === s.rev) return;
-    s.taped = s.rev;
+    if (!host || !s || !s.rows || !s.market) return;
+    const room = host.clientHeight || 500;
+    if (s.taped === mark(s) && s.room === room && host.children.length) return;
+    Object.assign(s, { taped: mark(s), room });
     const { price_decimals: k, size_decimals: z, base, quote: q } = s.market, r = s.rows;
     put("tape.price", `Price, ${q}`);
     put("tape.size", `Size, ${base}`);
-    const n = Math.min(r.t.length, Math.max(8, Math.floor((host.clientHeight || 500) / 21)));
+    const n = Math.min(r.t.length, Math.max(8, Math.floor(room / 21)));
     const rows = D.pool(host, n, rung);
     let top = 1;
     for (let i = 0; i < n; i++) top = Math.max(top, r.q[r.q.length - 1 - i]);
@@ -374,8 +379,8 @@
   const n = (text, t = "") => ({ text, cls: "n", tone: t });
   const stages = () => {
     const host = D.host("stages"), s = stream("stages");
-    if (!host || !s || !s.rows || s.tabled === s.rev) return;
-    s.tabled = s.rev;
+    if (!host || !s || !s.rows || s.tabled === mark(s)) return;
+    s.tabled = mark(s);
     const known = s.rows.filter((row) => row.n > 0 && !F.none(row.p50));
     const unit = F.unit("stages", known.length ? Math.max(...known.map((row) => row.p50)) : null);
     const low = Math.log10(Math.max(0.01, Math.min(...known.map((row) => row.p50)) * 0.7)), high = Math.log10(Math.max(1, ...known.map((row) => row.p999)) * 1.4);
@@ -431,8 +436,8 @@
   });
   const totals = () => {
     const host = D.host("totals"), s = stream("throughput");
-    if (!host || !s || !s.rows || s.totalled === s.rev) return;
-    s.totalled = s.rev;
+    if (!host || !s || !s.rows || s.totalled === mark(s)) return;
+    s.totalled = mark(s);
     const sum = (list) => list.reduce((x, y) => x + (y || 0), 0), seconds = Math.max(1, s.rows.t.length);
     const line = (of) => {
       const cells = [];
@@ -547,8 +552,8 @@
     if (!s) return;
     for (const name of ["events", "limit-events"]) {
       const host = D.host(name);
-      if (!host || s[`listed:${name}`] === s.rev && host.children.length) continue;
-      s[`listed:${name}`] = s.rev;
+      if (!host || s[`listed:${name}`] === mark(s)) continue;
+      s[`listed:${name}`] = mark(s);
       const label = (id) => {
         const one = V.store.answer.sources.find((x) => x.id === id);
         return one ? one.label : id;
@@ -570,8 +575,8 @@
   };
   const health = () => {
     const s = stream("health");
-    if (!s || !s.tasks || s.tabled === s.rev || !document.querySelector('[data-f="health.lag"]')) return;
-    s.tabled = s.rev;
+    if (!s || !s.tasks || s.tabled === mark(s) || !document.querySelector('[data-f="health.lag"]')) return;
+    s.tabled = mark(s);
     const bad = (x) => (x > 0 ? "warn" : "mut");
     D.table(D.host("tasks"), s.tasks.map((t) => [
       { text: t.name, cls: "name" },
