@@ -11,7 +11,7 @@ import asyncio
 import errno
 import socket
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 from hypercorn.asyncio import serve as hypercorn_serve
@@ -59,9 +59,20 @@ def guarded(app: Wsgi, allowed_hosts: Collection[str] = ()) -> Wsgi:
             timing = ("Server-Timing", f"cpu;dur={spent_ms:.3f}")
             return start_response(status, [*headers, *HEADERS, timing], exc_info)
 
-        return app(environ, start)
+        return _with_a_first_chunk(app(environ, start))
 
     return answer
+
+
+def _with_a_first_chunk(body: Iterable[bytes]) -> Iterator[bytes]:
+    """`body` behind an empty chunk: Hypercorn sends an answer's head with its first chunk, and 304 has none."""
+    try:
+        yield b""
+        yield from body
+    finally:
+        close = getattr(body, "close", None)
+        if close is not None:
+            close()
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -97,8 +97,8 @@ def served() -> Iterator[tuple[subprocess.Popen[str], int]]:
     process.kill()
 
 
-def ask(port: int, headers: dict[str, str], path: str = "/") -> int:
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
+def ask(port: int, headers: dict[str, str], path: str = "/", method: str = "GET") -> int:
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers, method=method)
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return int(answer.status)
@@ -113,6 +113,15 @@ def test_every_page_is_served_and_foreign_names_are_not(served: tuple[subprocess
     assert ask(port, {"Host": "rebound.example"}) == 403
     assert ask(port, {"Origin": "https://rebound.example"}) == 403
     assert ask(port, {"Origin": f"http://localhost:{port}"}) == 200
+
+
+def test_answers_without_a_body_are_whole(served: tuple[subprocess.Popen[str], int]) -> None:
+    _, port = served
+    address = f"http://127.0.0.1:{port}/assets/10_tokens.css"
+    with urllib.request.urlopen(address, timeout=10) as answer:
+        tag = answer.headers["ETag"]
+    assert ask(port, {"If-None-Match": tag}, "/assets/10_tokens.css") == 304
+    assert ask(port, {}, "/", "HEAD") == 200
 
 
 def test_half_open_clients_starve_nobody_and_are_dropped(served: tuple[subprocess.Popen[str], int]) -> None:

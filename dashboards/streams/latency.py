@@ -161,10 +161,9 @@ def second_key(view: View) -> str:
 def stages(view: View, cursor: Json) -> tuple[Json, Json]:
     """Every stage of the primary source and of pages, over the window; whole, once a second."""
     key, second = f"{source_key(view)}|{view.params.window_s}", second_key(view)
-    stream = head(view, key, cursor, view.wall_ns - view.wall_ns % NS_A_SECOND, 0, wall=True)
+    stream = head(view, key, cursor, view.wall_ns - view.wall_ns % NS_A_SECOND, len(view.stages), wall=True)
     if cursor.get("s") != second:
         stream["rows"] = [stage_row(view, stage) for stage in view.stages.values()]
-        stream["n"] = sum(row["n"] for row in stream["rows"])
     return stream, {"k": key, "s": second}
 
 
@@ -183,10 +182,10 @@ def distribution(view: View, cursor: Json) -> tuple[Json, Json]:
     """The chosen stage's quantiles over the window; whole, once a second."""
     stage = view.stage.stage if view.stage else view.params.stage
     key, second = f"{source_key(view)}|{stage}|{view.params.window_s}", f"{second_key(view)}|{stage}"
-    stream = head(view, key, cursor, view.wall_ns - view.wall_ns % NS_A_SECOND, 0, wall=True)
+    count = int(window_counts(view, view.stage)[0].sum()) if view.stage else 0
+    stream = head(view, key, cursor, view.wall_ns - view.wall_ns % NS_A_SECOND, count, wall=True)
+    stream["note"] = offset_note(view, view.stage) if view.stage else ""
     if cursor.get("s") != second:
         points = distribution_points(view)
         stream |= {"nines": [nines for nines, _ in points], "us": [value for _, value in points]}
-        stream["n"] = int(window_counts(view, view.stage)[0].sum()) if view.stage else 0
-        stream["note"] = offset_note(view, view.stage) if view.stage else ""
     return stream, {"k": key, "s": second}
