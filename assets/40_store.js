@@ -71,7 +71,8 @@
       return n > 0;
     },
     trades(s, d) {
-      if (!s.rows) s.rows = { t: [], p: [], q: [], side: [], id: [] };
+      if (!s.rows) Object.assign(s, { rows: { t: [], p: [], q: [], side: [], id: [] }, seen: 0 });
+      s.seen += d.n || 0;
       const n = d.t ? d.t.length : 0;
       for (const name of Object.keys(s.rows)) {
         s.rows[name].push(...(d[name] || []));
@@ -125,7 +126,8 @@
       if (!s || delta.reset || (delta.key !== undefined && s.key !== delta.key)) {
         s = store.streams[name] = { rev: ++store.rev, key: delta.key };
       }
-      for (const key of ["age_ms", "n", "lost", "note"]) if (key in delta) s[key] = delta[key];
+      for (const key of ["age_ms", "n", "note"]) if (key in delta) s[key] = delta[key];
+      if (!again) s.lost = (s.lost || 0) + (delta.lost || 0); // since the stream began, not of this poll alone
       s.at = answer.now;
       s.v = answer.v;
       if (again && !delta.reset && (name === "trades" || name === "events")) continue;

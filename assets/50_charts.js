@@ -270,14 +270,17 @@
     },
     data(s) {
       const [x0, x1] = edges(s, 1000);
-      const list = pick(s.series);
-      // One point past the end draws the last second as wide as the others.
-      const x = s.rows.t.concat(lastOf(s.rows.t) + 1000);
+      const list = pick(s.series), t = s.rows.t, step = t.length > 1 ? t[1] - t[0] : 1000;
+      // Nothing is drawn before a source began: unknown is not zero. Areas are stacked, so a hole further on has
+      // to be one of zero height. One point past the end draws the last step as wide as the others.
       return [
         [0, { x: [x0, x1], y: [0, 0] }],
         ...list.map(({ one, field }, i) => {
-          const y = (s.rows[`${one.id}/${field}`] || []).map((v) => v || 0);
-          return [i + 1, { x, y: y.concat(lastOf(y) || 0) }];
+          const rows = s.rows[`${one.id}/${field}`] || [];
+          const from = rows.findIndex((v) => v !== null);
+          if (from < 0) return [i + 1, { x: [], y: [] }];
+          const y = rows.slice(from).map((v) => v || 0);
+          return [i + 1, { x: t.slice(from).concat(lastOf(t) + step), y: y.concat(lastOf(y)) }];
         }),
       ];
     },

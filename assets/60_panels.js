@@ -104,6 +104,12 @@
 
   const WORDS = { loading: "waiting", off: "off", compiling: "compiling", empty: "", live: "", paused: "paused ", stale: "stale ", resyncing: "resyncing ", ended: "ended ", error: "error ", disconnected: "disconnected " };
   const many = (n, word) => `${F.group(n)} ${word}${n === 1 ? "" : "s"}`;
+  // Events of one rate over the window, all sources: rows are per second, one a step.
+  const within = (s, rate) => {
+    const t = s.rows.t, step = t.length > 1 ? (t[1] - t[0]) / 1000 : 1;
+    const lists = s.series.map((one) => s.rows[`${one.id}/${rate}`] || []);
+    return F.group(Math.round(lists.flat().reduce((sum, x) => sum + (x || 0), 0) * step));
+  };
   const counted = {
     depth: (s) => (s.levels ? many(s.levels[0] + s.levels[1], "level") : ""),
     candles: (s) => (s.rows ? `${many(s.rows.t.length, "candle")}, ${many(s.n, "trade")}` : ""),
@@ -111,7 +117,10 @@
     stages: (s) => (s.rows ? many(s.rows.length, "stage") : ""),
     distribution: (s) => many(s.n, "sample"),
     throughput: (s) => `${F.group(s.n)} messages and orders`,
-    trades: (s) => many(s.n, "trade"),
+    messages: (s) => `${within(s, "messages")} messages`,
+    orders: (s) => `${within(s, "orders")} orders`,
+    trades: (s) => `${within(s, "trades")} trades`,
+    tape: (s) => `${many(s.seen, "trade")} since opened`,
     metrics: (s) => (s.rows ? many(s.rows.t.length, "second") : ""),
     limits: (s) => (s.venues ? many(s.venues.reduce((n, v) => n + v.windows.length, 0), "window") : ""),
     events: (s) => many((s.list || []).length, "event"),

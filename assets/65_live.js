@@ -438,20 +438,24 @@
     const host = D.host("totals"), s = stream("throughput");
     if (!host || !s || !s.rows || s.totalled === mark(s)) return;
     s.totalled = mark(s);
-    const sum = (list) => list.reduce((x, y) => x + (y || 0), 0), seconds = Math.max(1, s.rows.t.length);
+    // Rows are per second, one a step; seconds before a source began are null and count for nothing.
+    const t = s.rows.t, step = t.length > 1 ? (t[1] - t[0]) / 1000 : 1;
     const line = (of) => {
       const cells = [];
       let all = 0;
       for (const key of ["messages", "orders", "trades"]) {
-        const list = of(key), total = sum(list);
-        if (key !== "trades") all += total;
-        cells.push(n(F.si(Math.round(total / seconds))), n(F.si(Math.max(0, ...list.map((x) => x || 0))), "mut"));
+        const list = of(key).filter((x) => x !== null), total = list.reduce((x, y) => x + y, 0);
+        if (key !== "trades") all += total * step;
+        cells.push(n(F.si(Math.round(total / Math.max(1, list.length)))), n(F.si(Math.max(0, ...list)), "mut"));
       }
-      return [...cells, n(F.group(all))];
+      return [...cells, n(F.group(Math.round(all)))];
     };
     const rows = s.series.map((one) => [swatch(one), ...line((key) => s.rows[`${one.id}/${key}`] || [])]);
     if (s.series.length > 1) {
-      const together = (key) => s.rows.t.map((_, i) => s.series.reduce((x, one) => x + ((s.rows[`${one.id}/${key}`] || [])[i] || 0), 0));
+      const together = (key) => s.rows.t.map((_, i) => {
+        const known = s.series.map((one) => (s.rows[`${one.id}/${key}`] || [])[i]).filter((x) => x !== null && x !== undefined);
+        return known.length ? known.reduce((x, y) => x + y, 0) : null;
+      });
       rows.push([{ text: "All", cls: "name" }, ...line(together)]);
     }
     D.table(host, rows);
