@@ -18,10 +18,11 @@ import numpy.typing as npt
 from engine.errors import BadFrame
 from engine.market.batches import Batch, Kind, Source
 from engine.market.instruments import Instrument
+from engine.market.metrics import imbalance
 from engine.market.sequencing import BookState, Outcome, Rule
 from engine.market.state import SymbolState
 from engine.telemetry.board import BookView, SourceState, SourceView
-from engine.telemetry.hub import MarketRings, SourceCounters, Telemetry
+from engine.telemetry.hub import IMBALANCE_LEVELS, MarketRings, SourceCounters, Telemetry
 
 Nanos = int
 
@@ -33,7 +34,6 @@ SECONDS_CAUGHT_UP: Final = 60
 SAMPLES_HELD: Final = 4_096
 OUTAGES_KEPT: Final = 32
 BAD_FRAMES_KEPT: Final = 100
-IMBALANCE_LEVELS: Final = 10
 VENUE_COLOURS: Final = 7
 
 ENDINGS: Final[dict[str, SourceState]] = {"ended": "ended", "stopped": "ended"}
@@ -369,9 +369,8 @@ def _freeze(market: _Market) -> BookView:
 
 def _metric(second_ns: int, market: _Market) -> tuple[int, ...]:
     bids, asks = market.state.book.top(IMBALANCE_LEVELS)
-    bid, ask = int(bids["size"].sum()), int(asks["size"].sum())
-    ppm = (bid - ask) * 1_000_000 // (bid + ask) if bid + ask else 0
-    return (second_ns, *market.state.book.bbo(), ppm)
+    share = imbalance(bids, asks, IMBALANCE_LEVELS) or 0.0
+    return (second_ns, *market.state.book.bbo(), round(share * 1e6))
 
 
 def _describe(desk: _Desk) -> SourceView:

@@ -13,6 +13,7 @@ from dashboards.streams.common import Json, head, ms, shown_key, step_s, whole_s
 from dashboards.streams.latency import SPARK_POINTS, second_key, spark, window_counts
 from dashboards.streams.market import market_key
 from dashboards.view import NS_A_SECOND, View
+from engine.market import metrics
 from engine.market.batches import Rows
 from engine.telemetry.board import SourceView
 from engine.telemetry.events import Event
@@ -169,8 +170,12 @@ def spread_figures(view: View) -> Json:
     book = view.book
     if book is None or not len(book.bids) or not len(book.asks):
         return {"spread": None, "spread_bp": None}
-    bid, ask = int(book.bids["price"][0]), int(book.asks["price"][0])
-    return {"spread": ask - bid, "spread_bp": round((ask - bid) / (ask + bid) * 2e4, 4)}
+    top = (*book.bids[0].tolist(), *book.asks[0].tolist())
+    basis_points = metrics.spread_basis_points(top)
+    return {
+        "spread": metrics.spread(top),
+        "spread_bp": None if basis_points is None else round(basis_points, 4),
+    }
 
 
 # --- limits, events, health -----------------------------------------------------------------------------------

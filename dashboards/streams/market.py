@@ -17,13 +17,13 @@ from dashboards.streams.common import (
     source_key,
 )
 from dashboards.view import NS_A_SECOND, View
+from engine.market import metrics as metrics_of
 from engine.market.batches import CANDLE, TRADE, Rows
 from engine.market.candles import roll_up
-from engine.telemetry.hub import METRIC
+from engine.telemetry.hub import IMBALANCE_LEVELS, METRIC
 
 DEPTH_LEVELS: Final = 240
 TAPE_ROWS: Final = 200
-IMBALANCE_LEVELS: Final = 10
 
 
 def market_key(view: View) -> str:
@@ -44,7 +44,7 @@ def depth(view: View, cursor: Json) -> tuple[Json, Json]:
         "levels": list(book.counts),
         "bid": int(bids["price"][0]) if len(bids) else None,
         "ask": int(asks["price"][0]) if len(asks) else None,
-        "imbalance": imbalance(bids, asks),
+        "imbalance": rounded(metrics_of.imbalance(bids, asks, IMBALANCE_LEVELS)),
     }
     place = {"k": key, "q": book.sequence, "s": book.state, "r": book.instrument.revision}
     if place != cursor:
@@ -52,11 +52,9 @@ def depth(view: View, cursor: Json) -> tuple[Json, Json]:
     return stream, place
 
 
-def imbalance(bids: Rows, asks: Rows) -> float | None:
-    """(bid size - ask size) / their sum over the top 10 levels, -1 .. 1; None for an empty book."""
-    bid = int(bids["size"][:IMBALANCE_LEVELS].sum())
-    ask = int(asks["size"][:IMBALANCE_LEVELS].sum())
-    return round((bid - ask) / (bid + ask), 4) if bid + ask else None
+def rounded(value: float | None) -> float | None:
+    """To four decimals, for the wire."""
+    return None if value is None else round(value, 4)
 
 
 def coded(levels: Rows) -> Json:

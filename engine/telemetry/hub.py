@@ -37,6 +37,7 @@ COUNT: Final = np.dtype(
     ]
 )
 COUNTERS: Final = tuple(name for name in COUNT.names or () if name != "ts_ns")
+IMBALANCE_LEVELS: Final = 10
 BUDGET_BYTES: Final = 512 * 2**20
 MARKETS: Final = 64
 STAGES: Final = 96
