@@ -214,7 +214,7 @@
         V.dom.text(el, `${name}  ${F.three(shown)}`);
         labels.push({ el, y: yaxis._offset + yaxis.d2p(shown) });
       }
-      for (const { el, y } of apart(labels, 14, yaxis._offset, yaxis._offset + yaxis._length + 6))
+      for (const { el, y } of apart(labels, 14, yaxis._offset, yaxis._offset + yaxis._length - 7))
         move(el, xaxis._offset + xaxis._length + 6, y);
     },
   };

@@ -235,7 +235,7 @@
       s.drawn = mark(s);
       for (const host of document.querySelectorAll("[data-spark]")) {
         const name = host.dataset.spark;
-        D.spark(host, s.rows[name], { colour: host.dataset.colour, hatch: host.dataset.hatch === "1", zero: ["sim", "spread", "throttled", "gaps"].includes(name) });
+        D.spark(host, s.rows[name], { colour: host.dataset.colour, hatch: host.dataset.hatch === "1", zero: ["real", "sim", "spread", "throttled", "gaps"].includes(name) });
       }
     }
   };
@@ -279,17 +279,8 @@
       put("candles.l", F.scaled(lastOf(r.l), k));
       put("candles.c", F.scaled(close, k), tone(close - o));
       put("candles.v", `${F.scaled(lastOf(r.v), z)} ${c.market.base}`);
-      if (c.vwapped !== mark(c)) {
-        c.vwapped = mark(c);
-        let pv = 0, v = 0, n = 0;
-        for (let i = 0; i < r.t.length; i++) {
-          pv += ((r.h[i] + r.l[i] + r.c[i]) / 3) * r.v[i];
-          v += r.v[i];
-          n += r.n_trades[i] || 0;
-        }
-        put("candles.vwap", v ? F.scaled(pv / v, k) : "–");
-        put("candles.trades", F.group(n));
-      }
+      put("candles.vwap", F.none(c.vwap) ? "–" : F.scaled(Math.round(c.vwap), k));
+      put("candles.trades", F.group(c.n));
       put("candles.follow", V.zoomed(V.graph("candles")) ? "off" : "on", V.zoomed(V.graph("candles")) ? "warn" : "ok");
     } else for (const key of ["o", "h", "l", "c", "v", "vwap", "trades"]) put(`candles.${key}`, "–");
     const x = stream("metrics");

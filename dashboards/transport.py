@@ -46,7 +46,8 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
     depth       {seq, ts, state: "EMPTY"|"BUFFERING"|"SYNCED"|"STALE", levels: [bids, asks], bid, ask,
                  imbalance (-1..1), b: {p: [int], q: [int]}, a: {...}}   best first, at most 240 a side; `p` is
                  delta-coded: the first price, then differences; `q` sizes. Unchanged since the cursor: no `b`, `a`
-    candles     {interval (s), t, o, h, l, c, v, n_trades, open (t of the running candle or null),
+    candles     {interval (s), t, o, h, l, c, v, n_trades, open (t of the running candle or null), vwap (of the
+                 window, in price units, to two decimals of them; null without trades),
                  gaps: [[from, to]], keep (drop candles older than this t)}: new or changed candles, upsert by t
     latency     {stage, label, what (is measured), step (s), unit: "us", t, p50, p90, p95, p99, p999, max, count,
                  keep}: new rows

@@ -92,7 +92,8 @@ def candles(view: View, cursor: Json) -> tuple[Json, Json]:
     rows, end = candle_rows(view, int(cursor["n"]) if cursor.get("k") == key else None)
     book = view.book
     running = book is not None and book.candle is not None and len(rows) > 0
-    stream = head(view, key, cursor, book.last_trade_ns if book else 0, trades_within(view)) | {
+    behind = window_rows(view)
+    stream = head(view, key, cursor, book.last_trade_ns if book else 0, int(behind["trades"].sum())) | {
         "interval": view.params.interval_s,
         "t": ms_list(rows["ts_open_ns"]),
         "o": rows["open"].tolist(),
@@ -102,19 +103,21 @@ def candles(view: View, cursor: Json) -> tuple[Json, Json]:
         "v": rows["volume"].tolist(),
         "n_trades": rows["trades"].tolist(),
         "open": ms_list(rows["ts_open_ns"])[-1] if running else None,
+        "vwap": None if (price := metrics_of.vwap(behind)) is None else round(price, 2),
         "gaps": outages(view),
         "keep": first_candle_ms(view),
     }
     return stream, {"k": key, "n": end}
 
 
-def trades_within(view: View) -> int:
-    """Trades behind the candles of the window, the running second's included."""
+def window_rows(view: View) -> Rows:
+    """One-second CANDLE rows behind the candles of the window, the running second's last."""
     if view.market is None:
-        return 0
+        return np.empty(0, CANDLE)
     rows = view.last(view.market.candles, view.params.window_s + view.params.interval_s + 2)
-    running = view.book.candle["trades"][0] if view.book is not None and view.book.candle is not None else 0
-    return int(rows["trades"][rows["ts_open_ns"] >= first_candle_ms(view) * 1_000_000].sum() + running)
+    rows = rows[rows["ts_open_ns"] >= first_candle_ms(view) * 1_000_000]
+    running = view.book.candle if view.book is not None else None
+    return rows if running is None else np.concatenate((rows, running))
 
 
 def first_candle_ms(view: View) -> int:

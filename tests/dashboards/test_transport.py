@@ -146,6 +146,17 @@ def test_candles_of_any_interval_survive_polls_at_any_time(pauses: list[int], in
     assert [merged[t] for t in sorted(merged)] == expected
 
 
+def test_vwap_and_trade_count_are_of_the_whole_window_running_second_included() -> None:
+    desk = Desk().at(0).snapshot([(100, 5)], [(900, 2)])
+    for second, (price, size) in enumerate([(200, 1), (300, 3), (500, 2)]):
+        desk.at(second + 0.5).trade(price, size)
+    page = Page(desk.at(2.6), ["candles"], interval=5)
+    page.poll()
+    stream = page.stream("candles")
+    assert stream["n"] == 3
+    assert stream["vwap"] == pytest.approx((200 + 900 + 1000) / 6, abs=0.01)
+
+
 def test_latency_rows_come_once_and_a_hole_is_a_row_of_nulls() -> None:
     desk = busy(3)
     page = Page(desk, ["latency"], stage="receive")
