@@ -312,6 +312,27 @@
       note(error.message);
     }
   };
+  // Dash leaves the tick disabled when a request is refused, and a second request would make it drop the answer
+  // to the first. So a server that is away is probed, and asked when it is back, or once in ten seconds.
+  const PROBE = "/assets/head/favicon.svg";
+  const probe = { busy: false, at: 0, failed: false, asked: 0 };
+  const seek = () => {
+    if (!link.gone()) {
+      Object.assign(probe, { failed: false, asked: 0 });
+      return;
+    }
+    if (probe.busy || Date.now() - probe.at < 1000) return;
+    Object.assign(probe, { busy: true, at: Date.now() });
+    fetch(PROBE, { method: "HEAD", cache: "no-store", signal: AbortSignal.timeout(3000) })
+      .then(() => {
+        if (!link.gone() || !(probe.failed || Date.now() - probe.asked > 10_000)) return;
+        Object.assign(probe, { failed: false, asked: Date.now() });
+        props("shell-tick", { disabled: false });
+        link.ask(true);
+      })
+      .catch(() => (probe.failed = true))
+      .finally(() => (probe.busy = false));
+  };
   const clock = () => {
     D.put("clock", F.time(Date.now() + (link.offset || 0)));
     badge();
@@ -322,6 +343,7 @@
       used = 1000;
       props("shell-tick", { interval: 1000 });
     }
+    seek();
   };
 
   // A page was put in place: nothing looked up before holds, and it needs other streams.
