@@ -20,6 +20,7 @@ import structlog
 import typer
 
 from engine import kernels, settings
+from engine.clock import SteadyClock
 from engine.errors import BadSetting, UserError
 
 if TYPE_CHECKING:
@@ -45,24 +46,32 @@ cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_
 def serve(
     context: typer.Context,
     host: Annotated[str | None, typer.Option(help="Address to bind; loopback only.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port of the dashboard. [default: 8050]")] = None,
-    rate: Annotated[
-        int | None, typer.Option(help="Orders a second of the simulator at start. [default: 5000]")
+    # Numbers are taken as text: the settings check them, and say what is wrong in one sentence.
+    port: Annotated[
+        str | None, typer.Option(metavar="NUMBER", help="Port of the dashboard. [default: 8050]")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the simulated order flow.")] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option(metavar="NUMBER", help="Orders a second of the simulator at start. [default: 5000]"),
+    ] = None,
+    seed: Annotated[
+        str | None, typer.Option(metavar="NUMBER", help="Seed of the simulated order flow.")
+    ] = None,
     replay: Annotated[
         str | None, typer.Option(help="Recorded Binance capture to play, or `sample` for one made here.")
     ] = None,
-    speed: Annotated[str, typer.Option(help="Replay speed: 1, 10 or max.")] = "1",
+    speed: Annotated[str | None, typer.Option(help="Replay speed: 1, 10 or max. [default: 1]")] = None,
 ) -> None:
     """Show how exchanges behave, live, on http://localhost:8050."""
     if context.invoked_subcommand is not None:
         return
-    if speed not in SPEEDS:
+    if speed is not None and speed not in SPEEDS:
         raise BadSetting("speed", speed, f"choose one of {', '.join(SPEEDS)}")
+    if speed is not None and replay is None:
+        raise BadSetting("speed", speed, "it goes with --replay")
     chosen = settings.load(host=host, port=port, rate=rate, seed=seed)
     _configure_log(chosen.log_level)
-    if not asyncio.run(run(chosen, replay, SPEEDS[speed])):
+    if not asyncio.run(run(chosen, replay, SPEEDS[speed or "1"])):
         structlog.get_logger(__name__).error("the engine's thread did not end in time")
         raise typer.Exit(1)
 
@@ -84,16 +93,19 @@ def build(chosen: settings.Settings, replay: str | None = None, speed: float = 1
     from dashboards.transport import Transport
     from engine.service import Engine
 
+    clock = SteadyClock()
     engine = Engine(
         seed=chosen.seed,
         rate=chosen.rate,
         history_s=chosen.history_s,
         kernel_modules=KERNEL_MODULES,
         kernel_directory=directory,
-        open_sample=_opener(SAMPLE, SPEEDS["1"], chosen),
-        open_replay=_opener(replay, speed, chosen) if replay is not None else None,
+        open_sample=_opener(SAMPLE, SPEEDS["1"], chosen, clock),
+        open_replay=_opener(replay, speed, chosen, clock) if replay is not None else None,
+        clock=clock,
     )
-    return Application(engine, guarded(create_app(Transport(engine)).server.wsgi_app, chosen.allowed_hosts))
+    pages = create_app(Transport(engine, clock))
+    return Application(engine, guarded(pages.server.wsgi_app, chosen.allowed_hosts))
 
 
 async def run(chosen: settings.Settings, replay: str | None = None, speed: float = 1.0) -> bool:
@@ -114,7 +126,7 @@ async def run(chosen: settings.Settings, replay: str | None = None, speed: float
     return ended
 
 
-def _opener(replay: str, speed: float, chosen: settings.Settings) -> OpenReplay:
+def _opener(replay: str, speed: float, chosen: settings.Settings, clock: SteadyClock) -> OpenReplay:
     """A function that opens the replay; a file is checked now, so that a bad one ends the program at once."""
     from feeds import sample
     from feeds.capture import probe
@@ -125,13 +137,13 @@ def _opener(replay: str, speed: float, chosen: settings.Settings) -> OpenReplay:
         info = probe(path)
 
         async def open_file() -> Replay:
-            return ReplayFeed(path, speed, info)
+            return ReplayFeed(path, speed, info, clock)
 
         return open_file
 
     async def open_sample() -> Replay:
         path = await sample.ensure(chosen.cache_dir / "samples", chosen.seed)
-        return ReplayFeed(path, speed, await asyncio.to_thread(probe, path))
+        return ReplayFeed(path, speed, await asyncio.to_thread(probe, path), clock)
 
     return open_sample
 

@@ -18,10 +18,13 @@ from dashboards.streams import activity, latency, market
 from dashboards.streams.common import Json
 from dashboards.view import View
 from engine.errors import BadCommand
+from engine.market import metrics
 from engine.market.instruments import format_decimal
 from engine.telemetry.hub import Telemetry
 
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\0")
+TIMES: Final = ("time_utc", "epoch_ms")
+TOP: Final = ("bid_price", "bid_size", "ask_price", "ask_size")
 SIDES: Final = {1: "buy", -1: "sell", 0: ""}
 
 Table = tuple[Sequence[str], Iterable[Sequence[Any]]]
@@ -108,7 +111,7 @@ def _seen(at_ns: int, low: float, high: float) -> bool:
 
 
 def _depth(view: View, _telemetry: Telemetry, _part: str, low: float, high: float) -> Table:
-    columns = ("time_utc", "epoch_ms", "sequence", "side", "level", "price", "size", "cumulative_size")
+    columns = (*TIMES, "sequence", "side", "level", "price", "size", "cumulative_size", "size_unit")
     book = view.book
     rows: list[Sequence[Any]] = []
     if book is not None:
@@ -126,13 +129,14 @@ def _depth(view: View, _telemetry: Telemetry, _part: str, low: float, high: floa
                             format_decimal(price, unit.price_decimals),
                             format_decimal(size, unit.size_decimals),
                             format_decimal(sums[place], unit.size_decimals),
+                            unit.size_unit,
                         )
                     )
     return columns, rows
 
 
 def _candles(view: View, _telemetry: Telemetry, _part: str, low: float, high: float) -> Table:
-    columns = ("time_utc", "epoch_ms", "open", "high", "low", "close", "volume", "trades", "provisional")
+    columns = (*TIMES, "open", "high", "low", "close", "volume", "size_unit", "trades", "provisional")
     book = view.book
     if book is None:
         return columns, []
@@ -144,7 +148,8 @@ def _candles(view: View, _telemetry: Telemetry, _part: str, low: float, high: fl
             format_decimal(int(candle[f]), unit.price_decimals) for f in ("open", "high", "low", "close")
         )
         volume = format_decimal(int(candle["volume"]), unit.size_decimals)
-        return (*when(int(candle["ts_open_ns"])), *prices, volume, int(candle["trades"]), int(provisional))
+        traded = (volume, unit.size_unit, int(candle["trades"]))
+        return (*when(int(candle["ts_open_ns"])), *prices, *traded, int(provisional))
 
     last = len(found) - 1
     return columns, [
@@ -155,7 +160,7 @@ def _candles(view: View, _telemetry: Telemetry, _part: str, low: float, high: fl
 
 
 def _trades(view: View, _telemetry: Telemetry, _part: str, low: float, high: float) -> Table:
-    columns = ("time_utc", "epoch_ms", "trade_id", "price", "size", "aggressor")
+    columns = (*TIMES, "trade_id", "price", "size", "size_unit", "aggressor")
     rows, _ = market.tape(view)
     if view.book is None:
         return columns, []
@@ -166,6 +171,7 @@ def _trades(view: View, _telemetry: Telemetry, _part: str, low: float, high: flo
             int(row["trade_id"]),
             format_decimal(int(row["price"]), unit.price_decimals),
             format_decimal(int(row["size"]), unit.size_decimals),
+            unit.size_unit,
             SIDES[int(row["aggressor"])],
         )
         for at, row in zip(market.trade_times(rows), rows, strict=True)
@@ -174,23 +180,20 @@ def _trades(view: View, _telemetry: Telemetry, _part: str, low: float, high: flo
 
 
 def _metrics(view: View, _telemetry: Telemetry, _part: str, low: float, high: float) -> Table:
-    columns = ("time_utc", "epoch_ms", "bid", "ask", "spread", "imbalance")
+    columns = (*TIMES, "bid", "ask", "spread", "imbalance")
     if view.market is None or view.book is None:
         return columns, []
     rows = market.metric_rows(view, view.last(view.market.metrics, view.params.window_s + 2))
     digits = view.book.instrument.price_decimals
-    return columns, [
-        (
-            *when(int(row["ts_ns"])),
-            *(
-                format_decimal(int(value), digits)
-                for value in (row["bid_price"], row["ask_price"], row["ask_price"] - row["bid_price"])
-            ),
-            int(row["imbalance_ppm"]) / 1e6,
-        )
-        for row in rows
-        if _seen(int(row["ts_ns"]), low, high)
-    ]
+
+    def row(values: Any) -> Sequence[Any]:
+        bid, bid_size, ask, ask_size = (int(values[name]) for name in TOP)
+        spread = metrics.spread((bid, bid_size, ask, ask_size))
+        prices = (bid if bid_size else None, ask if ask_size else None, spread)
+        texts = (None if price is None else format_decimal(price, digits) for price in prices)
+        return (*when(int(values["ts_ns"])), *texts, int(values["imbalance_ppm"]) / 1e6)
+
+    return columns, [row(values) for values in rows if _seen(int(values["ts_ns"]), low, high)]
 
 
 def _latency(view: View, _telemetry: Telemetry, _part: str, low: float, high: float) -> Table:
@@ -243,7 +246,7 @@ def _stages(view: View, _telemetry: Telemetry, _part: str, _low: float, _high: f
 
 
 def _distribution(view: View, _telemetry: Telemetry, _part: str, low: float, high: float) -> Table:
-    columns = ("time_utc", "epoch_ms", "window_s", "stage", "quantile", "nines", "latency_us")
+    columns = (*TIMES, "window_s", "stage", "quantile", "nines", "latency_us")
     stage = view.stage.stage if view.stage is not None else ""
     return columns, [
         (*when(view.now_ns), view.params.window_s, stage, round(1 - 10**-nines, 6), nines, value)
@@ -254,7 +257,7 @@ def _distribution(view: View, _telemetry: Telemetry, _part: str, low: float, hig
 
 def _throughput(view: View, _telemetry: Telemetry, part: str, low: float, high: float) -> Table:
     rates = (part,) if part in activity.RATES else activity.RATES
-    columns = ("time_utc", "epoch_ms", "source", "run", *(f"{rate}_per_s" for rate in rates))
+    columns = (*TIMES, "source", "run", *(f"{rate}_per_s" for rate in rates))
     times, series = activity.throughput_rows(view, activity.throughput_start(view))
     return columns, [
         (
@@ -288,7 +291,7 @@ def _limits(_view: View, _telemetry: Telemetry, _part: str, _low: float, _high: 
 def _tiles(view: View, _telemetry: Telemetry, _part: str, low: float, high: float) -> Table:
     names = ("real", "sim", "p50", "p99", "spread", "throttled", "gaps")
     values = activity.tile_values(view)
-    columns = ("time_utc", "epoch_ms", *names)
+    columns = (*TIMES, *names)
     return columns, [
         (*when(at * 1_000_000), *(values[name][place] for name in names))
         for place, at in enumerate(values["t"])
@@ -297,19 +300,19 @@ def _tiles(view: View, _telemetry: Telemetry, _part: str, low: float, high: floa
 
 
 def _events(view: View, telemetry: Telemetry, _part: str, _low: float, _high: float) -> Table:
-    columns = ("time_utc", "epoch_ms", "number", "level", "source", "what", "text")
+    columns = (*TIMES, "number", "level", "source", "what", "text")
     found = [event for event in telemetry.events.since(0) if event.number <= view.events_head]
     return columns, [
         (*when(e.ts_ns), e.number, e.level, e.source, e.what, e.text) for e in found[-activity.EVENTS_SHOWN :]
     ]
 
 
-def _health(view: View, telemetry: Telemetry, part: str, _low: float, _high: float) -> Table:
-    table = activity.health_tables(view, telemetry).get(part or "tasks")
+def _health(view: View, _telemetry: Telemetry, part: str, _low: float, _high: float) -> Table:
+    table = (view.health or {}).get(part or "tasks")
     rows = table if isinstance(table, list) else [table] if isinstance(table, dict) else None
     if rows is None:
         raise BadCommand(f"the health page has no table named {part[:40]!r}")
-    columns = ("time_utc", "epoch_ms", *(rows[0] if rows else ()))
+    columns = (*TIMES, *(rows[0] if rows else ()))
     return columns, [(*when(view.wall_ns), *(_flat(value) for value in row.values())) for row in rows]
 
 

@@ -86,6 +86,7 @@ class View:
     counters: dict[str, Ring]
     heads: dict[str, int]
     events_head: int
+    health: dict[str, Any] | None = None  # tables of the health page, where it asked for them
 
     def since(self, ring: Ring, cursor: int) -> Slice:
         """Rows of `ring` from `cursor` to where it stood in this view."""
@@ -112,8 +113,13 @@ class View:
 
     @property
     def stage(self) -> StageLatency | None:
-        """The latency stage asked for; where the source has no such stage, its first."""
-        return self.stages.get(self.params.stage) or next(iter(self.stages.values()), None)
+        """The latency stage asked for; where there is no such stage, the source's main one."""
+        return self.stages.get(self.params.stage) or self.main_stage
+
+    @property
+    def main_stage(self) -> StageLatency | None:
+        """The primary source's main stage, None while it has no samples."""
+        return self.stages.get(self.source.stages[0]) if self.source is not None else None
 
 
 def start_of(now_ns: int, window_s: int) -> int:
@@ -141,7 +147,9 @@ def pick(
     return shown, primary, next(same, primary.symbols[0])
 
 
-def look(telemetry: Telemetry, params: Params, number: int, wall_ns: int) -> View:
+def look(
+    telemetry: Telemetry, params: Params, number: int, wall_ns: int, health: dict[str, Any] | None = None
+) -> View:
     """Freeze what `params` asks for, as it stands now. Cost: a few dozen reads, no copies."""
     board = telemetry.board
     closed_ns = board.closed_second_ns  # read before the heads: rows it promises are in them
@@ -178,6 +186,7 @@ def look(telemetry: Telemetry, params: Params, number: int, wall_ns: int) -> Vie
         counters=counters,
         heads={ring.name: ring.head for ring in rings},
         events_head=telemetry.events.written,
+        health=health,
     )
 
 

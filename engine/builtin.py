@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Final
 
 from engine.flow.simulator import SOURCE, Simulator
@@ -19,11 +20,11 @@ ACTUAL_OVER_S: Final = 1.0
 class BuiltIn:
     """The simulated market. `rate` is set live, from the engine's loop; everything else reads."""
 
-    def __init__(self, seed: int, rate: int, history_s: int) -> None:
+    def __init__(self, seed: int, rate: int, history_s: int, clock: Callable[[], int] = time.time_ns) -> None:
         self.rate = rate
         self.rate_actual = 0.0
         self.skipped = 0
-        self._seed, self._history_s = seed, history_s
+        self._seed, self._history_s, self._clock = seed, history_s, clock
 
     async def run(self, intake: Intake) -> None:
         """Open the source, fill its past, then take a turn each 5 ms for ever."""
@@ -48,9 +49,9 @@ class BuiltIn:
 
     def _turn(self, simulator: Simulator, intake: Intake) -> int:
         started = time.perf_counter_ns()
-        turn = simulator.turn(time.time_ns())
+        turn = simulator.turn(self._clock())
         match_ns = time.perf_counter_ns() - started
-        ack_ns = time.time_ns() - turn.arrivals_ns
+        ack_ns = self._clock() - turn.arrivals_ns
         for batch in turn.batches:
             intake.on_batch(batch)
         intake.on_orders(SOURCE, turn.orders, turn.skipped, ack_ns, match_ns)
@@ -62,7 +63,7 @@ class BuiltIn:
     async def _fill_past(self, simulator: Simulator, intake: Intake) -> None:
         if not self._history_s:
             return
-        until_ns = time.time_ns()
+        until_ns = self._clock()
         rested = time.perf_counter_ns()
         for batch in simulator.warm_up_history(self._history_s, until_ns):
             intake.backfill(batch)

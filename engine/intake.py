@@ -22,7 +22,15 @@ from engine.market.metrics import imbalance
 from engine.market.sequencing import BookState, Outcome, Rule
 from engine.market.state import SymbolState
 from engine.telemetry.board import BookView, SourceState, SourceView
-from engine.telemetry.hub import IMBALANCE_LEVELS, MarketRings, SourceCounters, Telemetry
+from engine.telemetry.events import Level
+from engine.telemetry.hub import (
+    BAD_FRAME_MAX_BYTES,
+    IMBALANCE_LEVELS,
+    BadFrameRow,
+    MarketRings,
+    SourceCounters,
+    Telemetry,
+)
 
 Nanos = int
 
@@ -33,10 +41,9 @@ CANDLE_GRACE_NS: Final = SECOND_NS  # a trade may arrive this long after its sec
 SECONDS_CAUGHT_UP: Final = 60
 SAMPLES_HELD: Final = 4_096
 OUTAGES_KEPT: Final = 32
-BAD_FRAMES_KEPT: Final = 100
 VENUE_COLOURS: Final = 7
 
-ENDINGS: Final[dict[str, SourceState]] = {"ended": "ended", "stopped": "ended"}
+ENDINGS: Final = ("ended", "stopped")  # any other reason of closing is the sentence of what failed
 
 
 @dataclass(slots=True)
@@ -44,6 +51,8 @@ class _Market:
     state: SymbolState
     rings: MarketRings
     changed: bool = False
+    book_event_ns: int = 0
+    book_recv_ns: int = 0
     was_synced: bool = False
     outages: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=OUTAGES_KEPT))
 
@@ -80,7 +89,6 @@ class Intake:
         self._wall = wall
         self._desks: dict[Source, _Desk] = {}
         self._second_ns = 0
-        self.bad_frames: deque[tuple[Source, BadFrame]] = deque(maxlen=BAD_FRAMES_KEPT)
 
     # --- what feeds call ---------------------------------------------------------------------------------
 
@@ -167,7 +175,9 @@ class Intake:
         desk = self._desks[source]
         desk.malformed += 1
         desk.counters.add(malformed=1)
-        self.bad_frames.append((source, error))
+        self._telemetry.bad_frames.append(
+            BadFrameRow(self._wall(), source.key, error.field, bytes(error.frame[:BAD_FRAME_MAX_BYTES]))
+        )
         self._log("warn", source, "malformed", str(error))
 
     def close_source(self, source: Source, reason: str) -> None:
@@ -181,7 +191,13 @@ class Intake:
         for stage in desk.stages:
             self._telemetry.stage(source.key, stage).advance(desk.second_ns + SECOND_NS)
         desk.ended = reason
-        self._log("info", source, "close", f"{desk.label} {reason}")
+        well = reason in ENDINGS
+        self._log(
+            "info" if well else "error",
+            source,
+            "close",
+            f"{desk.label} {reason if well else 'failed: ' + reason}",
+        )
 
     # --- what the built-in exchange calls besides --------------------------------------------------------
 
@@ -278,6 +294,8 @@ class Intake:
             )
 
     def _note_depth(self, desk: _Desk, market: _Market, batch: Batch, outcome: Outcome) -> None:
+        market.book_event_ns = batch.ts_event_ns or market.book_event_ns
+        market.book_recv_ns = batch.ts_recv_ns
         if desk.source.run != "sim" and batch.ts_event_ns:
             raw = batch.ts_recv_ns - batch.ts_event_ns
             desk.offset_ns = raw if desk.offset_ns is None else min(desk.offset_ns, raw)
@@ -302,9 +320,7 @@ class Intake:
         if (state, detail) != (desk.state, desk.detail):
             if state != desk.state:
                 desk.since_ns = wall_ns
-                level: Literal["info", "warn", "error"] = (
-                    "warn" if state in ("stale", "resyncing") else "info"
-                )
+                level = _level(desk.source, state)
                 self._log(
                     level, desk.source, "state", f"{desk.label} is {state}{': ' if detail else ''}{detail}"
                 )
@@ -321,7 +337,7 @@ class Intake:
             self._second_ns += SECOND_NS
         self._telemetry.board.closed_second_ns = self._second_ns
 
-    def _log(self, level: Literal["info", "warn", "error"], source: Source, what: str, text: str) -> None:
+    def _log(self, level: Level, source: Source, what: str, text: str) -> None:
         self._telemetry.events.add(self._wall(), level, source.key, what, text)
 
 
@@ -336,15 +352,25 @@ def _sample(desk: _Desk, stage: str, value_ns: int) -> None:
 
 def _condition(desk: _Desk, now_ns: int) -> tuple[SourceState, str]:
     if desk.ended:
-        return ENDINGS.get(desk.ended, "error"), "" if desk.ended in ENDINGS else desk.ended
+        return ("ended", "") if desk.ended in ENDINGS else ("error", desk.ended)
     if not desk.newest_ns:
         return "loading", "no data yet"
     waiting = [s for s, market in desk.markets.items() if market.state.state is not BookState.SYNCED]
     if waiting:
-        return "resyncing", f"{', '.join(waiting)} without a synced book"
+        source = "capture" if desk.source.run == "replay" else "venue"
+        return "resyncing", f"{', '.join(waiting)}: waiting for the {source}'s next snapshot"
     if now_ns - desk.newest_ns > STALE_AFTER_NS:
-        return "stale", "no data for more than 6 s"
+        quiet = desk.source.run == "sim"
+        return "stale", "the simulation rate is 0" if quiet else "no data for more than 6 s"
     return "live", ""
+
+
+def _level(source: Source, state: SourceState) -> Level:
+    """How much a source's new state matters. A quiet simulator is one whose rate somebody set to 0."""
+    if state == "error":
+        return "error"
+    silent = state == "stale" and source.run != "sim"
+    return "warn" if silent or state == "resyncing" else "info"
 
 
 def _freeze(market: _Market) -> BookView:
@@ -355,8 +381,8 @@ def _freeze(market: _Market) -> BookView:
         instrument=state.instrument,
         state=state.state.name,
         sequence=state.sync.sequence,
-        ts_event_ns=state.last_event_ns,
-        ts_recv_ns=state.last_recv_ns,
+        ts_event_ns=market.book_event_ns,
+        ts_recv_ns=market.book_recv_ns,
         bids=bids,
         asks=asks,
         counts=state.book.counts(),
@@ -396,4 +422,7 @@ def _describe(desk: _Desk) -> SourceView:
         malformed=desk.malformed,
         offset_ns=desk.offset_ns,
         agreement=(agreed, checked),
+        unchecked=sum(state.check.unchecked for state in states),
+        late=sum(state.candles.late for state in states),
+        levels_dropped=sum(state.book.dropped for state in states),
     )

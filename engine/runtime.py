@@ -93,7 +93,12 @@ class Runtime:
             self._waiting += 1
             self._peak = max(self._peak, self._waiting)
         done: Future[Any] = Future()
-        loop.call_soon_threadsafe(self._execute, command, done)
+        try:
+            loop.call_soon_threadsafe(self._execute, command, done)
+        except RuntimeError as error:  # the loop closed since we looked
+            with self._lock:
+                self._waiting -= 1
+            raise BadCommand("the engine is not running") from error
         return done
 
     def supervise(self, name: str, factory: Factory, *, restart: bool = True) -> None:
@@ -139,13 +144,14 @@ class Runtime:
     ) -> None:
         if before is not None:
             await asyncio.wait([before])
+        failures = 0  # in a row: they decide the backoff; `restarts` counts all
         while True:
             started = time.monotonic()
             try:
                 await factory()
             except Exception as error:
                 if time.monotonic() - started > HEALTHY_AFTER_S:
-                    task.restarts = 0
+                    failures = 0
                 task.error = f"{type(error).__name__}: {error}"
                 log.error("task failed", task=task.name, restarts=task.restarts, exc_info=error)
                 self._set(task, "backing off" if restart else "failed")
@@ -153,7 +159,8 @@ class Runtime:
                 if not restart:
                     return
                 task.restarts += 1
-                await asyncio.sleep(backoff_s(task.restarts))
+                failures += 1
+                await asyncio.sleep(backoff_s(failures))
                 self._set(task, "running")
             else:
                 self._set(task, "ended")
@@ -189,14 +196,14 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
-async def watch_lag(period_s: float, note: Callable[[int, int], None]) -> None:
-    """Measure for ever how late the loop wakes: every `period_s`, `note(wall_ns, lag_ns)`."""
+async def watch_lag(period_s: float, note: Callable[[int], None]) -> None:
+    """Measure for ever how late the loop wakes: every `period_s`, `note(lag_ns)`."""
     period_ns = int(period_s * 1e9)
     due = time.monotonic_ns() + period_ns
     while True:
         await asyncio.sleep(max(0.0, (due - time.monotonic_ns()) / 1e9))
         now = time.monotonic_ns()
-        note(time.time_ns(), max(0, now - due))
+        note(max(0, now - due))
         # The next due time stays on the grid, so one long stall counts as one, not as many.
         due = max(due + period_ns, now + period_ns // 2)
 

@@ -8,24 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import psutil
 import structlog
 
 from engine import kernels
 from engine.builtin import BuiltIn
-from engine.errors import BadCommand, KernelError, UserError
+from engine.clock import SteadyClock
+from engine.errors import BadCommand, KernelError, VenuescopeError
 from engine.intake import Intake
 from engine.market.sink import Sink
 from engine.runtime import Runtime, every, watch_lag
 from engine.settings import RATE_MAX
-from engine.telemetry.board import ReplayView
+from engine.telemetry.board import ProcessView, ReplayView
 from engine.telemetry.histogram import Histogram, quantiles
 from engine.telemetry.hub import Telemetry
 
@@ -71,10 +73,12 @@ class Engine:
         kernel_directory: Path,
         open_sample: OpenReplay,
         open_replay: OpenReplay | None = None,
+        clock: SteadyClock | None = None,
     ) -> None:
-        self.telemetry = Telemetry(time.time_ns())
-        self.intake = Intake(self.telemetry)
-        self.built_in = BuiltIn(seed, rate, history_s)
+        self.clock = clock or SteadyClock()
+        self.telemetry = Telemetry(self.clock())
+        self.intake = Intake(self.telemetry, self.clock)
+        self.built_in = BuiltIn(seed, rate, history_s, self.clock)
         self.runtime = Runtime(self._report)
         self._modules = tuple(kernel_modules)
         self._directory = kernel_directory
@@ -82,7 +86,10 @@ class Engine:
         self._open_replay = open_replay
         self._replay: Replay | None = None
         self._reopen: OpenReplay | None = open_replay
-        self._opening = ""
+        self._replay_state, self._replay_detail = "", ""  # while there is no feed to ask
+        self._set_back_ns = 0
+        self._process = psutil.Process()
+        self._processed_ns = 0
         self._start_lag: Histogram | None = Histogram()  # until kernels are ready
 
     def start(self) -> None:
@@ -160,16 +167,13 @@ class Engine:
         self.runtime.supervise("replay", lambda: self._play(opener), restart=False)
 
     async def _play(self, opener: OpenReplay) -> None:
-        self._replay, self._opening = None, "opening"
+        self._replay, self._replay_state, self._replay_detail = None, "opening", ""
         try:
             self._replay = await opener()
-        except UserError as error:
-            self._event("error", "replay", str(error))
-            raise
-        finally:
-            self._opening = ""
-        with suppress(asyncio.CancelledError):
             await self._replay.run(self.intake)
+        except VenuescopeError as error:
+            self._replay_state, self._replay_detail = "failed", str(error)
+            raise
 
     def _set_rate(self, args: dict[str, Any]) -> None:
         rate = args.get("orders_per_s")
@@ -187,14 +191,18 @@ class Engine:
     def _restart_replay(self, _args: dict[str, Any]) -> None:
         if self._reopen is None:
             raise BadCommand("there is no replay to play again")
+        self._check_running()
         self._begin_replay(self._reopen)
 
     def _start_replay(self, args: dict[str, Any]) -> None:
         if args.get("file") != "sample":
             raise BadCommand("pages can start the sample replay only; files are named at the command line")
+        self._check_running()
+        self._begin_replay(self._open_sample)
+
+    def _check_running(self) -> None:
         if self.telemetry.board.engine.state != "running":
             raise BadCommand("the engine is not running yet; try again when it does")
-        self._begin_replay(self._open_sample)
 
     def _publish(self) -> None:
         board = self.telemetry.board
@@ -203,9 +211,10 @@ class Engine:
         replay = self._replay
         view = None
         if replay is not None:
-            view = ReplayView(replay.name, replay.speed_label, replay.state, replay.progress)
-        elif self._opening:
-            view = ReplayView("", "", self._opening, 0.0)
+            state = self._replay_state if self._replay_detail else replay.state
+            view = ReplayView(replay.name, replay.speed_label, state, replay.progress, self._replay_detail)
+        elif self._replay_state:
+            view = ReplayView("", "", self._replay_state, 0.0, self._replay_detail)
         built_in = self.built_in
         if (view, built_in.skipped, built_in.rate_actual) != (
             board.engine.replay,
@@ -213,14 +222,33 @@ class Engine:
             board.engine.rate_actual,
         ):
             self._show(replay=view, skipped=built_in.skipped, rate_actual=built_in.rate_actual)
+        self._watch_clock()
+        if board.closed_second_ns != self._processed_ns:
+            self._processed_ns = board.closed_second_ns
+            board.process = ProcessView(
+                self._process.cpu_percent(), self._process.memory_info().rss, threading.active_count()
+            )
 
     def _record_page(self, stage: str, values_ns: list[int]) -> None:
         found = self.telemetry.stage("page", stage)
         for value_ns in values_ns:
-            found.record_one(time.time_ns(), value_ns)
+            found.record_one(self.clock(), value_ns)
 
-    def _note_lag(self, wall_ns: int, lag_ns: int) -> None:
-        self.telemetry.stage("engine", "loop").record_one(wall_ns, lag_ns)
+    def _watch_clock(self) -> None:
+        behind_ns = self.clock.behind_ns
+        if behind_ns and not self._set_back_ns:
+            seconds = behind_ns / 1e9
+            self._event(
+                "warn",
+                "clock",
+                f"the system's clock was set back by {seconds:.1f} s; times here go on as before",
+            )
+        elif self._set_back_ns and not behind_ns:
+            self._event("info", "clock", "the system's clock has caught up")
+        self._set_back_ns = behind_ns
+
+    def _note_lag(self, lag_ns: int) -> None:
+        self.telemetry.stage("engine", "loop").record_one(self.clock(), lag_ns)
         if self._start_lag is not None:
             self._start_lag.record_one(lag_ns)
 
@@ -229,7 +257,7 @@ class Engine:
         board.engine = replace(board.engine, **fields)
 
     def _event(self, level: Any, what: str, text: str) -> None:
-        self.telemetry.events.add(time.time_ns(), level, "", what, text)
+        self.telemetry.events.add(self.clock(), level, "", what, text)
 
     def _report(self, task: str, sentence: str) -> None:
         self._event("error", "task", f"{task}: {sentence}")

@@ -22,9 +22,9 @@ TURN_NS: Final = 1_000_000  # aimed at between two awaits; 2 ms are allowed
 MIN_CHUNK: Final = 8
 MAX_CHUNK: Final = 1024
 MIN_SLEEP_S: Final = 0.002  # frames closer together than this are played together
-MAX_SLEEP_S: Final = 0.05  # so that a restart is noticed
+MAX_SLEEP_S: Final = 0.05
 
-State = Literal["playing", "ended"]
+State = Literal["waiting", "playing", "ended", "failed"]
 
 
 class Pacer:
@@ -65,7 +65,7 @@ class ReplayFeed:
     """One capture, played through the venue's decoder into a sink. BadCapture when the file is no good.
 
     Making one without `info` reads the file through (see `capture.probe`), so that a bad one is refused
-    before anything is drawn. `run` belongs to one loop; `restart` and the properties to the same.
+    before anything is drawn. `run` belongs to one loop, the properties to the same; one feed plays once.
     """
 
     def __init__(
@@ -80,15 +80,13 @@ class ReplayFeed:
         self.name = PurePath(path).name
         self.label = f"{binance.LABELS[self.info.market]} replay"
         self.pacer = Pacer(speed)
-        self.state: State = "playing"
-        self.frames = 0  # played since the start or restart
+        self.state: State = "waiting"
+        self.frames = 0  # played so far
         self.bad_frames = 0
-        self.rounds = 0  # times it began
         self._wall_ns = wall_ns
         self._played_ns = self.info.first_recv_ns
         self._seen_wall_ns = 0
         self._chunk = 64
-        self._restart = asyncio.Event()
 
     @property
     def progress(self) -> float:
@@ -102,45 +100,37 @@ class ReplayFeed:
 
     def now_ns(self, wall_ns: int) -> int:
         """The source's own clock: capture time. It moves between frames when paced, and stops at the end."""
-        if not self.rounds:
+        if self.state == "waiting":
             return self.info.first_recv_ns
         if self.state == "ended":
             return self.info.last_recv_ns
+        if self.state == "failed":
+            return self._played_ns
         if not self.pacer.waits:
             return self._played_ns
         return min(max(self.pacer.capture_ns(wall_ns), self._played_ns), self.info.last_recv_ns)
 
-    def restart(self) -> None:
-        """Play from the beginning, when playing or when `run` holds at the end. Books start empty."""
-        self._restart.set()
+    async def run(self, sink: Sink) -> None:
+        """Play to the end and return.
 
-    async def run(self, sink: Sink, hold: bool = False) -> None:
-        """Play to the end and return; with `hold` stay there, source open, until restarted or cancelled.
-
-        The source is closed on the way out: "ended", "restarted", "stopped" (cancelled) or "failed".
+        The source is closed on the way out: "ended", "stopped" (cancelled), or the sentence of what failed.
         """
         self.info = await asyncio.to_thread(capture.measure, self.info)
-        while True:
-            self._restart.clear()
-            reason = "failed"
-            self._open(sink)
-            try:
-                await self._play(sink)
-                if hold and not self._restart.is_set():
-                    await self._restart.wait()
-                reason = "restarted" if self._restart.is_set() else "ended"
-            except asyncio.CancelledError:
-                reason = "stopped"
-                raise
-            finally:
-                sink.close_source(self.source, reason)
-            if reason == "ended":
-                return
+        self._open(sink)
+        reason = "stopped"
+        try:
+            await self._play(sink)
+            reason = "ended"
+        except Exception as error:
+            self.state = "failed"
+            reason = str(error) or type(error).__name__
+            raise
+        finally:
+            sink.close_source(self.source, reason)
 
     def _open(self, sink: Sink) -> None:
         self.state = "playing"
         self.frames = 0
-        self.rounds += 1
         self._played_ns = self.info.first_recv_ns
         self._seen_wall_ns = self._wall_ns()
         self.pacer.start(self.info.first_recv_ns, self._seen_wall_ns)
@@ -162,8 +152,6 @@ class ReplayFeed:
                 else:
                     delay_s = self.pacer.delay_s(int(due_ns[at]), self._now())
                     await asyncio.sleep(min(max(delay_s, MIN_SLEEP_S), MAX_SLEEP_S))
-                if self._restart.is_set():
-                    return
         self.state = "ended"
 
     def _due(self, due_ns: np.ndarray[tuple[int], np.dtype[np.int64]], first: int) -> int:

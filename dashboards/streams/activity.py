@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from typing import Any, Final
 
 import numpy as np
-import psutil
 
 from dashboards.streams.common import Json, head, ms, shown_key, step_s, whole_seconds
-from dashboards.streams.latency import SPARK_POINTS, second_key, spark, window_counts
+from dashboards.streams.latency import SPARK_POINTS, STAGES, second_key, spark, window_counts
 from dashboards.streams.market import market_key
 from dashboards.view import NS_A_SECOND, View
 from engine.market import metrics
@@ -19,9 +16,13 @@ from engine.telemetry.board import SourceView
 from engine.telemetry.events import Event
 from engine.telemetry.histogram import quantiles
 from engine.telemetry.hub import Telemetry
+from engine.telemetry.latency import merge
 
 RATES: Final = ("messages", "orders", "trades")
 EVENTS_SHOWN: Final = 200
+BAD_FRAMES_SHOWN: Final = 20
+FRAME_SHOWN: Final = 200
+LAG_WINDOW_NS: Final = 60 * NS_A_SECOND
 
 
 def identity(source: SourceView) -> Json:
@@ -126,9 +127,9 @@ def tile_values(view: View) -> Json:
     spread: list[Any] = [None] * SPARK_POINTS
     if view.market is not None:
         rows = view.last(view.market.metrics, SPARK_POINTS)
-        rows = rows[(rows["bid_price"] > 0) & (rows["ask_price"] > 0)]
+        rows = rows[(rows["bid_size"] > 0) & (rows["ask_size"] > 0)]
         spread = tail(rows["ask_price"] - rows["bid_price"])
-    first = next(iter(view.stages.values()), None)
+    first = view.main_stage
     p50, p99 = None, None
     sparks: dict[str, list[Any]] = {"p50": [None] * SPARK_POINTS, "p99": [None] * SPARK_POINTS}
     if first is not None:
@@ -144,7 +145,7 @@ def tile_values(view: View) -> Json:
         "real": real,
         "sim": sim,
         "spread": spread,
-        "throttled": [0] * SPARK_POINTS,
+        "throttled": [None] * SPARK_POINTS,  # no source of this build makes calls that a venue limits
         "gaps": gaps,
         **sparks,
         "keep": (view.closed_ns - SPARK_POINTS * NS_A_SECOND) // 1_000_000,
@@ -154,7 +155,8 @@ def tile_values(view: View) -> Json:
             "p50": p50,
             "p99": p99,
             "stage": first.stage if first is not None else None,
-            "throttled": 0,
+            "stage_label": STAGES[first.stage][0] if first is not None else None,
+            "throttled": None,
             "gaps": sum(source.gaps for source in view.shown),
             "books": [
                 sum(source.books_synced for source in view.shown),
@@ -213,7 +215,7 @@ def events(view: View, cursor: Json, telemetry: Telemetry) -> tuple[Json, Json]:
     known = int(cursor.get("n", 0)) if cursor.get("k") == key else 0
     found = [event for event in telemetry.events.since(known) if event.number <= view.events_head]
     shown = found[-EVENTS_SHOWN:]
-    stream = head(view, key, cursor, shown[-1].ts_ns if shown else 0, len(found), wall=True)
+    stream = head(view, key, cursor, telemetry.events.newest_ns, len(found), wall=True)
     stream |= {
         "rows": [event_row(event) for event in shown],
         "lost": max(0, view.events_head - known - len(found)),
@@ -221,18 +223,19 @@ def events(view: View, cursor: Json, telemetry: Telemetry) -> tuple[Json, Json]:
     return stream, {"k": key, "n": view.events_head}
 
 
-def health(view: View, cursor: Json, telemetry: Telemetry) -> tuple[Json, Json]:
-    """Tasks, rings, queues, sources, loop lag, process and kernels; whole, once a second."""
+def health(view: View, cursor: Json) -> tuple[Json, Json]:
+    """The tables of the view; whole, once a second."""
     second = f"{view.epoch}|{view.wall_ns // NS_A_SECOND}"
     stream = head(view, view.epoch, cursor, view.wall_ns - view.wall_ns % NS_A_SECOND, 0, wall=True)
-    if cursor.get("s") != second:
-        stream |= health_tables(view, telemetry)
+    if cursor.get("s") != second and view.health is not None:
+        stream |= view.health
     return stream, {"k": view.epoch, "s": second}
 
 
-def health_tables(view: View, telemetry: Telemetry) -> Json:
-    """Every table of the health page."""
-    board, engine = telemetry.board, view.engine
+def health_tables(telemetry: Telemetry, wall_ns: int, lost_rows: int) -> Json:
+    """Every table of the health page, as it stands now. `lost_rows`: overwritten before pages read them."""
+    board = telemetry.board
+    engine = board.engine
     return {
         "tasks": [
             {
@@ -252,21 +255,20 @@ def health_tables(view: View, telemetry: Telemetry) -> Json:
             {"name": q.name, "depth": q.depth, "peak": q.peak, "capacity": q.capacity, "dropped": q.dropped}
             for q in board.queues
         ],
-        "sources": [
-            {
-                "id": s.source.key,
-                "label": s.label,
-                "frames": s.frames,
-                "malformed": s.malformed,
-                "gaps": s.gaps,
-                "resyncs": s.resyncs,
-                "dropped": s.dropped,
-                "agreement": list(s.agreement),
-            }
-            for s in view.sources
+        "sources": [source_health(source) for source in board.sources],
+        "bad_frames": [
+            {"t": ms(row.ts_ns), "source": row.source, "field": row.field, "frame": frame_text(row.frame)}
+            for row in list(telemetry.bad_frames.copy())[-BAD_FRAMES_SHOWN:]
         ],
-        "loop": loop_lag(telemetry),
-        "process": process_figures(view, telemetry),
+        "loop": loop_lag(telemetry, wall_ns),
+        "process": {
+            "cpu_pct": board.process.cpu_pct if board.process else None,
+            "rss_bytes": board.process.rss_bytes if board.process else None,
+            "threads": board.process.threads if board.process else None,
+            "uptime_s": round((wall_ns - telemetry.started_ns) / 1e9, 1),
+            "epoch": telemetry.epoch,
+            "lost_rows": lost_rows,
+        },
         "kernels": {
             "state": engine.state,
             "done": engine.kernels_done,
@@ -277,28 +279,36 @@ def health_tables(view: View, telemetry: Telemetry) -> Json:
     }
 
 
-def loop_lag(telemetry: Telemetry) -> Json:
-    """How late the engine's loop woke over the last minute, ms."""
+def source_health(source: SourceView) -> Json:
+    """What went wrong at one source, counted."""
+    return {
+        "id": source.source.key,
+        "label": source.label,
+        "frames": source.frames,
+        "malformed": source.malformed,
+        "gaps": source.gaps,
+        "resyncs": source.resyncs,
+        "dropped": source.dropped,
+        "late": source.late,
+        "levels_dropped": source.levels_dropped,
+        "unchecked": source.unchecked,
+        "agreement": list(source.agreement),
+    }
+
+
+def frame_text(frame: bytes) -> str:
+    """The beginning of a frame, readable whatever is in it."""
+    return frame[:FRAME_SHOWN].decode("utf-8", errors="backslashreplace")
+
+
+def loop_lag(telemetry: Telemetry, wall_ns: int) -> Json:
+    """How late the engine's loop woke over the last minute, ms: quantiles over all samples of it."""
     stage = telemetry.stages.get(("engine", "loop"))
-    rows = stage.seconds.last(60).rows if stage is not None else None
-    if rows is None or not len(rows):
-        return {"lag_p50_ms": None, "lag_p99_ms": None, "lag_max_ms": None}
-    return {
-        "lag_p50_ms": ms(int(np.median(rows["p50"]))),
-        "lag_p99_ms": ms(int(np.percentile(rows["p99"], 99))),
-        "lag_max_ms": ms(int(rows["greatest"].max())),
-    }
-
-
-_PROCESS: Final = psutil.Process(os.getpid())
-
-
-def process_figures(view: View, telemetry: Telemetry) -> Json:
-    """This process: CPU since the last call in percent of one core, memory, threads, age."""
-    return {
-        "cpu_pct": _PROCESS.cpu_percent(),
-        "rss_bytes": _PROCESS.memory_info().rss,
-        "threads": threading.active_count(),
-        "uptime_s": round((view.wall_ns - telemetry.started_ns) / 1e9, 1),
-        "epoch": view.epoch,
-    }
+    rows = stage.buckets.since(0).rows if stage is not None else None
+    if stage is not None and rows is not None:
+        rows = rows[rows["ts_ns"] >= wall_ns - LAG_WINDOW_NS]
+        greatest = stage.seconds.last(LAG_WINDOW_NS // NS_A_SECOND).rows["greatest"]
+        if len(rows) and len(greatest):
+            p50, p99 = quantiles(merge(rows), (0.5, 0.99), int(greatest.max()))
+            return {"lag_p50_ms": ms(p50), "lag_p99_ms": ms(p99), "lag_max_ms": ms(int(greatest.max()))}
+    return {"lag_p50_ms": None, "lag_p99_ms": None, "lag_max_ms": None}

@@ -108,10 +108,12 @@ def offset_note(view: View, stage: StageLatency) -> str:
 
 
 @lru_cache(maxsize=128)
-def _window_counts(stage: StageLatency, start_ns: int, end: int) -> tuple[npt.NDArray[np.int64], int]:
-    rows = stage.buckets.since(0, end).rows
+def _window_counts(
+    stage: StageLatency, start_ns: int, buckets_end: int, seconds_end: int
+) -> tuple[npt.NDArray[np.int64], int]:
+    rows = stage.buckets.since(0, buckets_end).rows
     rows = rows[rows["ts_ns"] >= start_ns]
-    summary = stage.seconds.last(stage.seconds.capacity).rows
+    summary = stage.seconds.last(stage.seconds.capacity, seconds_end).rows
     greatest = summary["greatest"][summary["ts_ns"] >= start_ns]
     return merge(rows), int(greatest.max()) if len(greatest) else 0
 
@@ -122,7 +124,8 @@ def window_counts(view: View, stage: StageLatency) -> tuple[npt.NDArray[np.int64
     Buckets are kept for about 15 minutes, or less for stages of very wide spread: a longer window is
     answered with what there is.
     """
-    return _window_counts(stage, start_by(view, stage), view.heads.get(stage.buckets.name, 0))
+    heads = (view.heads.get(stage.buckets.name, 0), view.heads.get(stage.seconds.name, 0))
+    return _window_counts(stage, start_by(view, stage), *heads)
 
 
 def stage_row(view: View, stage: StageLatency) -> Json:

@@ -184,8 +184,8 @@ def metrics(view: View, cursor: Json) -> tuple[Json, Json]:
     newest = view.book.ts_recv_ns if view.book is not None else 0
     stream = head(view, key, cursor, newest, len(rows)) | {
         "t": ms_list(rows["ts_ns"]),
-        "bid": rows["bid_price"].tolist(),
-        "ask": rows["ask_price"].tolist(),
+        "bid": [price if size else None for price, size in rows[["bid_price", "bid_size"]].tolist()],
+        "ask": [price if size else None for price, size in rows[["ask_price", "ask_size"]].tolist()],
         "imbalance": (rows["imbalance_ppm"] / 1e6).round(4).tolist(),
         "keep": view.start_ns // 1_000_000,
         "lost": lost,

@@ -20,7 +20,8 @@ class Instrument:
 
     `symbol` is the universal form: `BTC-USDT` spot, `BTC-USDT-PERP` and `BTC-USD-PERP` perpetuals,
     `BTC-USDT-240927` dated. `native` is the venue's own name ("BTCUSDT"). `tick_size` and `lot_size` are
-    filters in scaled units, 1 where unknown: every representable price passes.
+    filters in scaled units, 1 where unknown: every representable price passes. `size_unit` is what sizes count:
+    the base, or "contracts" where the venue trades those.
     """
 
     venue: str
@@ -33,6 +34,12 @@ class Instrument:
     lot_size: int = 1
     revision: int = 0
     native: str = ""
+    contracts: bool = False
+
+    @property
+    def size_unit(self) -> str:
+        """The word behind a size."""
+        return "contracts" if self.contracts else self.base
 
     def __post_init__(self) -> None:
         for decimals in (self.price_decimals, self.size_decimals):

@@ -48,10 +48,3 @@ def vwap(candles: Rows) -> float | None:
     """
     volume = int(candles["volume"].sum())
     return notional(candles) / volume if volume else None
-
-
-def traded_price(top: Top, buying: bool) -> int | None:
-    """What a small market order would get: the ask to buy, the bid to sell. None when that is empty."""
-    bid_price, bid_size, ask_price, ask_size = top
-    price, size = (ask_price, ask_size) if buying else (bid_price, bid_size)
-    return price if size else None

@@ -42,4 +42,4 @@ class Sink(Protocol):
         """A frame that could not be used. The feed goes on."""
 
     def close_source(self, source: Source, reason: str) -> None:
-        """A source ends: "ended", "stopped" or "restarted". It may be opened again."""
+        """A source ends: "ended", "stopped", or the sentence of what failed. It may be opened again."""

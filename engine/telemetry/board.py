@@ -21,7 +21,7 @@ class BookView:
     state: str  # EMPTY, BUFFERING, SYNCED, STALE
     sequence: int
     ts_event_ns: int
-    ts_recv_ns: int  # receipt of the newest event in it, by the source's clock
+    ts_recv_ns: int  # receipt of the newest depth event in it, by the source's clock
     bids: Rows  # LEVEL, best first
     asks: Rows
     counts: tuple[int, int]  # levels in the whole book
@@ -56,16 +56,20 @@ class SourceView:
     malformed: int
     offset_ns: int | None  # estimated clock offset: running minimum of receive minus event
     agreement: tuple[int, int]  # tops of book that agreed with the venue's own, and compared
+    unchecked: int  # tops with no quote to compare
+    late: int  # trades too late for their candle
+    levels_dropped: int  # far levels pushed out of a full book
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayView:
-    """What is being replayed, and how far it is."""
+    """What is being replayed, and how far it is; `state` is opening, waiting, playing, ended or failed."""
 
     file: str
     speed: str
     state: str
     progress: float
+    detail: str = ""  # why it failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,15 @@ class TaskView:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessView:
+    """This process over the last second."""
+
+    cpu_pct: float  # of one core
+    rss_bytes: int
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
 class QueueView:
     """A bounded queue's fill."""
 
@@ -117,4 +130,5 @@ class Board:
     books: dict[tuple[str, str], BookView] = field(default_factory=dict)
     tasks: tuple[TaskView, ...] = ()
     queues: tuple[QueueView, ...] = ()
+    process: ProcessView | None = None
     closed_second_ns: int = 0  # wall clock: seconds that begin before this are complete in every counter ring

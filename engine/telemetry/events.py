@@ -28,11 +28,13 @@ class EventLog:
         self.capacity = capacity
         self._events: deque[Event] = deque(maxlen=capacity)
         self.written = 0
+        self.newest_ns = 0  # time of the newest event, 0 = none
 
     def add(self, ts_ns: int, level: Level, source: str, what: str, text: str) -> None:
         """Append one event; the oldest goes when the log is full."""
         self.written += 1
         self._events.append(Event(self.written, ts_ns, level, source, what, text))
+        self.newest_ns = ts_ns
 
     def since(self, number: int) -> list[Event]:
         """Events numbered above `number`, oldest first."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -40,8 +42,20 @@ COUNTERS: Final = tuple(name for name in COUNT.names or () if name != "ts_ns")
 IMBALANCE_LEVELS: Final = 10
 BUDGET_BYTES: Final = 512 * 2**20
 MARKETS: Final = 64
+BAD_FRAMES_KEPT: Final = 100
+BAD_FRAME_MAX_BYTES: Final = 2_000
 STAGES: Final = 96
 SECONDS_KEPT: Final = 4 * 3_600
+
+
+@dataclass(frozen=True, slots=True)
+class BadFrameRow:
+    """A malformed frame, kept for inspection."""
+
+    ts_ns: int
+    source: str
+    field: str
+    frame: bytes
 
 
 class MarketRings:
@@ -89,6 +103,7 @@ class Telemetry:
         self.started_ns = started_ns
         self.board = Board()
         self.events = EventLog()
+        self.bad_frames: deque[BadFrameRow] = deque(maxlen=BAD_FRAMES_KEPT)
         self.markets: dict[tuple[str, str], MarketRings] = {}
         self.stages: dict[tuple[str, str], StageLatency] = {}
         self.counters: dict[str, SourceCounters] = {}

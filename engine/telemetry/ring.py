@@ -77,7 +77,7 @@ class Ring:
         A cursor from the future (another process's) reads as the present: no rows, nothing lost.
         """
         head = self._head if until is None else min(until, self._head)
-        start = min(cursor, head)
+        start = max(0, min(cursor, head))
         first = max(start, self._head - self.capacity)
         rows = self._copy(min(first, head), head)
         safe = self._announced - self.capacity

@@ -32,7 +32,7 @@ LABELS: Final[dict[Market, str]] = {
     "binance_coinm": "Binance COIN-M",
 }
 MAX_LEVELS: Final = 16_384  # in one frame, and in one call of the kernel
-MAX_SYMBOLS: Final = 1024  # on one decoder
+MAX_SYMBOLS: Final = 32  # on one decoder: the telemetry has rings for 64 symbols of all sources
 NAME_BYTES: Final = 32
 # Longest first where one ends another: BTCFDUSD is BTC-FDUSD, not BTCFD-USD.
 QUOTES: Final = (
@@ -75,7 +75,10 @@ def instrument_of(market: Market, native: str, price_decimals: int, size_decimal
     if market != "binance_spot" and not term:
         term = "PERP"
     symbol = "-".join(part for part in (base, quote, term) if part)
-    return Instrument(market, symbol, base, quote, price_decimals, size_decimals, native=native)
+    # COIN-M sizes are contracts, of 100 USD for BTC and 10 USD for the others.
+    contracts = market == "binance_coinm"
+    units = (price_decimals, size_decimals)
+    return Instrument(market, symbol, base, quote, *units, native=native, contracts=contracts)
 
 
 class BinanceDecoder:

@@ -120,6 +120,24 @@ def test_a_bad_request_is_refused_with_a_sentence(request_: dict[str, Any], says
         page.transport.export({"view": view, "client": "tab", "range": None, **request_})
 
 
+def test_the_health_tables_exported_are_those_drawn() -> None:
+    desk = busy(3)
+    page = Page(desk)
+    answer = page.poll()
+    drawn = {row["name"]: row["written"] for row in answer["streams"]["health"]["rings"]}
+    busy(5, desk, 3)
+    rows = table(page, "health", answer["v"], part="rings")
+    assert {row["name"]: int(row["written"]) for row in rows} == drawn
+
+
+def test_sizes_say_what_they_count() -> None:
+    desk = busy(2)
+    page = Page(desk)
+    view = page.poll()["v"]
+    for chart in ("depth", "candles", "trades"):
+        assert {row["size_unit"] for row in table(page, chart, view)} == {"BTC"}
+
+
 @pytest.mark.parametrize("cell", ["=1+1", "+cmd", "-2+3", "@x", "\tx", "\rx"])
 def test_text_that_a_spreadsheet_would_run_is_quoted(cell: str) -> None:
     assert guarded(cell) == "'" + cell

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboards.transport import Transport
-from engine.errors import BadCommand
+from engine.errors import BadCommand, BadFrame
 from engine.market.sequencing import Rule
 from tests.engine.markets import BTC, SECOND, SIM, SPOT, START, Desk
 
@@ -289,11 +289,77 @@ def test_a_recorded_source_is_primary_before_a_simulated_one() -> None:
 
 def test_what_pages_measured_goes_to_the_engine_bounded() -> None:
     page = Page(busy(1))
-    page.poll(painted=[[12.5, 80.0]] * 40 + ["x"])
+    page.poll(painted=[[12.5, 80.0], [2.5, None]] * 20 + ["x"])
     stages = dict(page.engine.asked)
-    assert stages["draw"] == [12_500_000] * 16
-    assert stages["total"] == [80_000_000] * 16
+    assert stages["draw"] == [12_500_000, 2_500_000] * 8
+    assert stages["total"] == [80_000_000] * 8
     assert len(stages["poll"]) == 1
+
+
+def test_one_side_of_a_book_has_no_spread() -> None:
+    desk = Desk().at(0).snapshot([(100, 5)], [])
+    page = Page(desk.at(2.5))
+    answer = page.poll()["streams"]
+    assert set(answer["metrics"]["bid"]) == {100}
+    assert set(answer["metrics"]["ask"]) == {None}
+    assert answer["tiles"]["figures"]["spread"] is None
+    assert answer["depth"]["ask"] is None
+
+
+def test_tiles_show_the_main_stage_of_the_source_or_nothing() -> None:
+    desk = busy(3)
+    desk.telemetry.stage("page", "poll").record_one(desk.now - 2 * SECOND, 5_000_000)
+    desk.telemetry.stage("page", "poll").advance(desk.now)
+    figures = Page(desk).poll()["streams"]["tiles"]["figures"]
+    assert (figures["stage"], figures["stage_label"]) == ("receive", "Receive")
+    figures = Page(desk, hidden=[SPOT.key]).poll()["streams"]["tiles"]["figures"]
+    assert (figures["stage"], figures["p50"], figures["throttled"]) == (None, None, None)
+
+
+def test_loop_lag_is_over_all_samples_of_the_minute() -> None:
+    desk = busy(1)
+    loop = desk.telemetry.stage("engine", "loop")
+    for second in range(10):
+        for _ in range(99):
+            loop.record_one(desk.now - (20 - second) * SECOND, 1_000_000)
+        loop.record_one(desk.now - (20 - second) * SECOND, 500_000_000)
+    loop.advance(desk.now)
+    lag = Page(desk).poll()["streams"]["health"]["loop"]
+    assert lag["lag_p50_ms"] == pytest.approx(1, rel=0.01)
+    assert lag["lag_p99_ms"] == pytest.approx(1, rel=0.01)
+    assert lag["lag_max_ms"] == 500
+
+
+def test_lost_rows_of_all_pages_are_counted_on_the_health_page() -> None:
+    desk = Desk().at(0).snapshot([(100, 5)], [(110, 2)])
+    page = Page(desk, ["trades"])
+    page.poll()
+    for _ in range(17_000):
+        desk.trade(105)
+    page.poll()
+    desk.at(2)
+    health = page.stream("health", streams=["health"])
+    assert health["process"]["lost_rows"] == 17_000 - 16_384
+
+
+def test_malformed_frames_can_be_inspected() -> None:
+    desk = busy(1)
+    desk.intake.on_bad_frame(SPOT, BadFrame("binance", "p", b'{"p":"\xff"}'))
+    (row,) = Page(desk).poll()["streams"]["health"]["bad_frames"]
+    assert (row["source"], row["field"], row["frame"]) == (SPOT.key, "p", '{"p":"\\xff"}')
+
+
+@pytest.mark.parametrize("given", [None, [], "x", 5])
+def test_a_poll_that_is_no_object_is_answered_with_defaults(given: Any) -> None:
+    page = Page(busy(1))
+    assert page.transport.poll(given, given)["streams"] == {}
+
+
+def test_events_have_an_age_whether_or_not_new_ones_came() -> None:
+    desk = busy(3)
+    page = Page(desk)
+    page.poll()
+    assert page.stream("events")["age_ms"] > 0
 
 
 def test_commands_reach_the_engine() -> None:

@@ -138,8 +138,23 @@ def test_bad_frames_are_counted_and_kept_up_to_a_bound() -> None:
         desk.intake.on_bad_frame(SPOT, BadFrame("binance", "p", f"frame {number}".encode()))
     desk.at(1.0)
     assert view(desk).malformed == 150
-    assert [error.frame for _, error in desk.intake.bad_frames][-1] == b"frame 149"
-    assert len(desk.intake.bad_frames) == 100
+    assert desk.telemetry.bad_frames[-1].frame == b"frame 149"
+    assert len(desk.telemetry.bad_frames) == 100
+    desk.intake.on_bad_frame(SPOT, BadFrame("binance", "p", b"x" * 10_000))
+    assert len(desk.telemetry.bad_frames[-1].frame) == 2_000
+
+
+def test_trades_do_not_make_a_book_look_fresh() -> None:
+    desk = Desk().snapshot([(100, 5)], [(110, 2)]).at(1.0).trade(105).at(2.0)
+    assert desk.telemetry.board.books[KEY].ts_recv_ns == START
+    assert desk.telemetry.board.books[KEY].last_trade_ns == START + SECOND
+
+
+def test_a_quiet_simulator_is_told_apart_from_a_silent_venue() -> None:
+    desk = Desk(SIM).snapshot([(100, 5)], [(110, 2)]).at(0.1)
+    desk.at(7.0)
+    assert (view(desk).state, view(desk).detail) == ("stale", "the simulation rate is 0")
+    assert {event.level for event in desk.telemetry.events.since(0)} == {"info"}
 
 
 def test_an_ended_source_keeps_what_it_showed() -> None:
@@ -153,9 +168,10 @@ def test_an_ended_source_keeps_what_it_showed() -> None:
 
 def test_a_source_that_failed_says_so() -> None:
     desk = Desk()
-    desk.intake.close_source(SPOT, "failed")
+    desk.intake.close_source(SPOT, "line 7 is cut off")
     desk.at(1.0)
-    assert (view(desk).state, view(desk).detail) == ("error", "failed")
+    assert (view(desk).state, view(desk).detail) == ("error", "line 7 is cut off")
+    assert desk.telemetry.events.since(0)[-1].level == "error"
 
 
 def test_a_source_opened_again_begins_anew() -> None:

@@ -162,7 +162,7 @@ def test_lag_is_what_the_loop_was_late() -> None:
     lags: list[int] = []
 
     async def main() -> None:
-        watcher = asyncio.create_task(watch_lag(0.01, lambda _wall, lag: lags.append(lag)))
+        watcher = asyncio.create_task(watch_lag(0.01, lags.append))
         await asyncio.sleep(0.1)
         time.sleep(0.15)  # a stall, on purpose
         await asyncio.sleep(0.1)

@@ -204,7 +204,7 @@ def test_a_wall_clock_set_back_does_not_stall_the_replay(tmp_path: Path) -> None
     assert sink.frames == 3
 
 
-def test_restart_plays_from_the_beginning_with_a_new_source(tmp_path: Path) -> None:
+def test_a_cancelled_replay_closes_its_source_as_stopped(tmp_path: Path) -> None:
     path = written(tmp_path / "c", [quote(n) for n in range(1, 101)], SECOND_NS)
     feed, sink = ReplayFeed(path, 1), Recorder()
 
@@ -212,36 +212,21 @@ def test_restart_plays_from_the_beginning_with_a_new_source(tmp_path: Path) -> N
         task = asyncio.create_task(feed.run(sink))
         while sink.frames < 1:
             await asyncio.sleep(0.001)
-        feed.restart()
-        while sink.frames < 2:
-            await asyncio.sleep(0.001)
-        assert feed.frames == 1
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
     asyncio.run(asyncio.wait_for(play(), 10))
-    label = "open Binance spot replay"
-    assert sink.said == [label, "close restarted", label, "close stopped"]
+    assert sink.said == ["open Binance spot replay", "close stopped"]
 
 
-def test_a_held_replay_stays_open_at_its_end_until_restarted(tmp_path: Path) -> None:
-    path = written(tmp_path / "c", [quote(n) for n in range(1, 4)], 1)
+def test_a_capture_that_goes_bad_while_it_plays_closes_with_the_sentence(tmp_path: Path) -> None:
+    path = written(tmp_path / "c", [quote(n) for n in range(1, 101)], SECOND_NS)
     feed, sink = ReplayFeed(path, math.inf), Recorder()
-
-    async def play() -> None:
-        task = asyncio.create_task(feed.run(sink, hold=True))
-        while feed.state != "ended":
-            await asyncio.sleep(0.001)
-        assert len(sink.said) == 1
-        feed.restart()
-        while feed.rounds < 2 or feed.state != "ended":
-            await asyncio.sleep(0.001)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-    asyncio.run(asyncio.wait_for(play(), 10))
-    assert sink.frames == 6
+    path.unlink()
+    with pytest.raises(BadCapture):
+        asyncio.run(feed.run(sink))
+    assert feed.state in ("waiting", "failed")
 
 
 def test_the_pacer_maps_both_ways() -> None:

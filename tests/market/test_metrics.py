@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from engine.market.batches import LEVEL
-from engine.market.metrics import doubled_mid, imbalance, spread, spread_basis_points, traded_price
+from engine.market.metrics import doubled_mid, imbalance, spread, spread_basis_points
 
 TOP = (100, 5, 103, 7)
 NO_ASK = (100, 5, 0, 0)
@@ -19,8 +19,6 @@ def test_an_empty_side_gives_no_number() -> None:
     assert spread(NO_ASK) is None
     assert doubled_mid(NO_ASK) is None
     assert spread_basis_points(NO_ASK) is None
-    assert traded_price(NO_ASK, buying=True) is None
-    assert traded_price(NO_ASK, buying=False) == 100
 
 
 def test_a_crossed_spread_is_negative() -> None:
