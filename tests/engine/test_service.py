@@ -130,6 +130,8 @@ def test_a_capture_that_goes_bad_is_told_and_spoils_nothing_else(capture: Path) 
         until(lambda: any("cannot replay gone.gz" in event.text for event in made.telemetry.events.since(0)))
         until(lambda: (found := source(made, "sim")) is not None and found.state == "live")
         until(lambda: any(t.name == "replay" and t.state == "failed" for t in made.telemetry.board.tasks))
+        until(lambda: (r := made.telemetry.board.engine.replay) is not None and r.state == "failed")
+        assert made.telemetry.board.engine.replay.detail == "cannot replay gone.gz: there is no such file"
     finally:
         assert made.stop()
 
