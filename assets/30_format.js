@@ -39,6 +39,7 @@
     const d = new Date(ms);
     return `${pad(d.getUTCHours())}:${pad(d.getUTCMinutes())}:${pad(d.getUTCSeconds())}`;
   };
+  const day = (ms) => new Date(ms).toISOString().slice(0, 10);
   const millis = (ms) => (none(ms) ? NONE : `${time(ms)}.${pad(new Date(ms).getUTCMilliseconds(), 3)}`);
   const bytes = (x) => {
     if (none(x)) return NONE;
@@ -53,5 +54,7 @@
     return units[panel];
   };
   const inUnit = (us, name) => (none(us) ? null : name === "ms" ? us / 1000 : us);
-  V.format = { NONE, none, group, signed, scaled, three, si, span, age, time, millis, bytes, unit, inUnit };
+  // What a size counts: the base, or contracts where the venue trades those.
+  const sizeUnit = (market) => (market ? market.size_unit || market.base || "" : "");
+  V.format = { sizeUnit, NONE, none, group, signed, scaled, three, si, span, age, time, day, millis, bytes, unit, inUnit };
 })();

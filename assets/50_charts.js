@@ -123,16 +123,19 @@
       const top = Math.max(lastOf(by), lastOf(ay));
       if (!(top <= held.y && top >= held.y * 0.6)) held.y = top > 0 ? above(top * 1.06) : 1;
       this.range = [lo, hi];
+      this.drawn = { mid: (s.b.p[0] + s.a.p[0]) / 2, decimals: s.market.price_decimals };
+      const meta = F.sizeUnit(s.market);
       return [
-        [0, { x: bx, y: by }],
-        [1, { x: ax, y: ay }],
+        [0, { x: bx, y: by, meta }],
+        [1, { x: ax, y: ay, meta }],
         [2, { x: [mid, mid], y: [0, held.y] }],
         [3, { x: [lo, hi], y: [0, held.y] }],
       ];
     },
-    after(gd, s) {
+    after(gd) {
+      if (!this.drawn) return;
       const { xaxis, yaxis } = gd._fullLayout;
-      const mid = (s.b.p[0] + s.a.p[0]) / 2, k = s.market.price_decimals;
+      const { mid, decimals: k } = this.drawn;
       const el = over("depth", "mid", "vs-label is-mid");
       V.dom.text(el, `mid ${F.group(mid / 10 ** k, k + (mid % 1 ? 1 : 0))}`);
       const px = xaxis.d2p(mid / 10 ** k);
@@ -161,27 +164,36 @@
         gy.push(0, 1, 1, 0, 0, null);
       }
       const colour = token(rise.length && lastOf(rise) ? "--vs-up" : "--vs-down");
+      // What is written beside the chart is of the candle that was drawn; newer rows wait for the next draw.
+      this.drawn = { market: s.market, gap: (s.gaps || []).at(-1) };
+      for (const key of ["o", "h", "l", "c", "v"]) this.drawn[key] = lastOf(r[key]);
+      const meta = F.sizeUnit(s.market);
       return [
         [0, { x, open: down(r.o), high: down(r.h), low: down(r.l), close: down(r.c) }],
-        [1, { x, y: r.v.map((v, i) => (rise[i] ? v / z : null)) }],
-        [2, { x, y: r.v.map((v, i) => (rise[i] ? null : v / z)) }],
+        [1, { x, y: r.v.map((v, i) => (rise[i] ? v / z : null)), meta }],
+        [2, { x, y: r.v.map((v, i) => (rise[i] ? null : v / z)), meta }],
         [3, { x: [x0, x1], y: [last, last], "line.color": colour }],
         [4, { x: gx, y: gy }],
         [5, { x: [x0, x1], y: [0, 0] }],
       ];
     },
-    after(gd, s) {
-      const { yaxis, xaxis } = gd._fullLayout, r = s.rows;
-      const last = lastOf(r.c), rise = last >= lastOf(r.o);
+    after(gd) {
+      const d = this.drawn;
+      if (!d) return;
+      const { yaxis, xaxis } = gd._fullLayout, k = d.market.price_decimals;
+      const last = d.c, rise = last >= d.o;
+      for (const key of ["o", "h", "l"]) V.dom.put(`candles.${key}`, F.scaled(d[key], k));
+      V.dom.put("candles.c", F.scaled(last, k), last > d.o ? "up" : last < d.o ? "down" : "");
+      V.dom.put("candles.v", `${F.scaled(d.v, d.market.size_decimals)} ${F.sizeUnit(d.market)}`);
       const el = over("candles", "last", "vs-price");
-      V.dom.text(el, F.scaled(last, s.market.price_decimals));
+      V.dom.text(el, F.scaled(last, k));
       if (el) el.dataset.tone = rise ? "up" : "down";
-      const py = yaxis.d2p(last / 10 ** s.market.price_decimals);
+      const py = yaxis.d2p(last / 10 ** k);
       move(el, xaxis._offset + xaxis._length + 1, yaxis._offset + py, py >= 0 && py <= yaxis._length);
       const second = over("candles", "second", "vs-unit is-second");
-      V.dom.text(second, s.market.base);
+      V.dom.text(second, F.sizeUnit(d.market));
       move(second, 0, gd._fullLayout.yaxis2._offset - 15);
-      const gap = (s.gaps || []).at(-1), mark = over("candles", "gap", "vs-label is-gap");
+      const gap = d.gap, mark = over("candles", "gap", "vs-label is-gap");
       V.dom.text(mark, "gap");
       const gx = gap ? xaxis.d2p((gap[0] + gap[1]) / 2) : -1;
       move(mark, xaxis._offset + gx, yaxis._offset + 2, gx > 0 && gx < xaxis._length);

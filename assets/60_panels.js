@@ -19,6 +19,7 @@
     if (stream === "depth") return ["empty", "The book is empty", `${symbol} has no resting orders.`, null];
     if (stream === "latency" || stream === "distribution") return ["empty", `No samples in the last ${windowWord()}`, "No event with a venue's time came in.", wider];
     if (stream === "events") return ["empty", name === "limit-events" ? "Nothing was limited" : "Nothing has happened", "Connects, gaps, throttles and errors are listed here.", null];
+    if (stream === "health") return ["health", "No malformed frames", "Frames that do not match a venue's format are kept here, the newest 20.", null];
     if (stream === "stages") return ["empty", "No samples yet", "Stages are measured as messages pass.", null];
     if (["messages", "orders", "trades"].includes(name)) return ["empty", `No ${name} in the last ${windowWord()}`, name === "messages" ? "Messages come from venues and replays; none is shown here." : "No shown source had any.", null];
     return ["empty", "Nothing to show", "The engine has no rows for this panel.", null];
@@ -34,10 +35,13 @@
       case "trades": return !s.rows || !s.rows.t.length;
       case "stages": return !s.rows || !s.rows.length;
       case "throughput": return V.charts.throughput.empty(s);
+      case "health": return panel.dataset.part === "bad_frames" && !(s.bad_frames || []).length;
       case "events": return !V.live.events(panel.dataset.panel, s).length;
       default: return false;
     }
   };
+
+  const sentence = (text) => text[0].toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
 
   // The state of one panel: [state, strip, overlay]; a strip is over data, an overlay is instead of it.
   const judge = (panel) => {
@@ -63,13 +67,15 @@
     const since = source && source.since ? F.time(source.since) : "";
     const over = source && source.state === "ended";
     if (source && stream === "depth" && !over && s.state !== "SYNCED" && (s.state === "BUFFERING" || source.state === "resyncing"))
-      return ["resyncing", null, ["sync", `${source.label}: the book is being rebuilt`, `${source.detail ? source.detail[0].toUpperCase() + source.detail.slice(1) + ". " : ""}Nothing is drawn until it is right again.`, null]];
+      return ["resyncing", null, ["sync", `${source.label}: the book is being rebuilt`, `${source.detail ? sentence(source.detail) + " " : ""}Nothing is drawn until it is right again.`, null]];
     const empty = isEmpty(panel, s);
-    if (source && source.state === "error" && empty) return ["error", null, ["warn", `${source.label} failed`, `${source.detail}. Other sources are not affected.`, null]];
+    const again = source && source.run === "replay" ? ["Play again", "replay", {}] : null;
+    const why = source && source.detail ? sentence(source.detail) : "";
+    if (source && source.state === "error" && empty) return ["error", null, ["warn", `${source.label} failed`, `${why ? why + " " : ""}Other sources are not affected.`, again]];
     if (source && source.state === "loading" && empty) return ["loading", null, null];
     if (over && (empty || (stream === "depth" && s.state !== "SYNCED"))) return ["ended", null, ["refresh", `Replay ended at ${since}`, "There is nothing of it to show here.", ["Play again", "replay", {}]]];
     if (empty) return ["empty", null, nothing(panel.dataset.panel, stream)];
-    if (source && source.state === "error") return ["error", ["error", `${source.label} failed at ${since}`, source.detail, null], null];
+    if (source && source.state === "error") return ["error", ["error", `${source.label} failed at ${since}`, why, again], null];
     if (source && source.state === "ended") return ["ended", ["ended", `Replay ended at ${since}`, source.detail || "", ["Play again", "replay", {}]], null];
     if (source && (source.state === "stale" || (stream === "depth" && s.state === "STALE"))) return ["stale", ["stale", `Stale since ${since}`, source.detail || "", null], null];
     if (V.state.paused) return ["paused", null, null];
@@ -102,7 +108,9 @@
     host.append(box);
   };
 
-  const WORDS = { loading: "waiting", off: "off", compiling: "compiling", empty: "", live: "", paused: "paused ", stale: "stale ", resyncing: "resyncing ", ended: "ended ", error: "error ", disconnected: "disconnected " };
+  const WORDS = { loading: "waiting", off: "off", compiling: "compiling", empty: "", live: "", paused: "paused", stale: "stale", resyncing: "resyncing", ended: "ended", error: "error", disconnected: "disconnected" };
+  // States in which the rows held are not what the panel is about.
+  const ALONE = new Set(["off", "compiling", "loading", "ended"]);
   const many = (n, word) => `${F.group(n)} ${word}${n === 1 ? "" : "s"}`;
   // Events of one rate over the window, all sources: rows are per second, one a step.
   const within = (s, rate) => {
@@ -131,6 +139,7 @@
     queues: (s) => many(s.queues.length, "queue"),
     "limit-events": (s) => many(V.live.events("limit-events", s).length, "event"),
     ladder: () => "",
+    frames: (s) => many((s.bad_frames || []).length, "frame"),
   };
   const count = (name, stream, s) => {
     try {
@@ -142,11 +151,14 @@
   const notes = {
     depth: (s) => (s.seq ? `sequence ${F.group(s.seq)}` : ""),
     candles: (s) => (s.interval ? `${s.interval >= 60 ? s.interval / 60 + " m" : s.interval + " s"} candles; hollow rises, filled falls` : ""),
-    latency: (s) => {
-      const source = V.store.primary(), off = source && source.offset_ms;
-      return `${s.step || 1} s buckets, log scale` + (off ? `; clock offset ${F.signed(off, 1)} ms, corrected` : "");
-    },
+    latency: (s) => `${s.step || 1} s buckets, log scale`,
     stages: () => `${F.unit("stages", null)} throughout`,
+  };
+
+  // A panel's remark: what the stream says, else what its rows tell, else what stands there always.
+  const remark = (panel, stream, s) => {
+    const own = s && stream in notes && panel.dataset.panel !== "ladder" && panel.dataset.panel !== "samples";
+    return (s && s.note) || (own && notes[stream](s)) || panel.dataset.note || "";
   };
 
   const written = new WeakMap();
@@ -167,11 +179,11 @@
         const age = s && s.age_ms !== null && s.age_ms !== undefined ? s.age_ms + (V.state.paused || V.link.gone() ? Date.now() - V.link.at : 0) : null;
         const word = WORDS[state] || "";
         const says = {
-          dot: V.dot(state === "empty" ? "live" : state),
-          age: state === "ended" ? "ended" : s ? (word + (age === null ? "no data" : F.age(age))).trim() : word || "waiting",
+          dot: V.dot(state === "empty" ? (age === null ? "off" : "live") : state),
+          age: !s || (ALONE.has(state) && word) ? word || "waiting" : [word, age === null ? "no data" : F.age(age)].filter(Boolean).join(age === null ? ", " : " "),
           n: s && !["off", "compiling"].includes(state) ? count(name, stream, s) : "",
           lost: s ? `${F.group(s.lost || 0)} lost` : "0 lost",
-          note: s ? s.note || (panel.dataset.note === undefined ? "" : "") : null,
+          note: ["off", "compiling"].includes(state) ? "" : remark(panel, stream, s),
         };
         const old = written.get(panel) || {};
         if (old.dot !== says.dot) cells[0].firstElementChild.className = says.dot;
@@ -181,8 +193,7 @@
           D.text(cells[2], says.lost);
           cells[2].dataset.tone = s && s.lost ? "warn" : "";
         }
-        if (s && stream in notes && name !== "ladder" && name !== "samples") says.note = s.note || notes[stream](s);
-        if (says.note && old.note !== says.note) D.text(cells[3], says.note);
+        if (old.note !== says.note) D.text(cells[3], says.note);
         written.set(panel, says);
       }
     },

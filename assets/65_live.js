@@ -8,7 +8,7 @@
   const stream = (name) => V.store.streams[name];
   const tone = (x) => (x > 0 ? "up" : x < 0 ? "down" : "");
   const arrow = (x) => (x > 0 ? "▲ " : x < 0 ? "▼ " : "");
-  const live = (V.live = {});
+  const live = (V.live = { written: new Set() }); // `written`: streams whose rows were put into ladder or tape
   // What was written is written until its rows change, or the page was built anew.
   const mark = (s) => `${s.rev}/${D.turn}`;
 
@@ -24,7 +24,7 @@
     put("quote.percent", known ? arrow(m.change) + percent : "", known ? tone(m.change) : "");
     put("quote.change", known ? `${arrow(m.change)}${F.signed(m.change / 10 ** m.price_decimals, m.price_decimals)} (${percent}) in ${{ 60: "1 m", 300: "5 m", 900: "15 m", 3600: "1 h" }[m.window] || "window"}` : "", known ? tone(m.change) : "");
     put("unit.quote", m ? m.quote : "");
-    put("unit.base", m ? m.base : "");
+    put("unit.size", F.sizeUnit(m));
   };
 
   const options = (key, list, value) => {
@@ -63,12 +63,33 @@
     el.type = "button";
     return el;
   };
+  // The UTC day of a time, when it is not today.
+  const otherDay = (t) => {
+    const now = (V.store.answer && V.store.answer.now) || Date.now();
+    if (F.none(t)) return "";
+    const day = F.day(t);
+    return day === F.day(now) ? "" : day;
+  };
+  // A replay that could not be opened has no source to say so: it is said once. A new try may fail alike.
+  let told = "", quiet = 0;
+  V.replayAsked = () => {
+    told = "";
+    quiet = Date.now() + 700;
+  };
+  const missed = (why) => {
+    if (why && why !== told && Date.now() > quiet) {
+      D.toast("The replay did not start", why);
+      told = why;
+    } else if (!why) told = "";
+  };
   const chips = () => {
     const a = V.store.answer;
     if (!a) return;
     const real = a.sources.filter((one) => one.run !== "sim"), sim = a.sources.filter((one) => one.run === "sim");
     const list = [...real, ...sim];
-    const replay = !(a.engine && a.engine.replay) && !a.sources.some((one) => one.run === "replay");
+    const asked = a.engine && a.engine.replay, failed = Boolean(asked && asked.state === "failed");
+    const replay = (!asked || failed) && !a.sources.some((one) => one.run === "replay");
+    missed(failed && replay ? asked.detail || "The replay did not start." : "");
     const n = list.length + (replay ? 1 : 0);
     for (const where of ["bar", "off"]) {
       const host = D.host(`chips:${where}`);
@@ -92,23 +113,25 @@
         if (dot.className !== dotted) dot.className = dotted;
         D.attr(el, "aria-pressed", String(one.shown));
         const age = one.age_ms === null ? null : one.age_ms;
-        const words = { ended: "ended", error: "error", loading: "loading" };
+        const words = { ended: "ended", error: one.run === "replay" ? "failed" : "error", loading: "loading" };
         D.text(val, one.shown ? words[one.state] || F.age(age) : "");
         val.hidden = !one.shown;
-        D.attr(el, "title", `${one.label}: ${one.shown ? one.state : "hidden in this browser"}${one.detail ? "; " + one.detail : ""}`);
+        const day = one.run === "replay" ? otherDay(one.now) : "";
+        D.attr(el, "title", `${one.label}: ${one.shown ? words[one.state] || one.state : "hidden in this browser"}${one.detail ? "; " + one.detail : ""}${day ? `; data of ${day} UTC` : ""}`);
       });
       if (replay) {
         const el = els[n - 1], [swatch, name, dot, val] = el.children;
-        el.className = "vs-chip is-off";
+        el.className = `vs-chip is-off${failed ? " is-error" : ""}`;
         el.dataset.act = "start-replay";
         el.dataset.id = "";
         el.removeAttribute("aria-pressed");
         el.style.setProperty("--c", "var(--vs-venue-7)");
         swatch.className = "swatch";
         D.text(name, "Replay");
-        dot.className = "vs-dot is-off";
-        val.hidden = true;
-        D.attr(el, "title", "No replay is running; press to play the sample capture");
+        dot.className = V.dot(failed ? "error" : "off");
+        val.hidden = !failed;
+        D.text(val, failed ? "failed" : "");
+        D.attr(el, "title", failed ? `The replay did not start: ${asked.detail || "see the log"}; press to play the sample capture` : "No replay is running; press to play the sample capture");
       }
     }
   };
@@ -219,23 +242,28 @@
     put("tile.real.side", real ? "" : "none");
     put("tile.sim", F.si(f.sim));
     put("tile.sim.side", a.engine && !F.none(a.engine.rate) ? `of ${F.si(a.engine.rate)}` : "");
+    const stage = f.stage_label || "–";
     for (const key of ["p50", "p99"]) {
       put(`tile.${key}`, F.three(F.inUnit(f[key], unit)));
-      put(`tile.${key}.unit`, unit);
-      put(`tile.${key}.side`, word);
+      put(`tile.${key}.unit`, F.none(f[key]) ? "" : `${unit}, ${word}`);
+      put(`tile.${key}.side`, stage);
+      const el = document.querySelector(`[data-f="tile.${key}"]`);
+      D.attr(el && el.closest(".vs-tile"), "title", f.stage_label ? `${f.stage_label}, last ${word}` : "No samples");
     }
+    D.attr(document.querySelector(".vs-tiles"), "data-real", real ? "1" : "0");
     put("tile.spread", F.scaled(f.spread, m.price_decimals || 0));
     put("tile.spread.unit", m.quote || "");
     put("tile.spread.side", F.none(f.spread_bp) ? "" : `${F.group(f.spread_bp, 3)} bp`);
     put("tile.throttled", F.group(f.throttled), f.throttled > 0 ? "warn" : "");
-    put("tile.throttled.side", word);
+    put("tile.throttled.unit", F.none(f.throttled) ? "" : "calls");
+    put("tile.throttled.side", F.none(f.throttled) ? "no venue" : word);
     put("tile.gaps", F.group(f.gaps), f.gaps > 0 ? "warn" : "");
-    put("tile.gaps.side", word);
+    put("tile.gaps.side", "since opened");
     if (s.drawn !== mark(s)) {
       s.drawn = mark(s);
       for (const host of document.querySelectorAll("[data-spark]")) {
         const name = host.dataset.spark;
-        D.spark(host, s.rows[name], { colour: host.dataset.colour, hatch: host.dataset.hatch === "1", zero: ["real", "sim", "spread", "throttled", "gaps"].includes(name) });
+        D.spark(host, name === "throttled" && F.none(f.throttled) ? [] : s.rows[name], { colour: host.dataset.colour, hatch: host.dataset.hatch === "1", zero: ["real", "sim", "spread", "throttled", "gaps"].includes(name) });
       }
     }
   };
@@ -272,14 +300,8 @@
     }
     const c = stream("candles");
     if (c && c.market && c.rows && c.rows.t.length) {
-      const k = c.market.price_decimals, z = c.market.size_decimals, r = c.rows;
-      const o = lastOf(r.o), close = lastOf(r.c);
-      put("candles.o", F.scaled(o, k));
-      put("candles.h", F.scaled(lastOf(r.h), k));
-      put("candles.l", F.scaled(lastOf(r.l), k));
-      put("candles.c", F.scaled(close, k), tone(close - o));
-      put("candles.v", `${F.scaled(lastOf(r.v), z)} ${c.market.base}`);
-      put("candles.vwap", F.none(c.vwap) ? "–" : F.scaled(Math.round(c.vwap), k));
+      // O, H, L, C and V are those of the drawn candle: the chart writes them.
+      put("candles.vwap", F.none(c.vwap) ? "–" : F.scaled(Math.round(c.vwap), c.market.price_decimals));
       put("candles.trades", F.group(c.n));
       put("candles.follow", V.zoomed(V.graph("candles")) ? "off" : "on", V.zoomed(V.graph("candles")) ? "warn" : "ok");
     } else for (const key of ["o", "h", "l", "c", "v", "vwap", "trades"]) put(`candles.${key}`, "–");
@@ -294,6 +316,10 @@
     if (latency && latency.what) put("sub.latency", latency.what[0].toUpperCase() + latency.what.slice(1));
     const shape = stream("distribution");
     put("unit.distribution", shape ? F.unit("distribution", null) : "");
+    for (const name of ["candles", "latency", "metrics", "throughput", "limits"]) {
+      const rows = (stream(name) || {}).rows, day = rows && rows.t ? otherDay(lastOf(rows.t)) : "";
+      put(`utc.${name}`, day ? `${day} UTC` : "UTC");
+    }
     const through = stream("throughput");
     put("unit.throughput", through && through.series ? V.charts.throughput.unit(through) : "");
   };
@@ -305,11 +331,12 @@
     if (!asks || !bids || !s || !s.b || !s.market || V.charts.depth.empty(s)) return;
     const room = asks.clientHeight || 320;
     if (s.climbed === mark(s) && s.room === room && asks.children.length) return;
+    if (s.climbed !== mark(s)) live.written.add("depth");
     Object.assign(s, { climbed: mark(s), room });
-    const { price_decimals: k, size_decimals: z, base, quote: q } = s.market;
+    const { price_decimals: k, size_decimals: z, quote: q } = s.market, unit = F.sizeUnit(s.market);
     put("ladder.price", `Price, ${q}`);
-    put("ladder.size", `Size, ${base}`);
-    put("ladder.sum", `Sum, ${base}`);
+    put("ladder.size", `Size, ${unit}`);
+    put("ladder.sum", `Sum, ${unit}`);
     const n = Math.max(6, Math.min(40, Math.floor(room / 21)));
     const top = Math.max(...s.a.q.slice(0, n), ...s.b.q.slice(0, n));
     const fill = (host, side, reverse) => {
@@ -335,10 +362,13 @@
     if (!host || !s || !s.rows || !s.market) return;
     const room = host.clientHeight || 500;
     if (s.taped === mark(s) && s.room === room && host.children.length) return;
+    if (s.taped !== mark(s)) live.written.add("trades");
     Object.assign(s, { taped: mark(s), room });
-    const { price_decimals: k, size_decimals: z, base, quote: q } = s.market, r = s.rows;
+    const { price_decimals: k, size_decimals: z, quote: q } = s.market, r = s.rows;
     put("tape.price", `Price, ${q}`);
-    put("tape.size", `Size, ${base}`);
+    const day = otherDay(lastOf(r.t));
+    put("tape.time", day ? `${day} UTC` : "Time, UTC");
+    put("tape.size", `Size, ${F.sizeUnit(s.market)}`);
     const n = Math.min(r.t.length, Math.max(8, Math.floor(room / 21)));
     const rows = D.pool(host, n, rung);
     let top = 1;
@@ -441,6 +471,7 @@
       }
       return [...cells, n(F.group(Math.round(all)))];
     };
+    put("sub.totals", `Mean per second over the window, and the highest ${step > 1 ? `${step} s mean` : "second"}`);
     const rows = s.series.map((one) => [swatch(one), ...line((key) => s.rows[`${one.id}/${key}`] || [])]);
     if (s.series.length > 1) {
       const together = (key) => s.rows.t.map((_, i) => {
@@ -542,6 +573,10 @@
   // ---------- events and health ----------
   const LIMITED = /throttl|ban|429|limit|correct|wait/i;
   live.events = (panel, s) => (panel === "limit-events" ? (s.list || []).filter((e) => LIMITED.test(e.what)) : s.list || []);
+  const labelOf = (id) => {
+    const one = V.store.answer.sources.find((x) => x.id === id);
+    return one ? one.label : id;
+  };
   const events = () => {
     const s = stream("events");
     if (!s) return;
@@ -549,14 +584,10 @@
       const host = D.host(name);
       if (!host || s[`listed:${name}`] === mark(s)) continue;
       s[`listed:${name}`] = mark(s);
-      const label = (id) => {
-        const one = V.store.answer.sources.find((x) => x.id === id);
-        return one ? one.label : id;
-      };
       const rows = live.events(name, s).slice(-80).reverse();
       D.table(host, rows.map((e) => [
         { text: F.time(e.t), cls: "vs-sec" },
-        { text: label(e.source), cls: "name" },
+        { text: labelOf(e.source), cls: "name" },
         {
           draw(td) {
             if (!td.firstElementChild) td.append(D.make("span", "vs-tag"));
@@ -587,6 +618,7 @@
     D.table(D.host("sources"), (s.sources || []).map((x) => [
       { text: x.label, cls: "name" }, n(F.group(x.frames)), n(F.group(x.malformed), bad(x.malformed)), n(F.group(x.gaps), bad(x.gaps)),
       n(F.group(x.resyncs), bad(x.resyncs)), n(F.group(x.dropped), bad(x.dropped)),
+      ...["late", "levels_dropped", "unchecked"].map((key) => ({ text: F.group(x[key]), cls: "n vs-hide-l", tone: key === "unchecked" ? "mut" : bad(x[key]) })),
       n(x.agreement && x.agreement[1] ? `${F.group((x.agreement[0] / x.agreement[1]) * 100, 3)}%` : "–", x.agreement && x.agreement[0] < x.agreement[1] ? "warn" : ""),
     ]));
     D.table(D.host("rings"), (s.rings || []).map((r) => [
@@ -594,6 +626,9 @@
     ]));
     D.table(D.host("queues"), (s.queues || []).map((q) => [
       { text: q.name, cls: "name" }, n(F.group(q.depth)), n(F.group(q.peak)), n(F.group(q.capacity)), n(F.group(q.dropped), bad(q.dropped)),
+    ]));
+    D.table(D.host("frames"), (s.bad_frames || []).map((x) => [
+      { text: F.time(x.t), cls: "vs-sec" }, { text: labelOf(x.source), cls: "name" }, x.field, { text: x.frame, cls: "wide" },
     ]));
     const l = s.loop || {}, p = s.process || {}, k = s.kernels || {};
     put("health.lag", F.three(l.lag_p99_ms));
@@ -605,6 +640,7 @@
     put("health.rss", size);
     put("health.rss.unit", unit || "");
     put("health.threads", F.group(p.threads));
+    put("health.lost", F.group(p.lost_rows), p.lost_rows > 0 ? "warn" : "");
     put("health.uptime", F.none(p.uptime_s) ? "–" : F.span(p.uptime_s));
     put("health.kernels", k.total ? `${k.done} of ${k.total}` : k.state || "–");
     put("health.kernels.side", F.none(k.seconds) || !k.seconds ? k.state || "" : `${k.state || ""} in ${F.three(k.seconds)} s`);

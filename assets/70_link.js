@@ -91,6 +91,19 @@
   };
 
   // ---------- what was painted ----------
+  // The age of an event is known where a book, a candle or a trade was drawn from this very answer; a replay's
+  // events are as old as its capture.
+  const EVENTS = new Set(["depth", "candles", "trades"]);
+  const newestDrawn = (answer, streams) => {
+    const source = V.store.primary();
+    if (!source || source.run === "replay") return 0;
+    let newest = 0;
+    for (const name of streams) {
+      const s = EVENTS.has(name) ? V.store.streams[name] : null;
+      if (s && s.v === answer.v && !F.none(s.age_ms)) newest = Math.max(newest, answer.now - s.age_ms);
+    }
+    return newest;
+  };
   let pending = null;
   const samples = [];
   const painted = () => {
@@ -100,13 +113,11 @@
       const at = Date.now();
       V.painted += 1;
       V.last = { v: mine.v, now: mine.now, painted_at: at, newest_event: mine.newest };
-      if (mine.newest) {
-        const age = at + mine.offset - mine.newest;
-        V.ages.push(age);
-        if (V.ages.length > 2000) V.ages.splice(0, 1000);
-        samples.push([at - mine.at, age]);
-        if (samples.length > 16) samples.shift();
-      }
+      const age = mine.newest ? at + mine.offset - mine.newest : null;
+      if (age !== null) V.ages.push(age);
+      if (V.ages.length > 2000) V.ages.splice(0, 1000);
+      samples.push([at - mine.at, age]);
+      if (samples.length > 16) samples.shift();
     });
   };
   const drawnOne = (name) => {
@@ -166,7 +177,7 @@
     const was = drawn[name] || {};
     const whole = !(figure && figure.layout && figure.layout.meta && figure.layout.meta.drawn === want);
     if (!whole && was.rev === s.rev && !force) {
-      was.v = s.v;
+      Object.assign(was, { v: s.v, polls: V.polls });
       return null;
     }
     const now = performance.now();
@@ -175,7 +186,7 @@
       if (now - was.at < 1000 / chart.hz - 60) return null;
     }
     const arrays = chart.data(s);
-    drawn[name] = { rev: s.rev, v: s.v, at: now, age: s.age_ms, got: s.at };
+    drawn[name] = { rev: s.rev, v: s.v, polls: V.polls, at: now };
     return whole ? V.figure(name, s, specs, figure, shape, arrays, panel.clientWidth) : V.patch(arrays);
   };
 
@@ -200,6 +211,7 @@
         version = answer.v;
         V.polls += 1;
         link.at = at;
+        if (V.state.paused) V.pausedAt = at; // what is shown is of now, not of when it was paused
         arrived(at);
         const again = answer.base !== base;
         V.store.merge(answer, again);
@@ -208,8 +220,7 @@
         link.offset = offs;
         if (samples.length) props("shell-painted", { data: samples.splice(0) });
       }
-      const wait = new Set();
-      let newest = 0;
+      const wait = new Set(), events = new Set();
       const out = outputs.map((output, i) => {
         const name = output.id.name;
         let figure = null;
@@ -220,15 +231,15 @@
         }
         if (!figure) return keep;
         wait.add(name);
-        const d = drawn[name];
-        if (d && d.age !== null && d.age !== undefined && fresh) newest = Math.max(newest, answer.now - d.age);
+        events.add(V.charts[name].stream);
         return figure;
       });
+      V.live.written.clear();
       V.refresh();
+      if (forced) exportLater();
       if (fresh) {
-        if (!newest)
-          for (const s of Object.values(V.store.streams)) if (s.v === answer.v && s.age_ms !== null && s.age_ms !== undefined) newest = Math.max(newest, answer.now - s.age_ms);
-        pending = { v: answer.v, now: answer.now, at, newest, offset: offs, wait };
+        for (const name of V.live.written) events.add(name);
+        pending = { v: answer.v, now: answer.now, at, newest: newestDrawn(answer, events), offset: offs, wait };
         if (!wait.size) painted();
       }
       return [out, held];
@@ -357,6 +368,7 @@
     if (page && page.dataset.page === "latency") wanted.add("stages");
     link.streams = [...wanted].sort();
     document.body.classList.remove("is-off-open");
+    for (const el of document.querySelectorAll(".vs-panel[data-max]")) delete el.dataset.max;
     V.address();
     link.ask();
     V.refresh();
@@ -377,14 +389,26 @@
 
   let nth = 0;
   V.command = (name, args) => props("shell-command", { data: { id: `${V.client}-${++nth}`, name, args } });
-  V.exportPanel = (panel) => {
+  const KEPT = 12;
+  const later = [];
+  const exportLater = () => {
+    for (const panel of later.splice(0)) V.exportPanel(panel, true);
+  };
+  V.exportPanel = (panel, redrawn = false) => {
     if (!panel) return;
     const chart = panel.dataset.chart, stream = panel.dataset.export, s = V.store.streams[stream];
     if (!s) {
       D.toast("Nothing was exported", "This panel has no data yet.");
       return;
     }
-    const view = chart && drawn[chart] ? drawn[chart].v : s.v;
+    // The server keeps the newest views of a page: what was drawn long ago is drawn again, then exported.
+    const held = chart && drawn[chart], old = held && !V.state.paused && V.polls - held.polls > KEPT;
+    if (old && !redrawn) {
+      later.push(panel);
+      link.redraw();
+      return;
+    }
+    const view = held && !old ? held.v : s.v;
     props("shell-export", { data: { id: `${V.client}-${++nth}`, chart: stream, part: panel.dataset.part || "", view, range: chart ? V.range(chart) : null, client: V.client } });
   };
   const toast = (value) => {

@@ -8,7 +8,6 @@
     if (was) delete was.dataset.max;
     const on = panel && panel !== was;
     if (on) panel.dataset.max = "1";
-    document.body.classList.toggle("is-max", Boolean(on));
     window.dispatchEvent(new Event("resize"));
   };
   const keys = (open) => window.dash_clientside.set_props("shell-keys", { is_open: open });
@@ -55,8 +54,14 @@
       V.set({ hidden });
     },
     show: (el) => V.set({ hidden: V.state.hidden.filter((x) => x !== el.dataset.source) }),
-    "start-replay": () => V.command("start_replay", { file: "sample" }),
-    replay: () => V.command("restart_replay", {}),
+    "start-replay": () => {
+      V.replayAsked();
+      V.command("start_replay", { file: "sample" });
+    },
+    replay: () => {
+      V.replayAsked();
+      V.command("restart_replay", {});
+    },
     csv: (el) => V.exportPanel(document.getElementById(`panel-${el.dataset.panel}`)),
     png: (el) => png(el.dataset.panel),
     max: (el) => maximise(document.getElementById(`panel-${el.dataset.panel}`)),

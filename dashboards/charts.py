@@ -56,7 +56,8 @@ def _depth() -> Figure:
             width=1.6,
             fill="tozeroy",
             fillcolor=f"var(--vs-{colour}-fill)",
-            hovertemplate="%{y:,.~f}",
+            hovertemplate="%{y:,.~f} %{meta}",
+            meta="",
         ) | {"line": {"color": f"var(--vs-{colour})", "width": 1.6, "shape": shape}}
 
     return {
@@ -83,7 +84,8 @@ def _candles() -> Figure:
             "y": [],
             "yaxis": "y2",
             "marker": {"color": f"var(--vs-{colour})", "opacity": opacity},
-            "hovertemplate": "%{y:,.~f}",
+            "hovertemplate": "%{y:,.~f} %{meta}",
+            "meta": "",
         }
 
     return {

@@ -223,6 +223,7 @@ def panel(
             "data-streams": " ".join(streams),
             "data-export": streams[0] if export is None else export,
             "data-part": part,
+            "data-note": note,
             "data-chart": chart,
             "data-state": "loading",
         },

@@ -18,7 +18,7 @@ def layout(**_: object) -> Component:
         streams=["metrics"],
         chart="metrics",
         read=panels.readout(("Spread", "metrics.spread"), ("Imbalance", "metrics.imbalance")),
-        units=(("tr", "{unit.quote}"), ("br", "UTC")),
+        units=(("tr", "{unit.quote}"), ("br", "{utc.metrics}")),
         note="above zero: more bids than asks",
     )
     ladder = panels.panel(

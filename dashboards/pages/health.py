@@ -11,14 +11,16 @@ from dashboards import panels
 def layout(**_: object) -> Component:
     """The page's content."""
 
-    def part(name: str, title: str, sub: str, heads: list[tuple[str, str]], cls: str) -> Component:
+    def part(
+        name: str, title: str, sub: str, heads: list[tuple[str, str]], cls: str, of: str = ""
+    ) -> Component:
         return panels.panel(
             name,
             title,
             sub,
             streams=["health"],
             body=panels.table(name, heads, caption=title),
-            part=name,
+            part=of or name,
             cls=cls,
         )
 
@@ -31,6 +33,7 @@ def layout(**_: object) -> Component:
             ("Processor", "health.cpu", ""),
             ("Memory", "health.rss", ""),
             ("Threads", "health.threads", ""),
+            ("Lost rows", "health.lost", ""),
             ("Up", "health.uptime", ""),
             ("Kernels", "health.kernels", ""),
         ),
@@ -41,7 +44,7 @@ def layout(**_: object) -> Component:
                     "Tasks",
                     "What the engine's thread runs",
                     [("Task", ""), ("State", ""), ("Restarts", "n"), ("Since, UTC", "n"), ("Last error", "")],
-                    "c4",
+                    "c5",
                 ),
                 part(
                     "sources",
@@ -54,16 +57,12 @@ def layout(**_: object) -> Component:
                         ("Gaps", "n"),
                         ("Resyncs", "n"),
                         ("Dropped", "n"),
+                        ("Late", "n vs-hide-l"),
+                        ("Levels cut", "n vs-hide-l"),
+                        ("Unchecked", "n vs-hide-l"),
                         ("Top agrees", "n"),
                     ],
-                    "c5",
-                ),
-                part(
-                    "queues",
-                    "Queues",
-                    "Between parts",
-                    [("Queue", ""), ("Depth", "n"), ("Peak", "n"), ("Capacity", "n"), ("Dropped", "n")],
-                    "c3",
+                    "c7",
                 ),
             ],
             className="vs-grid row1",
@@ -82,7 +81,7 @@ def layout(**_: object) -> Component:
                         ("Written", "n"),
                         ("Size", "n"),
                     ],
-                    "c6",
+                    "c4",
                 ),
                 panels.panel(
                     "events",
@@ -94,7 +93,33 @@ def layout(**_: object) -> Component:
                         [("Time, UTC", ""), ("Source", ""), ("What", ""), ("", "")],
                         caption="Events",
                     ),
-                    cls="c6",
+                    cls="c5",
+                ),
+                html.Div(
+                    [
+                        part(
+                            "queues",
+                            "Queues",
+                            "Between parts",
+                            [
+                                ("Queue", ""),
+                                ("Depth", "n"),
+                                ("Peak", "n"),
+                                ("Capacity", "n"),
+                                ("Dropped", "n"),
+                            ],
+                            "",
+                        ),
+                        part(
+                            "frames",
+                            "Malformed frames",
+                            "The newest 20",
+                            [("Time, UTC", ""), ("Source", ""), ("Field", ""), ("Frame", "")],
+                            "",
+                            of="bad_frames",
+                        ),
+                    ],
+                    className="vs-stack c3",
                 ),
             ],
             className="vs-grid row2",

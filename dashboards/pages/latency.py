@@ -52,7 +52,7 @@ def layout(**_: object) -> Component:
         streams=["latency"],
         chart="samples",
         part="count",
-        units=(("tr", "events"), ("br", "UTC")),
+        units=(("tr", "events"), ("br", "{utc.latency}")),
         cls="c4",
     )
     return panels.page(

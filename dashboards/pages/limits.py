@@ -33,7 +33,7 @@ def layout(**_: object) -> Component:
             ("Mean wait", "limits.mean", "opt"),
             ("Longest", "limits.max", "opt"),
         ),
-        units=(("tr", "calls"), ("br", "UTC")),
+        units=(("tr", "calls"), ("br", "{utc.limits}")),
         cls="c7",
     )
     said = panels.panel(

@@ -22,7 +22,7 @@ def layout(**_: object) -> Component:
                     [
                         html.Span("Price", **{"data-f": "tape.price"}),
                         html.Span("Size", **{"data-f": "tape.size"}),
-                        html.Span("Time, UTC"),
+                        html.Span("Time, UTC", **{"data-f": "tape.time"}),
                     ],
                     className="h",
                 ),

@@ -46,7 +46,7 @@ def layout(**_: object) -> Component:
                     streams=["throughput"],
                     chart="throughput",
                     tools=[html.Div(className="vs-keys", **{"data-host": "keys:throughput"})],
-                    units=(("tr", "{unit.throughput}"), ("br", "UTC")),
+                    units=(("tr", "{unit.throughput}"), ("br", "{utc.throughput}")),
                     note="hatched is simulated",
                     cls="c7",
                 ),

@@ -41,7 +41,7 @@ def depth(cls: str = "") -> Component:
             ("Spread", "depth.spread"),
             ("Imbalance", "depth.imbalance", "opt"),
         ),
-        units=(("tr", "{unit.base}"), ("br", "{unit.quote}")),
+        units=(("tr", "{unit.size}"), ("br", "{unit.quote}")),
         cls=cls,
     )
 
@@ -68,7 +68,7 @@ def candles(cls: str = "", *, market: bool = False) -> Component:
             *extra,
             ("follow live", "candles.follow", "opt vs-push"),
         ),
-        units=(("tr", "{unit.quote}"), ("br", "UTC")),
+        units=(("tr", "{unit.quote}"), ("br", "{utc.candles}")),
         note="hollow rises, filled falls",
         cls=cls,
     )
@@ -86,7 +86,7 @@ def percentiles(cls: str = "", *, stage: bool = False) -> Component:
             panels.select("source", "Source of the samples"),
             *([panels.select("stage", "Stage of the way", STAGES)] if stage else []),
         ],
-        units=(("tl", "{unit.latency}"), ("br", "UTC")),
+        units=(("tl", "{unit.latency}"), ("br", "{utc.latency}")),
         cls=cls,
     )
 

@@ -17,7 +17,7 @@ def _rate(name: str, title: str, sub: str, unit: str) -> Component:
         chart=name,
         part=name,
         tools=[html.Div(className="vs-keys", **{"data-host": f"keys:{name}"})],
-        units=(("tr", unit), ("br", "UTC")),
+        units=(("tr", unit), ("br", "{utc.throughput}")),
         note="stacked; hatched is simulated",
         cls="c6",
     )
@@ -53,8 +53,8 @@ def layout(**_: object) -> Component:
         "Throughput",
         html.Div(
             [
-                _rate("messages", "Messages", "Received and made, per second", "msg/s"),
-                _rate("orders", "Orders", "Orders and order updates, per second", "orders/s"),
+                _rate("messages", "Messages", "Frames received, per second", "msg/s"),
+                _rate("orders", "Orders", "Orders matched by the built-in exchange, per second", "orders/s"),
             ],
             className="vs-grid row1",
         ),

@@ -3,7 +3,8 @@
 Every value is a function of the time asked for and a seed, so any number of pages, polls and restarts see the same
 market. `mode` switches the states a page must draw: "live", "compiling", "stale", "resyncing", "ended", "empty",
 "error", "broken" (polls raise), "frozen" (the clock stands still), "bare" (only the built-in exchange, no venues,
-no limits) and "limits" (venues with budgets, as `tests/browser/shots.py` shows them).
+no limits), "limits" (venues with budgets, as `tests/browser/shots.py` shows them), "replay" (a capture of another
+day plays), "failed" (it broke off) and "unopened" (it could not be opened).
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ STAGES = (
     ("total", "Total", "newest event to painted frame", 52_600.0),
 )
 INTERVALS = {60: 1, 300: 1, 900: 5, 3600: 15}
+REPLAY_MS = 1_723_120_000_000.0  # 2024-08-08
 SPREADS = (1.0, 1.0, 1.0, 1.0, 2.0, 1.0, 1.0, 3.0)
 QUANTILES = (("p50", 1.0), ("p90", 1.6), ("p95", 2.05), ("p99", 3.3), ("p999", 4.6))
 
@@ -64,10 +66,13 @@ class FakeSource:
         self.replay: dict[str, Any] | None = None
         self.commands: list[tuple[str, dict[str, Any]]] = []
         self.exports: list[dict[str, Any]] = []
+        self.bad_frames: list[dict[str, Any]] = []
+        self.size_unit = ""  # "" is the base
         self.polls = 0
         self.params: dict[str, Any] = {}
         self.since = clock() * 1000
         self._frozen: float | None = None
+        self.behind_ms = 0.0  # how far the data's clock lies behind ours
         self._lock = threading.Lock()
 
     # ---------- what the shell calls ----------
@@ -128,7 +133,7 @@ class FakeSource:
             answer["streams"][name] = {
                 "key": key,
                 "reset": name not in old,
-                "age_ms": age + max(0.0, now - self.since) * (self.mode in ("stale", "ended")),
+                "age_ms": age + max(0.0, now - self.since) * (self.mode in ("stale", "ended", "failed")),
                 "n": n,
                 "lost": 214 if name == "throughput" else 0,
                 "note": "",
@@ -164,9 +169,22 @@ class FakeSource:
     def switch(self, mode: str) -> None:
         """Enter a state now."""
         self.since = self.clock() * 1000
-        self._frozen = self.clock() * 1000 if mode in ("stale", "ended", "frozen") else None
+        self._frozen = self.clock() * 1000 if mode in ("stale", "ended", "frozen", "failed") else None
         if mode == "ended":
             self.replay = {"file": "sample", "speed": 1, "state": "ended", "progress": 1.0}
+        elif mode == "replay":
+            self.replay = {"file": "sample", "speed": 1, "state": "playing", "progress": 0.4, "detail": ""}
+        elif mode in ("failed", "unopened"):
+            self.replay = {
+                "file": "sample" if mode == "failed" else "",
+                "speed": 1,
+                "state": "failed",
+                "progress": 0.4,
+                "detail": "the capture ends in the middle of a frame"
+                if mode == "failed"
+                else "sample.gz: no such file",
+            }
+        self.behind_ms = self.clock() * 1000 - REPLAY_MS if mode in ("replay", "failed") else 0.0
         self.mode = mode
 
     # ---------- parts of an answer ----------
@@ -175,7 +193,8 @@ class FakeSource:
         return self.clock() * 1000
 
     def _data_now(self) -> float:
-        return self._frozen if self._frozen is not None else self._now()
+        at = self._frozen if self._frozen is not None else self._now()
+        return at - self.behind_ms
 
     def _engine(self, now: float) -> dict[str, Any]:
         compiling = self.mode == "compiling"
@@ -200,16 +219,24 @@ class FakeSource:
         ]
         if self.mode in ("bare", "compiling"):
             rows = rows[3:]
-        if self.replay:
-            rows.append(("replay_sample", "Replay: sample", 7, "replay", 90.0))
-        word = {"stale": "stale", "resyncing": "resyncing", "ended": "ended", "error": "error"}.get(
-            self.mode, "live"
-        )
+        playing = ("replay_sample", "Replay: sample", 7, "replay", 90.0)
+        if self.mode in ("replay", "failed"):
+            rows = [playing, *rows[3:]]
+        elif self.replay and self.mode != "unopened":
+            rows.append(playing)
+        word = {
+            "stale": "stale",
+            "resyncing": "resyncing",
+            "ended": "ended",
+            "error": "error",
+            "failed": "error",
+        }.get(self.mode, "live")
         out = []
         for i, (key, label, colour, run, age) in enumerate(rows):
             state = word if i == 0 or (self.mode == "ended" and run == "replay") else "live"
             if self.mode == "compiling":
                 state = "loading"
+            behind = self.behind_ms if run == "replay" else 0.0
             stuck = state in ("stale", "ended", "error")
             details = {
                 "stale": "no message for 12 s; retry 4 in 3 s",
@@ -218,6 +245,8 @@ class FakeSource:
                 "error": "the venue refused the connection: code 1008",
                 "loading": "waiting for the kernels",
             }
+            if run == "replay":
+                details["error"] = "the capture ends in the middle of a frame"
             out.append(
                 {
                     "id": key,
@@ -230,8 +259,8 @@ class FakeSource:
                     "shown": key not in hidden,
                     "age_ms": age * (0.8 + 0.4 * noise(i, int(now // 250)))
                     + (now - self.since if stuck else 0),
-                    "now": now,
-                    "since": self.since,
+                    "now": now - behind,
+                    "since": self.since - behind,
                     "symbols": list(SYMBOLS),
                     "books": [2 if state == "resyncing" else 3, 3],
                     "gaps": 2 if i == 2 else 0,
@@ -263,6 +292,7 @@ class FakeSource:
             "source": source,
             "symbol": symbol,
             "base": symbol.split("-")[0],
+            "size_unit": self.size_unit or symbol.split("-")[0],
             "quote": symbol.split("-")[1],
             "price_decimals": decimals,
             "size_decimals": size_decimals,
@@ -306,6 +336,8 @@ class FakeSource:
         params: dict[str, Any],
     ) -> tuple[dict[str, Any], Any, float, int]:
         at = self._data_now()
+        if name in ("throughput", "limits", "tiles", "events", "health"):
+            at += self.behind_ms
         second = int(at // 1000)
         start = second - window
         if name == "depth":
@@ -519,7 +551,7 @@ class FakeSource:
             "p50": float(lat["p50"] or 0),
             "p99": float(lat["p99"] or 0),
             "spread": SPREADS[t % len(SPREADS)],
-            "throttled": 0 if self.mode == "bare" else int(9 * self._bump(t)),
+            "throttled": None if self.mode == "bare" else int(9 * self._bump(t)),
             "gaps": 1 if t % 97 == 0 and self.mode != "bare" else 0,
         }
 
@@ -541,7 +573,8 @@ class FakeSource:
                 "p99": float(last["p99"] or 0) * base,
                 "spread": int(last["spread"] or 0),
                 "spread_bp": float(last["spread"] or 0) / scale / SYMBOLS[symbol][0] * 1e4,
-                "throttled": 0 if self.mode == "bare" else 37,
+                "stage_label": "Receive",
+                "throttled": None if self.mode == "bare" else 37,
                 "gaps": 0 if self.mode == "bare" else 2,
                 "books": [3 * len(shown), 3 * len(shown)],
             },
@@ -680,7 +713,8 @@ class FakeSource:
             "sources": [
                 {"id": key, "label": label, "frames": 2_531_170 // (i + 1), "malformed": 3 if i == 1 else 0,
                  "gaps": 2 if i == 2 else 0, "resyncs": 2 if i == 2 else 0, "dropped": 0,
-                 "agreement": [118_204 - (i == 1), 118_204]}
+                 "agreement": [118_204 - (i == 1), 118_204], "late": 12 * (i == 1), "levels_dropped": 0,
+                 "unchecked": 31 * i}
                 for i, (key, label) in enumerate(
                     (("binance_usdm", "Binance"), ("bybit_linear", "Bybit"),
                      ("okx_swap", "OKX"), ("builtin", "Built-in"))
@@ -688,6 +722,7 @@ class FakeSource:
             ],
             "loop": {"lag_p50_ms": 0.12, "lag_p99_ms": 1.84 + noise(second), "lag_max_ms": 9.7},
             "process": {"cpu_pct": 41.2 + 5 * noise(second, 2), "rss_bytes": 412_000_000, "threads": 14,
-                        "uptime_s": 3_912 + second % 1000, "epoch": self.epoch},
+                        "uptime_s": 3_912 + second % 1000, "epoch": self.epoch, "lost_rows": 214},
+            "bad_frames": self.bad_frames,
             "kernels": {"state": "ready", "done": 6, "total": 6, "seconds": 11.4, "directory": "kernels/8f21c0"},
         }  # fmt: skip

@@ -114,10 +114,77 @@ def test_refreshes_keep_their_pace_and_stay_small(page: Any) -> None:
 
 
 def test_painted_samples_go_back_with_the_polls(page: Any) -> None:
-    page.until(lambda: page.source.params.get("painted"))
-    to_frame, age = page.source.params["painted"][0]
-    assert 0 <= to_frame < 10_000
-    assert age >= to_frame - 1
+    samples: list[list[float | None]] = []
+
+    def seen() -> list[list[float | None]]:
+        samples.extend(page.source.params.get("painted") or [])
+        return [pair for pair in samples if pair[1] is not None]
+
+    page.until(seen)
+    for to_frame, age in seen():
+        assert 0 <= to_frame < 10_000
+        assert age >= to_frame - 1
+
+
+def test_ages_are_measured_only_where_events_of_a_live_source_are_drawn(page: Any) -> None:
+    for path in ("/health", "/throughput", "/limits", "/latency"):
+        page.open(path)
+        refreshes(page, 6)
+        assert page.js("return venuescope.ages") == [], path
+        page.until(lambda: page.source.params.get("painted"))
+        assert {age for _, age in page.source.params["painted"]} == {None}
+    page.open("/market")
+    page.until(lambda: len(page.js("return venuescope.ages")) > 3)
+    page.source.switch("replay")
+    page.until(lambda: page.js("return venuescope.store.primary().run") == "replay")
+    page.js("venuescope.ages.length = 0")
+    refreshes(page, 8)
+    assert page.js("return venuescope.ages") == []
+
+
+def test_sizes_carry_the_unit_of_the_market(page: Any) -> None:
+    page.source.size_unit = "contracts"
+    page.open("/book")
+    page.until(lambda: page.text('[data-f="ladder.size"]') == "Size, contracts")
+    page.until(lambda: page.text('[data-f="unit.size"]') == "contracts")
+    assert page.text('[data-f="ladder.sum"]') == "Sum, contracts"
+    page.until(lambda: page.js("return venuescope.graph('depth').data[0].meta") == "contracts")
+    page.open("/market")
+    page.until(lambda: page.text('[data-f="tape.size"]') == "Size, contracts")
+    page.until(lambda: page.text('[data-f="candles.v"]').endswith(" contracts"))
+    page.until(lambda: page.text('[data-over="candles"] .is-second') == "contracts")
+
+
+def test_the_read_out_and_the_price_tag_are_of_the_candle_that_is_drawn(page: Any) -> None:
+    page.open("/market?hz=10")
+    page.until(lambda: page.text('[data-f="candles.c"]') != "–")
+    together = """const d = venuescope.graph('candles').data[0], k = venuescope.store.answer.market.price_decimals;
+        const f = (n) => document.querySelector(`[data-f="candles.${n}"]`).textContent;
+        const w = (x) => x.toLocaleString('en-US', {minimumFractionDigits: k, maximumFractionDigits: k});
+        return [[f('o'), f('h'), f('l'), f('c'), document.querySelector('[data-over=candles] .vs-price').textContent],
+          [d.open, d.high, d.low, d.close, d.close].map((a) => w(a.at(-1)))]"""
+    for _ in range(12):
+        refreshes(page, 1)
+        written, drawn = page.js(together)
+        assert written == drawn
+
+
+def test_a_chart_drawn_long_ago_is_drawn_again_before_it_is_exported(page: Any) -> None:
+    page.until(lambda: page.js("return Boolean(venuescope.drawn.latency)"))
+    page.js("const d = venuescope.drawn.latency; d.v = 1; d.polls = -20; d.at = 1e15;")
+    polls = page.source.polls
+    page.click("#panel-latency [data-act=csv]")
+    page.until(lambda: len(page.source.exports) == 1)
+    assert page.source.exports[0]["view"] >= polls - 2
+
+
+def test_a_chart_of_another_day_says_which(page: Any) -> None:
+    assert page.text('[data-f="utc.candles"]') == "UTC"
+    page.source.switch("replay")
+    page.until(lambda: page.text('[data-f="utc.candles"]') == "2024-08-08 UTC")
+    assert page.text('[data-f="utc.throughput"]') == "UTC"
+    chip = "return document.querySelector('[data-id=replay_sample]').title"
+    page.until(lambda: "data of 2024-08-08 UTC" in page.js(chip))
 
 
 def test_a_maximised_panel_fills_the_page_and_goes_back(page: Any) -> None:
