@@ -136,6 +136,11 @@
       if (answer.market && !["health", "events", "limits"].includes(name)) s.market = answer.market;
     }
   };
+  // The UTC day of a time, when it is not today.
+  V.otherDay = (t) => {
+    const day = V.format.none(t) ? "" : V.format.day(t);
+    return day === V.format.day(store.answer ? store.answer.now : Date.now()) ? "" : day;
+  };
   store.primary = () => {
     const a = store.answer;
     return (a && a.market && a.sources.find((one) => one.id === a.market.source)) || null;

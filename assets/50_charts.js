@@ -379,6 +379,7 @@
       else trace[key] = value;
     }
   };
+  V.dated = (s) => Boolean(s.rows && s.rows.t && V.otherDay(lastOf(s.rows.t)));
   let template = null, templateOf = "";
   const slots = (width) => Math.max(2, Math.min(7, Math.floor((width - 90) / 92)));
   // The whole figure: at the first draw, after a change of theme or shape. Keeps what the user has zoomed to.
@@ -394,7 +395,8 @@
     layout.template = template;
     if (layout.xaxis && !layout.xaxis.tickvals) layout.xaxis.nticks = slots(width);
     if (window.innerWidth < 768 && layout.margin) layout.margin.r = Math.max(layout.margin.r || 0, 56);
-    layout.meta = { drawn: `${dress}/${shape.key}` };
+    if (V.dated(s)) layout.margin.r = Math.max(layout.margin.r || 0, 104); // room for the day beside UTC
+    layout.meta = { drawn: `${dress}/${shape.key}/${V.dated(s)}` };
     if (old && old.layout && old.layout.meta)
       for (const axis of Object.keys(layout))
         if (/^[xy]axis/.test(axis) && old.layout[axis] && old.layout[axis].autorange === false && old.layout[axis].range && !layout[axis].fixedrange)

@@ -91,6 +91,7 @@
     const [state, title, more, act] = what;
     const dot = D.make("i", V.dot(state));
     const note = D.make("div", `vs-note is-${state}`, dot, D.make("b", "", title), D.make("span", "vs-sec", more));
+    note.title = [title, more].filter(Boolean).join(": ");
     if (act) note.append(D.button(act[0], act[1], "vs-btn is-sm is-bare", act[2]));
     host.append(note);
   };

@@ -63,13 +63,6 @@
     el.type = "button";
     return el;
   };
-  // The UTC day of a time, when it is not today.
-  const otherDay = (t) => {
-    const now = (V.store.answer && V.store.answer.now) || Date.now();
-    if (F.none(t)) return "";
-    const day = F.day(t);
-    return day === F.day(now) ? "" : day;
-  };
   // A replay that could not be opened has no source to say so: it is said once. A new try may fail alike.
   let told = "", quiet = 0;
   V.replayAsked = () => {
@@ -116,7 +109,7 @@
         const words = { ended: "ended", error: one.run === "replay" ? "failed" : "error", loading: "loading" };
         D.text(val, one.shown ? words[one.state] || F.age(age) : "");
         val.hidden = !one.shown;
-        const day = one.run === "replay" ? otherDay(one.now) : "";
+        const day = one.run === "replay" ? V.otherDay(one.now) : "";
         D.attr(el, "title", `${one.label}: ${one.shown ? words[one.state] || one.state : "hidden in this browser"}${one.detail ? "; " + one.detail : ""}${day ? `; data of ${day} UTC` : ""}`);
       });
       if (replay) {
@@ -258,7 +251,6 @@
     put("tile.throttled.unit", F.none(f.throttled) ? "" : "calls");
     put("tile.throttled.side", F.none(f.throttled) ? "no venue" : word);
     put("tile.gaps", F.group(f.gaps), f.gaps > 0 ? "warn" : "");
-    put("tile.gaps.side", "since opened");
     if (s.drawn !== mark(s)) {
       s.drawn = mark(s);
       for (const host of document.querySelectorAll("[data-spark]")) {
@@ -317,7 +309,7 @@
     const shape = stream("distribution");
     put("unit.distribution", shape ? F.unit("distribution", null) : "");
     for (const name of ["candles", "latency", "metrics", "throughput", "limits"]) {
-      const rows = (stream(name) || {}).rows, day = rows && rows.t ? otherDay(lastOf(rows.t)) : "";
+      const rows = (stream(name) || {}).rows, day = rows && rows.t ? V.otherDay(lastOf(rows.t)) : "";
       put(`utc.${name}`, day ? `${day} UTC` : "UTC");
     }
     const through = stream("throughput");
@@ -366,7 +358,7 @@
     Object.assign(s, { taped: mark(s), room });
     const { price_decimals: k, size_decimals: z, quote: q } = s.market, r = s.rows;
     put("tape.price", `Price, ${q}`);
-    const day = otherDay(lastOf(r.t));
+    const day = V.otherDay(lastOf(r.t));
     put("tape.time", day ? `${day} UTC` : "Time, UTC");
     put("tape.size", `Size, ${F.sizeUnit(s.market)}`);
     const n = Math.min(r.t.length, Math.max(8, Math.floor(room / 21)));

@@ -171,7 +171,7 @@
     const panel = document.querySelector(`[data-chart="${name}"]`);
     if (!chart || !s || !panel || chart.empty(s) || (chart.stream === "depth" && !["SYNCED", "STALE"].includes(s.state))) return null;
     const shape = chart.shape(s, specs.charts[name]);
-    const want = `${V.dressed()}/${shape.key}`;
+    const want = `${V.dressed()}/${shape.key}/${V.dated(s)}`;
     const gd = V.graph(name);
     watch(name, gd);
     const was = drawn[name] || {};

@@ -19,7 +19,7 @@ def layout(**_: object) -> Component:
             panels.tile("p99", "Latency p99", "", "--vs-p99"),
             panels.tile("spread", "Spread", "", "--vs-text-2"),
             panels.tile("throttled", "Throttled", "calls", "--vs-stale-solid"),
-            panels.tile("gaps", "Sequence gaps", "found", "--vs-stale-solid"),
+            panels.tile("gaps", "Sequence gaps", "since opened", "--vs-stale-solid"),
             html.Article(
                 [
                     html.H3(["Books", html.Em("", **{"data-f": "books.side"})]),

@@ -441,6 +441,7 @@ class FakeSource:
             "interval": step,
             **{k: [r[k] for r in rows] for k in ("t", "o", "h", "l", "c", "v", "n_trades")},
             "open": running * 1000,
+            "vwap": round(self._mid(symbol, at) * 10 ** SYMBOLS[symbol][1], 2),
             "gaps": [[gap * 1000, (gap + len(hole) * step) * 1000]] if gap > first else [],
             "keep": first * 1000,
         }
