@@ -268,6 +268,29 @@ def test_an_answer_that_is_overtaken_before_it_is_drawn_loses_no_rows(page: Any)
     assert ids == [b for b in range(ids[0], ids[-1] + 1) if noise(page.source.seed, b, 13) < 0.5]
 
 
+LATE = """const space = dash_clientside.venuescope, render = space.render;
+    window.late = 0;
+    space.render = (answer, ...rest) => {
+      const out = render(answer, ...rest);
+      if (!window.late && answer && answer.streams.trades && answer.streams.trades.t.length) {
+        window.late = 1;
+        dash_clientside.set_props('shell-answer', {data: {...answer, v: answer.v + 0.5}});
+      }
+      return out;
+    };"""
+
+
+def test_an_answer_made_from_older_cursors_than_those_held_doubles_no_rows(page: Any) -> None:
+    page.open("/market")
+    page.js(LATE)
+    page.until(lambda: page.js("return window.late"))
+    refreshes(page, 4)
+    ids = page.js("return venuescope.store.streams.trades.rows.id")
+    assert ids == sorted(set(ids))
+    times = page.js("return venuescope.store.streams.candles.rows.t")
+    assert times == sorted(set(times))
+
+
 def test_what_a_phone_is_touched_on_is_large_enough(page: Any) -> None:
     page.duo.driver.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
