@@ -64,16 +64,14 @@
     return el;
   };
   // A replay that could not be opened has no source to say so: it is said once. A new try may fail alike.
-  let told = "", quiet = 0;
-  V.replayAsked = () => {
-    told = "";
-    quiet = Date.now() + 700;
-  };
+  // Not at once: the engine's word of a replay that broke off may come just before its source's.
+  const start = { failed: "", since: 0, told: false };
+  V.replayAsked = () => Object.assign(start, { failed: "", told: false });
   const missed = (why) => {
-    if (why && why !== told && Date.now() > quiet) {
-      D.toast("The replay did not start", why);
-      told = why;
-    } else if (!why) told = "";
+    if (why !== start.failed) Object.assign(start, { failed: why, since: Date.now(), told: false });
+    if (!why || start.told || Date.now() - start.since < 700) return;
+    start.told = true;
+    D.toast("The replay did not start", why);
   };
   const chips = () => {
     const a = V.store.answer;
@@ -82,7 +80,8 @@
     const list = [...real, ...sim];
     const asked = a.engine && a.engine.replay, failed = Boolean(asked && asked.state === "failed");
     const replay = (!asked || failed) && !a.sources.some((one) => one.run === "replay");
-    missed(failed && replay ? asked.detail || "The replay did not start." : "");
+    const broke = a.sources.some((one) => one.run === "replay" && one.state === "error");
+    missed(failed && !broke ? asked.detail || "See the log." : "");
     const n = list.length + (replay ? 1 : 0);
     for (const where of ["bar", "off"]) {
       const host = D.host(`chips:${where}`);
@@ -619,7 +618,7 @@
     D.table(D.host("queues"), (s.queues || []).map((q) => [
       { text: q.name, cls: "name" }, n(F.group(q.depth)), n(F.group(q.peak)), n(F.group(q.capacity)), n(F.group(q.dropped), bad(q.dropped)),
     ]));
-    D.table(D.host("frames"), (s.bad_frames || []).map((x) => [
+    D.table(D.host("frames"), [...(s.bad_frames || [])].reverse().map((x) => [
       { text: F.time(x.t), cls: "vs-sec" }, { text: labelOf(x.source), cls: "name" }, x.field, { text: x.frame, cls: "wide" },
     ]));
     const l = s.loop || {}, p = s.process || {}, k = s.kernels || {};

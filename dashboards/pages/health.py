@@ -113,7 +113,7 @@ def layout(**_: object) -> Component:
                         part(
                             "frames",
                             "Malformed frames",
-                            "The newest 20",
+                            "Newest first",
                             [("Time, UTC", ""), ("Source", ""), ("Field", ""), ("Frame", "")],
                             "",
                             of="bad_frames",

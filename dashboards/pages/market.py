@@ -14,7 +14,7 @@ def layout(**_: object) -> Component:
     tape = panels.panel(
         "tape",
         "Trades",
-        "Newest first",
+        "▲ bought ▼ sold",
         streams=["trades"],
         body=html.Div(
             [
@@ -30,7 +30,6 @@ def layout(**_: object) -> Component:
             ],
             className="vs-ladder is-tape",
         ),
-        note="▲ bought ▼ sold",
         cls="is-ladder",
     )
     return panels.page(
