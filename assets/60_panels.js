@@ -156,10 +156,10 @@
     stages: () => `${F.unit("stages", null)} throughout`,
   };
 
-  // A panel's remark: what the stream says, else what its rows tell, else what stands there always.
+  // A panel's remark: what its rows tell and what the stream says, else what stands there always.
   const remark = (panel, stream, s) => {
     const own = s && stream in notes && panel.dataset.panel !== "ladder" && panel.dataset.panel !== "samples";
-    return (s && s.note) || (own && notes[stream](s)) || panel.dataset.note || "";
+    return [own && notes[stream](s), s && s.note].filter(Boolean).join("; ") || panel.dataset.note || "";
   };
 
   const written = new WeakMap();

@@ -130,7 +130,7 @@ def test_painted_samples_go_back_with_the_polls(page: Any) -> None:
 
 def test_ages_are_measured_only_where_events_of_a_live_source_are_drawn(page: Any) -> None:
     for path in ("/health", "/throughput", "/limits", "/latency"):
-        page.open(path)
+        page.open(path + "?hz=10")
         refreshes(page, 6)
         assert page.js("return venuescope.ages") == [], path
         page.until(lambda: page.source.params.get("painted"))
