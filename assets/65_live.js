@@ -613,7 +613,7 @@
       n(x.agreement && x.agreement[1] ? `${F.group((x.agreement[0] / x.agreement[1]) * 100, 3)}%` : "–", x.agreement && x.agreement[0] < x.agreement[1] ? "warn" : ""),
     ]));
     D.table(D.host("rings"), (s.rings || []).map((r) => [
-      { text: r.name, cls: "name" }, n(F.group(r.rows)), n(F.group(r.capacity)), bar(r.capacity ? r.rows / r.capacity : 0), n(F.group(r.written)), n(F.bytes(r.bytes)),
+      { text: r.name, cls: "name" }, n(F.group(r.rows)), { text: F.group(r.capacity), cls: "n vs-hide-l" }, bar(r.capacity ? r.rows / r.capacity : 0), { text: F.group(r.written), cls: "n vs-hide-l" }, n(F.bytes(r.bytes)),
     ]));
     D.table(D.host("queues"), (s.queues || []).map((q) => [
       { text: q.name, cls: "name" }, n(F.group(q.depth)), n(F.group(q.peak)), n(F.group(q.capacity)), n(F.group(q.dropped), bad(q.dropped)),

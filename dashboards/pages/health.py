@@ -76,9 +76,9 @@ def layout(**_: object) -> Component:
                     [
                         ("Ring", ""),
                         ("Rows", "n"),
-                        ("Capacity", "n"),
+                        ("Capacity", "n vs-hide-l"),
                         ("Full", "bar"),
-                        ("Written", "n"),
+                        ("Written", "n vs-hide-l"),
                         ("Size", "n"),
                     ],
                     "c4",
