@@ -69,11 +69,16 @@ def serve(
         raise BadSetting("speed", speed, f"choose one of {', '.join(SPEEDS)}")
     if speed is not None and replay is None:
         raise BadSetting("speed", speed, "it goes with --replay")
-    chosen = settings.load(host=host, port=port, rate=rate, seed=seed)
+    chosen = settings.load(host=host, port=_number(port), rate=_number(rate), seed=_number(seed))
     _configure_log(chosen.log_level)
     if not asyncio.run(run(chosen, replay, SPEEDS[speed or "1"])):
         structlog.get_logger(__name__).error("the engine's thread did not end in time")
         raise typer.Exit(1)
+
+
+def _number(text: str | None) -> int | str | None:
+    """The number in a flag's text; text that is none stays, for the settings to refuse."""
+    return int(text) if text is not None and text.lstrip("-").isdecimal() else text
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,8 @@ def test_a_port_in_use_names_the_port_and_the_flag() -> None:
     ("arguments", "environment", "says"),
     [
         (["--port", "99999"], {}, "setting port cannot be 99999"),
+        (["--port", "eighty"], {}, "setting port cannot be 'eighty': input should be a valid integer"),
+        (["--speed", "10"], {}, "it goes with --replay"),
         (["--speed", "3"], {}, "setting speed cannot be '3': choose one of 1, 10, max"),
         ([], {"VENUESCOPE_RATE": "-4"}, "setting rate cannot be '-4'"),
         ([], {"VENUESCOPE_HOST": "0.0.0.0"}, "setting host cannot be '0.0.0.0'"),
