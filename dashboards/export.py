@@ -15,11 +15,12 @@ from typing import Any, Final
 import numpy as np
 
 from dashboards.streams import activity, latency, market
-from dashboards.streams.common import Json
+from dashboards.streams.common import Json, step_s
 from dashboards.view import View
 from engine.errors import BadCommand
 from engine.market import metrics
 from engine.market.instruments import format_decimal
+from engine.telemetry.board import SourceView
 from engine.telemetry.hub import Telemetry
 
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\0")
@@ -196,25 +197,19 @@ def _metrics(view: View, _telemetry: Telemetry, _part: str, low: float, high: fl
     return columns, [row(values) for values in rows if _seen(int(values["ts_ns"]), low, high)]
 
 
-def _latency(view: View, _telemetry: Telemetry, _part: str, low: float, high: float) -> Table:
-    fields = ("p50", "p90", "p95", "p99", "p999", "greatest")
+def _latency(view: View, _telemetry: Telemetry, part: str, low: float, high: float) -> Table:
+    """Percentiles of the chosen stage, or its sample counts alone (`count`)."""
+    fields = () if part == "count" else ("p50", "p90", "p95", "p99", "p999", "greatest", "offset")
     columns = (
-        "time_utc",
-        "epoch_ms",
+        *TIMES,
         "stage",
         "samples",
-        *(f"{name}_ns" for name in fields),
-        "clock_offset_ns",
+        *("clock_offset_ns" if f == "offset" else f"{f}_ns" for f in fields),
     )
+    names = tuple("offset_ns" if f == "offset" else f for f in fields)
     stage = view.stage.stage if view.stage is not None else ""
     return columns, [
-        (
-            *when(int(row["ts_ns"])),
-            stage,
-            int(row["count"]),
-            *(int(row[f]) for f in fields),
-            int(row["offset_ns"]),
-        )
+        (*when(int(row["ts_ns"])), stage, int(row["count"]), *(int(row[name]) for name in names))
         for row in latency.summary_rows(view)
         if _seen(int(row["ts_ns"]), low, high)
     ]
@@ -256,21 +251,38 @@ def _distribution(view: View, _telemetry: Telemetry, _part: str, low: float, hig
 
 
 def _throughput(view: View, _telemetry: Telemetry, part: str, low: float, high: float) -> Table:
-    rates = (part,) if part in activity.RATES else activity.RATES
-    columns = (*TIMES, "source", "run", *(f"{rate}_per_s" for rate in rates))
+    """One rate by source (`messages`, `orders`, `trades`), the table of means and peaks (`totals`), or what the
+    overview stacks: messages of real sources and orders of simulated ones.
+    """
     times, series = activity.throughput_rows(view, activity.throughput_start(view))
+    drawn = [(s, series[s.source.key]) for s in view.shown if s.source.key in series]
+    if part == "totals":
+        return _totals(view, drawn)
+    columns = (*TIMES, "source", "run", "counts", "per_s")
+
+    def rate_of(source: SourceView) -> str:
+        return part if part in activity.RATES else "orders" if source.source.run == "sim" else "messages"
+
     return columns, [
-        (
-            *when(at),
-            source.source.key,
-            source.source.run,
-            *(series[source.source.key][rate][place] for rate in rates),
-        )
+        (*when(at), source.source.key, source.source.run, rate_of(source), rates[rate_of(source)][place])
         for place, at in enumerate(times)
         if _seen(at, low, high)
-        for source in view.shown
-        if source.source.key in series and series[source.source.key][rates[0]][place] is not None
+        for source, rates in drawn
+        if rates[rate_of(source)][place] is not None
     ]
+
+
+def _totals(view: View, drawn: Sequence[tuple[SourceView, dict[str, list[float | None]]]]) -> Table:
+    figures = [f"{rate}_{what}" for rate in activity.RATES for what in ("mean_per_s", "peak_per_s", "total")]
+    rows = []
+    for source, rates in drawn:
+        cells: list[Any] = []
+        for rate in activity.RATES:
+            known = [value for value in rates[rate] if value is not None]
+            mean = round(sum(known) / len(known), 3) if known else None
+            cells += [mean, max(known, default=None), round(sum(known) * step_s(view))]
+        rows.append((*when(view.wall_ns), view.params.window_s, source.source.key, source.source.run, *cells))
+    return (*TIMES, "window_s", "source", "run", *figures), rows
 
 
 def _limits(_view: View, _telemetry: Telemetry, _part: str, _low: float, _high: float) -> Table:

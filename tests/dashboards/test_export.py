@@ -64,8 +64,18 @@ def test_latency_and_throughput_are_the_drawn_rows() -> None:
     drawn = answer["streams"]["throughput"]
     rows = table(page, "throughput", answer["v"], part="trades")
     values = [(t, v) for t, v in zip(drawn["t"], drawn["series"][0]["trades"], strict=True) if v is not None]
-    assert [(int(row["epoch_ms"]), float(row["trades_per_s"])) for row in rows] == values
-    assert "orders_per_s" not in rows[0]
+    assert [(int(row["epoch_ms"]), float(row["per_s"])) for row in rows] == values
+    assert {row["counts"] for row in rows} == {"trades"}
+    (total,) = table(page, "throughput", answer["v"], part="totals")
+    assert float(total["trades_total"]) == sum(v for _, v in values)
+    assert float(total["trades_peak_per_s"]) == max(v for _, v in values)
+    assert {row["counts"] for row in table(page, "throughput", answer["v"])} == {"messages"}
+    assert list(table(page, "latency", answer["v"], part="count")[0]) == [
+        "time_utc",
+        "epoch_ms",
+        "stage",
+        "samples",
+    ]
 
 
 def test_the_range_drawn_is_the_range_exported() -> None:
