@@ -96,11 +96,6 @@ class View:
         """The newest `count` rows of `ring` as it stood in this view."""
         return ring.last(count, self.heads.get(ring.name, 0)).rows
 
-    def within(self, ring: Ring, time_field: str, step_s: int = 1) -> Rows:
-        """Rows of `ring` that lie in the window, for rings of at most one row each `step_s`."""
-        rows = self.last(ring, self.params.window_s // step_s + 2)
-        return rows[rows[time_field] >= self.start_ns]
-
     @property
     def start_ns(self) -> int:
         """Start of the window by the primary source's clock, aligned to the second."""

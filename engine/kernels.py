@@ -64,13 +64,6 @@ class Loaded:
         return sum(self.seconds.values())
 
 
-def default_root() -> Path:
-    """The user's cache directory for kernels; not created here."""
-    from platformdirs import user_cache_path
-
-    return user_cache_path("venuescope", appauthor=False) / "numba"
-
-
 def source_files(modules: Sequence[str]) -> list[Path]:
     """Every .py file beside the given modules (for a package: below it), sorted, each once.
 

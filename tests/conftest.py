@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import hypothesis
-import pytest
 
 from app import KERNEL_MODULES
 from engine import kernels
@@ -15,12 +14,3 @@ ROOT = Path(__file__).resolve().parent.parent
 hypothesis.settings.register_profile("venuescope", deadline=None)
 hypothesis.settings.load_profile("venuescope")
 kernels.activate(ROOT / ".venuescope" / "numba", KERNEL_MODULES)
-
-
-@pytest.fixture(scope="session")
-def captures() -> Path:
-    """The folder of recorded captures; the test is skipped where it is absent."""
-    folder = ROOT.parent / "shared" / "data"
-    if not folder.is_dir():
-        pytest.skip("recorded captures are not beside the project (../shared/data)")
-    return folder

@@ -17,13 +17,6 @@ INTERVALS = (
     ("3600", "1 h"),
 )
 STAGES = (("receive", "Receive"),)
-PERCENTILE_KEYS = (
-    ("p50", "--vs-p50", "ln"),
-    ("p90", "--vs-p90", "da"),
-    ("p95", "--vs-p95", "da"),
-    ("p99", "--vs-p99", "ln"),
-    ("p99.9", "--vs-p999", "ln"),
-)
 
 
 def depth(cls: str = "") -> Component:

@@ -36,11 +36,6 @@ def us(ns: int) -> float:
     return round(value, 2 if value < 10 else 1 if value < 100 else 0)
 
 
-def us_list(ns: npt.NDArray[np.int64]) -> list[float]:
-    """Nanoseconds as microseconds, as `us`."""
-    return [us(value) for value in ns.tolist()]
-
-
 def head(view: View, key: str, cursor: Json, newest_ns: int, count: int, *, wall: bool = False) -> Json:
     """What every stream carries; `newest_ns` (0 = none) is by the primary source's clock, or the wall's."""
     now = view.wall_ns if wall else view.now_ns
