@@ -319,8 +319,7 @@ class PlainEngine:
         yield c.flags != 0 and not (rests and c.flags == o.POST_ONLY), o.BAD_FLAGS
         yield from self.lots_faults(c)
         yield from self.price_faults(c, priced)
-        yield not 0 <= c.display_lots <= c.lots, o.BAD_DISPLAY
-        yield order.display > 0 and not rests, o.BAD_DISPLAY
+        yield c.display_lots != 0 and not (rests and 0 < c.display_lots <= c.lots), o.BAD_DISPLAY
         yield order.display > 0 and c.lots > o.MAX_ICEBERG_PARTS * order.display, o.BAD_DISPLAY
         yield waits and not 0 < c.trigger_ticks <= o.MAX_PRICE_TICKS, o.BAD_TRIGGER
         yield waits and c.kind != o.TRAILING_STOP and c.trigger_ticks % step > 0, o.BAD_TRIGGER
@@ -474,10 +473,12 @@ class PlainEngine:
     def set_phase(self, c: Any) -> None:
         book = self.books[c.symbol]
         before, book.phase = book.phase, c.parameter
-        event = self.tell(o.PHASE_CHANGED, c.symbol, c.account, flags=c.parameter)
-        if c.parameter == o.CONTINUOUS or (before, c.parameter) == (o.AUCTION, o.CLOSED):
-            event["lots"] = self.uncross(book)
-            event["price_ticks"] = book.last if event["lots"] else 0
+        uncrosses = c.parameter == o.CONTINUOUS or (before, c.parameter) == (o.AUCTION, o.CLOSED)
+        price, lots = self.auction_price(book) if uncrosses else (0, 0)
+        self.tell(o.PHASE_CHANGED, c.symbol, 0, flags=c.parameter, price_ticks=price, lots=lots)
+        while price:
+            self.uncross(book, price)
+            price, _ = self.auction_price(book)  # partners that ended may have left a book that crosses
         if c.parameter == o.CONTINUOUS:
             self.trigger(book)
 
@@ -489,7 +490,7 @@ class PlainEngine:
 
     def configure(self, c: Any) -> None:
         self.books[c.symbol].parameters[c.parameter] = c.lots
-        self.tell(o.CONFIGURED, c.symbol, c.account, flags=c.parameter, lots=c.lots)
+        self.tell(o.CONFIGURED, c.symbol, 0, flags=c.parameter, lots=c.lots)
 
     def transfer_faults(self, c: Any) -> Faults:
         yield not 0 <= c.symbol < len(self.assets), o.UNKNOWN_ASSET
@@ -756,28 +757,27 @@ class PlainEngine:
 
     # Auctions.
 
-    def uncross(self, book: Book) -> int:
-        """How many lots traded. Where orders ended with their partners the book may still cross: once more."""
-        bids, asks, volume = book.sides[BUY], book.sides[SELL], 0
-        while bids.best() >= asks.best() > 0:
-            price = self.auction_price(book)
-            while bids.best() >= price >= asks.best() > 0:
-                buy, sell = bids.first(), asks.first()
-                lots = min(buy.shown, sell.shown)
-                volume += lots
-                self.reduce(buy, lots)
-                self.reduce(sell, lots)
-                self.print_trade(buy, sell, price, lots, o.MAKER_PPM, o.IN_AUCTION)
-                self.follow(buy)
-                self.follow(sell)
-        return volume
+    def uncross(self, book: Book, price: int) -> None:
+        """Trade what crosses at this price."""
+        bids, asks = book.sides[BUY], book.sides[SELL]
+        while bids.best() >= price >= asks.best() > 0:
+            buy, sell = bids.first(), asks.first()
+            lots = min(buy.shown, sell.shown)
+            self.reduce(buy, lots)
+            self.reduce(sell, lots)
+            self.print_trade(buy, sell, price, lots, o.MAKER_PPM, o.IN_AUCTION)
+            self.follow(buy)
+            self.follow(sell)
 
-    def auction_price(self, book: Book) -> int:
-        """The price of most trades, then of least surplus, then nearest to the last trade, then the lowest."""
+    def auction_price(self, book: Book) -> tuple[int, int]:
+        """The price of most trades, then of least surplus, then nearest to the last trade, then the lowest; and how
+        much trades there. 0, 0 if the book does not cross."""
         bids, asks = (
             [(price, sum(a.lots for a in side.levels[price].orders.values())) for price in side.prices()]
             for side in book.sides.values()
         )
+        if not bids or not asks or bids[0][0] < asks[0][0]:
+            return 0, 0
 
         def demerits(price: int) -> tuple[int, int, int, int]:
             buying = sum(lots for bid, lots in bids if bid >= price)
@@ -785,4 +785,5 @@ class PlainEngine:
             away = abs(price - book.last) if book.last else 0
             return -min(buying, selling), abs(buying - selling), away, price
 
-        return min((price for price, _ in bids + asks), key=demerits)
+        least = min(demerits(price) for price, _ in bids + asks)
+        return least[-1], -least[0]
