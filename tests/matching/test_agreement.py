@@ -1,4 +1,4 @@
-"""The compiled book and the plain one give the same events and the same books, whatever comes in."""
+"""The compiled engine and the plain one give the same events and the same state, whatever comes in."""
 
 from __future__ import annotations
 
@@ -6,120 +6,165 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+import pytest
+from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from engine.market.batches import BUY, SELL
-from engine.matching import kernel
-from engine.matching.engine import BookSpec, MatchingEngine
-from engine.matching.orders import ACCEPTED, CANCEL, CANCELED, COMMAND, GTC, IOC, LIMIT, MARKET, TRADED
-from tests.matching.invariants import check
-from tests.reference.matching_plain import PlainEngine, Row
-
-CENTRES = [1_000_000, 50]
-ROOM = 12
-
-# Mostly sensible commands at a handful of prices, so that they meet; some of every field is nonsense.
-INT64 = st.integers(-(2**63), 2**63 - 1)
-COMMANDS = st.tuples(
-    st.sampled_from([LIMIT] * 6 + [MARKET, CANCEL, CANCEL, 0, 99]),
-    st.sampled_from([0, 0, 0, 1, 1, 2, -1, 2**62]),
-    st.sampled_from([BUY] * 5 + [SELL] * 5 + [0]),
-    st.sampled_from([GTC] * 6 + [IOC, 7]),
-    st.one_of(st.integers(1, 25), st.integers(1, 25), st.sampled_from([0, -3, 2**63 - 1]), INT64),
-    st.integers(1, 2),
-    st.one_of(st.integers(999_996, 1_000_004), st.integers(46, 54), st.sampled_from([0, -1, 1]), INT64),
-    st.one_of(st.integers(1, 9), st.integers(1, 9), st.sampled_from([0, -1, 2**40, 2**40 + 1])),
-    st.just(0),
+from engine.matching import orders as o
+from engine.matching.engine import MatchingEngine
+from tests.matching.invariants import EVERY_LEVEL, apply, check, check_empty
+from tests.matching.streams import (
+    ACCOUNTS,
+    BOOKS,
+    FIELDS,
+    FUNDS,
+    FUTURE,
+    ROOM,
+    STREAMS,
+    Row,
+    as_test_case,
+    cancel_all,
+    command,
+    limit,
+    phase,
+    random_stream,
+    rows,
+    shrink,
 )
+from tests.reference.matching_plain import PlainEngine
 
 
-def engines() -> tuple[MatchingEngine, PlainEngine]:
-    specs = [BookSpec(f"S{at}", centre) for at, centre in enumerate(CENTRES)]
-    return MatchingEngine(specs, ROOM), PlainEngine(CENTRES, ROOM)
+class Pair:
+    """Both engines, given the same commands and compared after each batch."""
+
+    def __init__(self, room: int = ROOM) -> None:
+        self.fast = MatchingEngine(BOOKS, ACCOUNTS, room)
+        self.plain = PlainEngine(BOOKS, ACCOUNTS, room)
+        self.levels: dict[tuple[int, int, int], int] = {}
+        self.paid = 0  # in fees of the linear symbol
+        self.submit(FUNDS)
+
+    def submit(self, commands: Sequence[Row]) -> None:
+        batch = rows(commands)
+        fast, plain = self.fast.submit(batch), self.plain.submit(batch)
+        names = o.EVENT.names or ()
+        for got, wanted in zip(fast.rows.tolist(), plain.rows.tolist(), strict=False):
+            assert dict(zip(names, got, strict=True)) == dict(zip(names, wanted, strict=True))
+        assert len(fast.rows) == len(plain.rows)
+        last = {tuple(row[:3]): row[3] for row in fast.changed.tolist()}
+        assert last == {tuple(row[:3]): row[3] for row in plain.changed.tolist()}
+        assert self.fast.picture() == self.plain.picture()
+        assert self.fast.state_hash() == self.plain.state_hash()
+        apply(self.levels, fast.changed)
+        linear = fast.rows[fast.rows["symbol"] == FUTURE]
+        self.paid += int(linear["fee"].sum() + linear["maker_fee"].sum())
+
+    def check(self) -> None:
+        """The invariants, of the compiled engine."""
+        check(self.fast, BOOKS)
+        for at, symbol in enumerate(self.fast.symbols):
+            for side, top in zip((BUY, SELL), self.fast.top(symbol, EVERY_LEVEL), strict=True):
+                mine = {key[2]: lots for key, lots in self.levels.items() if key[:2] == (at, side)}
+                assert mine == dict(top.tolist())
+        cash = [row[4] for key, row in self.fast.picture()["accounts"].items() if key[1] == FUTURE]
+        assert sum(cash) == -self.paid
+
+    def end(self) -> None:
+        """Cancel everything: nothing is held any more."""
+        symbols, accounts = range(len(BOOKS)), range(ACCOUNTS)
+        self.submit([cancel_all(account, symbol=symbol) for symbol in symbols for account in accounts])
+        self.check()
+        check_empty(self.fast)
 
 
-def agree(fast: MatchingEngine, plain: PlainEngine, commands: list[Row]) -> None:
-    events = fast.submit(np.array(commands, COMMAND))
-    rows, changed = plain.submit(commands)
-    assert events.rows.tolist() == rows
-    assert {row[:3]: row[3] for row in events.changed.tolist()} == changed
-    assert len(events.changed) == len(changed)
-    for symbol, book in zip(fast.symbols, plain.books, strict=True):
-        assert fast.resting(symbol) == book.resting()
-        assert fast.sequence(symbol) == book.sequence
-        bids, asks = fast.top(symbol, 3)
-        assert bids.tolist() == book.levels(BUY)[:3]
-        assert asks.tolist() == book.levels(SELL)[:3]
+def agree(commands: Sequence[Row], batch: int = 7) -> None:
+    """Run a stream through both engines, some commands at a time."""
+    pair = Pair()
+    for at in range(0, len(commands), batch):
+        pair.submit(commands[at : at + batch])
+        pair.check()
+    pair.end()
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.lists(COMMANDS, max_size=30), max_size=8))
-def test_any_commands_give_the_same_events_and_books(runs: list[list[Row]]) -> None:
-    fast, plain = engines()
-    for commands in runs:
-        agree(fast, plain, commands)
-    check(fast)
+def agree_or_tell(commands: list[Row], batch: int) -> None:
+    """As `agree`; a stream that fails is shortened and printed as a test."""
+
+    def fails(part: list[Row]) -> bool:
+        try:
+            agree(part, batch)
+        except AssertionError:
+            return True
+        return False
+
+    try:
+        agree(commands, batch)
+    except AssertionError:
+        shortest = shrink(commands, fails)
+        print(as_test_case(shortest))
+        agree(shortest, batch)
+        raise
 
 
-def stream(seed: int, count: int, ids: int = 400, reach: int = 30) -> np.ndarray:
-    """Random valid commands on two symbols, crossing often."""
-    random = np.random.default_rng(seed)
-    commands = np.zeros(count, COMMAND)
-    commands["kind"] = random.choice([LIMIT, LIMIT, LIMIT, MARKET, CANCEL, CANCEL], count)
-    commands["symbol"] = random.integers(0, 2, count)
-    commands["side"] = random.choice([BUY, SELL], count)
-    commands["time_in_force"] = random.random(count) < 0.1
-    commands["order_id"] = random.integers(1, ids, count)
-    commands["owner"] = random.integers(1, 3, count)
-    commands["price_ticks"] = np.array(CENTRES)[commands["symbol"]] + random.integers(-reach, reach, count)
-    commands["lots"] = random.integers(1, 20, count)
-    return commands
+@settings(max_examples=150, deadline=None)
+@given(STREAMS, st.integers(1, 20))
+def test_any_commands_give_the_same_events_and_state(commands: list[Row], batch: int) -> None:
+    note(as_test_case(commands))
+    agree(commands, batch)
 
 
-def test_a_long_stream_gives_the_same_events_and_books() -> None:
-    specs = [BookSpec(f"S{at}", centre) for at, centre in enumerate(CENTRES)]
-    fast, plain = MatchingEngine(specs, 128), PlainEngine(CENTRES, 128)
-    commands = stream(5, 12_000)
-    for at in range(0, len(commands), 500):
-        agree(fast, plain, commands[at : at + 500].tolist())
-    check(fast)
+@pytest.mark.nightly
+@pytest.mark.timeout(3_600)
+@settings(max_examples=20_000, deadline=None)
+@given(STREAMS, st.integers(1, 20))
+def test_many_streams_give_the_same_events_and_state(commands: list[Row], batch: int) -> None:
+    note(as_test_case(commands))
+    agree(commands, batch)
 
 
-def test_quantities_are_conserved() -> None:
-    fast = MatchingEngine([BookSpec("A", CENTRES[0]), BookSpec("B", CENTRES[1])], 1_000)
-    totals = dict.fromkeys((ACCEPTED, TRADED, CANCELED), 0)
-    commands = stream(9, 50_000, ids=5_000)
-    for at in range(0, len(commands), 1_000):
-        rows = fast.submit(commands[at : at + 1_000]).rows
-        for kind in totals:
-            totals[kind] += int(rows["lots"][rows["kind"] == kind].sum())
-    left = sum(order[4] for symbol in fast.symbols for order in fast.resting(symbol))
-    assert totals[TRADED] > 0
-    # Each trade takes its lots from two orders.
-    assert totals[ACCEPTED] == 2 * totals[TRADED] + totals[CANCELED] + left
+@pytest.mark.parametrize("seed", range(4))
+def test_long_streams_give_the_same_events_and_state(seed: int) -> None:
+    agree_or_tell(random_stream(seed, 5_000), 50)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3_600)
+@pytest.mark.parametrize("seed", range(100, 200))
+def test_very_long_streams_give_the_same_events_and_state(seed: int) -> None:
+    agree_or_tell(random_stream(seed, 40_000), 100)
 
 
 def test_one_long_submission_equals_many_short_ones() -> None:
-    commands = stream(2, 90_000, ids=20_000)
-    specs = [BookSpec("A", CENTRES[0]), BookSpec("B", CENTRES[1])]
-    whole, parts = MatchingEngine(specs, 500), MatchingEngine(specs, 500)
+    # More events than one run has room for.
+    commands = rows(FUNDS + random_stream(2, 150_000))
+    whole, parts = (MatchingEngine(BOOKS, ACCOUNTS, ROOM) for _ in range(2))
     together = whole.submit(commands)
-    assert len(together.rows) > len(whole.events)  # so it took more than one run
-    pieces = []
-    for at in range(0, len(commands), 997):
-        piece = parts.submit(commands[at : at + 997]).rows
-        piece["command"] += at
-        pieces.append(piece)
-    assert np.array_equal(together.rows, np.concatenate(pieces))
-    assert whole.state_hash() == parts.state_hash()
-    for symbol in (0, 1):
-        for side, levels in zip((BUY, SELL), whole.top(whole.symbols[symbol], 1_000), strict=True):
-            mine = (together.changed["symbol"] == symbol) & (together.changed["side"] == side)
-            last = dict(together.changed[mine][["price_ticks", "lots"]].tolist())
-            assert {price: lots for price, lots in last.items() if lots} == dict(levels.tolist())
+    pieces = [parts.submit(commands[at : at + 997]) for at in range(0, len(commands), 997)]
+    assert np.array_equal(together.rows, np.concatenate([piece.rows for piece in pieces]))
+    assert whole.picture() == parts.picture()
+    levels: list[dict[tuple[int, int, int], int]] = [{}, {}]
+    apply(levels[0], together.changed)
+    for piece in pieces:
+        apply(levels[1], piece.changed)
+    assert levels[0] == levels[1]
+
+
+def test_quantities_are_conserved() -> None:
+    """What was ordered has traded, was canceled, taken off, prevented or replaced, or is open."""
+    commands = FUNDS + [row for row in random_stream(9, 20_000) if row[0] != o.REPLACE]
+    engine = MatchingEngine(BOOKS, ACCOUNTS, ROOM)
+    events = engine.submit(rows(commands)).rows
+    lots = {kind: int(events["lots"][events["kind"] == kind].astype(object).sum()) for kind in range(1, 16)}
+    *_, resting, waiting = zip(*engine.picture()["symbols"], strict=True)
+    left = sum(row[5] for book in (*resting, *waiting) for row in book)
+    assert lots[o.TRADED] > 0 < lots[o.PREVENTED]
+    # Each trade takes its lots from two orders; an order that waited was ordered when it was armed.
+    spent = 2 * lots[o.TRADED] + 2 * lots[o.PREVENTED] + lots[o.CANCELED] + lots[o.AMENDED]
+    assert lots[o.ACCEPTED] + lots[o.ARMED] == spent + left
 
 
 UNCOMPILED = """
@@ -133,11 +178,11 @@ print(small_run())
 
 
 def small_run() -> str:
-    """A hash of every event and the final state of 1,500 commands."""
-    fast = MatchingEngine([BookSpec("A", CENTRES[0]), BookSpec("B", CENTRES[1])], 64)
-    events = fast.submit(stream(3, 1_500))
+    """A hash of every event and the final state of some commands."""
+    engine = MatchingEngine(BOOKS, ACCOUNTS, ROOM)
+    events = engine.submit(rows(FUNDS + random_stream(3, 1_500)))
     digest = hashlib.sha256(events.rows.tobytes() + events.changed.tobytes())
-    return digest.hexdigest() + fast.state_hash()
+    return digest.hexdigest() + engine.state_hash()
 
 
 def test_the_kernel_gives_the_same_uncompiled() -> None:
@@ -152,20 +197,31 @@ def test_the_kernel_gives_the_same_uncompiled() -> None:
     assert done.stdout.strip() == small_run()
 
 
-@settings(max_examples=100, deadline=None)
-@given(st.lists(st.integers(1, 40), max_size=60), st.sampled_from([1, 2**20, 2**40]))
-def test_the_id_table_is_a_dict(ids: list[int], stride: int) -> None:
-    table = np.zeros((64, 2), np.int64)
-    held: set[int] = set()
-    for number in ids:
-        order_id = number * stride
-        at = kernel.find(table, order_id)
-        assert (table[at, 0] == order_id) == (order_id in held)
-        if order_id in held:
-            kernel.forget(table, order_id)
-            held.remove(order_id)
-        elif len(held) < 32:
-            table[at, 0] = order_id
-            held.add(order_id)
-        assert {kept for kept in table[:, 0].tolist() if kept} == held
-        assert all(table[kernel.find(table, kept), 0] == kept for kept in held)
+def test_a_stream_prints_as_a_test_that_runs_it() -> None:
+    commands = random_stream(4, 50)
+    ran: list[Any] = []
+    scope = {"agree": ran.extend, "command": command, "o": o, "BUY": BUY, "SELL": SELL}
+    exec(as_test_case(commands), scope)
+    scope["test_found_once"]()  # type: ignore[operator]
+    assert ran == commands
+    assert all(len(row) == len(FIELDS) for row in ran)
+
+
+# Found once.
+
+
+def test_partners_that_trade_with_each_other_in_an_auction() -> None:
+    for buy_lots, sell_lots in ((5, 3), (3, 5), (3, 3)):
+        book = [limit(1, BUY, 101, buy_lots), limit(2, SELL, 99, sell_lots, link=1), limit(3, BUY, 100, 2)]
+        agree([phase(o.AUCTION), *book, phase(o.CONTINUOUS)])
+
+
+def test_partners_that_end_in_an_auction_leave_no_crossed_book() -> None:
+    book = [limit(1, BUY, 105, 10), limit(2, BUY, 105, 10, link=1), limit(3, BUY, 100, 10)]
+    agree([phase(o.AUCTION), *book, limit(4, SELL, 99, 20), phase(o.CONTINUOUS)])
+
+
+def test_a_fill_or_kill_order_does_not_count_on_an_order_whose_partner_trades_first() -> None:
+    for price in (100, 101, 2**19):
+        book = [limit(1, SELL, 100, 3), limit(2, SELL, price, 3, link=1), limit(3, SELL, price, 1, account=1)]
+        agree([*book, limit(4, BUY, 2**20, 5, tif=o.FOK, account=2)])
