@@ -8,6 +8,10 @@ VenuescopeError
 ├── FeedError          input from a venue cannot be used
 │   └── BadFrame       a frame doesn't match the venue's published format
 ├── BadCommand         a page or client asked the engine for what it cannot do
+├── StorageError       something cannot be stored, or read back
+│   ├── LogFull        too much of the command log waits for the disk; the commands were not taken
+│   ├── LogFailed      the disk or the system refused; nothing more is stored
+│   └── LogDamaged     a file of the command log is damaged, foreign or missing
 └── KernelError        a compiled kernel could not be built or refused its input
 """
 
@@ -77,3 +81,40 @@ class BadCommand(VenuescopeError):
 
 class KernelError(VenuescopeError):
     """A compiled kernel could not be built, or was handed input outside its bounds."""
+
+
+class StorageError(VenuescopeError):
+    """Something cannot be stored, or read back."""
+
+
+class LogFull(StorageError):
+    """Too much of the command log waits for the disk. Nothing of the append was written; later it may fit."""
+
+    def __init__(self, backlog_bytes: int, limit_bytes: int) -> None:
+        super().__init__(backlog_bytes, limit_bytes)
+        self.backlog_bytes, self.limit_bytes = backlog_bytes, limit_bytes
+
+    def __str__(self) -> str:
+        return f"{self.backlog_bytes:,} bytes of the command log wait for the disk; at most {self.limit_bytes:,} may"
+
+
+class LogFailed(StorageError):
+    """The disk or the system refused. What is not known to be durable by now must not be acknowledged."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path, self.reason = path, reason
+
+    def __str__(self) -> str:
+        return f"the command log cannot go on with {self.path}: {self.reason}"
+
+
+class LogDamaged(StorageError):
+    """A file of the command log is damaged, foreign or missing from `offset` on. Nothing was changed."""
+
+    def __init__(self, path: str, offset: int, reason: str) -> None:
+        super().__init__(path, offset, reason)
+        self.path, self.offset, self.reason = path, offset, reason
+
+    def __str__(self) -> str:
+        return f"{self.path} cannot be used from byte {self.offset:,} on: {self.reason}"
