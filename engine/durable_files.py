@@ -17,7 +17,7 @@ if sys.platform != "win32":
 
 DRAFT: Final = ".tmp"  # ends the name of a file that is not whole yet
 _BINARY: Final[int] = getattr(os, "O_BINARY", 0)
-_PIECE_BYTES: Final = 1 << 22
+_PIECE_BYTES: Final = 1 << 20
 
 
 def open_append(path: Path, *, new: bool = False) -> int:
@@ -66,7 +66,7 @@ def make_folder(folder: Path) -> None:
 def write_whole(path: Path, parts: Iterable[bytes]) -> None:
     """The file appears under its name with all of this, or not at all; a failure leaves no draft.
 
-    Synced every few megabytes, so that other files' syncs don't wait for all of it at once.
+    Synced megabyte by megabyte, so that another file's sync never waits for all of it.
     """
     draft = path.with_name(path.name + DRAFT)
     try:
