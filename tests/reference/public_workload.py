@@ -23,10 +23,14 @@ from numba import njit
 from engine.market.batches import BUY, SELL, Rows
 from engine.matching.orders import (
     ACCEPTED,
+    BAND_DOWN_PPM,
+    BAND_UP_PPM,
     C_HEAD,
     CANCEL,
     CANCELED,
     COMMAND,
+    CONFIGURE,
+    DEPOSIT,
     E_HEAD,
     E_ID,
     E_LOTS,
@@ -37,9 +41,15 @@ from engine.matching.orders import (
     GTC,
     IOC,
     LIMIT,
+    MAKER_PPM,
+    MAX_OPEN_ORDERS,
+    MAX_POSITION_LOTS,
+    MIN_NOTIONAL,
+    NONE,
     REJECTED,
     REPLACE,
     REPLACED,
+    TAKER_PPM,
     TRADED,
     as_matrix,
 )
@@ -50,6 +60,7 @@ SMALL_ORDERS: Final = 10_000
 START_MID: Final = 167.52
 TICK: Final = 0.005
 LEVELS: Final = 800
+DEPOSIT_ATOMS: Final = 10**14
 
 NEW_MESSAGE, CANCEL_MESSAGE, MODIFY_MESSAGE = range(3)
 # The source's own 40-byte record.
@@ -181,22 +192,49 @@ def messages(scenario: str, orders: int = ORDERS) -> Rows:
     return rows
 
 
-def as_commands(rows: Rows, symbol: int = 0, accounts: int = 0, step_ns: int = 0) -> Rows:
-    """The same messages as COMMAND rows, message n at `n * step_ns`.
+def as_commands(rows: Rows, accounts: int = 0, self_trade: int = NONE, step_ns: int = 0) -> Rows:
+    """The same messages as COMMAND rows for symbol 0, message n at time `n * step_ns`.
 
-    `accounts` 0: all are account 0's. Otherwise accounts 1 to `accounts` take turns by order id, so that an
-    order's messages all come from one account.
+    `accounts` 0: all are account 0's. Otherwise (an even number) accounts 1 to `accounts` take turns by order id,
+    buyers the odd and sellers the even ones: no order meets one of its own account, so every self-trade mode
+    must give the published answer.
     """
     out = np.zeros(len(rows), COMMAND)
     out["kind"] = np.array([LIMIT, CANCEL, REPLACE], np.int8)[rows["type"]]
     out["side"] = np.where(rows["side"] == 0, BUY, SELL)
     out["time_in_force"] = np.where(rows["ioc"] == 1, IOC, GTC)
-    out["symbol"] = symbol
-    out["account"] = 1 + rows["order_id"] % np.uint64(accounts) if accounts else 0
+    out["self_trade"] = self_trade
     out["order_id"] = rows["order_id"]
     out["price_ticks"] = rows["price"]
     out["lots"] = rows["quantity"]
     out["ts_ns"] = rows["sequence"] * np.uint64(step_ns)
+    if accounts:
+        out["account"] = 1 + 2 * (rows["order_id"] % np.uint64(accounts // 2)) + rows["side"]
+    return out
+
+
+def account_commands(accounts: int, assets: int) -> Rows:
+    """What an accounted symbol 0 needs for the workload: all limits and fees on, none of the limits ever met.
+
+    Every account from 1 to `accounts` gets the same of every asset.
+    """
+    settings = (
+        (MIN_NOTIONAL, 1),
+        (BAND_UP_PPM, 2_000_000),
+        (BAND_DOWN_PPM, 900_000),
+        (MAX_OPEN_ORDERS, ORDERS),
+        (MAX_POSITION_LOTS, 101 * ORDERS),
+        (MAKER_PPM, 100),
+        (TAKER_PPM, 500),
+    )
+    out = np.zeros(len(settings) + accounts * assets, COMMAND)
+    out["kind"] = DEPOSIT
+    out["symbol"][len(settings) :] = np.repeat(np.arange(assets), accounts)
+    out["account"][len(settings) :] = np.tile(np.arange(1, accounts + 1), assets)
+    out["lots"] = DEPOSIT_ATOMS
+    configure = out[: len(settings)]
+    configure["kind"] = CONFIGURE
+    configure["parameter"], configure["lots"] = np.array(settings).T
     return out
 
 
@@ -363,14 +401,16 @@ def _put(out: Any, at: int, number: int, end: int) -> int:
     """Where the next number goes, after this one in decimal and the byte `end`."""
     if number < 0:
         out[at] = 45
-        at, number = at + 1, -number
-    digits = 1
-    rest = number // 10
-    while rest:
-        digits, rest = digits + 1, rest // 10
+        at += 1
+    ten = np.uint64(10)  # unsigned, because dividing by a constant is several times faster so
+    left = np.uint64(abs(number))
+    digits, power = 1, ten
+    while left >= power and digits < 19:
+        digits, power = digits + 1, power * ten
     for place in range(at + digits - 1, at - 1, -1):
-        out[place] = 48 + number % 10
-        number //= 10
+        rest = left // ten
+        out[place] = np.uint64(48) + left - rest * ten
+        left = rest
     out[at + digits] = end
     return at + digits + 1
 
