@@ -80,7 +80,7 @@ class GroupCommit:
                 self._hasten()
                 self._done.wait_for(lambda: self._durable >= sequence or self._ended, timeout_s)
             if self._durable < sequence and self._failure is not None:
-                raise self._failure
+                raise self._reason()
             return self._durable >= sequence
 
     async def reached(self, sequence: int) -> None:
@@ -118,7 +118,9 @@ class GroupCommit:
             self._work.notify()
 
     def _reason(self) -> Exception:
-        return self._failure or StorageError("closed before it was durable")
+        if self._failure is None:
+            return StorageError("closed before it was durable")
+        return self._failure.with_traceback(None)  # which would grow each time it is raised
 
     def _run(self) -> None:
         try:

@@ -292,7 +292,7 @@ class CommandLog:
 
     def _check(self) -> None:
         if self._failure is not None:
-            raise self._failure
+            raise self._failure.with_traceback(None)  # it would grow with each append that is refused
         if self._closed:
             raise LogFailed(str(self._path), "it is closed")
 

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +22,13 @@ from engine import durable_files
 from engine.errors import LogDamaged, LogFailed, LogFull, StorageError
 from engine.market.batches import Rows
 from engine.matching import frames
-from engine.matching.log import CommandLog
+from engine.matching.log import PACE_S, CommandLog
 from engine.matching.orders import COMMAND
 from engine.matching.recovery import BATCH_ROWS, Recovered, recover
 
 ROW = COMMAND.itemsize
 FRAME = frames.HEADER_BYTES + ROW  # with one command
+WAIT_S = 30.0  # disks of shared machines stall for seconds
 
 
 class Tape:
@@ -464,7 +465,7 @@ class Disk:
 
     def sync(self, file: int) -> None:
         self.begun.release()
-        assert self.free.wait(10)
+        assert self.free.wait(WAIT_S)
         self.syncs += 1
         if self.error is not None:
             raise self.error
@@ -481,9 +482,8 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
 NO_SPACE = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def until(true: object) -> None:
-    """Wait at most 5 s."""
-    end = time.monotonic() + 5
+def until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + WAIT_S
     while not true():
         assert time.monotonic() < end
         time.sleep(0.001)
@@ -519,16 +519,16 @@ def test_mode_async_writes_at_once_and_syncs_once_in_a_while(folder: Path, disk:
     assert frames.segment_path(folder, 0).stat().st_size == 20 * (frames.HEADER_BYTES + 5 * ROW)
     assert (log.durable_sequence, disk.syncs) == (0, before)
     until(lambda: log.durable_sequence == 100)
-    assert 0.8 < time.monotonic() - begin < 3
+    assert time.monotonic() - begin > 0.8
     assert disk.syncs == before + 1
     log.close()
 
 
-def test_who_waits_in_mode_async_has_it_synced_at_once(folder: Path) -> None:
+def test_who_waits_in_mode_async_has_it_synced_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PACE_S, "async", 1_000.0)
     log = CommandLog(folder, "async")
-    begin = time.monotonic()
-    assert log.wait(log.append(commands(5)), 5)
-    assert time.monotonic() - begin < 0.8
+    assert log.wait(log.append(commands(5)), WAIT_S)
+    asyncio.run(asyncio.wait_for(log.durable(log.append(commands(5))), WAIT_S))
     log.close()
 
 
@@ -548,13 +548,13 @@ def test_appends_do_not_wait_for_a_sync_and_share_the_next(folder: Path, disk: D
     disk.begun = threading.Semaphore(0)
     disk.free.clear()
     first = log.append(commands(1))
-    assert disk.begun.acquire(timeout=5)
+    assert disk.begun.acquire(timeout=WAIT_S)
     for _ in range(50):
         last = log.append(commands(2))
     assert not log.wait(first, 0.05)
     assert log.durable_sequence == 0
     disk.free.set()
-    assert log.wait(last, 5)
+    assert log.wait(last, WAIT_S)
     assert disk.syncs == before + 2
     log.close()
 
@@ -582,7 +582,7 @@ def test_waiting_leaves_the_loop_free_and_wakes_each_in_time(folder: Path, disk:
         assert woken == []
         gone.cancel()
         disk.free.set()
-        await asyncio.wait_for(asyncio.gather(*tasks), 5)
+        await asyncio.wait_for(asyncio.gather(*tasks), WAIT_S)
         assert woken == [first, first, second, second]
         await log.durable(second)
         await log.durable(0)
@@ -601,8 +601,8 @@ def test_a_loop_that_is_gone_does_not_stop_the_log(folder: Path, disk: Disk) -> 
 
     asyncio.run(leave())
     disk.free.set()
-    assert log.wait(1, 5)
-    assert log.wait(log.append(commands(1)), 5)
+    assert log.wait(1, WAIT_S)
+    assert log.wait(log.append(commands(1)), WAIT_S)
     log.close()
 
 
@@ -614,7 +614,7 @@ def test_waiting_for_what_never_comes_ends_with_the_log(folder: Path) -> None:
         await asyncio.sleep(0.01)
         log.close()
         with pytest.raises(StorageError, match="closed"):
-            await asyncio.wait_for(waits, 5)
+            await asyncio.wait_for(waits, WAIT_S)
         with pytest.raises(StorageError, match="closed"):
             await log.durable(5)
 
@@ -633,18 +633,17 @@ def test_a_full_backlog_refuses_whole_appends_and_says_so(folder: Path, disk: Di
     assert log.append(rows[6:9]) == 9
     assert (log.sequence, log.view().refused, log.state) == (9, 1, "open")
     disk.free.set()
-    assert log.wait(9, 5)
+    assert log.wait(9, WAIT_S)
     assert log.append(rows[9:]) == 20  # alone, any append is taken
     log.close()
     assert recovered(folder).engine.data == rows.tobytes()
 
 
-def test_half_a_backlog_hastens_the_sync_in_mode_async(folder: Path) -> None:
+def test_half_a_backlog_hastens_the_sync_in_mode_async(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PACE_S, "async", 1_000.0)
     log = CommandLog(folder, "async", backlog_limit_bytes=10 * ROW)
-    begin = time.monotonic()
     log.append(commands(8))
     until(lambda: log.durable_sequence == 8)
-    assert time.monotonic() - begin < 0.8
     log.close()
 
 
@@ -669,7 +668,7 @@ def test_a_full_disk_fails_the_append_and_leaves_whole_frames(
         with pytest.raises(LogFailed, match=r"commands-.*No space left"):
             log.append(rows[3:])
     assert (log.sequence, log.state) == (3, "failed")
-    assert log.wait(3, 5)  # what was taken before is still made durable
+    assert log.wait(3, WAIT_S)  # what was taken before is still made durable
     with pytest.raises(LogFailed):
         log.append(rows[3:])
     with pytest.raises(LogFailed):
@@ -712,7 +711,7 @@ def test_a_frame_that_cannot_be_taken_back_is_cut_off_by_the_next(
 
 def test_a_failed_sync_is_final_and_acknowledges_nothing(folder: Path, disk: Disk) -> None:
     log = CommandLog(folder, "sync")
-    assert log.wait(log.append(commands(2)), 5)
+    assert log.wait(log.append(commands(2)), WAIT_S)
     disk.error = OSError(errno.EIO, "Input/output error")
     disk.free.clear()
     sequence = log.append(commands(2))
@@ -723,7 +722,7 @@ def test_a_failed_sync_is_final_and_acknowledges_nothing(folder: Path, disk: Dis
         disk.free.set()
         for task in waits:
             with pytest.raises(LogFailed, match="Input/output error"):
-                await asyncio.wait_for(task, 5)
+                await asyncio.wait_for(task, WAIT_S)
         with pytest.raises(LogFailed):
             await log.durable(sequence)
         await log.durable(2)
@@ -731,7 +730,7 @@ def test_a_failed_sync_is_final_and_acknowledges_nothing(folder: Path, disk: Dis
     asyncio.run(main())
     disk.error = None  # a further sync would succeed, and lie
     with pytest.raises(LogFailed):
-        log.wait(sequence, 5)
+        log.wait(sequence, WAIT_S)
     with pytest.raises(LogFailed):
         log.append(commands(1))
     assert (log.durable_sequence, log.state) == (2, "failed")
@@ -748,7 +747,7 @@ def test_a_snapshot_that_does_not_fit_leaves_the_log_as_it_is(
     rows = commands(8)
     log = CommandLog(folder, "sync")
     log.append(rows[:4])
-    log.wait(4, 5)
+    log.wait(4, WAIT_S)
     sequence = log.rotate()
 
     def no_space(*_: object) -> None:
@@ -823,14 +822,14 @@ def test_rotating_waits_for_a_sync_that_runs(folder: Path, disk: Disk) -> None:
     disk.begun = threading.Semaphore(0)
     disk.free.clear()
     log.append(commands(1))
-    assert disk.begun.acquire(timeout=5)
+    assert disk.begun.acquire(timeout=WAIT_S)
     rotating = threading.Thread(target=log.rotate)
     rotating.start()
     rotating.join(0.05)
     assert rotating.is_alive()
     assert not disk.begun.acquire(blocking=False)
     disk.free.set()
-    rotating.join(5)
+    rotating.join(WAIT_S)
     assert not rotating.is_alive()
     log.close()
 
@@ -918,7 +917,7 @@ def test_a_power_cut_takes_nothing_that_was_durable(
             log.append(rows)
             engine.submit(rows)
             if choice.random() < 0.3:
-                log.wait(log.sequence, 5)
+                log.wait(log.sequence, WAIT_S)
             if choice.random() < 0.3:
                 sequence = log.rotate()
                 if choice.random() < 0.7:
