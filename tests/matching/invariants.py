@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.market.batches import BUY, SELL, Rows
+from engine.matching.engine import Bbo, BookSpec
 from engine.matching.orders import CONTINUOUS, GTD, LINEAR, SPOT
-from tests.reference.matching_plain import Bbo, BookSpec
 
 EVERY_LEVEL = 1 << 20
 
@@ -55,7 +55,10 @@ def check(engine: Any, books: Sequence[BookSpec]) -> None:
     for asset, (fees, supply) in enumerate(zip(picture["fees"], picture["supply"], strict=True)):
         rows = [row for (_, owned), row in picture["balances"].items() if owned == asset]
         assert all(free >= 0 for free, _ in rows)
-        assert sum(free + atoms for free, atoms in rows) + fees == supply
+        cash = [
+            row[4] for (_, at), row in picture["accounts"].items() if books[at].quote == engine.assets[asset]
+        ]
+        assert sum(free + atoms for free, atoms in rows) + sum(cash) + fees == supply
 
 
 def check_levels(engine: Any, symbol: str, phase: int, resting: list[tuple[int, ...]]) -> None:

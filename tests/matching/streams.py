@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from engine.market.batches import BUY, SELL, Rows
 from engine.matching import orders as o
-from tests.reference.matching_plain import BookSpec
+from engine.matching.engine import BookSpec
 
 Row = tuple[int, ...]
 FIELDS: Final = tuple(o.COMMAND.names or ())
@@ -217,6 +217,30 @@ def random_stream(seed: int, count: int) -> list[Row]:
     pools = [_pools(kind, own) for _, kind, own in KINDS]
     chosen = source.choices(pools, weights, k=count)
     return finished([tuple(source.choice(pool) for pool in own) for own in chosen])
+
+
+def moving_stream(seed: int, count: int) -> list[Row]:
+    """Such a stream with hundreds of ids, near prices that jump now and then, and few that end it all.
+
+    For deep books whose levels cross the ladder's ends.
+    """
+    source = random.Random(seed)
+    centre, stream = 0, []
+    for at, row in enumerate(random_stream(seed, count)):
+        fields = dict(zip(FIELDS, row, strict=True))
+        if at % 700 == 0:
+            centre = source.choice([0, 1_000, 2**17, 2**18, 2**19 + 5, 2**20, 2**30])
+        if fields["order_id"] in IDS:
+            fields["order_id"] += len(IDS) * source.randrange(8)
+        for name in ("price_ticks", "trigger_ticks"):
+            if fields[name] in NEAR:
+                fields[name] += centre + source.choice(
+                    [0] * 12 + [1, 70, 2**17, 2**18 - 3, 2**18, 2**18 + 1, 2**20]
+                )
+        if fields["kind"] in (o.CONFIGURE, o.CANCEL_ALL) and source.random() < 0.9:
+            fields["kind"] = o.LIMIT
+        stream.append(tuple(fields.values()))
+    return stream
 
 
 def shrink(commands: list[Row], fails: Callable[[list[Row]], bool]) -> list[Row]:

@@ -28,13 +28,17 @@ from tests.matching.streams import (
     STREAMS,
     Row,
     as_test_case,
+    cancel,
     cancel_all,
     command,
     limit,
+    moving_stream,
     phase,
     random_stream,
+    replace,
     rows,
     shrink,
+    stop_limit,
 )
 from tests.reference.matching_plain import PlainEngine
 
@@ -54,7 +58,7 @@ class Pair:
         fast, plain = self.fast.submit(batch), self.plain.submit(batch)
         names = o.EVENT.names or ()
         for got, wanted in zip(fast.rows.tolist(), plain.rows.tolist(), strict=False):
-            assert dict(zip(names, got, strict=True)) == dict(zip(names, wanted, strict=True))
+            assert got == wanted, {n: (a, b) for n, a, b in zip(names, got, wanted, strict=True) if a != b}
         assert len(fast.rows) == len(plain.rows)
         last = {tuple(row[:3]): row[3] for row in fast.changed.tolist()}
         assert last == {tuple(row[:3]): row[3] for row in plain.changed.tolist()}
@@ -82,35 +86,35 @@ class Pair:
         check_empty(self.fast)
 
 
-def agree(commands: Sequence[Row], batch: int = 7) -> None:
+def agree(commands: Sequence[Row], batch: int = 7, room: int = ROOM) -> None:
     """Run a stream through both engines, some commands at a time."""
-    pair = Pair()
+    pair = Pair(room)
     for at in range(0, len(commands), batch):
         pair.submit(commands[at : at + batch])
         pair.check()
     pair.end()
 
 
-def agree_or_tell(commands: list[Row], batch: int) -> None:
+def agree_or_tell(commands: list[Row], batch: int, room: int = ROOM) -> None:
     """As `agree`; a stream that fails is shortened and printed as a test."""
 
     def fails(part: list[Row]) -> bool:
         try:
-            agree(part, batch)
+            agree(part, batch, room)
         except AssertionError:
             return True
         return False
 
     try:
-        agree(commands, batch)
+        agree(commands, batch, room)
     except AssertionError:
         shortest = shrink(commands, fails)
         print(as_test_case(shortest))
-        agree(shortest, batch)
+        agree(shortest, batch, room)
         raise
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(STREAMS, st.integers(1, 20))
 def test_any_commands_give_the_same_events_and_state(commands: list[Row], batch: int) -> None:
     note(as_test_case(commands))
@@ -131,11 +135,17 @@ def test_long_streams_give_the_same_events_and_state(seed: int) -> None:
     agree_or_tell(random_stream(seed, 5_000), 50)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_deep_books_of_moving_markets_agree(seed: int) -> None:
+    agree_or_tell(moving_stream(seed, 5_000), 50, 150)
+
+
 @pytest.mark.nightly
 @pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("seed", range(100, 200))
 def test_very_long_streams_give_the_same_events_and_state(seed: int) -> None:
-    agree_or_tell(random_stream(seed, 40_000), 100)
+    agree_or_tell(random_stream(seed, 20_000), 100)
+    agree_or_tell(moving_stream(seed, 20_000), 100, 150)
 
 
 def test_one_long_submission_equals_many_short_ones() -> None:
@@ -225,3 +235,12 @@ def test_a_fill_or_kill_order_does_not_count_on_an_order_whose_partner_trades_fi
     for price in (100, 101, 2**19):
         book = [limit(1, SELL, 100, 3), limit(2, SELL, price, 3, link=1), limit(3, SELL, price, 1, account=1)]
         agree([*book, limit(4, BUY, 2**20, 5, tif=o.FOK, account=2)])
+
+
+def test_a_replaced_order_has_nothing_of_an_order_that_was_in_its_place() -> None:
+    gone = [stop_limit(1, BUY, 110, 111, 5, tif=o.IOC), cancel(1)]
+    agree([*gone, limit(2, BUY, 100, 5), replace(2, 101, 5, new_id=3)], 1)
+
+
+def test_a_rejected_command_of_a_bad_account_names_no_other() -> None:
+    agree([limit(1, BUY, 100, 5, account=-1), limit(1, BUY, 100, 5, account=-(2**31), symbol=-1)])

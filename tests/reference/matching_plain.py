@@ -11,36 +11,13 @@ from bisect import bisect_left, insort
 from collections import OrderedDict, defaultdict, namedtuple
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from engine.market.batches import BUY, SELL
 from engine.matching import orders as o
-
-
-class Bbo(NamedTuple):
-    bid_ticks: int
-    bid_lots: int
-    ask_ticks: int
-    ask_lots: int
-
-
-@dataclass(frozen=True, slots=True)
-class Events:
-    rows: Any
-    changed: Any
-
-
-@dataclass(frozen=True, slots=True)
-class BookSpec:
-    symbol: str
-    base: str = ""
-    quote: str = ""
-    accounting: int = o.UNACCOUNTED
-    lot_atoms: int = 1
-    notional_atoms: int = 1
-
+from engine.matching.engine import Bbo, BookSpec, Events
 
 Command = namedtuple("Command", o.COMMAND.names)
 Event = dict[str, int]
@@ -185,9 +162,8 @@ class PlainEngine:
         self, books: Sequence[BookSpec], accounts: int = 64, orders_per_symbol: int = 1 << 14
     ) -> None:
         accounted = [spec for spec in books if spec.accounting != o.UNACCOUNTED]
-        names = [name for spec in accounted for name in (spec.base, spec.quote)]
         self.symbols = tuple(spec.symbol for spec in books)
-        self.assets = tuple(dict.fromkeys(name for name in names if name))
+        self.assets = tuple(dict.fromkeys(name for spec in accounted for name in (spec.base, spec.quote)))
         self.books = [Book(index, spec, self.assets) for index, spec in enumerate(books)]
         self.accounts, self.room = accounts, orders_per_symbol
         self.open: dict[int, Order] = {}
@@ -542,6 +518,7 @@ class PlainEngine:
             holding = self.holdings[order.account, book.index]
             holding.position += order.side * lots
             holding.cash -= order.side * quote + fee
+            self.fees[book.quote] += fee
             return fee
         if book.spec.accounting == o.SPOT:
             received, atoms = (book.base, base) if order.side == BUY else (book.quote, quote)
