@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import heapq
 from bisect import bisect_left, insort
 from collections import OrderedDict, defaultdict, namedtuple
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -399,7 +400,9 @@ class PlainEngine:
         yield c.price_ticks * c.lots < book.parameters[o.MIN_NOTIONAL], o.NOTIONAL_TOO_SMALL
         yield c.link_id not in (0, c.order_id) and c.link_id in self.open, o.DUPLICATE_ID
         yield order.post_only > 0 and self.would_take(order, c.price_ticks), o.WOULD_TAKE
-        renewed = replace(order, price=c.price_ticks, lots=c.lots, shown=min(order.display, c.lots))
+        renewed = dataclasses.replace(
+            order, price=c.price_ticks, lots=c.lots, shown=min(order.display, c.lots)
+        )
         self.hold(order, -order.lots)  # as if the order were not there
         reason = next((reason for wrong, reason in self.funds_faults(renewed) if wrong), o.NO_REASON)
         self.hold(order, order.lots)
