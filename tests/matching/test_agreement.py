@@ -244,3 +244,8 @@ def test_a_replaced_order_has_nothing_of_an_order_that_was_in_its_place() -> Non
 
 def test_a_rejected_command_of_a_bad_account_names_no_other() -> None:
     agree([limit(1, BUY, 100, 5, account=-1), limit(1, BUY, 100, 5, account=-(2**31), symbol=-1)])
+
+
+def test_a_partner_may_end_between_two_parts() -> None:
+    pair = [limit(1, BUY, 103, 3), limit(2, SELL, 95, 9, display=2, link=1)]
+    agree([pair[0], phase(o.AUCTION), pair[1], phase(o.CONTINUOUS)])

@@ -250,13 +250,10 @@ class PlainEngine:
         self.tell_of(kind, order, price, lots, remaining_lots=order.lots, **other, **more)
 
     def touch(self, order: Order) -> None:
-        """The order's level has changed."""
-        book, side = order.book, order.book.sides[order.side]
-        level = side.levels[order.price]
+        """What the order's level displays has changed."""
+        book = order.book
         book.updates += 1
-        self.changed[book.index, order.side, order.price] = level.shown
-        if not level.orders:
-            side.drop(order.price)
+        self.changed[book.index, order.side, order.price] = book.sides[order.side].levels[order.price].shown
 
     # Commands.
 
@@ -574,7 +571,10 @@ class PlainEngine:
         del level.orders[order.order_id]
         level.shown -= order.shown
         book.hidden_parts -= order.hidden_parts()
-        self.touch(order)
+        if order.shown:  # else its last trade has told
+            self.touch(order)
+        if not level.orders:
+            book.sides[order.side].drop(order.price)
 
     def cancel(self, order: Order, reason: int) -> None:
         self.tell_of(o.CANCELED, order, order.price, order.lots, reason=reason)
@@ -668,9 +668,8 @@ class PlainEngine:
         order.lots -= lots
         order.shown -= lots
         order.book.sides[order.side].levels[order.price].shown -= lots
-        if order.lots:
-            self.touch(order)
-        else:
+        self.touch(order)
+        if not order.lots:
             self.leave(order)
 
     def follow(self, order: Order) -> None:
