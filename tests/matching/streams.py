@@ -156,12 +156,16 @@ SETTINGS: Final = {
     o.PARAMETERS: [1],
     -1: [1],
 }
-MONEY: Final = [2, 20, 300, 2_000] * 7 + [2**60, 2**60 + 1, 0, -1]
+MONEY: Final = [2, 20, 300, 1_000] * 7 + [2**60 + 1, 0, -1]
 ASSETS: Final = {"symbol": [BTC, USD] * 10 + [2, -1], "account": [0, 1] * 9 + [2, -1], "lots": MONEY}
 LINKS: Final = {"link_id": [0] * 20 + [OWN] * 10 + [1, 2, -1]}
 KINDS: Final[list[tuple[int, int, dict[str, list[int]]]]] = [  # weight, kind, pools of its own
     (200, o.LIMIT, {}),
-    (20, o.MARKET, {"time_in_force": [o.GTC, o.GTC, o.IOC, o.FOK], "display_lots": [0] * 50 + [1]}),
+    (
+        20,
+        o.MARKET,
+        {"time_in_force": [o.GTC, o.GTC, o.IOC, o.FOK], "lots": [*range(1, 13)] * 2 + [60, 400, 0]},
+    ),
     (26, o.CANCEL, {}),
     (40, o.REPLACE, {"link_id": [0] * 40 + [-1, *IDS], "side": [0, 0, BUY, SELL]}),
     (20, o.AMEND, {"lots": [1, 1, 2, 2, 3, 4, 5, 0, -1]}),
@@ -170,15 +174,15 @@ KINDS: Final[list[tuple[int, int, dict[str, list[int]]]]] = [  # weight, kind, p
     (1, o.CANCEL_ALL, {}),
     (16, o.PHASE, {"parameter": [o.CONTINUOUS] * 16 + [o.AUCTION] * 5 + [o.HALTED, o.CLOSED, 4, -1]}),
     *((1, o.CONFIGURE, {"parameter": [at], "lots": values}) for at, values in SETTINGS.items()),
-    (4, o.DEPOSIT, ASSETS),
-    (4, o.WITHDRAW, ASSETS),
+    (3, o.DEPOSIT, ASSETS),
+    (5, o.WITHDRAW, ASSETS),
     (2, o.TIME, {}),
     (1, 0, {}),
     (1, 17, {}),
     (1, -1, {}),
 ]
 FUNDS: Final = [
-    deposit(asset, account, atoms) for account in (0, 1, 2) for asset, atoms in ((BTC, 300), (USD, 9_000))
+    deposit(asset, account, atoms) for account in (0, 1, 2) for asset, atoms in ((BTC, 300), (USD, 5_000))
 ]
 
 
