@@ -24,43 +24,47 @@ import numpy.typing as npt
 from numba import njit
 
 from engine.market.batches import BUY, SELL
-from engine.matching.kernel import (
-    BIT_WORDS,
+from engine.matching.kernel import match
+from engine.matching.layout import (
+    ACCOUNT_SHIFT,
+    H_STATE_AT,
+    H_SYMBOLS,
     HEAD,
     O_ID,
+    O_META,
     O_NEXT,
-    O_OWNER,
+    S_ANCHOR_ASK,
+    S_ANCHOR_BID,
     S_BEST_ASK,
     S_BEST_BID,
     S_FIRST,
     S_HIGH,
-    S_LIVE,
-    S_LOW,
-    S_SEQUENCE,
+    S_OPEN,
     S_TRADES,
-    STATE_WORDS,
+    S_UPDATES,
     T_CHANGED,
     T_EVENTS,
     WIDTH,
-    match,
+    allocate,
+    changed_of,
+    events_of,
+    levels_of,
+    orders_of,
+    state_of,
 )
-from engine.matching.kernel import LOTS as LEVEL_LOTS
+from engine.matching.layout import LOTS as LEVEL_LOTS
 from engine.matching.orders import (
+    C_HEAD,
     C_ID,
-    C_KIND,
     C_LOTS,
-    C_OWNER,
+    C_PARTIES,
     C_PRICE,
-    C_SIDE,
-    C_SYMBOL,
-    C_TIF,
     C_TS,
     CANCEL,
-    E_KIND,
+    COMMAND,
+    E_HEAD,
     E_LOTS,
     E_PRICE,
-    E_SIDE,
-    E_SYMBOL,
     GTC,
     IOC,
     L_LOTS,
@@ -81,7 +85,7 @@ CHUNK_NS: Final = 1_000_000
 STEP_NS: Final = 10_000_000
 SLOTS: Final = 1_000  # of a block of the arrival schedule
 TABLE: Final = 4_096
-SIMULATED_OWNERS: Final = 16  # owners 1 to 16 are the flow's own; it cancels nobody else's orders
+TRADERS: Final = 16  # accounts 1 to 16 are the flow's own; it cancels nobody else's orders
 
 # Integers of a symbol: resting orders wanted, sign and rest of the takers' run, units of a tick and a lot,
 # update number and trades published so far, stale quotes pulled in this chunk.
@@ -89,9 +93,9 @@ I_TARGET, I_SIGN, I_RUN, I_TICK, I_LOT, I_SEQUENCE, I_TRADES, I_PULLED = range(8
 # Floats of a symbol: fair price and its start (ticks), sigma (relative, per square root of a second), the
 # two volatility factors, the volatility now (1 = usual), half the calm spread.
 F_FAIR, F_START, F_SIGMA, F_FAST, F_SLOW, F_VOLATILITY, F_HALF = range(7)
-# Floats shared by all: market time not yet stepped (ns), the market's two volatility factors.
-X_PENDING_NS, X_FAST, X_SLOW = range(3)
-# Integers shared by all: next order id, intended time of the last order.
+# The last row of both is shared by all: market time not yet stepped (ns) and the market's two volatility
+# factors; next order id and intended time of the last order.
+M_PENDING_NS, M_FAST, M_SLOW = range(3)
 N_ID, N_LAST_NS = range(2)
 # Rows of `tables` after the two of each symbol (distances, lots): run lengths, and symbols by weight.
 
@@ -137,28 +141,30 @@ def bell(word: Any) -> float:
 
 
 @njit(nogil=True, cache=True)
-def step_fair_prices(floats: Floats, shared: Floats, random: Words) -> None:
+def step_fair_prices(floats: Floats, random: Words) -> None:
     """Move every fair price by one step of STEP_NS."""
     dt = STEP_NS * 1e-9
+    symbols = floats.shape[0] - 1
+    shared = floats[symbols]
     state = random[1]
     pull_fast = dt / FAST_S
     pull_slow = dt / SLOW_S
     push_fast = np.sqrt(2 * pull_fast)
     push_slow = np.sqrt(2 * pull_slow)
     state += GAMMA
-    shared[X_FAST] += push_fast * bell(scramble(state)) - pull_fast * shared[X_FAST]
+    shared[M_FAST] += push_fast * bell(scramble(state)) - pull_fast * shared[M_FAST]
     state += GAMMA
-    shared[X_SLOW] += push_slow * bell(scramble(state)) - pull_slow * shared[X_SLOW]
+    shared[M_SLOW] += push_slow * bell(scramble(state)) - pull_slow * shared[M_SLOW]
     # Prices stand still most of the time: few steps bring news, to all symbols or to one, more of them
     # when the market is restless. Steady small steps would never let a spread close at a small tick.
-    market = MARKET_FAST * shared[X_FAST] + MARKET_SLOW * shared[X_SLOW]
+    market = MARKET_FAST * shared[M_FAST] + MARKET_SLOW * shared[M_SLOW]
     share = min(NEWS_SHARE * np.exp(market), 1.0)
     state += GAMMA
     word = scramble(state)
     common = 0.0
     if float(word >> U32) < share * 4294967296.0:
         common = bell(scramble(word)) * np.sqrt(SHARE_COMMON / share)
-    for symbol in range(floats.shape[0]):
+    for symbol in range(symbols):
         own = floats[symbol]
         state += GAMMA
         own[F_FAST] += push_fast * bell(scramble(state)) - pull_fast * own[F_FAST]
@@ -195,26 +201,23 @@ def advance(
     at: int,
     numbers: Matrix,
     floats: Floats,
-    shared_numbers: Matrix,
-    shared: Floats,
     random: Words,
     tables: Matrix,
-    events: Matrix,
-    changed: Matrix,
-    orders: Matrix,
-    ids: Matrix,
-    levels: Any,
-    bits: Matrix,
-    state: Matrix,
+    memory: Any,
 ) -> int:
     """Write and match the orders `done` to `done + count` of a schedule block; how many were matched.
 
     `arrivals[slot]` is how many orders the block has up to the start of each of its slots, so the n-th
     order's intended time is where that count passes n. Commands go to `commands[at:]` in that order, with
     the intended time as C_TS. `activity` is market time over time, `sweep` how many usual sizes a taker
-    hits stale quotes with. Fewer than `count` only when `events` may be too short.
+    hits stale quotes with. Fewer than `count` only when the run is full.
     """
-    symbols = floats.shape[0]
+    state = state_of(memory)
+    orders = orders_of(memory)
+    levels = levels_of(memory)
+    symbols = memory[H_SYMBOLS]
+    shared = floats[symbols]
+    shared_numbers = numbers[symbols]
     mask = np.uint64(TABLE - 1)
     flow = random[0]
     slot = 0
@@ -226,7 +229,7 @@ def advance(
         # Write up to CHUNK commands that lie within CHUNK_NS.
         begin = at
         begin_ns = 0
-        numbers[:, I_PULLED] = 0
+        numbers[:symbols, I_PULLED] = 0
         while at < last_at and at - begin < CHUNK:
             target = float(ordinal + 1)
             while slot < SLOTS - 1 and arrivals[slot + 1] < target:
@@ -235,12 +238,12 @@ def advance(
             ts_ns = start_ns + slot * slot_ns + int(min(max(inside, 0.0), 1.0) * slot_ns)
             if at == begin:
                 begin_ns = ts_ns
-                passed = min(max(ts_ns - shared_numbers[0, N_LAST_NS], 0), 1_000_000_000)
-                shared_numbers[0, N_LAST_NS] = max(ts_ns, shared_numbers[0, N_LAST_NS])
-                shared[X_PENDING_NS] += passed * activity
-                while shared[X_PENDING_NS] >= step_ns:
-                    shared[X_PENDING_NS] -= step_ns
-                    step_fair_prices(floats, shared, random)
+                passed = min(max(ts_ns - shared_numbers[N_LAST_NS], 0), 1_000_000_000)
+                shared_numbers[N_LAST_NS] = max(ts_ns, shared_numbers[N_LAST_NS])
+                shared[M_PENDING_NS] += passed * activity
+                while shared[M_PENDING_NS] >= step_ns:
+                    shared[M_PENDING_NS] -= step_ns
+                    step_fair_prices(floats, random)
             elif ts_ns - begin_ns > CHUNK_NS:
                 break
 
@@ -258,11 +261,9 @@ def advance(
             own = numbers[symbol]
             fair = floats[symbol, F_FAIR]
             unrest = floats[symbol, F_VOLATILITY]
-            low = state[symbol, S_LOW]
-            bid = low + WIDTH - 1 - state[symbol, S_BEST_BID]
-            ask = low + state[symbol, S_BEST_ASK]
-            live = state[symbol, S_LIVE]
-            fullness = live / own[I_TARGET]
+            bid = state[symbol, S_ANCHOR_BID] - state[symbol, S_BEST_BID]
+            ask = state[symbol, S_ANCHOR_ASK] + state[symbol, S_BEST_ASK]
+            fullness = state[symbol, S_OPEN] / own[I_TARGET]
 
             kind = LIMIT
             tif = GTC
@@ -279,7 +280,7 @@ def advance(
                     # A maker pulls a stale quote: the first at the best price that nobody pulled yet.
                     kind = CANCEL
                     row = 2 * symbol + (1 if stale == BUY else 0)
-                    victim = levels[row, state[symbol, row & 1], HEAD]
+                    victim = levels[row * WIDTH + state[symbol, row & 1], HEAD]
                     for _ in range(own[I_PULLED]):
                         victim = orders[victim, O_NEXT]  # of the null order: itself
                     own[I_PULLED] += 1
@@ -304,14 +305,16 @@ def advance(
                 span = np.uint64(max(state[symbol, S_HIGH] - state[symbol, S_FIRST], 1))
                 for _ in range(6):
                     candidate = state[symbol, S_FIRST] + np.int64((more >> U32) * span >> U32)
-                    owner = orders[candidate, O_OWNER]
-                    if orders[candidate, O_ID] != 0 and 0 < owner <= SIMULATED_OWNERS:
+                    trader = orders[candidate, O_META] >> ACCOUNT_SHIFT
+                    if orders[candidate, O_ID] != 0 and 0 < trader <= TRADERS:
                         kind = CANCEL
                         victim = candidate
                         break
                     more = scramble(more)
-            if kind == CANCEL and (victim == 0 or not 0 < orders[victim, O_OWNER] <= SIMULATED_OWNERS):
-                kind = LIMIT
+            if kind == CANCEL:
+                trader = orders[victim, O_META] >> ACCOUNT_SHIFT
+                if victim == 0 or not 0 < trader <= TRADERS:
+                    kind = LIMIT
             if kind == LIMIT and tif == GTC:
                 half = floats[symbol, F_HALF] * (0.5 + 0.5 * unrest)
                 if coin < 3:
@@ -328,24 +331,21 @@ def advance(
                     price = np.int64(np.ceil(fair + half)) + distance
 
             command = commands[at]
-            command[C_KIND] = kind
-            command[C_SYMBOL] = symbol
-            command[C_SIDE] = side
-            command[C_TIF] = tif
+            command[C_HEAD] = kind | (side & 0xFF) << 8 | tif << 16
             if kind == CANCEL:
                 command[C_ID] = orders[victim, O_ID]
-                command[C_OWNER] = orders[victim, O_OWNER]
+                command[C_PARTIES] = symbol | orders[victim, O_META] >> ACCOUNT_SHIFT << 32
                 command[C_LOTS] = 0
             else:
-                command[C_ID] = shared_numbers[0, N_ID]
-                command[C_OWNER] = 1 + np.int64(more & np.uint64(SIMULATED_OWNERS - 1))
+                command[C_ID] = shared_numbers[N_ID]
+                command[C_PARTIES] = symbol | (1 + np.int64(more & np.uint64(TRADERS - 1))) << 32
                 command[C_LOTS] = lots
-                shared_numbers[0, N_ID] += 1
+                shared_numbers[N_ID] += 1
             command[C_PRICE] = price
             command[C_TS] = ts_ns
             ordinal += 1
             at += 1
-        taken = match(commands, begin, at, events, changed, orders, ids, levels, bits, state)
+        taken = match(memory, commands, begin, at, False)
         if taken < at - begin:
             at = begin + taken
             break
@@ -361,10 +361,7 @@ def publish(
     deltas: Matrix,
     counts: Matrix,
     numbers: Matrix,
-    events: Matrix,
-    changed: Matrix,
-    levels: Any,
-    state: Matrix,
+    memory: Any,
 ) -> None:
     """The run's market data, grouped by symbol, in the instruments' scaled units.
 
@@ -372,28 +369,32 @@ def publish(
     before asks) and `counts[symbol]` = trades, bids, asks, first and last update number. Not `nogil`: it
     takes some 20 us, and taking the lock back could take milliseconds while other threads are busy.
     """
-    symbols = numbers.shape[0]
-    n_events = state[symbols, T_EVENTS]
-    n_changed = state[symbols, T_CHANGED]
+    state = state_of(memory)
+    levels = levels_of(memory)
+    events = events_of(memory)
+    changed = changed_of(memory)
+    symbols = memory[H_SYMBOLS]
+    n_events = memory[T_EVENTS]
+    n_changed = memory[T_CHANGED]
     for symbol in range(symbols):
-        counts[symbol, 0] = state[symbol, S_TRADES] - numbers[symbol, I_TRADES]
+        book = state[symbol]
+        counts[symbol, 0] = book[S_TRADES] - numbers[symbol, I_TRADES]
         counts[symbol, 1] = 0
         counts[symbol, 2] = 0
         counts[symbol, 3] = numbers[symbol, I_SEQUENCE] + 1
-        counts[symbol, 4] = state[symbol, S_SEQUENCE]
-        numbers[symbol, I_SEQUENCE] = state[symbol, S_SEQUENCE]
-        low = state[symbol, S_LOW]
-        bid = state[symbol, S_BEST_BID]
-        ask = state[symbol, S_BEST_ASK]
+        counts[symbol, 4] = book[S_UPDATES]
+        numbers[symbol, I_SEQUENCE] = book[S_UPDATES]
+        bid = book[S_BEST_BID]
+        ask = book[S_BEST_ASK]
         tick = numbers[symbol, I_TICK]
         lot = numbers[symbol, I_LOT]
         quotes[symbol, 0] = now_ns
         quotes[symbol, 1] = now_ns
-        quotes[symbol, 2] = state[symbol, S_SEQUENCE]
-        quotes[symbol, 3] = (low + WIDTH - 1 - bid) * tick if bid < WIDTH else 0
-        quotes[symbol, 4] = levels[2 * symbol, bid, LEVEL_LOTS] * lot if bid < WIDTH else 0
-        quotes[symbol, 5] = (low + ask) * tick if ask < WIDTH else 0
-        quotes[symbol, 6] = levels[2 * symbol + 1, ask, LEVEL_LOTS] * lot if ask < WIDTH else 0
+        quotes[symbol, 2] = book[S_UPDATES]
+        quotes[symbol, 3] = (book[S_ANCHOR_BID] - bid) * tick if bid < WIDTH else 0
+        quotes[symbol, 4] = levels[2 * symbol * WIDTH + bid, LEVEL_LOTS] * lot if bid < WIDTH else 0
+        quotes[symbol, 5] = (book[S_ANCHOR_ASK] + ask) * tick if ask < WIDTH else 0
+        quotes[symbol, 6] = levels[(2 * symbol + 1) * WIDTH + ask, LEVEL_LOTS] * lot if ask < WIDTH else 0
     # Where each symbol's rows start: counts[:, 5] trades, [:, 6] bids, [:, 7] asks.
     for at in range(n_changed):
         counts[changed[at, L_SYMBOL], 1 if changed[at, L_SIDE] == BUY else 2] += 1
@@ -413,8 +414,9 @@ def publish(
         deltas[to, 0] = changed[at, L_PRICE] * numbers[symbol, I_TICK]
         deltas[to, 1] = changed[at, L_LOTS] * numbers[symbol, I_LOT]
     for at in range(n_events):
-        if events[at, E_KIND] == TRADED:
-            symbol = events[at, E_SYMBOL]
+        head = events[at, E_HEAD]
+        if head & 0xFF == TRADED:
+            symbol = head >> 32
             to = counts[symbol, 5]
             counts[symbol, 5] += 1
             numbers[symbol, I_TRADES] += 1
@@ -423,20 +425,16 @@ def publish(
             trades[to, 2] = numbers[symbol, I_TRADES]
             trades[to, 3] = events[at, E_PRICE] * numbers[symbol, I_TICK]
             trades[to, 4] = events[at, E_LOTS] * numbers[symbol, I_LOT]
-            trades[to, 5] = events[at, E_SIDE]
+            trades[to, 5] = (head << 48) >> 56
 
 
 def warm_up() -> None:
     """Compile, or load from the cache, every kernel of this module."""
-    one = np.zeros((1, 12), np.int64)
-    levels = np.zeros((2, 1, 4), np.int64)
-    bits = np.zeros((2, BIT_WORDS), np.int64)
-    state = np.zeros((2, STATE_WORDS), np.int64)
-    state[0, S_BEST_BID] = state[0, S_BEST_ASK] = WIDTH
-    floats = np.ones((1, 8))
+    memory = allocate(1, 1, 1, 1)
+    memory[memory[H_STATE_AT] + S_BEST_BID] = memory[memory[H_STATE_AT] + S_BEST_ASK] = WIDTH
+    one = np.zeros((2, 16), np.int64)
+    commands = np.zeros((1, COMMAND.itemsize // 8), np.int64)
+    floats = np.ones((2, 8))
     random = np.zeros(2, np.uint64)
-    advance(
-        *(0, 0, 0, 1, np.zeros(SLOTS + 1), 0.0, 1.0, one, 0, one, floats, one, floats[0], random, one),
-        *(one, one, one, one, levels, bits, state),
-    )
-    publish(0, one, one, one, one, one, one, one, levels, state)
+    advance(0, 0, 0, 1, np.zeros(SLOTS + 1), 0.0, 1.0, commands, 0, one, floats, random, one, memory)
+    publish(0, one, one, one, one, one, memory)

@@ -22,8 +22,7 @@ from engine.flow.symbols import SYMBOLS, VENUE, SimulatedSymbol
 from engine.market.batches import BBO, LEVEL, TRADE, Batch, Kind, Source
 from engine.market.instruments import Instrument
 from engine.matching.engine import BookSpec, MatchingEngine
-from engine.matching.kernel import S_TRADES, T_EVENTS
-from engine.matching.orders import C_TS, COMMAND, Matrix, as_rows
+from engine.matching.orders import C_TS, COMMAND, DEPOSIT, SPOT, WITHDRAW, Matrix, as_rows
 
 SOURCE: Final = Source(VENUE, "sim")
 MAX_RATE: Final = 1_000_000
@@ -35,6 +34,8 @@ MAX_SWEEP: Final = 64.0
 HISTORY_RATE: Final = 1_000.0
 HISTORY_STEP_NS: Final = 250_000_000
 YEAR_S: Final = 365.25 * 86_400
+ATOM_DECIMALS: Final = 8
+ENDOWMENT_ATOMS: Final = 1 << 56  # of each asset, for each trader: some 700 million coins
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,23 +72,19 @@ class Simulator:
     ) -> None:
         self.symbols: Final = tuple(symbols)
         self.instruments: Final[tuple[Instrument, ...]] = tuple(each.instrument for each in symbols)
-        self.engine: Final = MatchingEngine(
-            [BookSpec(each.instrument.symbol, each.start_ticks) for each in symbols]
-        )
+        self.engine: Final = MatchingEngine([_book(each.instrument) for each in symbols])
         self.orders_per_turn: Final = orders_per_turn
         self.max_backlog_ns: Final = max_backlog_ns
         self.skipped = 0  # orders, since the start
         self.commands: Matrix = np.zeros((orders_per_turn, COMMAND.itemsize // 8), np.int64)
         self._seed = seed
-        self._numbers = np.zeros((len(symbols), 8), np.int64)
-        self._floats = np.zeros((len(symbols), 8))
-        self._shared_numbers = np.zeros((1, 8), np.int64)
-        self._shared = np.zeros(8)
+        self._numbers = np.zeros((len(symbols) + 1, 8), np.int64)
+        self._floats = np.zeros((len(symbols) + 1, 8))
         self._random = np.random.default_rng([seed, 1]).integers(0, 1 << 63, 2).astype(np.uint64)
         self._tables = _tables(symbols, np.random.default_rng([seed, 2]))
         self._quotes: Matrix = np.zeros((len(symbols), BBO.itemsize // 8), np.int64)
         self._counts: Matrix = np.zeros((len(symbols), 8), np.int64)
-        self._shared_numbers[0, kernel.N_ID] = 1
+        self._numbers[-1, kernel.N_ID] = 1
         for at, each in enumerate(symbols):
             self._numbers[at, kernel.I_TARGET] = each.resting_orders
             self._numbers[at, kernel.I_TICK] = each.instrument.tick_size
@@ -100,6 +97,7 @@ class Simulator:
         self._rate = 0.0
         self._now_ns = 0
         self._schedule: Schedule | None = None
+        self._pay_in()
         self._fill_books()
         self.rate = rate
 
@@ -123,12 +121,14 @@ class Simulator:
         schedule = self._schedule
         if schedule is None:
             schedule = self._schedule = Schedule(self._seed, self._rate, now_ns)
-            self._shared_numbers[0, kernel.N_LAST_NS] = now_ns
+            self._numbers[-1, kernel.N_LAST_NS] = now_ns
         if now_ns < schedule.start_ns:
             schedule.restart(now_ns)
-            self._shared_numbers[0, kernel.N_LAST_NS] = now_ns
+            self._numbers[-1, kernel.N_LAST_NS] = now_ns
         if schedule.rate != self._rate:
             schedule.set_rate(self._rate, self._now_ns)
+        if self._is_short():
+            self._pay_in()
         skipped = schedule.skip(now_ns - self.max_backlog_ns)
         self.skipped += skipped
         return self._take(now_ns, skipped)
@@ -144,7 +144,7 @@ class Simulator:
         rows["size"][len(bids) :] = asks["lots"]
         rows["price"] *= instrument.tick_size
         rows["size"] *= instrument.lot_size
-        sequence = self.engine.sequence(symbol)
+        sequence = self.engine.update_number(symbol)
         return Batch(
             *(Kind.SNAPSHOT, SOURCE, symbol, rows, len(bids), sequence, sequence),
             ts_event_ns=self._now_ns,
@@ -191,7 +191,6 @@ class Simulator:
     def _advance(
         self, done: int, count: int, start_ns: int, slot_ns: int, arrivals: npt.NDArray[np.float64], at: int
     ) -> int:
-        engine = self.engine
         return int(
             kernel.advance(
                 done,
@@ -205,19 +204,29 @@ class Simulator:
                 at,
                 self._numbers,
                 self._floats,
-                self._shared_numbers,
-                self._shared,
                 self._random,
                 self._tables,
-                engine.events,
-                engine.changed,
-                engine.orders,
-                engine.ids,
-                engine.levels,
-                engine.bits,
-                engine.state,
+                self.engine.memory,
             )
         )
+
+    def _pay_in(self) -> None:
+        """Give each trader the same free balance of every asset again, if one has come to an end of its own."""
+        engine = self.engine
+        commands = []
+        for account in range(1, kernel.TRADERS + 1):
+            for asset in range(len(engine.assets)):
+                more = ENDOWMENT_ATOMS - engine.balance(account, asset)[0]
+                if more:
+                    commands.append((DEPOSIT if more > 0 else WITHDRAW, asset, account, abs(more)))
+        rows = np.zeros(len(commands), COMMAND)
+        if commands:
+            rows["kind"], rows["symbol"], rows["account"], rows["lots"] = zip(*commands, strict=True)
+        engine.submit(rows[np.argsort(rows["kind"] == DEPOSIT, kind="stable")])
+
+    def _is_short(self) -> bool:
+        """Whether a trader has less than a quarter of its endowment left of some asset."""
+        return bool(self.engine.free_balances()[1 : kernel.TRADERS + 1].min() < ENDOWMENT_ATOMS // 4)
 
     def _fill_books(self) -> None:
         """Let the flow fill the books while no time passes."""
@@ -235,12 +244,12 @@ class Simulator:
     def _published(self, orders: int, skipped: int, now_ns: int) -> Turn:
         engine = self.engine
         counts = self._counts
-        trades = int(engine.state[:-1, S_TRADES].sum() - self._numbers[:, kernel.I_TRADES].sum())
+        trades = engine.trades() - int(self._numbers[:-1, kernel.I_TRADES].sum())
         trade_rows: Matrix = np.empty((trades, TRADE.itemsize // 8), np.int64)
         level_rows: Matrix = np.empty((len(engine.changed_rows()), LEVEL.itemsize // 8), np.int64)
         kernel.publish(
             *(now_ns, trade_rows, self._quotes, level_rows, counts),
-            *(self._numbers, engine.events, engine.changed, engine.levels, engine.state),
+            *(self._numbers, engine.memory),
         )
         all_trades, all_levels = as_rows(trade_rows, TRADE), as_rows(level_rows, LEVEL)
         quotes = as_rows(self._quotes.copy(), BBO)
@@ -262,8 +271,23 @@ class Simulator:
             level_at += bids + asks
             batches.append(Batch(Kind.QUOTES, SOURCE, symbol, quotes[at : at + 1]))
         arrivals_ns = self.commands[:orders, C_TS].copy()
-        events = int(engine.state[-1, T_EVENTS])
-        return Turn(now_ns, orders, trades, events, skipped, arrivals_ns, batches)
+        return Turn(now_ns, orders, trades, len(engine.event_rows()), skipped, arrivals_ns, batches)
+
+
+def _book(instrument: Instrument) -> BookSpec:
+    """The instrument as a spot market, its assets in atoms of 10**-ATOM_DECIMALS."""
+    unit = 10**ATOM_DECIMALS
+    return BookSpec(
+        instrument.symbol,
+        instrument.base,
+        instrument.quote,
+        SPOT,
+        lot_atoms=instrument.lot_size * unit // 10**instrument.size_decimals,
+        notional_atoms=instrument.tick_size
+        * instrument.lot_size
+        * unit
+        // 10 ** (instrument.price_decimals + instrument.size_decimals),
+    )
 
 
 def _tables(symbols: Sequence[SimulatedSymbol], random: np.random.Generator) -> Matrix:

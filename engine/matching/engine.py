@@ -1,29 +1,57 @@
-"""The matching engine: commands in, events out, as arrays; and the books as they stand.
+"""The matching engine: commands in, events out, as arrays; and its books, accounts and statistics as they stand.
 
-A plain object around the kernel's arrays. Not safe for two threads: it has one writer, its sequencer.
+A plain object around the kernel's memory. Not safe for two threads: it has one writer, its sequencer. Calls
+release the interpreter lock, so engines of different symbols run on different threads.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from engine.errors import KernelError
 from engine.market.batches import BUY, SELL, Rows
-from engine.matching import kernel
-from engine.matching.orders import COMMAND, EVENT, LEVEL_CHANGE, LEVEL_TICKS, Matrix, as_matrix, as_rows
+from engine.matching import kernel, layout, money
+from engine.matching.book import depth, level_at
+from engine.matching.layout import Words
+from engine.matching.orders import (
+    COMMAND,
+    EVENT,
+    GTC,
+    GTD,
+    LEVEL_CHANGE,
+    LEVEL_TICKS,
+    LINEAR,
+    LOT_STEP,
+    MAX_ATOMS,
+    MAX_LOTS,
+    MAX_OPEN_ORDERS,
+    MAX_POSITION_LOTS,
+    MAX_PRICE_TICKS,
+    PARAMETERS,
+    SPOT,
+    TICK_STEP,
+    UNACCOUNTED,
+    Matrix,
+    as_matrix,
+    as_rows,
+)
 
 ORDERS_PER_SYMBOL: Final = 1 << 14
-MAX_ORDERS_PER_SYMBOL: Final = 1 << 18
-SPARE_EVENTS: Final = 1 << 16
+ACCOUNTS: Final = 64
+MAX_ACCOUNTS: Final = 1 << 24
+MAX_SYMBOLS: Final = 1 << 12
+PAGE_WORDS: Final = 512
+SNAPSHOT_VERSION: Final = 1
 
 
 class Bbo(NamedTuple):
-    """Best bid and offer, in ticks and lots; a side without orders is 0, 0."""
+    """Best bid and offer, in ticks and displayed lots; a side without orders is 0, 0."""
 
     bid_ticks: int
     bid_lots: int
@@ -33,56 +61,67 @@ class Bbo(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """What one batch of commands did. `changed` has each touched level once, with its final lots."""
+    """What one batch of commands did. `changed` has each touched level once, with what it displays at last."""
 
-    rows: Rows  # EVENT, in order; `command` indexes the batch
+    rows: Rows  # EVENT, in order
     changed: Rows  # LEVEL_CHANGE, in order of first touch
 
 
 @dataclass(frozen=True, slots=True)
 class BookSpec:
-    """A symbol to trade: prices from 1 tick or `centre_ticks` less 2**17, whichever is more, 2**18 in all."""
+    """A symbol to trade. Assets, and what a lot and a tick times a lot are worth, only count when accounted."""
 
     symbol: str
-    centre_ticks: int
+    base: str = ""
+    quote: str = ""
+    accounting: int = UNACCOUNTED
+    lot_atoms: int = 1  # of the base asset
+    notional_atoms: int = 1  # of the quote asset
 
 
 class MatchingEngine:
-    """Price-time books of several symbols, each with its own range of prices and room for orders.
+    """Price-time books of several symbols, and the accounts that trade in them: see RULES.md.
 
-    Memory is set aside at once (some 17 MB a symbol of address space, used only where orders come to lie).
+    Memory is set aside at once, some 17 MB of address space a symbol and 1.5 kB an order of `orders_per_symbol`;
+    it is used where orders come to lie. KernelError for sizes out of range and symbols that do not fit.
     """
 
-    def __init__(self, books: Sequence[BookSpec], orders_per_symbol: int = ORDERS_PER_SYMBOL) -> None:
-        if not books or not 1 <= orders_per_symbol <= MAX_ORDERS_PER_SYMBOL:
-            raise KernelError(
-                f"a matching engine needs a symbol, and room for 1 to {MAX_ORDERS_PER_SYMBOL:,} orders in each"
-            )
+    def __init__(
+        self,
+        books: Sequence[BookSpec],
+        accounts: int = ACCOUNTS,
+        orders_per_symbol: int = ORDERS_PER_SYMBOL,
+    ) -> None:
+        _check(books, accounts, orders_per_symbol)
+        self.books: Final = tuple(books)
         self.symbols: Final = tuple(book.symbol for book in books)
+        self.assets: Final = tuple(
+            dict.fromkeys(name for book in books if book.accounting for name in (book.base, book.quote))
+        )
+        self.accounts: Final = accounts
         self.orders_per_symbol: Final = orders_per_symbol
-        count = len(books)
-        slots = count * orders_per_symbol
         self._index = {symbol: at for at, symbol in enumerate(self.symbols)}
-        self.orders: Matrix = np.zeros((slots + 1, 8), np.int64)
-        self.ids: Matrix = np.zeros((1 << (2 * slots - 1).bit_length(), 2), np.int64)
-        self.levels: Any = np.zeros((2 * count, kernel.WIDTH, 4), np.int64)
-        self.bits: Matrix = np.zeros((2 * count, kernel.BIT_WORDS), np.int64)
-        self.state: Matrix = np.zeros((count + 1, kernel.STATE_WORDS), np.int64)
-        # One command makes at most 2 rows for each resting order it meets, and 2 of its own.
-        room = 2 * orders_per_symbol + SPARE_EVENTS
-        assert room <= 1 << kernel.MARK_SHIFT
-        self.events: Matrix = np.zeros((room, EVENT.itemsize // 8), np.int64)
-        self.changed: Matrix = np.zeros((room, LEVEL_CHANGE.itemsize // 8), np.int64)
+        self.memory: Words = layout.allocate(len(books), accounts, len(self.assets), orders_per_symbol)
+        state = self._state
         for at, book in enumerate(books):
-            first = 1 + at * orders_per_symbol
-            state = self.state[at]
-            state[kernel.S_BEST_BID] = state[kernel.S_BEST_ASK] = kernel.WIDTH
-            state[kernel.S_LOW] = max(1, book.centre_ticks - kernel.WIDTH // 2)
-            state[kernel.S_FREE] = state[kernel.S_FIRST] = state[kernel.S_HIGH] = first
-            chain = np.arange(first + 1, first + orders_per_symbol + 1)
-            chain[-1] = 0
-            self.orders[first : first + orders_per_symbol, kernel.O_NEXT] = chain
-        self.begin()
+            row = state[at]
+            row[[layout.S_BEST_BID, layout.S_BEST_ASK]] = layout.WIDTH
+            row[[layout.S_HIGH, layout.S_FIRST]] = 1 + at * orders_per_symbol
+            row[layout.S_END] = 1 + (at + 1) * orders_per_symbol
+            row[layout.S_LOWEST], row[layout.S_HIGHEST] = 1, MAX_PRICE_TICKS
+            row[layout.S_RISE], row[layout.S_FALL] = layout.NEVER, -layout.NEVER
+            row[layout.S_ACCOUNTING] = book.accounting
+            row[layout.S_LOT_ATOMS], row[layout.S_NOTIONAL_ATOMS] = book.lot_atoms, book.notional_atoms
+            row[layout.S_MOST_LOTS] = min(MAX_LOTS, MAX_ATOMS // book.lot_atoms)
+            row[layout.S_MOST_NOTIONAL] = MAX_ATOMS // book.notional_atoms
+            if book.accounting:
+                row[layout.S_BASE] = self.assets.index(book.base)
+                row[layout.S_QUOTE] = self.assets.index(book.quote)
+            parameters = row[layout.S_PARAMETERS : layout.S_PARAMETERS + PARAMETERS]
+            parameters[[TICK_STEP, LOT_STEP]] = 1
+            parameters[[MAX_OPEN_ORDERS, MAX_POSITION_LOTS]] = MAX_LOTS
+        self._event_words = self._matrix(layout.H_EVENTS_AT, layout.EVENT_WORDS)
+        self._changed = self._matrix(layout.H_CHANGED_AT, layout.CHANGED_WORDS)
 
     def index(self, symbol: str) -> int:
         """The number that stands for `symbol` in commands and events. KeyError if there is none."""
@@ -90,9 +129,9 @@ class MatchingEngine:
 
     def begin(self) -> None:
         """Start a run: rows of events and changed levels are written from the top again."""
-        totals = self.state[-1]
-        totals[kernel.T_RUN] += 1
-        totals[kernel.T_EVENTS] = totals[kernel.T_CHANGED] = totals[kernel.T_COMMANDS] = 0
+        self.memory[layout.T_RUN] += 1
+        self.memory[layout.T_EVENTS] = 0
+        self.memory[layout.T_CHANGED] = 0
 
     def submit(self, commands: Rows) -> Events:
         """Everything these COMMAND rows do, in their order. The result is the caller's to keep.
@@ -100,106 +139,317 @@ class MatchingEngine:
         A bad command is a REJECTED event with its reason, and changes nothing.
         """
         matrix = as_matrix(np.require(commands, COMMAND, ("C", "A", "W")))  # one kind of array, one kernel
-        rows, changed = [], []
-        taken = 0
-        while True:
-            self.begin()
-            before = taken
-            taken += self.match(matrix, taken, len(matrix))
-            part = self.event_rows().copy()
-            part["command"] += before
-            rows.append(part)
-            changed.append(self.changed_rows().copy())
-            if taken == len(matrix):
-                break
-        if len(rows) == 1:
-            return Events(rows[0], changed[0])
-        return Events(np.concatenate(rows), _last_of_each(np.concatenate(changed)))
-
-    def match(self, commands: Matrix, first: int, last: int) -> int:
-        """How many of `commands[first:last]` (COMMAND columns) were taken, appending to the current run."""
-        return int(
-            kernel.match(
-                *(commands, first, last, self.events, self.changed, self.orders),
-                *(self.ids, self.levels, self.bits, self.state),
-            )
+        runs = self.memory[layout.T_RUN]
+        taken = self.run(matrix, 0, len(matrix))
+        whole = taken == len(matrix) and not self.unfinished
+        if whole and self.memory[layout.T_RUN] == runs + 1:  # and no ladder was moved
+            return Events(self.event_rows().copy(), self.changed_rows().copy())
+        rows, changed = [self.event_words().copy()], [self._changed_words().copy()]
+        while taken < len(matrix) or self.unfinished:
+            taken += self.run(matrix, taken, len(matrix))
+            rows.append(self.event_words().copy())
+            changed.append(self._changed_words().copy())
+        return Events(
+            as_rows(np.concatenate(rows), EVENT),
+            _last_of_each(as_rows(np.concatenate(changed), LEVEL_CHANGE)),
         )
+
+    def run(self, commands: Matrix, first: int, last: int) -> int:
+        """How many of `commands[first:last]` (COMMAND words) were taken in a new run.
+
+        Fewer than all, or `unfinished` afterwards, when the run is full: run the rest.
+        """
+        return kernel.match(self.memory, commands, first, last, True)  # type: ignore[no-any-return]
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether triggered orders wait to be matched in the next run."""
+        return bool(self.memory[layout.T_QUEUE_HEAD])
+
+    @property
+    def commands_taken(self) -> int:
+        """How many commands were taken since the start: the sequence of the next one."""
+        return int(self.memory[layout.T_SEQUENCE])
+
+    @property
+    def now_ns(self) -> int:
+        """The engine's time: the greatest a command has brought."""
+        return int(self.memory[layout.T_NOW])
+
+    def event_words(self) -> Matrix:
+        """The run's events so far as a matrix of words: a view, overwritten by the next run."""
+        return self._event_words[: self.memory[layout.T_EVENTS]]
 
     def event_rows(self) -> Rows:
-        """The run's events so far: a view, overwritten by the next run."""
-        return as_rows(self.events[: self.state[-1, kernel.T_EVENTS]], EVENT)
+        """The run's events so far (EVENT): a view, overwritten by the next run."""
+        return as_rows(self.event_words(), EVENT)
 
     def changed_rows(self) -> Rows:
-        """The run's changed levels so far: a view, overwritten by the next run."""
-        return as_rows(self.changed[: self.state[-1, kernel.T_CHANGED]], LEVEL_CHANGE)
+        """The run's changed levels so far (LEVEL_CHANGE): a view, overwritten by the next run.
+
+        A level is there once, unless its ladder was moved meanwhile: then its last row counts.
+        """
+        return as_rows(self._changed_words(), LEVEL_CHANGE)
+
+    def _changed_words(self) -> Matrix:
+        return self._changed[: self.memory[layout.T_CHANGED]]
+
+    # What the books and accounts hold.
 
     def top(self, symbol: str, n: int) -> tuple[Rows, Rows]:
-        """Bids and asks (LEVEL_TICKS), each best first, at most `n` of them."""
+        """Bids and asks (LEVEL_TICKS, displayed lots), each best first, at most `n` of them."""
         at = self._index[symbol]
-        low = int(self.state[at, kernel.S_LOW])
-        sides = []
-        for row in (2 * at, 2 * at + 1):
-            out = np.empty((n, 2), np.int64)
-            count = kernel.depth(row, out, self.levels, self.bits, low)
-            sides.append(as_rows(out[:count], LEVEL_TICKS))
-        return sides[0], sides[1]
+        return self._side(2 * at, n), self._side(2 * at + 1, n)
+
+    def _side(self, side_row: int, n: int) -> Rows:
+        out = np.empty((n, 2), np.int64)
+        count = int(depth(self.memory, side_row, out))
+        rows = as_rows(out[:count], LEVEL_TICKS)
+        far = self._far_rows(side_row)
+        if count == n or not len(far):
+            return rows
+        beyond = np.empty(len(far), LEVEL_TICKS)
+        keys = self._matrix(layout.H_FAR_AT, layout.FAR_WORDS)[far, layout.F_KEY]
+        ladders = 2 * len(self.books) * layout.WIDTH
+        beyond["price_ticks"] = np.abs(keys)
+        beyond["lots"] = self._matrix(layout.H_LEVELS_AT, layout.LEVEL_WORDS)[ladders + far, layout.LOTS]
+        return np.concatenate([rows, beyond[np.argsort(keys)][: n - count]])
+
+    def _far_rows(self, side_row: int) -> Any:
+        count = self._state[side_row >> 1, layout.S_FAR_BIDS + (side_row & 1)]
+        start = self.memory[layout.H_HEAPS_AT] + side_row * self.orders_per_symbol
+        return self.memory[start : start + count]
 
     def bbo(self, symbol: str) -> Bbo:
-        """Best prices and what rests there."""
+        """Best prices and what they display."""
         at = self._index[symbol]
-        low, bid, ask = (
-            int(self.state[at, column]) for column in (kernel.S_LOW, kernel.S_BEST_BID, kernel.S_BEST_ASK)
-        )
-        bids = asks = (0, 0)
-        if bid < kernel.WIDTH:
-            bids = (low + kernel.WIDTH - 1 - bid, int(self.levels[2 * at, bid, kernel.LOTS]))
-        if ask < kernel.WIDTH:
-            asks = (low + ask, int(self.levels[2 * at + 1, ask, kernel.LOTS]))
-        return Bbo(*bids, *asks)
+        bids, asks = (self._side(side_row, 1).tolist() for side_row in (2 * at, 2 * at + 1))
+        return Bbo(*(bids or [(0, 0)])[0], *(asks or [(0, 0)])[0])
 
-    def sequence(self, symbol: str) -> int:
+    def update_number(self, symbol: str) -> int:
         """The symbol's update number: grows by one with every change of a level."""
-        return int(self.state[self._index[symbol], kernel.S_SEQUENCE])
+        return int(self._state[self._index[symbol], layout.S_UPDATES])
 
     def live(self, symbol: str) -> int:
-        """How many orders rest in this symbol."""
-        return int(self.state[self._index[symbol], kernel.S_LIVE])
+        """How many orders are open in this symbol, waiting ones included."""
+        return int(self._state[self._index[symbol], layout.S_OPEN])
 
-    def resting(self, symbol: str) -> list[tuple[int, int, int, int, int]]:
-        """Every resting order: (side, price_ticks, order_id, owner, lots), bids first, best level first,
-        each level first in first out. For tests and hashes: 2 us an order."""
-        at = self._index[symbol]
-        found = []
-        for row, levels in enumerate(self.top(symbol, self.orders_per_symbol)):
-            for price in levels["price_ticks"].tolist():
-                offset = price - int(self.state[at, kernel.S_LOW])
-                key = offset if row else kernel.WIDTH - 1 - offset
-                slot = self.levels[2 * at + row, key, kernel.HEAD]
-                while slot:
-                    order = self.orders[slot].tolist()
-                    found.append(
-                        (
-                            SELL if row else BUY,
-                            price,
-                            order[kernel.O_ID],
-                            order[kernel.O_OWNER],
-                            order[kernel.O_LOTS],
-                        )
-                    )
-                    slot = order[kernel.O_NEXT]
-        return found
+    def trades(self) -> int:
+        """How many trades there were, all symbols together."""
+        return int(self._state[:, layout.S_TRADES].sum())
+
+    def balance(self, account: int, asset: int) -> tuple[int, int]:
+        """(free, reserved) atoms."""
+        row = self._matrix(layout.H_BALANCES_AT, layout.BALANCE_WORDS)[account * len(self.assets) + asset]
+        return int(row[layout.B_FREE]), int(row[layout.B_RESERVED])
+
+    def free_balances(self) -> Matrix:
+        """Free atoms, shape (accounts, assets): a view."""
+        rows = self._matrix(layout.H_BALANCES_AT, layout.BALANCE_WORDS)
+        return rows[:, layout.B_FREE].reshape(self.accounts, len(self.assets))
+
+    def picture(self) -> dict[str, Any]:
+        """Everything that decides what happens next, but the clock and the number of the next command.
+
+        `symbols`: of each (symbol, phase, last_ticks, update number, trades, parameters, resting, waiting);
+        `balances[account, asset]`: (free, reserved); `accounts[account, symbol]`: (open orders, buy lots, sell
+        lots, position, cash); `fees` and `supply` of each asset. For tests and hashes: some 5 us an order.
+        """
+        state = self._state
+        symbols = []
+        for at, symbol in enumerate(self.symbols):
+            row = state[at].tolist()
+            parameters = tuple(row[layout.S_PARAMETERS : layout.S_PARAMETERS + PARAMETERS])
+            head = (
+                row[column] for column in (layout.S_PHASE, layout.S_LAST, layout.S_UPDATES, layout.S_TRADES)
+            )
+            symbols.append((symbol, *head, parameters, self._resting(at), self._waiting(at)))
+        balances = self._matrix(layout.H_BALANCES_AT, layout.BALANCE_WORDS)
+        positions = self._matrix(layout.H_POSITIONS_AT, layout.POSITION_WORDS)
+        assets = self._matrix(layout.H_ASSETS_AT, layout.ASSET_WORDS)
+        count = max(1, len(self.assets))
+        accounts = {}
+        for row_number in np.flatnonzero(positions.any(axis=1)).tolist():
+            at, account = divmod(row_number, self.accounts)
+            facts = positions[row_number]
+            numbers = (*facts[: layout.P_CASH_LOW].tolist(), money.cash(facts, layout.P_CASH_LOW))
+            if any(numbers):
+                accounts[account, at] = numbers
+        return {
+            "symbols": symbols,
+            "balances": {
+                divmod(at, count): tuple(balances[at].tolist())
+                for at in np.flatnonzero(balances.any(axis=1)).tolist()
+            },
+            "accounts": dict(sorted(accounts.items())),
+            "fees": [int(row[layout.A_FEES]) + money.cash(row, layout.A_CASH_FEES_LOW) for row in assets],
+            "supply": assets[:, layout.A_SUPPLY].tolist(),
+        }
 
     def state_hash(self) -> str:
-        """SHA-256 over every resting order in book order, the update numbers and the trade counts."""
-        digest = hashlib.sha256()
-        for at, symbol in enumerate(self.symbols):
-            counts = self.state[at, [kernel.S_SEQUENCE, kernel.S_TRADES, kernel.S_LOW]].tolist()
-            digest.update(repr((symbol, counts, self.resting(symbol))).encode())
-        return digest.hexdigest()
+        """SHA-256 of `picture()`."""
+        return hashlib.sha256(repr(self.picture()).encode()).hexdigest()
+
+    def _resting(self, at: int) -> list[tuple[int, ...]]:
+        orders = self._matrix(layout.H_ORDERS_AT, layout.ORDER_WORDS)
+        levels = self._matrix(layout.H_LEVELS_AT, layout.LEVEL_WORDS)
+        found = []
+        for side, side_row in ((BUY, 2 * at), (SELL, 2 * at + 1)):
+            for price in self._side(side_row, self.orders_per_symbol)["price_ticks"].tolist():
+                slot = levels[level_at(self.memory, side_row, price), layout.HEAD]
+                while slot:
+                    found.append((side, price, *self._terms(int(slot))))
+                    slot = orders[slot, layout.O_NEXT]
+        return found
+
+    def _terms(self, slot: int) -> tuple[int, ...]:
+        order = self._matrix(layout.H_ORDERS_AT, layout.ORDER_WORDS)[slot].tolist()
+        extra = self._matrix(layout.H_EXTRA_AT, layout.EXTRA_WORDS)[slot].tolist()
+        meta = order[layout.O_META]
+        iceberg, dated = meta & layout.ICEBERG, meta & layout.DATED
+        return (
+            order[layout.O_ID],
+            meta >> layout.ACCOUNT_SHIFT,
+            order[layout.O_LOTS],
+            order[layout.O_LOTS] + (extra[layout.X_HIDDEN] if iceberg else 0),
+            GTD if dated else GTC,
+            meta >> layout.SELF_TRADE_SHIFT & layout.SELF_TRADE_MASK,
+            int(meta & layout.POST != 0),
+            extra[layout.X_DISPLAY] if iceberg else 0,
+            extra[layout.X_EXPIRY] if dated else 0,
+            self._partner_id(meta, extra),
+            order[layout.O_SEQUENCE],
+        )
+
+    def _partner_id(self, meta: int, extra: list[int]) -> int:
+        if not meta & layout.LINKED:
+            return 0
+        return int(self._matrix(layout.H_ORDERS_AT, layout.ORDER_WORDS)[extra[layout.X_PARTNER], layout.O_ID])
+
+    def _waiting(self, at: int) -> list[tuple[int, ...]]:
+        orders = self._matrix(layout.H_ORDERS_AT, layout.ORDER_WORDS)
+        extras = self._matrix(layout.H_EXTRA_AT, layout.EXTRA_WORDS)
+        first, high = self._state[at, [layout.S_FIRST, layout.S_HIGH]].tolist()
+        found = []
+        for slot in range(first, high):
+            order, extra = orders[slot].tolist(), extras[slot].tolist()
+            meta = order[layout.O_META]
+            if order[layout.O_ID] == 0 or not meta & layout.WAITING:
+                continue
+            key = abs(extra[layout.X_KEY])
+            dated = meta & layout.DATED
+            found.append(
+                (
+                    order[layout.O_ID],
+                    SELL if meta & layout.SELLING else BUY,
+                    extra[layout.X_KIND],
+                    meta >> layout.ACCOUNT_SHIFT,
+                    order[layout.O_PRICE],
+                    order[layout.O_LOTS],
+                    0 if key == layout.NEVER else key,
+                    extra[layout.X_DISTANCE],
+                    extra[layout.X_EXTREME],
+                    extra[layout.X_TIF],
+                    meta >> layout.SELF_TRADE_SHIFT & layout.SELF_TRADE_MASK,
+                    extra[layout.X_EXPIRY] if dated else 0,
+                    self._partner_id(meta, extra),
+                    order[layout.O_SEQUENCE],
+                )
+            )
+        return sorted(found, key=lambda order: order[-1])
+
+    # Its memory, whole.
+
+    def snapshot(self) -> bytes:
+        """All of it, between two runs: what `restore` makes an equal engine of. Empty pages are left out.
+
+        Takes some 0.2 ms a MB of address space, in which no command may be taken.
+        """
+        end = int(self.memory[layout.H_EVENTS_AT])  # what a run puts out is not kept
+        pages = self.memory[: end // PAGE_WORDS * PAGE_WORDS].reshape(-1, PAGE_WORDS)
+        tail = self.memory[pages.size : end]
+        used = np.flatnonzero(pages.any(axis=1))
+        about = {
+            "version": SNAPSHOT_VERSION,
+            "books": [asdict(book) for book in self.books],
+            "accounts": self.accounts,
+            "orders_per_symbol": self.orders_per_symbol,
+            "words": end,
+            "pages": len(used),
+        }
+        return b"".join(
+            (json.dumps(about).encode(), b"\n", used.tobytes(), pages[used].tobytes(), tail.tobytes())
+        )
+
+    @classmethod
+    def restore(cls, data: bytes) -> MatchingEngine:
+        """The engine whose `snapshot()` this is. KernelError if it is none, or of another version."""
+        line, _, rest = data.partition(b"\n")
+        try:
+            about = json.loads(line)
+            version, words, count = about["version"], about["words"], about["pages"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise KernelError("this is not a snapshot of a matching engine") from error
+        if version != SNAPSHOT_VERSION:
+            raise KernelError(f"the snapshot has version {version}, this program reads {SNAPSHOT_VERSION}")
+        engine = cls(
+            [BookSpec(**book) for book in about["books"]], about["accounts"], about["orders_per_symbol"]
+        )
+        whole = words // PAGE_WORDS * PAGE_WORDS
+        if words != engine.memory[layout.H_EVENTS_AT] or len(rest) != 8 * (
+            count * (1 + PAGE_WORDS) + words - whole
+        ):
+            raise KernelError("the snapshot is cut short or damaged")
+        content = np.frombuffer(rest, np.int64)
+        pages = engine.memory[:whole].reshape(-1, PAGE_WORDS)
+        pages[content[:count]] = content[count : count * (1 + PAGE_WORDS)].reshape(count, PAGE_WORDS)
+        engine.memory[whole:words] = content[count * (1 + PAGE_WORDS) :]
+        engine.begin()
+        return engine
+
+    @property
+    def _state(self) -> Matrix:
+        return self._matrix(layout.H_STATE_AT, layout.STATE_WORDS)
+
+    def _matrix(self, section: int, words: int) -> Matrix:
+        """A section as a matrix, without the words that only align the next one."""
+        start, end = self.memory[[section, section + 1]].tolist()
+        rows = (end - start) // words
+        if section in (layout.H_POSITIONS_AT, layout.H_BALANCES_AT, layout.H_ASSETS_AT):
+            rows = {
+                layout.H_POSITIONS_AT: len(self.books) * self.accounts,
+                layout.H_BALANCES_AT: len(self.assets) * self.accounts,
+                layout.H_ASSETS_AT: len(self.assets),
+            }[section]
+        return self.memory[start : start + rows * words].reshape(rows, words)  # type: ignore[no-any-return]
+
+
+def _check(books: Sequence[BookSpec], accounts: int, orders_per_symbol: int) -> None:
+    """KernelError if an engine cannot be made of this."""
+    if not 1 <= len(books) <= MAX_SYMBOLS:
+        raise KernelError(f"a matching engine needs 1 to {MAX_SYMBOLS:,} symbols, not {len(books):,}")
+    if not 1 <= orders_per_symbol <= layout.MAX_ORDERS_PER_SYMBOL:
+        raise KernelError(
+            f"orders_per_symbol is 1 to {layout.MAX_ORDERS_PER_SYMBOL:,}, not {orders_per_symbol:,}"
+        )
+    if not 1 <= accounts <= MAX_ACCOUNTS:
+        raise KernelError(f"accounts is 1 to {MAX_ACCOUNTS:,}, not {accounts:,}")
+    for book in books:
+        if sum(book.symbol == other.symbol for other in books) > 1:
+            raise KernelError(f"symbol {book.symbol} is there twice")
+        if book.accounting not in (UNACCOUNTED, SPOT, LINEAR):
+            raise KernelError(f"{book.symbol}: unknown accounting {book.accounting}")
+        if book.accounting and (not book.base or not book.quote or book.base == book.quote):
+            raise KernelError(f"{book.symbol}: an accounted symbol needs two assets")
+        if not (1 <= book.lot_atoms <= MAX_ATOMS and 1 <= book.notional_atoms <= MAX_ATOMS):
+            raise KernelError(f"{book.symbol}: lot_atoms and notional_atoms are 1 to {MAX_ATOMS:,}")
 
 
 def _last_of_each(changed: Rows) -> Rows:
     """Each (symbol, side, price) once, where it came first, with its last lots."""
+    levels = np.stack([changed["symbol"], changed["side"], changed["price_ticks"]], axis=1)
+    if len(changed) == len(np.unique(levels, axis=0)):
+        return changed
     last: dict[tuple[int, int, int], int] = {}
     for symbol, side, price, lots in changed.tolist():
         last[symbol, side, price] = lots

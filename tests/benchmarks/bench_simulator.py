@@ -40,8 +40,10 @@ kernels.activate(CHOSEN.cache_dir / "numba", app.KERNEL_MODULES)
 from dashboards import server
 from engine.flow import kernel as flow_kernel
 from engine.flow.simulator import Simulator
-from engine.flow.symbols import SYMBOLS
+from engine.market.batches import Rows
 from engine.matching import kernel as matching_kernel
+from engine.matching.engine import MatchingEngine
+from engine.matching.orders import COMMAND, DEPOSIT, LIMIT, as_rows
 from tests.benchmarks.served import free_port
 from tests.browser.chromium import browser
 from tests.reference.matching_plain import PlainEngine
@@ -70,27 +72,55 @@ class FlatOut:
         return taken
 
 
+def paid_in(engine: MatchingEngine) -> Rows:
+    """Commands that give each account what it has, reserves included."""
+    balances = [
+        (account, asset, sum(engine.balance(account, asset)))
+        for account in range(engine.accounts)
+        for asset in range(len(engine.assets))
+    ]
+    rows = np.zeros(len(balances), COMMAND)
+    rows["kind"] = DEPOSIT
+    rows["account"], rows["symbol"], rows["lots"] = zip(*balances, strict=True)
+    return rows[rows["lots"] > 0]
+
+
+def open_orders(engine: MatchingEngine) -> Rows:
+    """Commands that place the orders that rest, in the order in which they joined their levels."""
+    parts = []
+    for at, (_, *_, resting, _) in enumerate(engine.picture()["symbols"]):
+        rows = np.zeros(len(resting), COMMAND)
+        rows["kind"], rows["symbol"] = LIMIT, at
+        for name, column in (("side", 0), ("price_ticks", 1), ("order_id", 2), ("account", 3), ("lots", 5)):
+            rows[name] = [order[column] for order in resting]
+        parts.append(rows)
+    return np.concatenate(parts)
+
+
 def check() -> None:
     """Raise unless the compiled book does to a prefix of the stream what the plain one does."""
     flat = FlatOut()
     engine = flat.simulator.engine
-    plain = PlainEngine([each.start_ticks for each in SYMBOLS], engine.orders_per_symbol)
-    for at, symbol in enumerate(engine.symbols):  # start the twin from the filled books
-        for side, price, order_id, owner, lots in engine.resting(symbol):
-            plain.books[at].sides[side].setdefault(price, []).append([order_id, owner, lots])
-            plain.open[order_id] = (at, side, price)
+    plain = PlainEngine(engine.books, engine.accounts, engine.orders_per_symbol)
+    setup = np.concatenate([paid_in(engine), open_orders(engine)])
+    plain.submit(setup)  # the twin starts from the filled books
+    first, before = engine.commands_taken, len(setup)
     matched = 0
     while matched < PREFIX:
         taken = flat.run()
-        rows, _ = plain.submit(map(tuple, flat.simulator.commands[:taken].tolist()))
-        if engine.event_rows().tolist() != rows:
+        rows = plain.submit(as_rows(flat.simulator.commands[:taken], COMMAND)).rows
+        rows["sequence"] += first - before
+        mine = engine.event_rows().copy()
+        for each in (rows, mine):
+            each["trade_id"] = 0  # those of the filling are missing
+        if mine.tolist() != rows.tolist():
             raise AssertionError("the compiled and the plain book gave different events")
         matched += taken
-    for symbol, book in zip(engine.symbols, plain.books, strict=True):
-        if engine.resting(symbol) != book.resting():
-            raise AssertionError(f"the compiled and the plain book of {symbol} differ")
+    for ours, theirs in zip(engine.picture()["symbols"], plain.picture()["symbols"], strict=True):
+        if [order[:-1] for order in ours[6]] != [order[:-1] for order in theirs[6]]:
+            raise AssertionError(f"the compiled and the plain book of {ours[0]} differ")
     again = FlatOut()
-    while again.simulator._shared_numbers[0, 0] < flat.simulator._shared_numbers[0, 0]:
+    while again.simulator._numbers[-1, flow_kernel.N_ID] < flat.simulator._numbers[-1, flow_kernel.N_ID]:
         again.run()
     if again.simulator.engine.state_hash() != engine.state_hash():
         raise AssertionError("the same seed gave two markets")
