@@ -24,6 +24,7 @@ from engine.matching.layout import (
     O_LOTS,
     O_META,
     O_PRICE,
+    S_ACCOUNTING,
     S_ANCHOR_ASK,
     S_ANCHOR_BID,
     S_BEST_ASK,
@@ -78,6 +79,7 @@ from engine.matching.orders import (
     NO_REASON,
     PARAMETERS,
     PHASE_CHANGED,
+    SPOT,
     TAKER_PPM,
     TICK_STEP,
     TRADED,
@@ -169,7 +171,8 @@ def _configure(memory: Words, sequence: int, commands: Any, at: int, symbol: int
     elif parameter == BAND_DOWN_PPM:
         most = MAX_BAND_DOWN_PPM
     elif parameter == MAKER_PPM or parameter == TAKER_PPM:
-        least = -MAX_FEE_PPM
+        # Spot fees are taken of two assets: a rebate in one would not be paid by the fee in the other.
+        least = 0 if state_of(memory)[symbol, S_ACCOUNTING] == SPOT else -MAX_FEE_PPM
         most = MAX_FEE_PPM
     else:
         least = 1
@@ -198,9 +201,8 @@ def _change_phase(memory: Words, sequence: int, commands: Any, at: int, symbol: 
     if phase == CONTINUOUS or (phase == CLOSED and before == AUCTION):
         price, lots = clearing(memory, symbol)
     put(memory, sequence, PHASE_CHANGED | phase << 24 | symbol << 32, 0, 0, price, lots, 0, 0, 0)
-    while lots > 0:
-        _uncross(memory, sequence, symbol, price, lots)
-        price, lots = clearing(memory, symbol)  # partners that were canceled may leave it crossed
+    if lots > 0:
+        _uncross(memory, sequence, symbol, price)
     set_band(memory, symbol)
     return NO_REASON
 
@@ -257,23 +259,24 @@ def clearing(memory: Words, symbol: int) -> Any:
 
 
 @compiled
-def _uncross(memory: Words, sequence: int, symbol: int, price: int, volume: int) -> None:
-    """Trade up to `volume` at `price`, best bid with best ask."""
+def _uncross(memory: Words, sequence: int, symbol: int, clearing_price: int) -> None:
+    """Trade best bid with best ask until they do not cross: at the clearing price, or, where canceled partners
+    left orders that both lie beyond it, at the nearest price that suits both."""
     orders = orders_of(memory)
     levels = levels_of(memory)
     events = events_of(memory)
     state = state_of(memory)[symbol]
     side_row = 2 * symbol
-    while volume > 0 and state[S_BEST_BID] < WIDTH and state[S_BEST_ASK] < WIDTH:
+    while state[S_BEST_BID] < WIDTH and state[S_BEST_ASK] < WIDTH:
         bid_row = side_row * WIDTH + state[S_BEST_BID]
         ask_row = (side_row + 1) * WIDTH + state[S_BEST_ASK]
         buy = levels[bid_row, HEAD]
         sell = levels[ask_row, HEAD]
         limit = orders[buy, O_PRICE]
-        if limit < price or orders[sell, O_PRICE] > price:
+        if limit < orders[sell, O_PRICE]:
             break
-        lots = min(volume, orders[buy, O_LOTS], orders[sell, O_LOTS])
-        volume -= lots
+        price = min(max(clearing_price, orders[sell, O_PRICE]), limit)
+        lots = min(orders[buy, O_LOTS], orders[sell, O_LOTS])
         orders[buy, O_LOTS] -= lots
         orders[sell, O_LOTS] -= lots
         levels[bid_row, LOTS] -= lots

@@ -41,11 +41,13 @@ from engine.matching.orders import (
     as_matrix,
     as_rows,
 )
+from engine.matching.statistics import EngineStatistics, SymbolStatistics
 
 ORDERS_PER_SYMBOL: Final = 1 << 14
 ACCOUNTS: Final = 64
 MAX_ACCOUNTS: Final = 1 << 24
 MAX_SYMBOLS: Final = 1 << 12
+MAX_POSITIONS: Final = 1 << 26
 PAGE_WORDS: Final = 512
 SNAPSHOT_VERSION: Final = 1
 
@@ -82,7 +84,7 @@ class BookSpec:
 class MatchingEngine:
     """Price-time books of several symbols, and the accounts that trade in them: see RULES.md.
 
-    Memory is set aside at once, some 17 MB of address space a symbol and 1.5 kB an order of `orders_per_symbol`;
+    Memory is set aside at once, some 17 MB of address space a symbol, 0.5 kB an order of each and 0.8 kB an order once;
     it is used where orders come to lie. KernelError for sizes out of range and symbols that do not fit.
     """
 
@@ -161,6 +163,10 @@ class MatchingEngine:
         """
         return kernel.match(self.memory, commands, first, last, True)  # type: ignore[no-any-return]
 
+    def match(self, commands: Matrix, first: int, last: int) -> int:
+        """The same, appending to the run that is there."""
+        return kernel.match(self.memory, commands, first, last, False)  # type: ignore[no-any-return]
+
     @property
     def unfinished(self) -> bool:
         """Whether triggered orders wait to be matched in the next run."""
@@ -237,6 +243,37 @@ class MatchingEngine:
     def trades(self) -> int:
         """How many trades there were, all symbols together."""
         return int(self._state[:, layout.S_TRADES].sum())
+
+    def statistics(self) -> EngineStatistics:
+        """How full the books are, and how far the engine is. Some 10 us a symbol, no state is changed."""
+        near = self._near_levels()
+        symbols = []
+        for at, (symbol, row) in enumerate(zip(self.symbols, self._state.tolist(), strict=True)):
+            far_bids, far_asks = row[layout.S_FAR_BIDS], row[layout.S_FAR_ASKS]
+            symbols.append(
+                SymbolStatistics(
+                    symbol=symbol,
+                    phase=row[layout.S_PHASE],
+                    resting=row[layout.S_OPEN] - row[layout.S_WAITING],
+                    waiting=row[layout.S_WAITING],
+                    most=row[layout.S_HIGH] - row[layout.S_FIRST],
+                    slots=self.orders_per_symbol,
+                    bid_levels=near[2 * at] + far_bids,
+                    ask_levels=near[2 * at + 1] + far_asks,
+                    far_bid_levels=far_bids,
+                    far_ask_levels=far_asks,
+                    trades=row[layout.S_TRADES],
+                )
+            )
+        return EngineStatistics(self.commands_taken, self.now_ns, self.memory.nbytes, tuple(symbols))
+
+    def _near_levels(self) -> list[int]:
+        """How many levels each side row has on its ladder. Only stretches that hold some are counted."""
+        bits = self._matrix(layout.H_BITS_AT, layout.BIT_WORDS).view(np.uint64)
+        sides, stretches = np.nonzero(bits[:, layout.MIDDLE : layout.TOP])
+        words = bits[:, : layout.MIDDLE].reshape(len(bits), -1, 64)[sides, stretches]
+        levels = np.bitwise_count(words).sum(axis=1, dtype=np.int64)
+        return [int(levels[sides == side].sum()) for side in range(len(bits))]
 
     def balance(self, account: int, asset: int) -> tuple[int, int]:
         """(free, reserved) atoms."""
@@ -395,6 +432,7 @@ class MatchingEngine:
         engine = cls(
             [BookSpec(**book) for book in about["books"]], about["accounts"], about["orders_per_symbol"]
         )
+        header = engine.memory[: layout.H_END + 1].copy()
         whole = words // PAGE_WORDS * PAGE_WORDS
         if words != engine.memory[layout.H_EVENTS_AT] or len(rest) != 8 * (
             count * (1 + PAGE_WORDS) + words - whole
@@ -402,8 +440,12 @@ class MatchingEngine:
             raise KernelError("the snapshot is cut short or damaged")
         content = np.frombuffer(rest, np.int64)
         pages = engine.memory[:whole].reshape(-1, PAGE_WORDS)
+        if count and not 0 <= content[:count].min() <= content[:count].max() < len(pages):
+            raise KernelError("the snapshot is damaged: it names pages that are not there")
         pages[content[:count]] = content[count : count * (1 + PAGE_WORDS)].reshape(count, PAGE_WORDS)
         engine.memory[whole:words] = content[count * (1 + PAGE_WORDS) :]
+        if not np.array_equal(engine.memory[: layout.H_END + 1], header):
+            raise KernelError("the snapshot is damaged: its sizes are not those of its books")
         engine.begin()
         return engine
 
@@ -434,6 +476,8 @@ def _check(books: Sequence[BookSpec], accounts: int, orders_per_symbol: int) -> 
         )
     if not 1 <= accounts <= MAX_ACCOUNTS:
         raise KernelError(f"accounts is 1 to {MAX_ACCOUNTS:,}, not {accounts:,}")
+    if len(books) * accounts > MAX_POSITIONS:
+        raise KernelError(f"symbols times accounts is at most {MAX_POSITIONS:,}")
     for book in books:
         if sum(book.symbol == other.symbol for other in books) > 1:
             raise KernelError(f"symbol {book.symbol} is there twice")

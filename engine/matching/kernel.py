@@ -35,6 +35,7 @@ from engine.matching.layout import (
     B_RESERVED,
     H_ACCOUNTS,
     H_ASSETS,
+    H_KEY,
     H_ROOM,
     H_SLOTS,
     H_SYMBOLS,
@@ -47,7 +48,6 @@ from engine.matching.layout import (
     O_PREVIOUS,
     O_PRICE,
     O_SEQUENCE,
-    O_TS,
     P_BUY_LOTS,
     P_OPEN,
     P_POSITION,
@@ -57,6 +57,7 @@ from engine.matching.layout import (
     S_ANCHOR_BID,
     S_BANDED,
     S_BASE,
+    S_BEST_BID,
     S_CAREFUL,
     S_END,
     S_FALL,
@@ -181,6 +182,7 @@ from engine.matching.trading import activate, fillable, meet, set_band, trigger
 from engine.matching.waiting import arm
 
 PLAIN_HEAD: Final = 0xFFFF << 32 | 0xFE << 16  # flags, and times in force other than GTC and IOC
+COMMAND_WORDS: Final = COMMAND.itemsize // 8
 SMALL: Final = 30  # bits of a price and a quantity whose product needs no closer look
 
 
@@ -261,6 +263,7 @@ def match(memory: Words, commands: Matrix, first: int, last: int, fresh: bool) -
     accounts = memory[H_ACCOUNTS]
     assets = memory[H_ASSETS]
     room = memory[H_ROOM]
+    secret = memory[H_KEY]
     if fresh:
         memory[T_EVENTS] = 0
         memory[T_CHANGED] = 0
@@ -273,6 +276,9 @@ def match(memory: Words, commands: Matrix, first: int, last: int, fresh: bool) -
     next_expiry = memory[T_NEXT_EXPIRY]
     queued = memory[T_QUEUE_HEAD]
     at = first
+    if commands.shape[1] < COMMAND_WORDS or first < 0:
+        return 0
+    last = min(last, commands.shape[0])
     while True:
         # What comes next: an order that a trade has triggered, else a command. Either it is done with here, or
         # it becomes an order that enters the book, in the variables that follow.
@@ -347,7 +353,7 @@ def match(memory: Words, commands: Matrix, first: int, last: int, fresh: bool) -
                 elif kind == CANCEL:
                     plain = True
                 if plain:
-                    place = find(ids, order_id)
+                    place = find(ids, order_id, secret)
                     accounting = book[S_ACCOUNTING]
                     freed = 0
                     taken = orders[0]
@@ -449,14 +455,15 @@ def match(memory: Words, commands: Matrix, first: int, last: int, fresh: bool) -
                     if before == 0 and after == 0:
                         if key < WIDTH:
                             clear_bit(bits, side_row, key)
-                            if key == book[ask]:
+                            if key == book[S_BEST_BID + ask]:
                                 best = best_key(bits, side_row)
-                                book[ask] = best
+                                book[S_BEST_BID + ask] = best
                                 if best == WIDTH and book[S_FAR_BIDS + ask] > 0:
                                     refill(memory, side_row)
                                     run = memory[T_RUN]
                         else:
                             close_far(memory, side_row, row)
+                            run = memory[T_RUN]
                     if kind == REPLACE:
                         event[E_HEAD] = REPLACED | order
                         event[E_MAKER] = order_id
@@ -467,7 +474,7 @@ def match(memory: Words, commands: Matrix, first: int, last: int, fresh: bool) -
                         event[E_PRICE] = own_price
                         event[E_LOTS] = freed
                         enters = False
-                        forget_row(ids, place)
+                        forget_row(ids, place, secret)
                         taken[O_ID] = 0
                         taken[O_NEXT] = book[S_FREE]
                         book[S_FREE] = slot
@@ -499,7 +506,6 @@ def match(memory: Words, commands: Matrix, first: int, last: int, fresh: bool) -
             account = meta >> ACCOUNT_SHIFT
             price = orders[held, O_PRICE]
             left = orders[held, O_LOTS]
-            ts = orders[held, O_TS]
             tif = IOC if price == 0 else extra_of(memory)[held, X_TIF]
         if price == 0:
             capped = side == BUY and book[S_ACCOUNTING] == SPOT
@@ -517,7 +523,7 @@ def match(memory: Words, commands: Matrix, first: int, last: int, fresh: bool) -
             reason = FOK_UNFILLED
         other = 1 if side == BUY else 0
         side_row = 2 * symbol + other
-        best = book[other]
+        best = book[S_BEST_BID + other]
         key = (bound - book[S_ANCHOR_BID + other]) * side  # the worst it takes
         while meets and left > 0 and best <= key and best < WIDTH:
             row = side_row * WIDTH + best
@@ -558,7 +564,7 @@ def match(memory: Words, commands: Matrix, first: int, last: int, fresh: bool) -
                 if traded < resting:
                     maker[O_LOTS] = resting - traded
                     break
-                forget_row(ids, find(ids, maker[O_ID]))
+                forget_row(ids, find(ids, maker[O_ID], secret), secret)
                 moved = True
                 after = maker[O_NEXT]
                 maker[O_ID] = 0
@@ -577,11 +583,11 @@ def match(memory: Words, commands: Matrix, first: int, last: int, fresh: bool) -
                 level[TAIL] = 0
                 clear_bit(bits, side_row, best)
                 best = best_key(bits, side_row)
-                book[other] = best
+                book[S_BEST_BID + other] = best
                 if best == WIDTH and book[S_FAR_BIDS + other] > 0:
                     refill(memory, side_row)
                     run = memory[T_RUN]
-                    best = book[other]
+                    best = book[S_BEST_BID + other]
                     key = (bound - book[S_ANCHOR_BID + other]) * side
                 continue
             orders[slot, O_PREVIOUS] = 0
@@ -597,7 +603,7 @@ def match(memory: Words, commands: Matrix, first: int, last: int, fresh: bool) -
             run = memory[T_RUN]
             if reason != NO_REASON:
                 break
-            best = book[other]
+            best = book[S_BEST_BID + other]
             key = (bound - book[S_ANCHOR_BID + other]) * side
 
         # What is left rests or is canceled.
@@ -631,7 +637,6 @@ def match(memory: Words, commands: Matrix, first: int, last: int, fresh: bool) -
             key = (book[S_ANCHOR_BID + ask] - price) * side
             row = side_row * WIDTH + key
             if not 0 <= key < WIDTH:
-                memory[T_CHANGED] = n_changed
                 row = open_level(memory, side_row, price)
                 run = memory[T_RUN]
                 key = row - side_row * WIDTH
@@ -649,10 +654,9 @@ def match(memory: Words, commands: Matrix, first: int, last: int, fresh: bool) -
                 entered = orders[slot]
                 entered[O_ID] = order_id
                 entered[O_SEQUENCE] = cause
-                entered[O_TS] = ts
                 entered[O_META] = meta
                 if moved:
-                    place = find(ids, order_id)
+                    place = find(ids, order_id, secret)
                 ids[place, 0] = order_id
                 ids[place, 1] = slot
             entered = orders[slot]
@@ -670,7 +674,7 @@ def match(memory: Words, commands: Matrix, first: int, last: int, fresh: bool) -
                 level[HEAD] = slot
                 if key < WIDTH:
                     set_bit(bits, side_row, key)
-                    book[ask] = min(book[ask], key)
+                    book[S_BEST_BID + ask] = min(book[S_BEST_BID + ask], key)
             n_changed = touch(level, changed, n_changed, run, side_row, price)
             book[S_UPDATES] += 1
             events[ack, E_REMAINING] = left

@@ -23,6 +23,7 @@ matrix; the functions `*_of` give it as a view that costs nothing in compiled co
 
 from __future__ import annotations
 
+import secrets
 from typing import Any, Final
 
 import numpy as np
@@ -31,7 +32,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np import arrayobj
 
-from engine.matching.compiled import compiled
+from engine.matching.compiled import compiled, inlined
 from engine.matching.orders import EVENT, LEVEL_CHANGE, Matrix
 
 Words = Any  # a one-dimensional int64 array
@@ -68,7 +69,8 @@ MAX_ORDERS_PER_SYMBOL: Final = 1 << 17  # events of one command stay below 2**MA
     H_EVENTS_AT,
     H_CHANGED_AT,
     H_END,
-) = range(22)
+    H_KEY,  # of the hash tables, secret
+) = range(23)
 T_EVENTS: Final = 32  # rows of the current run
 T_CHANGED: Final = 33
 T_RUN: Final = 34  # its number; moving a ladder counts as one too
@@ -78,6 +80,7 @@ T_NEXT_EXPIRY: Final = 37
 T_EXPIRIES: Final = 38  # orders in the expiry heap
 T_QUEUE_HEAD: Final = 39  # triggered orders that were not activated yet
 T_QUEUE_TAIL: Final = 40
+T_LEVELS_SEEN: Final = 41  # levels that fill-or-kill orders have looked through
 HEADER_WORDS: Final = 64
 
 NEVER: Final = (1 << 62) + 1
@@ -124,9 +127,8 @@ STATE_WORDS: Final = 64
     S_PARAMETERS,  # nine of them
 ) = range(38)
 
-O_ID, O_LOTS, O_NEXT, O_PREVIOUS, O_META, O_PRICE, O_SEQUENCE, O_TS = range(
-    8
-)  # O_ID 0 = free slot; displayed lots
+# O_ID 0 = free slot; O_LOTS is what is displayed.
+O_ID, O_LOTS, O_NEXT, O_PREVIOUS, O_META, O_PRICE, O_SEQUENCE = range(7)
 ORDER_WORDS: Final = 8
 # O_META: special flags, side, self-trade mode, post-only, account.
 ICEBERG: Final = 1
@@ -156,12 +158,13 @@ ACCOUNT_SHIFT: Final = 16
     X_EXTREME,
     X_TRAILING_PLACE,
     X_SYMBOL,
-) = range(14)
+    X_SEEN,  # number of the look that passed it last
+) = range(15)
 EXTRA_WORDS: Final = 16
 
 HEAD, TAIL, LOTS, MARK = range(4)  # of a level; mark = run << MARK_SHIFT | its row in `changed`
 LEVEL_WORDS: Final = 4
-MARK_SHIFT: Final = 20
+MARK_SHIFT: Final = 20  # a run's number wraps at 2**43: after a hundred days of a million runs a second
 MARK_ROW: Final = (1 << MARK_SHIFT) - 1
 
 F_TIE, F_KEY, F_PLACE, F_NEXT = range(4)  # F_TIE stays 0: keys of a side differ
@@ -271,6 +274,12 @@ def heaps_of(memory: Words) -> Any:
     return view(memory, memory[H_HEAPS_AT], rows, memory[H_SLOTS])
 
 
+@inlined
+def heap_row(memory: Words, symbol: int) -> Any:
+    """The row of a symbol's first heap of waiting orders."""
+    return 2 * memory[H_SYMBOLS] + 3 * symbol
+
+
 @compiled
 def expiries_of(memory: Words) -> Any:
     """(1, slots of all symbols): the heap of orders with an expiry."""
@@ -311,7 +320,8 @@ def changed_of(memory: Words) -> Any:
 def allocate(symbols: int, accounts: int, assets: int, slots: int) -> Words:
     """A zeroed memory with its header; sections begin at cache lines.
 
-    Some 17 MB of address space a symbol, and 0.6 kB an order it has room for; pages count once used.
+    Some 17 MB of address space a symbol, 0.5 kB an order of each and 0.8 kB an order once; pages count once
+    used.
     """
     sides, orders = 2 * symbols, symbols * slots
     sizes = (
@@ -339,7 +349,9 @@ def allocate(symbols: int, accounts: int, assets: int, slots: int) -> Words:
         *(power_of_two(2 * orders), power_of_two(2 * slots), 6 * slots + SPARE_EVENTS),
     )
     memory[H_STATE_AT : H_END + 1] = places
+    memory[H_KEY] = secrets.randbits(62)
     memory[T_NEXT_EXPIRY] = NEVER
+    memory[T_RUN] = 1  # marks of 0 are of no run
     return memory
 
 

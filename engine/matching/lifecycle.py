@@ -35,7 +35,6 @@ from engine.matching.layout import (
     O_META,
     O_PRICE,
     O_SEQUENCE,
-    O_TS,
     POST,
     S_FIRST,
     S_HIGH,
@@ -82,7 +81,6 @@ from engine.matching.orders import (
     C_LOTS,
     C_PARTIES,
     C_PRICE,
-    C_TS,
     CANCELED,
     E_MAKER,
     EXPIRED,
@@ -152,7 +150,6 @@ def prepare(memory: Words, sequence: int, commands: Any, at: int) -> Any:
     orders[slot, O_META] = meta
     orders[slot, O_PRICE] = commands[at, C_PRICE] if limited else 0
     orders[slot, O_SEQUENCE] = sequence
-    orders[slot, O_TS] = commands[at, C_TS]
     remember(memory, commands[at, C_ID], slot)
     return slot
 

@@ -36,6 +36,7 @@ from engine.matching.layout import (
     S_TRADES,
     S_TRAILING,
     SELLING,
+    T_LEVELS_SEEN,
     T_QUEUE_HEAD,
     T_QUEUE_TAIL,
     TAIL,
@@ -48,10 +49,12 @@ from engine.matching.layout import (
     X_KEY,
     X_PARTNER,
     X_PLACE,
+    X_SEEN,
     Words,
     bits_of,
     events_of,
     extra_of,
+    heap_row,
     heaps_of,
     levels_of,
     orders_of,
@@ -107,12 +110,15 @@ def takeable(memory: Words, slot: int, account: int, mode: int) -> Any:
     """(lots a taker could take of the level that begins with `slot`, whether its own order stops it there)."""
     orders = orders_of(memory)
     extra = extra_of(memory)
-    head = slot
+    look = memory[T_LEVELS_SEEN] + 1
+    memory[T_LEVELS_SEEN] = look
     shown = 0
     hidden = 0
     while slot != 0:
         meta = orders[slot, O_META]
-        if meta & LINKED and _goes_first(memory, head, extra[slot, X_PARTNER], slot):
+        if meta & LINKED:
+            extra[slot, X_SEEN] = look
+        if meta & LINKED and _goes_first(memory, extra[slot, X_PARTNER], slot, look):
             pass  # its partner's trade will have canceled it
         elif mode == NONE or meta >> ACCOUNT_SHIFT != account:
             shown += orders[slot, O_LOTS]
@@ -125,8 +131,8 @@ def takeable(memory: Words, slot: int, account: int, mode: int) -> Any:
 
 
 @compiled
-def _goes_first(memory: Words, head: int, partner: int, slot: int) -> Any:
-    """Whether a taker reaches an order's partner before it. `head` is the first of the order's level."""
+def _goes_first(memory: Words, partner: int, slot: int, look: int) -> Any:
+    """Whether a taker reaches an order's partner before it; in the same level, if this look has passed it."""
     orders = orders_of(memory)
     meta = orders[partner, O_META]
     if meta & WAITING or (meta ^ orders[slot, O_META]) & SELLING:
@@ -134,9 +140,7 @@ def _goes_first(memory: Words, head: int, partner: int, slot: int) -> Any:
     further = orders[partner, O_PRICE] - orders[slot, O_PRICE]
     if further != 0:
         return (further < 0) == (meta & SELLING != 0)
-    while head != partner and head != slot:
-        head = orders[head, O_NEXT]
-    return head == partner
+    return extra_of(memory)[partner, X_SEEN] == look
 
 
 @compiled
@@ -287,7 +291,7 @@ def trigger(memory: Words, sequence: int, symbol: int) -> None:
     extra = extra_of(memory)
     heaps = heaps_of(memory)
     state = state_of(memory)[symbol]
-    first = 2 * memory[H_SYMBOLS] + 3 * symbol
+    first = heap_row(memory, symbol)
     last = state[S_LAST]
     for place in range(state[S_TRAILING]):
         slot = heaps[first + TRAILING, place]

@@ -8,7 +8,6 @@ from engine.market.batches import BUY, SELL
 from engine.matching import heap
 from engine.matching.compiled import compiled
 from engine.matching.layout import (
-    H_SYMBOLS,
     NEVER,
     O_LOTS,
     O_META,
@@ -31,6 +30,7 @@ from engine.matching.layout import (
     Words,
     events_of,
     extra_of,
+    heap_row,
     heaps_of,
     orders_of,
     state_of,
@@ -59,7 +59,7 @@ def arm(memory: Words, sequence: int, symbol: int, slot: int, trigger: int) -> N
         extra[slot, X_DISTANCE] = trigger
         extra[slot, X_EXTREME] = state[S_LAST]
         price = trailing_trigger(side, state[S_LAST], trigger)
-        listed = heaps_of(memory)[2 * memory[H_SYMBOLS] + 3 * symbol + TRAILING]
+        listed = heaps_of(memory)[heap_row(memory, symbol) + TRAILING]
         listed[state[S_TRAILING]] = slot
         extra[slot, X_TRAILING_PLACE] = state[S_TRAILING]
         state[S_TRAILING] += 1
@@ -68,7 +68,7 @@ def arm(memory: Words, sequence: int, symbol: int, slot: int, trigger: int) -> N
         extra[slot, X_KEY] = NEVER
     which = RISING if rises else FALLING
     count = S_RISING if rises else S_FALLING
-    entries = heaps_of(memory)[2 * memory[H_SYMBOLS] + 3 * symbol + which]
+    entries = heaps_of(memory)[heap_row(memory, symbol) + which]
     heap.push(entries, state[count], slot, extra, X_KEY, X_PLACE)
     state[count] += 1
     state[S_WAITING] += 1
@@ -85,7 +85,7 @@ def disarm(memory: Words, symbol: int, slot: int) -> None:
     extra = extra_of(memory)
     state = state_of(memory)[symbol]
     kind = extra[slot, X_KIND]
-    first = 2 * memory[H_SYMBOLS] + 3 * symbol
+    first = heap_row(memory, symbol)
     heaps = heaps_of(memory)
     selling = orders[slot, O_META] & SELLING != 0
     rises = (kind == STOP or kind == STOP_LIMIT or kind == TRAILING_STOP) != selling
@@ -118,6 +118,6 @@ def next_triggers(memory: Words, symbol: int) -> None:
     extra = extra_of(memory)
     state = state_of(memory)[symbol]
     heaps = heaps_of(memory)
-    first = 2 * memory[H_SYMBOLS] + 3 * symbol
+    first = heap_row(memory, symbol)
     state[S_RISE] = extra[heaps[first + RISING, 0], X_KEY] if state[S_RISING] > 0 else NEVER
     state[S_FALL] = -extra[heaps[first + FALLING, 0], X_KEY] if state[S_FALLING] > 0 else -NEVER

@@ -160,10 +160,9 @@ def run_words(engine: MatchingEngine) -> Words:
 def drive(engine: MatchingEngine, commands: Matrix, batch: int, kept: Words | None) -> int:
     """Match all, `batch` a call, each call's events copied to `kept`: the number of words."""
     at, count, last = 0, 0, len(commands)
-    begin, match, memory, words = engine.begin, engine.match, engine.memory, run_words(engine)
+    run, memory, words = engine.run, engine.memory, run_words(engine)
     while at < last:
-        begin()
-        at += match(commands, at, min(at + batch, last))
+        at += run(commands, at, min(at + batch, last))
         if kept is not None:
             size = int(memory[layout.T_EVENTS]) * layout.EVENT_WORDS
             kept[count : count + size] = words[:size]
@@ -472,7 +471,7 @@ def open_loop(engine: MatchingEngine, commands: Matrix, kept: Words) -> tuple[An
     ended = np.empty(total, np.int64)
     upto = np.empty(total, np.int64)
     clock = time.perf_counter_ns
-    begin, match, memory, words = engine.begin, engine.match, engine.memory, run_words(engine)
+    run, memory, words = engine.run, engine.memory, run_words(engine)
     done = count = calls = 0
     gc.collect()
     gc.disable()
@@ -480,8 +479,7 @@ def open_loop(engine: MatchingEngine, commands: Matrix, kept: Words) -> tuple[An
     while done < total:
         due = (clock() - start) // INTERVAL_NS + 1
         if due > done:
-            begin()
-            done += match(commands, done, min(due, done + BATCH, total))
+            done += run(commands, done, min(due, done + BATCH, total))
             size = int(memory[layout.T_EVENTS]) * layout.EVENT_WORDS
             kept[count : count + size] = words[:size]
             count += size

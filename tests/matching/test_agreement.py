@@ -61,6 +61,7 @@ class Pair:
             assert got == wanted, {n: (a, b) for n, a, b in zip(names, got, wanted, strict=True) if a != b}
         assert len(fast.rows) == len(plain.rows)
         last = {tuple(row[:3]): row[3] for row in fast.changed.tolist()}
+        assert len(last) == len(fast.changed)
         assert last == {tuple(row[:3]): row[3] for row in plain.changed.tolist()}
         assert self.fast.picture() == self.plain.picture()
         assert self.fast.state_hash() == self.plain.state_hash()

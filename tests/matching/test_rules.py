@@ -137,7 +137,7 @@ def funded(engine: Any, *, fees: bool = False) -> None:
     submit(engine, *(deposit(USD, account, 10_000) for account in (0, 1)))
     if fees:
         for symbol in (COIN, FUTURE):
-            submit(engine, configure(o.MAKER_PPM, -1_000, symbol=symbol))
+            submit(engine, configure(o.MAKER_PPM, 1_000, symbol=symbol))
             submit(engine, configure(o.TAKER_PPM, 2_000, symbol=symbol))
 
 
@@ -1023,7 +1023,7 @@ def test_partners_that_meet_in_an_auction(engine: Any) -> None:
         assert engine.live(PLAIN) == 0
 
 
-def test_an_auction_whose_partners_end_uncrosses_again(engine: Any) -> None:
+def test_what_ended_partners_leave_crossed_trades_at_the_nearest_price(engine: Any) -> None:
     submit(engine, phase(o.AUCTION), limit(1, BUY, 105, 10), limit(2, BUY, 105, 10, link=1))
     submit(engine, limit(3, BUY, 100, 10), limit(4, SELL, 99, 20))
     changed, *events = submit(engine, phase(o.CONTINUOUS))
@@ -1094,15 +1094,21 @@ def test_a_spot_taker_pays_the_makers_price_from_its_free_balance(engine: Any) -
 def test_spot_fees_are_a_share_of_what_is_received_rounded_down(engine: Any) -> None:
     funded(engine)
     spot = {"symbol": COIN}
-    submit(engine, configure(o.TAKER_PPM, 5_000, **spot), configure(o.MAKER_PPM, -1_000, **spot))
+    submit(engine, configure(o.TAKER_PPM, 5_000, **spot), configure(o.MAKER_PPM, 1_000, **spot))
     trade = submit(engine, limit(1, SELL, 101, 49, account=1, **spot), limit(2, BUY, 101, 49, **spot))[-1]
-    # 147 BTC atoms * 0.005 = 0.735; 9,898 USD atoms * -0.001 = -9.898, a rebate rounded away from zero.
-    assert fields(trade, "fee", "maker_fee") == (0, -10)
-    assert (balance(engine, 0, BTC), balance(engine, 1, USD)) == ((447, 0), (19_908, 0))
+    # 147 BTC atoms * 0.005 = 0.735; 9,898 USD atoms * 0.001 = 9.898.
+    assert fields(trade, "fee", "maker_fee") == (0, 9)
+    assert (balance(engine, 0, BTC), balance(engine, 1, USD)) == ((447, 0), (19_889, 0))
     trade = submit(engine, limit(3, BUY, 101, 40, account=1, **spot), market(4, SELL, 40, **spot))[-1]
-    # 8,080 USD atoms * 0.005 = 40.4; 120 BTC atoms * -0.001 = -0.12.
-    assert fields(trade, "fee", "maker_fee") == (40, -1)
-    assert engine.picture()["fees"] == [-1, 30]
+    # 8,080 USD atoms * 0.005 = 40.4; 120 BTC atoms * 0.001 = 0.12.
+    assert fields(trade, "fee", "maker_fee") == (40, 0)
+    assert engine.picture()["fees"] == [0, 49]
+
+
+def test_spot_fees_are_no_rebates(engine: Any) -> None:
+    for parameter in (o.MAKER_PPM, o.TAKER_PPM):
+        assert reasons(submit(engine, configure(parameter, -1, symbol=COIN))) == [o.BAD_VALUE]
+        assert kinds(submit(engine, configure(parameter, -1, symbol=FUTURE))) == ["configured"]
 
 
 def test_a_market_buy_takes_what_the_free_balance_pays(engine: Any) -> None:
@@ -1151,8 +1157,8 @@ def test_in_a_spot_auction_the_difference_to_the_limit_is_freed(engine: Any) -> 
     submit(engine, limit(4, SELL, 104, 8, symbol=COIN, account=1))
     trades_told = submit(engine, phase(o.CONTINUOUS, symbol=COIN))[1:]
     assert [fields(trade, "price_ticks", "lots") for trade in trades_told] == [(104, 6), (104, 2)]
-    # Both pay the maker's fee, here a rebate of 0.1 %.
-    assert fields(trades_told[0], "fee", "maker_fee") == (-1, -2)
+    # Both pay the maker's fee, here 0.1 %: of 18 BTC atoms, and of 1,248 USD atoms.
+    assert fields(trades_told[0], "fee", "maker_fee") == (0, 1)
     assert balance(engine, 0, USD) == (10_000 - 800 - 1_664, 0)
 
 
@@ -1211,6 +1217,7 @@ def test_an_account_has_a_number_of_open_orders(engine: Any) -> None:
 
 def test_money_is_conserved_with_every_fee(engine: Any) -> None:
     funded(engine, fees=True)
+    submit(engine, configure(o.TAKER_PPM, 100_000, symbol=COIN))
     for symbol in (COIN, FUTURE):
         for at in range(4):
             both = [
@@ -1233,9 +1240,9 @@ def test_money_is_conserved_with_every_fee(engine: Any) -> None:
 
 
 def test_configure_says_what_it_set(engine: Any) -> None:
-    (event,) = submit(engine, configure(o.TAKER_PPM, -70, symbol=COIN))
-    assert fields(event, "kind", "flags", "lots", "symbol", "id") == ("configured", o.TAKER_PPM, -70, COIN, 0)
-    assert engine.picture()["symbols"][COIN][5] == (1, 1, 0, 0, 0, 2**40, 2**40, 0, -70)
+    (event,) = submit(engine, configure(o.TAKER_PPM, 70, symbol=COIN))
+    assert fields(event, "kind", "flags", "lots", "symbol", "id") == ("configured", o.TAKER_PPM, 70, COIN, 0)
+    assert engine.picture()["symbols"][COIN][5] == (1, 1, 0, 0, 0, 2**40, 2**40, 0, 70)
 
 
 @pytest.mark.parametrize(

@@ -452,9 +452,8 @@ class PlainEngine:
         uncrosses = c.parameter == o.CONTINUOUS or (before, c.parameter) == (o.AUCTION, o.CLOSED)
         price, lots = self.auction_price(book) if uncrosses else (0, 0)
         self.tell(o.PHASE_CHANGED, c.symbol, 0, flags=c.parameter, price_ticks=price, lots=lots)
-        while price:
+        if price:
             self.uncross(book, price)
-            price, _ = self.auction_price(book)  # partners that ended may have left a book that crosses
         if c.parameter == o.CONTINUOUS:
             self.trigger(book)
 
@@ -462,6 +461,8 @@ class PlainEngine:
         yield not 0 <= c.symbol < len(self.books), o.UNKNOWN_SYMBOL
         yield c.parameter not in RANGES, o.BAD_PARAMETER
         least, most = RANGES[c.parameter]
+        if c.parameter in (o.MAKER_PPM, o.TAKER_PPM) and self.books[c.symbol].spec.accounting == o.SPOT:
+            least = 0
         yield not least <= c.lots <= most, o.BAD_VALUE
 
     def configure(self, c: Any) -> None:
@@ -736,10 +737,11 @@ class PlainEngine:
 
     # Auctions.
 
-    def uncross(self, book: Book, price: int) -> None:
-        """Trade what crosses at this price."""
+    def uncross(self, book: Book, clearing_price: int) -> None:
+        """Trade what crosses, at this price or the nearest that suits both."""
         bids, asks = book.sides[BUY], book.sides[SELL]
-        while bids.best() >= price >= asks.best() > 0:
+        while bids.best() >= asks.best() > 0:
+            price = min(max(clearing_price, asks.best()), bids.best())
             buy, sell = bids.first(), asks.first()
             lots = min(buy.shown, sell.shown)
             self.reduce(buy, lots)
