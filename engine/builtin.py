@@ -10,6 +10,7 @@ from typing import Final
 from engine.flow.simulator import SOURCE, Simulator
 from engine.intake import Intake
 from engine.market.sequencing import Rule
+from engine.resident import resident_bytes
 
 TURN_S: Final = 0.005
 HISTORY_SLICE_NS: Final = 3_000_000
@@ -35,6 +36,7 @@ class BuiltIn:
         await self._fill_past(simulator, intake)
         for instrument in simulator.instruments:
             intake.on_batch(simulator.snapshot(instrument.symbol, SNAPSHOT_LEVELS))
+        self._report(simulator, intake)
         counted, since = 0, time.monotonic()
         due = time.monotonic()
         while True:
@@ -44,6 +46,7 @@ class BuiltIn:
             if now - since >= ACTUAL_OVER_S:
                 self.rate_actual = counted / (now - since)
                 counted, since = 0, now
+                self._report(simulator, intake)
             due = max(due + TURN_S, now)
             await asyncio.sleep(due - now)
 
@@ -54,11 +57,19 @@ class BuiltIn:
         ack_ns = self._clock() - turn.arrivals_ns
         for batch in turn.batches:
             intake.on_batch(batch)
-        intake.on_orders(SOURCE, turn.orders, turn.skipped, ack_ns, match_ns)
+        intake.on_orders(
+            *(SOURCE, turn.orders, turn.skipped, ack_ns, match_ns),
+            events=turn.events,
+            rejects=turn.rejects,
+        )
         self.skipped += turn.skipped
         for symbol in intake.wants_snapshot(SOURCE):
             intake.on_batch(simulator.snapshot(symbol, SNAPSHOT_LEVELS))
         return turn.orders
+
+    def _report(self, simulator: Simulator, intake: Intake) -> None:
+        engine = simulator.engine
+        intake.on_matching(SOURCE, engine.statistics(), resident_bytes(engine.memory))
 
     async def _fill_past(self, simulator: Simulator, intake: Intake) -> None:
         if not self._history_s:

@@ -21,7 +21,8 @@ from engine.market.instruments import Instrument
 from engine.market.metrics import imbalance
 from engine.market.sequencing import BookState, Outcome, Rule
 from engine.market.state import SymbolState
-from engine.telemetry.board import BookView, SourceState, SourceView
+from engine.matching.statistics import EngineStatistics
+from engine.telemetry.board import BookView, MatchingView, SourceState, SourceView
 from engine.telemetry.events import Level
 from engine.telemetry.hub import (
     BAD_FRAME_MAX_BYTES,
@@ -42,6 +43,11 @@ SECONDS_CAUGHT_UP: Final = 60
 SAMPLES_HELD: Final = 4_096
 OUTAGES_KEPT: Final = 32
 VENUE_COLOURS: Final = 7
+
+TURN_STAGES: Final = (
+    "turn",
+    "batch",
+)  # ns and commands of each turn; the matching engine's own panel has them
 
 ENDINGS: Final = ("ended", "stopped")  # any other reason of closing is the sentence of what failed
 
@@ -77,6 +83,8 @@ class _Desk:
     second_ns: int = 0
     frames: int = 0
     malformed: int = 0
+    batch: int = 0
+    batch_ns: int = 0
     offset_ns: int | None = None
     samples: dict[str, list[int]] = field(default_factory=dict)
 
@@ -188,7 +196,7 @@ class Intake:
             market.rings.candles.publish(market.state.candles.advance(1 << 62))
             market.changed = True
         self._flush(desk)
-        for stage in desk.stages:
+        for stage in _measured(desk):
             self._telemetry.stage(source.key, stage).advance(desk.second_ns + SECOND_NS)
         desk.ended = reason
         well = reason in ENDINGS
@@ -202,15 +210,35 @@ class Intake:
     # --- what the built-in exchange calls besides --------------------------------------------------------
 
     def on_orders(
-        self, source: Source, orders: int, skipped: int, ack_ns: npt.NDArray[np.int64], match_ns: int
+        self,
+        source: Source,
+        orders: int,
+        skipped: int,
+        ack_ns: npt.NDArray[np.int64],
+        match_ns: int,
+        *,
+        events: int = 0,
+        rejects: int = 0,
     ) -> None:
-        """Count one turn of the simulator: its orders, how long each waited, kernel time of the whole turn."""
+        """Count one turn of the simulator: its orders, how long each waited, kernel time of the whole turn,
+        and what the matching engine said.
+        """
         desk = self._desks[source]
-        desk.counters.add(orders=orders, skipped=skipped)
+        desk.counters.add(orders=orders, skipped=skipped, events=events, rejects=rejects)
         if orders:
+            desk.batch, desk.batch_ns = orders, match_ns
+            _sample(desk, "turn", match_ns)
+            _sample(desk, "batch", orders)
             desk.newest_ns = max(desk.newest_ns, desk.clock(self._wall()))
             self._telemetry.stage(source.key, "ack").record(desk.second_ns or self._wall(), ack_ns)
             _sample(desk, "match", match_ns // orders)
+
+    def on_matching(self, source: Source, statistics: EngineStatistics, resident_bytes: int | None) -> None:
+        """Show the source's matching engine as it stands."""
+        desk = self._desks[source]
+        self._telemetry.board.matching = MatchingView(
+            source, self._wall(), statistics, resident_bytes, desk.batch, desk.batch_ns
+        )
 
     def backfill(self, batch: Batch) -> None:
         """Take trades of a past that was simulated at once: candles and tape, no latency, no counters."""
@@ -248,7 +276,7 @@ class Intake:
         self._close_counters(wall_ns)
 
     def _advance(self, desk: _Desk, now_ns: int) -> None:
-        if desk.ended:
+        if desk.ended or not desk.newest_ns:  # while a past is filled in, its own times count
             return
         if now_ns - desk.second_ns >= SECOND_NS:
             self._turn_second(desk, now_ns)
@@ -267,7 +295,7 @@ class Intake:
                 if market.state.state is BookState.SYNCED:
                     market.rings.metrics.publish_one(_metric(desk.second_ns, market))
         desk.second_ns = now_ns - now_ns % SECOND_NS
-        for stage in desk.stages:
+        for stage in _measured(desk):
             self._telemetry.stage(desk.source.key, stage).advance(desk.second_ns)
 
     def _flush(self, desk: _Desk) -> None:
@@ -348,6 +376,11 @@ def _sample(desk: _Desk, stage: str, value_ns: int) -> None:
         desk.samples[stage] = [value_ns]
     else:
         samples.append(value_ns)
+
+
+def _measured(desk: _Desk) -> tuple[str, ...]:
+    """Every stage of a source, also those that no latency chart has."""
+    return (*desk.stages, *TURN_STAGES) if desk.source.run == "sim" else desk.stages
 
 
 def _condition(desk: _Desk, now_ns: int) -> tuple[SourceState, str]:

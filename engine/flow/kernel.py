@@ -73,6 +73,7 @@ from engine.matching.orders import (
     L_SYMBOL,
     LIMIT,
     MARKET,
+    REJECTED,
     TRADED,
     Matrix,
 )
@@ -101,7 +102,7 @@ N_ID, N_LAST_NS = range(2)
 
 FAST_S: Final = 15.0
 SLOW_S: Final = 300.0
-REVERSION_S: Final = 200_000.0  # the fair price is drawn home within days: it stays inside the ladder
+REVERSION_S: Final = 200_000.0  # the fair price is drawn home within days
 NEWS_SHARE: Final = 0.12  # of the steps move a price, in calm times
 # Standard deviations of the logarithm of volatility: of the market and of each symbol, fast and slow.
 MARKET_FAST: Final = 0.45
@@ -362,8 +363,8 @@ def publish(
     counts: Matrix,
     numbers: Matrix,
     memory: Any,
-) -> None:
-    """The run's market data, grouped by symbol, in the instruments' scaled units.
+) -> int:
+    """The run's market data, grouped by symbol, in the instruments' scaled units; how many rejects it had.
 
     Writes `trades` (columns of TRADE), `quotes` (BBO, one row a symbol), `deltas` (LEVEL; of each symbol bids
     before asks) and `counts[symbol]` = trades, bids, asks, first and last update number. Not `nogil`: it
@@ -413,9 +414,13 @@ def publish(
         counts[symbol, column] += 1
         deltas[to, 0] = changed[at, L_PRICE] * numbers[symbol, I_TICK]
         deltas[to, 1] = changed[at, L_LOTS] * numbers[symbol, I_LOT]
+    rejects = 0
     for at in range(n_events):
         head = events[at, E_HEAD]
-        if head & 0xFF == TRADED:
+        kind = head & 0xFF
+        if kind == REJECTED:
+            rejects += 1
+        elif kind == TRADED:
             symbol = head >> 32
             to = counts[symbol, 5]
             counts[symbol, 5] += 1
@@ -426,6 +431,7 @@ def publish(
             trades[to, 3] = events[at, E_PRICE] * numbers[symbol, I_TICK]
             trades[to, 4] = events[at, E_LOTS] * numbers[symbol, I_LOT]
             trades[to, 5] = (head << 48) >> 56
+    return rejects
 
 
 def warm_up() -> None:

@@ -46,6 +46,7 @@ class Turn:
     orders: int  # commands matched: orders and cancels
     trades: int
     events: int
+    rejects: int
     skipped: int  # orders given up because they were later than the backlog allows
     arrivals_ns: npt.NDArray[np.int64]  # intended, ascending, one an order
     batches: list[Batch]  # of each symbol that changed: trades, delta, quote
@@ -247,7 +248,7 @@ class Simulator:
         trades = engine.trades() - int(self._numbers[:-1, kernel.I_TRADES].sum())
         trade_rows: Matrix = np.empty((trades, TRADE.itemsize // 8), np.int64)
         level_rows: Matrix = np.empty((len(engine.changed_rows()), LEVEL.itemsize // 8), np.int64)
-        kernel.publish(
+        rejects = kernel.publish(
             *(now_ns, trade_rows, self._quotes, level_rows, counts),
             *(self._numbers, engine.memory),
         )
@@ -271,7 +272,8 @@ class Simulator:
             level_at += bids + asks
             batches.append(Batch(Kind.QUOTES, SOURCE, symbol, quotes[at : at + 1]))
         arrivals_ns = self.commands[:orders, C_TS].copy()
-        return Turn(now_ns, orders, trades, len(engine.event_rows()), skipped, arrivals_ns, batches)
+        events = len(engine.event_rows())
+        return Turn(now_ns, orders, trades, events, int(rejects), skipped, arrivals_ns, batches)
 
 
 def _book(instrument: Instrument) -> BookSpec:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from engine.market.batches import Rows, Source
 from engine.market.instruments import Instrument
+from engine.matching.statistics import EngineStatistics
 
 SourceState = Literal["loading", "live", "resyncing", "stale", "ended", "error"]
 EngineState = Literal["compiling", "running", "failed"]
@@ -59,6 +60,20 @@ class SourceView:
     unchecked: int  # tops with no quote to compare
     late: int  # trades too late for their candle
     levels_dropped: int  # far levels pushed out of a full book
+
+
+@dataclass(frozen=True, slots=True)
+class MatchingView:
+    """A source's matching engine as it stood between two turns."""
+
+    source: Source
+    ts_ns: int  # wall clock
+    statistics: EngineStatistics
+    resident_bytes: (
+        int | None
+    )  # of its memory, what is in physical memory; None where the system does not tell
+    batch: int  # commands of its newest turn that had some; 0 before the first
+    batch_ns: int  # what that turn took: orders made, matched and published
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +143,7 @@ class Board:
     engine: EngineView = field(default_factory=EngineView)
     sources: tuple[SourceView, ...] = ()
     books: dict[tuple[str, str], BookView] = field(default_factory=dict)
+    matching: MatchingView | None = None
     tasks: tuple[TaskView, ...] = ()
     queues: tuple[QueueView, ...] = ()
     process: ProcessView | None = None

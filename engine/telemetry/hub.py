@@ -31,6 +31,8 @@ COUNT: Final = np.dtype(
         ("ts_ns", np.int64),  # start of the second, wall clock
         ("messages", np.int64),  # frames received from outside
         ("orders", np.int64),  # commands matched by the built-in exchange
+        ("events", np.int64),  # what its matching engine put out
+        ("rejects", np.int64),  # of those, commands refused
         ("trades", np.int64),
         ("size_bytes", np.int64),
         ("gaps", np.int64),
@@ -154,6 +156,8 @@ class Telemetry:
             self.bytes_held -= self.counters.pop(source).ring.nbytes
         for key in [key for key in self.board.books if key[0] == source]:
             del self.board.books[key]
+        if self.board.matching is not None and self.board.matching.source.key == source:
+            self.board.matching = None
 
     def rings(self) -> list[Ring]:
         """Every ring there is, in order of creation by kind."""

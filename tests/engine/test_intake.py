@@ -9,9 +9,11 @@ from engine.errors import BadFrame
 from engine.market.batches import TRADE, Batch, Kind
 from engine.market.instruments import Instrument
 from engine.market.sequencing import Rule
+from engine.matching.statistics import EngineStatistics
 from tests.engine.markets import BTC, SECOND, SIM, SPOT, START, Desk
 
 KEY = (SPOT.key, "BTC-USDT")
+STATISTICS = EngineStatistics(7, START, 4_096, ())
 
 
 def texts(desk: Desk, what: str) -> list[str]:
@@ -209,11 +211,46 @@ def test_the_built_in_exchange_counts_orders_and_their_latency_from_intended_arr
     assert int(match["greatest"]) == 2_000
 
 
+def test_turns_of_the_matching_engine_are_counted_and_measured() -> None:
+    desk = Desk(SIM).snapshot([(100, 5)], [(110, 2)]).at(0.5)
+    desk.intake.on_orders(SIM, 4, 0, np.full(4, 1_000), 8_000, events=6, rejects=1)
+    desk.intake.on_orders(SIM, 0, 0, np.zeros(0, np.int64), 500)
+    desk.intake.on_matching(SIM, STATISTICS, 12_345)
+    found = desk.telemetry.board.matching
+    assert found is not None
+    assert (found.batch, found.batch_ns, found.statistics, found.resident_bytes) == (
+        *(4, 8_000),
+        STATISTICS,
+        12_345,
+    )
+    desk.at(2.0)
+    totals = desk.telemetry.counters[SIM.key].totals
+    assert (totals["events"], totals["rejects"]) == (6, 1)
+    for stage, value in (("batch", 4), ("turn", 8_000)):
+        row = desk.telemetry.stages[SIM.key, stage].seconds.since(0).rows[0]
+        assert (int(row["count"]), int(row["greatest"])) == (1, value)
+    assert "batch" not in view(desk).stages
+    desk.intake.open_source(SIM, "Test venue", [BTC], Rule.BINANCE_SPOT, lambda wall_ns: wall_ns)
+    assert desk.telemetry.board.matching is None
+
+
+def test_publishing_while_a_past_is_filled_in_cuts_no_candle() -> None:
+    desk = Desk(SIM)
+    for at in range(4):
+        row = np.array([(START - 9 * SECOND + at, START - 9 * SECOND + at, at + 1, 100, 5, 1)], TRADE)
+        desk.intake.backfill(Batch(Kind.TRADES, SIM, "BTC-USDT", row))
+        desk.at(at / 20)
+    desk.snapshot([(100, 5)], [(110, 2)]).at(1.0)
+    (candle,) = desk.telemetry.market(SIM.key, "BTC-USDT").candles.since(0).rows
+    assert int(candle["trades"]) == 4
+    assert view(desk).late == 0
+
+
 def test_backfilled_trades_make_candles_but_no_counts() -> None:
     desk = Desk(SIM)
     rows = np.array([(START - 9 * SECOND, START - 9 * SECOND, 1, 100, 5, 1)], TRADE)
     desk.intake.backfill(Batch(Kind.TRADES, SIM, "BTC-USDT", rows))
-    desk.at(1.0)
+    desk.snapshot([(100, 5)], [(110, 2)]).at(1.0)
     assert len(desk.telemetry.market(SIM.key, "BTC-USDT").candles) == 1
     assert desk.at(2.0).telemetry.counters[SIM.key].totals["trades"] == 0
 

@@ -255,8 +255,9 @@ def test_history_is_quick_stamped_in_the_past_and_leads_on() -> None:
 def test_rejects_are_few_and_books_stay_bounded() -> None:
     simulator = Simulator(8, 200_000)
     kinds: dict[int, int] = defaultdict(int)
-    for _ in turns(simulator, 3, 5_000_000):
+    for turn in turns(simulator, 3, 5_000_000):
         rows = simulator.engine.event_rows()
+        assert turn.rejects == np.count_nonzero(rows["kind"] == REJECTED)
         for kind, count in enumerate(np.bincount(rows["kind"]).tolist()):
             kinds[kind] += count
     assert kinds[REJECTED] < 0.08 * 600_000

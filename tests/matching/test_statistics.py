@@ -9,7 +9,18 @@ from engine.market.batches import BUY, SELL
 from engine.matching.engine import BookSpec, MatchingEngine
 from engine.matching.layout import WIDTH
 from engine.matching.orders import AUCTION, CONTINUOUS
-from tests.matching.streams import ACCOUNTS, BOOKS, FUNDS, ROOM, cancel, limit, moving_stream, phase, rows, stop
+from tests.matching.streams import (
+    ACCOUNTS,
+    BOOKS,
+    FUNDS,
+    ROOM,
+    cancel,
+    limit,
+    moving_stream,
+    phase,
+    rows,
+    stop,
+)
 
 PRICE = 1_000_000
 
