@@ -81,7 +81,7 @@
         if ((td.dataset.tone || "") !== tone) td.dataset.tone = tone;
         if (!plain && cell.draw) cell.draw(td);
         else dom.text(td, plain ? String(cell) : cell.text);
-        if (cls === "wide") dom.attr(td, "title", cell.text);
+        if (/\bwide\b/.test(cls)) dom.attr(td, "title", cell.text);
       });
     });
   };

@@ -4,6 +4,7 @@
   const V = window.venuescope;
   const F = V.format, D = V.dom;
   const MARKET = new Set(["depth", "candles", "trades", "metrics", "latency", "stages", "distribution"]);
+  const SILENT_MS = 3000; // the matching engine's figures come each second
   const DOT = { live: "", stale: "is-stale", resyncing: "is-sync", ended: "is-off", loading: "is-off", error: "is-error", paused: "is-paused", off: "is-off", disconnected: "is-error", compiling: "is-sync" };
   V.dot = (state) => `vs-dot ${DOT[state] || ""}`.trim();
 
@@ -19,6 +20,7 @@
     if (stream === "depth") return ["empty", "The book is empty", `${symbol} has no resting orders.`, null];
     if (stream === "latency" || stream === "distribution") return ["empty", `No samples in the last ${windowWord()}`, "No event with a venue's time came in.", wider];
     if (stream === "events") return ["empty", name === "limit-events" ? "Nothing was limited" : "Nothing has happened", "Connects, gaps, throttles and errors are listed here.", null];
+    if (stream === "matching") return ["health", "The matching engine is starting", "Its books are filled and their past is made first.", null];
     if (stream === "health") return ["health", "No malformed frames", "Frames that do not match a venue's format are kept here, the newest 20.", null];
     if (stream === "stages") return ["empty", "No samples yet", "Stages are measured as messages pass.", null];
     if (["messages", "orders", "trades"].includes(name)) return ["empty", `No ${name} in the last ${windowWord()}`, name === "messages" ? "Messages come from venues and replays; none is shown here." : "No shown source had any.", null];
@@ -33,6 +35,7 @@
       case "depth": return V.charts.depth.empty(s);
       case "limits": return !s.venues || !s.venues.length;
       case "trades": return !s.rows || !s.rows.t.length;
+      case "matching": return !s.symbols || !s.symbols.length;
       case "stages": return !s.rows || !s.rows.length;
       case "throughput": return V.charts.throughput.empty(s);
       case "health": return panel.dataset.part === "bad_frames" && !(s.bad_frames || []).length;
@@ -57,7 +60,7 @@
       return ["compiling", null, ["refresh", `Compiling kernels ${done} of ${total}`, "On the first start only; later starts take them from the cache.", null]];
     }
     const shown = a.sources.filter((one) => one.shown);
-    if (!shown.length && (!s || !["health", "events", "limits"].includes(stream))) {
+    if (!shown.length && (!s || !["health", "events", "limits", "matching"].includes(stream))) {
       const first = a.sources[0];
       return ["off", null, ["plug", "No source is shown", "Every source is switched off in this browser.", first ? [`Show ${first.label}`, "show", { source: first.id }] : null]];
     }
@@ -78,6 +81,7 @@
     if (source && source.state === "error") return ["error", ["error", `${source.label} failed at ${since}`, why, again], null];
     if (source && source.state === "ended") return ["ended", ["ended", `Replay ended at ${since}`, source.detail || "", ["Play again", "replay", {}]], null];
     if (source && (source.state === "stale" || (stream === "depth" && s.state === "STALE"))) return ["stale", ["stale", `Stale since ${since}`, source.detail || "", null], null];
+    if (stream === "matching" && s.age_ms > SILENT_MS) return ["stale", ["stale", `No figures since ${F.time(s.ts)}`, "The built-in exchange gives none; see Tasks.", null], null];
     if (V.state.paused) return ["paused", null, null];
     return ["live", null, null];
   };
@@ -112,7 +116,7 @@
   const WORDS = { loading: "waiting", off: "off", compiling: "compiling", empty: "", live: "", paused: "paused", stale: "stale", resyncing: "resyncing", ended: "ended", error: "error", disconnected: "disconnected" };
   // States in which the rows held are not what the panel is about.
   const ALONE = new Set(["off", "compiling", "loading", "ended"]);
-  const many = (n, word) => `${F.group(n)} ${word}${n === 1 ? "" : "s"}`;
+  const many = (n, word, words = `${word}s`) => `${F.group(n)} ${n === 1 ? word : words}`;
   // Events of one rate over the window, all sources: rows are per second, one a step.
   const within = (s, rate) => {
     const t = s.rows.t, step = t.length > 1 ? (t[1] - t[0]) / 1000 : 1;
@@ -138,6 +142,8 @@
     sources: (s) => many(s.sources.length, "source"),
     rings: (s) => `${F.group(s.rings.length)} rings, ${F.bytes(s.rings.reduce((n, r) => n + r.bytes, 0))}`,
     queues: (s) => many(s.queues.length, "queue"),
+    matching: (s) => many(s.symbols.length, "symbol"),
+    load: (s) => many(s.figures.at(-1).n, "batch", "batches"),
     "limit-events": (s) => many(V.live.events("limit-events", s).length, "event"),
     ladder: () => "",
     frames: (s) => many((s.bad_frames || []).length, "frame"),

@@ -613,7 +613,7 @@
       n(x.agreement && x.agreement[1] ? `${F.group((x.agreement[0] / x.agreement[1]) * 100, 3)}%` : "–", x.agreement && x.agreement[0] < x.agreement[1] ? "warn" : ""),
     ]));
     D.table(D.host("rings"), (s.rings || []).map((r) => [
-      { text: r.name, cls: "name" }, n(F.group(r.rows)), { text: F.group(r.capacity), cls: "n vs-hide-l" }, bar(r.capacity ? r.rows / r.capacity : 0), { text: F.group(r.written), cls: "n vs-hide-l" }, n(F.bytes(r.bytes)),
+      { text: r.name, cls: "name wide" }, n(F.group(r.rows)), { text: F.group(r.capacity), cls: "n vs-hide-xl" }, bar(r.capacity ? r.rows / r.capacity : 0), { text: F.group(r.written), cls: "n vs-hide-xl" }, n(F.bytes(r.bytes)),
     ]));
     D.table(D.host("queues"), (s.queues || []).map((q) => [
       { text: q.name, cls: "name" }, n(F.group(q.depth)), n(F.group(q.peak)), n(F.group(q.capacity)), n(F.group(q.dropped), bad(q.dropped)),
@@ -634,7 +634,8 @@
     put("health.lost", F.group(p.lost_rows), p.lost_rows > 0 ? "warn" : "");
     put("health.uptime", F.none(p.uptime_s) ? "–" : F.span(p.uptime_s));
     put("health.kernels", k.total ? `${k.done} of ${k.total}` : k.state || "–");
-    put("health.kernels.side", F.none(k.seconds) || !k.seconds ? k.state || "" : `${k.state || ""} in ${F.three(k.seconds)} s`);
+    const ready = k.state === "running" ? "ready" : k.state || "";
+    put("health.kernels.side", k.seconds ? `${ready} in ${F.three(k.seconds)} s` : ready);
   };
 
   // A page's parts, in the order they are read.
@@ -655,5 +656,6 @@
     limits();
     events();
     health();
+    live.matching({ n, bar, mark });
   };
 })();

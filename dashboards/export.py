@@ -320,12 +320,21 @@ def _events(view: View, telemetry: Telemetry, _part: str, _low: float, _high: fl
 
 
 def _health(view: View, _telemetry: Telemetry, part: str, _low: float, _high: float) -> Table:
-    table = (view.health or {}).get(part or "tasks")
+    return _whole(view, "health", part or "tasks")
+
+
+def _matching(view: View, _telemetry: Telemetry, part: str, _low: float, _high: float) -> Table:
+    return _whole(view, "matching", part or "symbols")
+
+
+def _whole(view: View, stream: str, part: str) -> Table:
+    """One table of a stream that is tables of one moment, without the lines drawn in it."""
+    table = view.tables.get(stream, {}).get(part)
     rows = table if isinstance(table, list) else [table] if isinstance(table, dict) else None
     if rows is None:
         raise BadCommand(f"the health page has no table named {part[:40]!r}")
-    columns = (*TIMES, *(rows[0] if rows else ()))
-    return columns, [(*when(view.wall_ns), *(_flat(value) for value in row.values())) for row in rows]
+    names = [name for name in (rows[0] if rows else ()) if name != "spark"]
+    return (*TIMES, *names), [(*when(view.wall_ns), *(_flat(row[name]) for name in names)) for row in rows]
 
 
 def _flat(value: Any) -> Any:
@@ -345,4 +354,5 @@ _TABLES: Final[dict[str, Callable[[View, Telemetry, str, float, float], Table]]]
     "tiles": _tiles,
     "events": _events,
     "health": _health,
+    "matching": _matching,
 }

@@ -29,6 +29,7 @@ STREAMS = frozenset(
         "tiles",
         "events",
         "health",
+        "matching",
     ]
 )
 

@@ -86,7 +86,7 @@ class View:
     counters: dict[str, Ring]
     heads: dict[str, int]
     events_head: int
-    health: dict[str, Any] | None = None  # tables of the health page, where it asked for them
+    tables: dict[str, dict[str, Any]]  # of the streams that are tables of one moment, where it asked for them
 
     def since(self, ring: Ring, cursor: int) -> Slice:
         """Rows of `ring` from `cursor` to where it stood in this view."""
@@ -143,7 +143,11 @@ def pick(
 
 
 def look(
-    telemetry: Telemetry, params: Params, number: int, wall_ns: int, health: dict[str, Any] | None = None
+    telemetry: Telemetry,
+    params: Params,
+    number: int,
+    wall_ns: int,
+    tables: dict[str, dict[str, Any]],
 ) -> View:
     """Freeze what `params` asks for, as it stands now. Cost: a few dozen reads, no copies."""
     board = telemetry.board
@@ -181,7 +185,7 @@ def look(
         counters=counters,
         heads={ring.name: ring.head for ring in rings},
         events_head=telemetry.events.written,
-        health=health,
+        tables=tables,
     )
 
 

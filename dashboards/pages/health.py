@@ -39,6 +39,64 @@ def layout(**_: object) -> Component:
         ),
         html.Div(
             [
+                panels.panel(
+                    "matching",
+                    "Matching engine",
+                    "Open orders and price levels of its books",
+                    streams=["matching"],
+                    read=panels.readout(
+                        ("Sequence", "matching.sequence"),
+                        ("Memory", "matching.memory"),
+                        ("Engine time", "matching.now", "opt"),
+                    ),
+                    body=panels.table(
+                        "matching",
+                        [
+                            ("Symbol", ""),
+                            ("Resting", "n"),
+                            ("Waiting", "n"),
+                            ("Bid levels", "n"),
+                            ("Ask levels", "n"),
+                            ("Far", "n"),
+                            ("Slots used", "bar"),
+                            ("Share", "n"),
+                            ("Slots", "n vs-hide-l"),
+                            ("Peak", "n vs-hide-l"),
+                            ("Phase", ""),
+                        ],
+                        caption="Books of the matching engine",
+                    ),
+                    part="symbols",
+                    note="far: levels beyond the ladder",
+                    cls="c7",
+                ),
+                panels.panel(
+                    "load",
+                    "Matching load",
+                    "A batch is a turn: orders made, matched, published",
+                    streams=["matching"],
+                    body=panels.table(
+                        "load",
+                        [
+                            ("Last minute", ""),
+                            ("Now", "n"),
+                            ("p50", "n"),
+                            ("p99", "n"),
+                            ("Max", "n"),
+                            ("In all", "n"),
+                            ("By second", "mini"),
+                        ],
+                        caption="What the matching engine's turns did",
+                    ),
+                    part="figures",
+                    note="lines of batches: p99",
+                    cls="c5",
+                ),
+            ],
+            className="vs-grid row1",
+        ),
+        html.Div(
+            [
                 part(
                     "tasks",
                     "Tasks",
@@ -65,7 +123,7 @@ def layout(**_: object) -> Component:
                     "c7",
                 ),
             ],
-            className="vs-grid row1",
+            className="vs-grid row2",
         ),
         html.Div(
             [
@@ -76,9 +134,9 @@ def layout(**_: object) -> Component:
                     [
                         ("Ring", ""),
                         ("Rows", "n"),
-                        ("Capacity", "n vs-hide-l"),
+                        ("Capacity", "n vs-hide-xl"),
                         ("Full", "bar"),
-                        ("Written", "n vs-hide-l"),
+                        ("Written", "n vs-hide-xl"),
                         ("Size", "n"),
                     ],
                     "c4",
@@ -122,6 +180,6 @@ def layout(**_: object) -> Component:
                     className="vs-stack c3",
                 ),
             ],
-            className="vs-grid row2",
+            className="vs-grid row3",
         ),
     )

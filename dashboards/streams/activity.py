@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from dashboards.streams.common import Json, head, ms, shown_key, step_s, whole_seconds
+from dashboards.streams.common import Json, head, last_minute, ms, shown_key, step_s, whole_seconds
 from dashboards.streams.latency import SPARK_POINTS, STAGES, second_key, spark, window_counts
 from dashboards.streams.market import market_key
 from dashboards.view import NS_A_SECOND, View
@@ -16,13 +16,11 @@ from engine.telemetry.board import SourceView
 from engine.telemetry.events import Event
 from engine.telemetry.histogram import quantiles
 from engine.telemetry.hub import Telemetry
-from engine.telemetry.latency import merge
 
 RATES: Final = ("messages", "orders", "trades")
 EVENTS_SHOWN: Final = 200
 BAD_FRAMES_SHOWN: Final = 20
 FRAME_SHOWN: Final = 200
-LAG_WINDOW_NS: Final = 60 * NS_A_SECOND
 
 
 def identity(source: SourceView) -> Json:
@@ -227,8 +225,8 @@ def health(view: View, cursor: Json) -> tuple[Json, Json]:
     """The tables of the view; whole, once a second."""
     second = f"{view.epoch}|{view.wall_ns // NS_A_SECOND}"
     stream = head(view, view.epoch, cursor, view.wall_ns - view.wall_ns % NS_A_SECOND, 0, wall=True)
-    if cursor.get("s") != second and view.health is not None:
-        stream |= view.health
+    if cursor.get("s") != second:
+        stream |= view.tables["health"]
     return stream, {"k": view.epoch, "s": second}
 
 
@@ -304,11 +302,6 @@ def frame_text(frame: bytes) -> str:
 def loop_lag(telemetry: Telemetry, wall_ns: int) -> Json:
     """How late the engine's loop woke over the last minute, ms: quantiles over all samples of it."""
     stage = telemetry.stages.get(("engine", "loop"))
-    rows = stage.buckets.since(0).rows if stage is not None else None
-    if stage is not None and rows is not None:
-        rows = rows[rows["ts_ns"] >= wall_ns - LAG_WINDOW_NS]
-        greatest = stage.seconds.last(LAG_WINDOW_NS // NS_A_SECOND).rows["greatest"]
-        if len(rows) and len(greatest):
-            p50, p99 = quantiles(merge(rows), (0.5, 0.99), int(greatest.max()))
-            return {"lag_p50_ms": ms(p50), "lag_p99_ms": ms(p99), "lag_max_ms": ms(int(greatest.max()))}
-    return {"lag_p50_ms": None, "lag_p99_ms": None, "lag_max_ms": None}
+    found = last_minute(stage, wall_ns) if stage is not None else None
+    p50, p99, greatest = (ms(value) for value in found[1:]) if found else (None, None, None)
+    return {"lag_p50_ms": p50, "lag_p99_ms": p99, "lag_max_ms": greatest}

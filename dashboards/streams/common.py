@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from dashboards.view import NS_A_SECOND, View
 from engine.market.batches import Rows
+from engine.telemetry.histogram import quantiles
+from engine.telemetry.latency import StageLatency, merge
 from engine.telemetry.ring import Ring
 
 Json = dict[str, Any]
@@ -17,6 +19,7 @@ Stream = Callable[[View, Json], tuple[Json, Json]]
 
 LONG_WINDOW_S: Final = 900  # past this, one point per 10 s
 LONG_STEP_S: Final = 10
+MINUTE_S: Final = 60
 
 
 def ms(ns: int) -> float:
@@ -73,6 +76,18 @@ def fresh(view: View, ring: Ring, cursor: Json, key: str, rows_max: int) -> tupl
         return view.last(ring, rows_max), place, 0
     found = view.since(ring, int(cursor.get("n", 0)))
     return found.rows, place, found.lost
+
+
+def last_minute(stage: StageLatency, now_ns: int) -> tuple[int, int, int, int] | None:
+    """(samples, p50, p99, greatest) of the minute before `now_ns`, in what the stage counts; None without any."""
+    rows = stage.buckets.since(0).rows
+    rows = rows[rows["ts_ns"] >= now_ns - MINUTE_S * NS_A_SECOND]
+    seconds = stage.seconds.last(MINUTE_S).rows
+    greatest = seconds["greatest"][seconds["ts_ns"] >= now_ns - MINUTE_S * NS_A_SECOND]
+    if not len(rows) or not len(greatest):
+        return None
+    p50, p99 = quantiles(merge(rows), (0.5, 0.99), int(greatest.max()))
+    return int(rows["count"].sum()), p50, p99, int(greatest.max())
 
 
 def whole_seconds(view: View, ring: Ring, start_ns: int) -> Rows:

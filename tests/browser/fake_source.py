@@ -4,7 +4,8 @@ Every value is a function of the time asked for and a seed, so any number of pag
 market. `mode` switches the states a page must draw: "live", "compiling", "stale", "resyncing", "ended", "empty",
 "error", "broken" (polls raise), "frozen" (the clock stands still), "bare" (only the built-in exchange, no venues,
 no limits), "limits" (venues with budgets, as `tests/browser/shots.py` shows them), "replay" (a capture of another
-day plays), "failed" (it broke off) and "unopened" (it could not be opened).
+day plays), "failed" (it broke off), "unopened" (it could not be opened) and "silent" (the matching engine's figures
+stopped coming).
 """
 
 from __future__ import annotations
@@ -133,7 +134,9 @@ class FakeSource:
             answer["streams"][name] = {
                 "key": key,
                 "reset": name not in old,
-                "age_ms": age + max(0.0, now - self.since) * (self.mode in ("stale", "ended", "failed")),
+                "age_ms": age
+                + max(0.0, now - self.since)
+                * (self.mode in ("stale", "ended", "failed") or (self.mode, name) == ("silent", "matching")),
                 "n": n,
                 "lost": 214 if name == "throughput" else 0,
                 "note": "",
@@ -321,6 +324,7 @@ class FakeSource:
                                   "spread_bp": None, "throttled": 0, "gaps": 0, "books": [0, 0]}},
             "events": {"rows": []},
             "health": {},
+            "matching": {"symbols": [], "figures": [], "engine": None, "ts": None},
         }[name]  # fmt: skip
 
     def _stream(
@@ -336,7 +340,7 @@ class FakeSource:
         params: dict[str, Any],
     ) -> tuple[dict[str, Any], Any, float, int]:
         at = self._data_now()
-        if name in ("throughput", "limits", "tiles", "events", "health"):
+        if name in ("throughput", "limits", "tiles", "events", "health", "matching"):
             at += self.behind_ms
         second = int(at // 1000)
         start = second - window
@@ -703,8 +707,10 @@ class FakeSource:
             "rings": [
                 {"name": n, "rows": min(c, second % 9999 + k), "capacity": c,
                  "written": 250_000 * k + second % 1000, "bytes": c * 48}
-                for n, c, k in (("trades", 65_536, 7), ("candles", 14_400, 3), ("latency", 4_096, 2),
-                                ("counters", 14_400, 1), ("events", 4_096, 1))
+                for n, c, k in (("trades binance_usdm BTC-USDT", 65_536, 7),
+                                ("candles builtin:sim BTC-USDT", 14_400, 3),
+                                ("latency buckets builtin:sim sequence", 65_536, 2),
+                                ("counters builtin:sim", 14_400, 1), ("events", 4_096, 1))
             ],
             "queues": [
                 {"name": n, "depth": int(3 * noise(second, i)), "peak": 61 + i, "capacity": 1024,
@@ -726,4 +732,48 @@ class FakeSource:
                         "uptime_s": 3_912 + second % 1000, "epoch": self.epoch, "lost_rows": 214},
             "bad_frames": self.bad_frames,
             "kernels": {"state": "ready", "done": 6, "total": 6, "seconds": 11.4, "directory": "kernels/8f21c0"},
+        }  # fmt: skip
+
+    def _matching(self, primary: Any, second: int, at: float) -> Any:
+        books = (
+            ("BTC-USDT", 5_987, 12, 1_272, 3, 1_254, 0, 6_050),
+            ("ETH-USDT", 4_848, 0, 1_029, 0, 1_052, 0, 5_056),
+            ("SOL-USDT", 3_982, 4, 603, 0, 607, 0, 4_054),
+            ("BNB-USDT", 13_917, 0, 688, 0, 684, 0, 14_017),
+            ("XRP-USDT", 3_695, 0, 620, 0, 644, 0, 4_020),
+        )
+        rates = (("Commands", 1.0), ("Events", 1.19), ("Trades", 0.16), ("Rejects", 0.006))
+        measures = (
+            ("Batch size", "", self.rate / 200),
+            ("Batch time", "us", 92.0),
+            ("Command time", "us", 4.13),
+        )
+
+        def wave(index: int, ago: int) -> float:
+            return 1 + 0.1 * gauss(self.seed, second - ago, index, 70) * (self.rate > 0)
+
+        return {
+            "ts": (self.since if self.mode == "silent" else second * 1000),
+            "engine": {"commands": 3_122_004 + second % 100_000, "now": at, "memory_bytes": 144_804_352,
+                       "resident_bytes": 50_831_360},
+            "symbols": [
+                {"symbol": symbol, "phase": "auction" if symbol == "SOL-USDT" else "continuous", "resting": resting,
+                 "waiting": waiting, "most": most, "slots": 16_384, "bid_levels": bids, "ask_levels": asks,
+                 "far_bid_levels": far_bids, "far_ask_levels": far_asks, "trades": 1_000 + second % 10_000,
+                 "used": resting + waiting}
+                for symbol, resting, waiting, bids, far_bids, asks, far_asks, most in books
+            ],
+            "figures": [
+                {"label": f"{label}/s", "unit": "", "n": 60, "last": round(self.rate * share * wave(i, 1)),
+                 "p50": round(self.rate * share), "p99": None, "max": round(self.rate * share * 1.2),
+                 "total": round(3_122_004 * share) + second % 10_000,
+                 "spark": [round(self.rate * share * wave(i, 60 - k)) for k in range(60)]}
+                for i, (label, share) in enumerate(rates)
+            ] + [
+                {"label": label, "unit": unit, "n": 11_900 * (self.rate > 0), "total": None,
+                 **{key: round(middle * factor * wave(i, 1), 2 if unit else 0) if self.rate else None
+                    for key, factor in (("last", 1.0), ("p50", 1.0), ("p99", 3.1), ("max", 14.0))},
+                 "spark": [round(middle * 3 * wave(i, 60 - k), 2) if self.rate else None for k in range(60)]}
+                for i, (label, unit, middle) in enumerate(measures, 5)
+            ],
         }  # fmt: skip

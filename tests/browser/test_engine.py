@@ -157,6 +157,21 @@ def test_a_hidden_source_is_out_of_the_charts_and_the_other_takes_over(page: Pag
     settle(lambda: page.js(ids) == ["binance_spot:replay", "builtin:sim"], page)
 
 
+def test_the_matching_engine_on_the_health_page_is_the_real_one(page: Page, engine: Engine) -> None:
+    page.open("/health")
+    row = "return [...document.querySelectorAll('#panel-matching tbody tr')[0].children].map((c) => c.textContent)"
+    page.until(lambda: page.state("load") == "live")
+    page.until(lambda: len(page.js("return venuescope.store.streams.matching.symbols")) == 5)
+    found = engine.telemetry.board.matching
+    assert found is not None
+    first = found.statistics.symbols[0]
+    shown = page.js(row)
+    assert (shown[0], shown[8], shown[10]) == (first.symbol, f"{first.slots:,}", "continuous")
+    assert abs(int(shown[1].replace(",", "")) - first.resting) < 500
+    rates = "return venuescope.store.streams.matching.figures.map((f) => f.max)"
+    settle(lambda: all(value is not None and value > 0 for value in page.js(rates)[:3]), page)
+
+
 def test_every_page_draws_the_real_engine(page: Page, engine: Engine) -> None:
     for path in ("/book", "/market", "/latency", "/throughput", "/limits", "/health", "/"):
         page.open(path + "?window=60")

@@ -258,6 +258,33 @@ def test_malformed_frames_are_listed(page: Any) -> None:
     assert "OKX" in page.text("#panel-frames tbody")
 
 
+def test_the_matching_engine_is_told_by_symbol_and_its_silence_is_said(page: Any) -> None:
+    page.open("/health")
+    page.until(lambda: page.state("matching") == "live")
+    symbols = page.js(
+        "return [...document.querySelectorAll('#panel-matching tbody tr')].map((r) => r.firstElementChild.textContent)"
+    )
+    assert symbols == ["BTC-USDT", "ETH-USDT", "SOL-USDT", "BNB-USDT", "XRP-USDT", "All"]
+    row = "return [...document.querySelectorAll('#panel-matching tbody tr')[3].children].map((c) => c.textContent)"
+    assert page.js(row) == [
+        *("BNB-USDT", "13,917", "0", "688", "684", "0"),
+        *("", "84.9%", "16,384", "14,017", "continuous"),
+    ]
+    full = "return [...document.querySelectorAll('#panel-matching .is-warn')].length"
+    assert page.js(full) == 1
+    assert page.text('[data-f="matching.memory"]') == "50.8 MB of 144.8 MB"
+    assert page.text("#panel-load tbody tr:last-child td") == "Command time, µs"
+    assert page.text("#panel-load > footer .f-n") == "11,900 batches"
+    page.source.rate = 0
+    page.until(lambda: page.text("#panel-load tbody tr:last-child td:nth-child(3)") == "–")
+    page.source.switch("silent")
+    page.until(lambda: page.state("matching") == "stale")
+    assert "No figures since" in page.text("#panel-load .vs-note")
+    assert page.state("tasks") == "live"
+    page.source.switch("live")
+    page.until(lambda: page.state("load") == "live")
+
+
 def test_compiling_is_counted_and_gives_way_to_data(page: Any) -> None:
     page.source.switch("compiling")
     page.until(lambda: page.state("depth") == "compiling")

@@ -12,7 +12,7 @@ import pytest
 from dashboards.export import guarded, x_range
 from dashboards.view import VIEWS_A_PAGE
 from engine.errors import BadCommand
-from tests.dashboards.test_transport import ALL, Page, busy
+from tests.dashboards.test_transport import ALL, Page, busy, matched
 from tests.engine.markets import SECOND, START, Desk
 
 
@@ -138,6 +138,18 @@ def test_the_health_tables_exported_are_those_drawn() -> None:
     busy(5, desk, 3)
     rows = table(page, "health", answer["v"], part="rings")
     assert {row["name"]: int(row["written"]) for row in rows} == drawn
+
+
+def test_the_matching_engines_tables_are_exported_without_their_lines() -> None:
+    page = Page(matched(3), ["matching"])
+    view = page.poll()["v"]
+    (book,) = table(page, "matching", view, part="symbols")
+    assert (book["symbol"], book["phase"], book["used"], book["slots"]) == ("BTC-USDT", "halted", "7", "16")
+    rows = table(page, "matching", view, part="figures")
+    assert {row["label"]: row["total"] for row in rows}["Commands/s"] == "120"
+    assert "spark" not in rows[0]
+    with pytest.raises(BadCommand, match="no table"):
+        table(page, "matching", view, part="secrets")
 
 
 def test_sizes_say_what_they_count() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,13 @@ from hypothesis import strategies as st
 from dashboards.transport import Transport
 from engine.errors import BadCommand, BadFrame
 from engine.market.sequencing import Rule
+from engine.matching.orders import HALTED
+from engine.matching.statistics import EngineStatistics, SymbolStatistics
 from tests.engine.markets import BTC, SECOND, SIM, SPOT, START, Desk
 
 ALL = [
     *("depth", "candles", "latency", "stages", "distribution", "throughput"),
-    *("trades", "metrics", "limits", "tiles", "events", "health"),
+    *("trades", "metrics", "limits", "tiles", "events", "health", "matching"),
 ]
 
 
@@ -61,6 +64,18 @@ def busy(seconds: int, desk: Desk | None = None, start: int = 0) -> Desk:
     for quarter in range(start * 4, (start + seconds) * 4):
         desk.at(quarter / 4)
         desk.delta([(100, quarter + 1)], []).trade(101 + quarter % 9, 10, latency_ns=1_000 * (quarter + 1))
+    return desk
+
+
+def matched(seconds: int) -> Desk:
+    """A built-in exchange that took a turn of 20 commands in 100 us each half of a second."""
+    desk = Desk(SIM).at(0).snapshot([(100, 5)], [(110, 2)])
+    for half in range(seconds * 2):
+        desk.at(half / 2)
+        desk.intake.on_orders(SIM, 20, 0, np.full(20, 1_000), 100_000, events=30 + half, rejects=2)
+    desk.at(seconds)
+    book = SymbolStatistics("BTC-USDT", HALTED, 5, 2, 9, 16, 4, 3, 1, 0, 77)
+    desk.intake.on_matching(SIM, EngineStatistics(500, START, 4_096, (book,)), None)
     return desk
 
 
@@ -328,6 +343,68 @@ def test_loop_lag_is_over_all_samples_of_the_minute() -> None:
     assert lag["lag_p50_ms"] == pytest.approx(1, rel=0.01)
     assert lag["lag_p99_ms"] == pytest.approx(1, rel=0.01)
     assert lag["lag_max_ms"] == 500
+
+
+def test_the_matching_engine_is_told_by_symbol_and_over_the_last_minute() -> None:
+    page = Page(matched(90), ["matching"])
+    stream = page.stream("matching")
+    assert stream["age_ms"] == 0
+    assert stream["ts"] == (START + 90 * SECOND) / 1e6
+    assert stream["engine"] == {
+        "commands": 500,
+        "now": START / 1e6,
+        "memory_bytes": 4_096,
+        "resident_bytes": None,
+    }
+    (book,) = stream["symbols"]
+    assert (book["symbol"], book["phase"], book["resting"], book["waiting"]) == ("BTC-USDT", "halted", 5, 2)
+    assert (book["used"], book["slots"], book["far_bid_levels"], book["bid_levels"]) == (7, 16, 1, 4)
+    rows = {row["label"]: row for row in stream["figures"]}
+    columns = ("last", "p50", "p99", "max", "total")
+    assert [rows["Commands/s"][name] for name in columns] == [40, 40, None, 40, 90 * 40]
+    events = [60 + 4 * second + 1 for second in range(90)]
+    assert rows["Events/s"]["spark"] == events[-60:]
+    assert [rows["Events/s"][name] for name in columns] == [
+        *(events[-1], round(np.median(events[-60:])), None, events[-1]),
+        sum(events),
+    ]
+    assert [rows["Rejects/s"][name] for name in columns] == [4, 4, None, 4, 90 * 4]
+    assert [rows["Batch size"][name] for name in columns] == [20, 20, 20, 20, None]
+    assert rows["Batch size"]["n"] == 120
+    assert rows["Batch time"]["unit"] == "us"
+    assert rows["Batch time"]["max"] == 100
+    assert rows["Command time"]["last"] == 5
+    assert set(rows["Command time"]["spark"]) == {5}
+    assert all(len(row["spark"]) == 60 for row in stream["figures"])
+
+
+def test_the_matching_engine_is_told_anew_only_when_it_was_looked_at_again() -> None:
+    desk = matched(3)
+    page = Page(desk, ["matching"])
+    page.poll()
+    desk.at(4.5)
+    stream = page.stream("matching")
+    assert "symbols" not in stream
+    assert stream["age_ms"] == 1_500  # nothing looks any more: the page calls it stale
+    desk.intake.on_matching(SIM, EngineStatistics(501, START, 4_096, ()), 1_024)
+    stream = page.stream("matching")
+    assert (stream["engine"]["commands"], stream["engine"]["resident_bytes"]) == (501, 1_024)
+
+
+def test_before_the_matching_engine_starts_there_is_nothing_of_it() -> None:
+    page = Page(Desk(SIM).at(1), ["matching"])
+    stream = page.stream("matching")
+    assert (stream["age_ms"], stream["symbols"], stream["figures"]) == (None, [], [])
+
+
+def test_a_matching_engine_without_commands_has_no_batches_and_says_why() -> None:
+    desk = Desk(SIM).snapshot([(100, 5)], [(110, 2)]).at(0).at(50)
+    desk.intake.on_matching(SIM, EngineStatistics(0, 0, 4_096, ()), None)
+    desk.telemetry.board.engine = replace(desk.telemetry.board.engine, state="running", rate=0)
+    stream = Page(desk, ["matching"]).stream("matching")
+    assert "the simulation rate is 0" in stream["note"]
+    for row in stream["figures"]:
+        assert (row["last"], row["max"]) == ((0, 0) if row["total"] == 0 else (None, None))
 
 
 def test_lost_rows_of_all_pages_are_counted_on_the_health_page() -> None:
