@@ -22,7 +22,18 @@ from engine.flow.symbols import SYMBOLS, VENUE, SimulatedSymbol
 from engine.market.batches import BBO, LEVEL, TRADE, Batch, Kind, Source
 from engine.market.instruments import Instrument
 from engine.matching.engine import BookSpec, MatchingEngine
-from engine.matching.orders import C_TS, COMMAND, DEPOSIT, SPOT, WITHDRAW, Matrix, as_rows
+from engine.matching.orders import (
+    BAND_DOWN_PPM,
+    BAND_UP_PPM,
+    C_TS,
+    COMMAND,
+    CONFIGURE,
+    DEPOSIT,
+    SPOT,
+    WITHDRAW,
+    Matrix,
+    as_rows,
+)
 
 SOURCE: Final = Source(VENUE, "sim")
 MAX_RATE: Final = 1_000_000
@@ -34,6 +45,7 @@ MAX_SWEEP: Final = 64.0
 HISTORY_RATE: Final = 1_000.0
 HISTORY_STEP_NS: Final = 250_000_000
 YEAR_S: Final = 365.25 * 86_400
+BAND_PPM: Final = 100_000
 ATOM_DECIMALS: Final = 8
 ENDOWMENT_ATOMS: Final = 1 << 56  # of each asset, for each trader: some 700 million coins
 
@@ -98,6 +110,7 @@ class Simulator:
         self._rate = 0.0
         self._now_ns = 0
         self._schedule: Schedule | None = None
+        self._set_bands()
         self._pay_in()
         self._fill_books()
         self.rate = rate
@@ -210,6 +223,14 @@ class Simulator:
                 self.engine.memory,
             )
         )
+
+    def _set_bands(self) -> None:
+        """Allow orders only so far from the last trade, as venues do; it also keeps the engine's ladders still."""
+        rows = np.zeros(2 * len(self.symbols), COMMAND)
+        rows["kind"], rows["lots"] = CONFIGURE, BAND_PPM
+        rows["symbol"] = np.arange(len(rows)) // 2
+        rows["parameter"] = np.where(np.arange(len(rows)) % 2, BAND_UP_PPM, BAND_DOWN_PPM)
+        self.engine.submit(rows)
 
     def _pay_in(self) -> None:
         """Give each trader the same free balance of every asset again, if one has come to an end of its own."""
