@@ -2,11 +2,11 @@
 
 Numba notices an edit in the file that holds a kernel, not one in a helper the kernel calls from another
 module, and compiling holds the interpreter lock for seconds. So the cache directory's name hashes every
-kernel source, where it lies, the versions and the CPU, and a directory counts as warm once a child has
-compiled everything and left its marker there. A module with kernels has `warm_up() -> None`, which calls
+kernel source, where it lies, the versions and the CPU, and a directory counts as warm once children
+have compiled everything and a marker lies there. A module with kernels has `warm_up() -> None`, which calls
 each of them with tiny data for every signature in use.
 
-The order at start: `activate` (before numba is imported), `compile_in_child` unless `is_warm`, then `load`.
+The order at start: `activate` (before numba is imported), `compile_in_children` unless `is_warm`, then `load`.
 Importing this module imports neither numba nor llvmlite.
 """
 
@@ -127,7 +127,7 @@ def activate(root: Path, modules: Sequence[str]) -> Path:
 
 
 def is_warm(directory: Path) -> bool:
-    """Whether a child has compiled everything into this directory."""
+    """Whether everything has been compiled into this directory."""
     return (directory / _MARKER).is_file()
 
 
@@ -155,18 +155,38 @@ def _keep_bytecode(directory: Path) -> None:
         os.environ["PYTHONPYCACHEPREFIX"] = str(directory)
 
 
-async def compile_in_child(
-    modules: Sequence[str], on_progress: Callable[[Progress], None] | None = None
+async def compile_in_children(
+    groups: Sequence[Sequence[str]], on_progress: Callable[[Progress], None] | None = None
 ) -> None:
-    """Compile these modules' kernels into the active cache, in a child process of low priority.
+    """Compile these modules' kernels into the active cache, each group in a child process of low priority.
 
-    The child imports each module and calls its `warm_up()`; `on_progress` is called on the loop after
-    each. The child is killed when this task is cancelled. KernelError with the child's last lines when
-    it fails, or when `activate` was not called.
+    A child imports its modules in their order and calls their `warm_up()`; `on_progress` is called on the loop
+    after each. Children are killed when one fails or this task is cancelled. KernelError with the child's last
+    lines when one fails, or when `activate` was not called.
     """
     directory = os.environ.get("NUMBA_CACHE_DIR")
     if not directory:
         raise KernelError("kernels cannot be compiled: the cache directory was not activated")
+    reports: list[Progress] = []
+
+    def note(module: str, seconds: float) -> None:
+        reports.append(Progress(module, len(reports) + 1, sum(map(len, groups)), seconds))
+        if on_progress is not None:
+            on_progress(reports[-1])
+
+    try:
+        async with asyncio.TaskGroup() as children:
+            for modules in groups:
+                children.create_task(_compile_in_child(modules, note))
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    # Written whole or not at all: from now on the cache counts as warm.
+    draft = Path(directory) / f"{_MARKER}.{os.getpid()}"
+    draft.write_text(json.dumps({report.module: report.seconds for report in reports}), encoding="utf-8")
+    os.replace(draft, Path(directory) / _MARKER)
+
+
+async def _compile_in_child(modules: Sequence[str], note: Callable[[str, float], None]) -> None:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(entry or os.getcwd() for entry in sys.path)}
     child = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -182,11 +202,11 @@ async def compile_in_child(
         assert child.stdout is not None
         async for line in child.stdout:
             text = line.decode(errors="replace").rstrip()
-            progress = _progress(text)
-            if progress is None:
+            report = _report(text)
+            if report is None:
                 last.append(text)
-            elif on_progress is not None:
-                on_progress(progress)
+            else:
+                note(*report)
         code = await child.wait()
     finally:
         if child.returncode is None:
@@ -196,13 +216,14 @@ async def compile_in_child(
         raise KernelError(f"compiling the kernels failed with exit code {code}: " + "\n".join(last))
 
 
-def _progress(line: str) -> Progress | None:
-    """The child's report in this line, None if it is anything else."""
+def _report(line: str) -> tuple[str, float] | None:
+    """The module and seconds a child reports in this line, None if it is anything else."""
     if not line.startswith('{"module"'):
         return None
     try:
-        return Progress(**json.loads(line))
-    except (ValueError, TypeError):
+        told = json.loads(line)
+        return str(told["module"]), float(told["seconds"])
+    except (ValueError, TypeError, KeyError):
         return None
 
 
@@ -226,20 +247,14 @@ def load(modules: Sequence[str]) -> Loaded:
 
 
 def _compile(modules: Sequence[str]) -> None:
-    """The child's work: compile all, report each, and leave the marker, written whole or not at all."""
+    """The child's work: compile all, and report each."""
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
-    directory = Path(os.environ["NUMBA_CACHE_DIR"])
-    seconds: dict[str, float] = {}
-    for done, name in enumerate(modules, 1):
+    for name in modules:
         start = time.perf_counter()
         importlib.import_module(name).warm_up()
-        seconds[name] = round(time.perf_counter() - start, 3)
-        report = {"module": name, "done": done, "total": len(modules), "seconds": seconds[name]}
+        report = {"module": name, "seconds": round(time.perf_counter() - start, 3)}
         print(json.dumps(report), flush=True)
-    draft = directory / f"{_MARKER}.{os.getpid()}"
-    draft.write_text(json.dumps(seconds), encoding="utf-8")
-    os.replace(draft, directory / _MARKER)
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ class Engine:
         seed: int,
         rate: int,
         history_s: int,
-        kernel_modules: Sequence[str],
+        kernel_groups: Sequence[Sequence[str]],
         kernel_directory: Path,
         open_sample: OpenReplay,
         open_replay: OpenReplay | None = None,
@@ -80,7 +80,8 @@ class Engine:
         self.intake = Intake(self.telemetry, self.clock)
         self.built_in = BuiltIn(seed, rate, history_s, self.clock)
         self.runtime = Runtime(self._report)
-        self._modules = tuple(kernel_modules)
+        self._groups = tuple(kernel_groups)
+        self._modules = tuple(name for group in kernel_groups for name in group)
         self._directory = kernel_directory
         self._open_sample = open_sample
         self._open_replay = open_replay
@@ -143,8 +144,8 @@ class Engine:
         try:
             if not kernels.is_warm(self._directory):
                 self._show(state="compiling", detail="first start: compiling for this machine")
-                await kernels.compile_in_child(
-                    self._modules, lambda progress: self._show(kernels_done=progress.done)
+                await kernels.compile_in_children(
+                    self._groups, lambda progress: self._show(kernels_done=progress.done)
                 )
             self._show(detail="loading compiled kernels")
             await asyncio.to_thread(kernels.load, self._modules)

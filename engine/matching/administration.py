@@ -41,6 +41,7 @@ from engine.matching.layout import (
     WAITING,
     WIDTH,
     Words,
+    allocate,
     assets_of,
     balances_of,
     events_of,
@@ -60,6 +61,7 @@ from engine.matching.orders import (
     C_LOTS,
     C_PARTIES,
     CLOSED,
+    COMMAND,
     CONFIGURE,
     CONFIGURED,
     CONTINUOUS,
@@ -307,3 +309,8 @@ def _uncross(memory: Words, sequence: int, symbol: int, clearing_price: int) -> 
         after_fill(memory, sequence, symbol, buy)
         if orders[sell, O_ID] == sell_id:  # else it went as the buy order's partner
             after_fill(memory, sequence, symbol, sell)
+
+
+def warm_up() -> None:
+    """Compile, or load from the cache, what this module does: beside the kernel, which would compile it itself."""
+    administer(allocate(1, 1, 1, 1), 0, np.zeros((1, COMMAND.itemsize // 8), np.int64), 0)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from dash.testing.wait import until
 
-from app import KERNEL_MODULES
+from app import KERNEL_GROUPS
 from dashboards.shell import create_app
 from dashboards.transport import Transport
 from engine.service import Engine, Replay
@@ -35,7 +35,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         seed=1,
         rate=5_000,
         history_s=300,
-        kernel_modules=KERNEL_MODULES,
+        kernel_groups=KERNEL_GROUPS,
         kernel_directory=Path(os.environ["NUMBA_CACHE_DIR"]),
         open_sample=open_sample,
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app import KERNEL_MODULES
+from app import KERNEL_GROUPS, KERNEL_MODULES
 from engine import kernels
 from engine.errors import BadCapture, BadCommand
 from engine.service import Engine, Replay
@@ -40,7 +40,7 @@ def engine(capture: Path) -> Iterator[Engine]:
         seed=1,
         rate=2_000,
         history_s=60,
-        kernel_modules=KERNEL_MODULES,
+        kernel_groups=KERNEL_GROUPS,
         kernel_directory=Path(os.environ["NUMBA_CACHE_DIR"]),
         open_sample=open_sample,
     )
@@ -120,7 +120,7 @@ def test_a_capture_that_goes_bad_is_told_and_spoils_nothing_else(capture: Path) 
         seed=1,
         rate=500,
         history_s=0,
-        kernel_modules=KERNEL_MODULES,
+        kernel_groups=KERNEL_GROUPS,
         kernel_directory=Path(os.environ["NUMBA_CACHE_DIR"]),
         open_sample=open_bad,
         open_replay=open_bad,
@@ -146,7 +146,7 @@ def test_kernels_that_do_not_compile_are_told_and_nothing_starts(
         seed=1,
         rate=500,
         history_s=0,
-        kernel_modules=["tests.engine.no_such_kernel"],
+        kernel_groups=[["tests.engine.no_such_kernel"]],
         kernel_directory=tmp_path,
         open_sample=open_none,
     )

@@ -40,7 +40,7 @@ from engine import kernels
 directory = kernels.activate(Path(sys.argv[1]), {modules!r})
 if not kernels.is_warm(directory):
     print("compiling")
-    asyncio.run(kernels.compile_in_child({modules!r}, lambda p: print("ready", p.module, p.done, p.total)))
+    asyncio.run(kernels.compile_in_children([{modules!r}], lambda p: print("ready", p.module, p.done, p.total)))
 loaded = kernels.load({modules!r})
 from sample_kernels.kernel import twice
 print("compiled here", len(loaded.compiled), "answer", twice(0))
@@ -134,7 +134,7 @@ def test_a_failed_child_says_why(project: Path, tmp_path: Path, monkeypatch: pyt
     (project / "kernel.py").write_text("def warm_up():\n    raise RuntimeError('no such instruction')\n")
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     with pytest.raises(KernelError, match="compiling the kernels failed with exit code 1") as caught:
-        asyncio.run(kernels.compile_in_child(MODULES))
+        asyncio.run(kernels.compile_in_children([MODULES]))
     assert "no such instruction" in str(caught.value)
     assert not kernels.is_warm(tmp_path)
 
@@ -142,7 +142,7 @@ def test_a_failed_child_says_why(project: Path, tmp_path: Path, monkeypatch: pyt
 def test_compiling_needs_an_activated_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     with pytest.raises(KernelError, match="was not activated"):
-        asyncio.run(kernels.compile_in_child(MODULES))
+        asyncio.run(kernels.compile_in_children([MODULES]))
 
 
 def test_cancelling_kills_the_child(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +154,7 @@ def test_cancelling_kills_the_child(project: Path, tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
 
     async def start_and_cancel() -> int:
-        task = asyncio.create_task(kernels.compile_in_child(MODULES))
+        task = asyncio.create_task(kernels.compile_in_children([MODULES]))
         while not (pid_file.exists() and pid_file.read_text()):
             await asyncio.sleep(0.02)
         task.cancel()
