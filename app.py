@@ -94,15 +94,20 @@ class Application:
 
 
 def build(chosen: settings.Settings, replay: str | None = None, speed: float = 1.0) -> Application:
-    """The application for these settings; BadCapture when the capture to replay is no good."""
+    """The application for these settings. BadCapture, BadDataFolder: what is to be gone on with is no good."""
     directory = kernels.activate(chosen.cache_dir / "numba", KERNEL_MODULES)
 
     from dashboards.server import guarded
     from dashboards.shell import create_app
     from dashboards.transport import Transport
+    from engine.exchange_log import ExchangeLog
     from engine.service import Engine
 
     clock = SteadyClock()
+    exchange_log = None
+    if chosen.command_log != "off":
+        exchange_log = ExchangeLog(chosen.data_dir / "exchange", chosen.command_log, chosen.seed)
+        exchange_log.check()
     engine = Engine(
         seed=chosen.seed,
         rate=chosen.rate,
@@ -111,6 +116,7 @@ def build(chosen: settings.Settings, replay: str | None = None, speed: float = 1
         kernel_directory=directory,
         open_sample=_opener(SAMPLE, SPEEDS["1"], chosen, clock),
         open_replay=_opener(replay, speed, chosen, clock) if replay is not None else None,
+        exchange_log=exchange_log,
         clock=clock,
     )
     pages = create_app(Transport(engine, clock))

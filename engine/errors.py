@@ -4,6 +4,7 @@ VenuescopeError
 ├── UserError          what a user gave is wrong: one sentence, exit code 2, no traceback
 │   ├── BadSetting     a setting's value is not allowed
 │   ├── BadCapture     a capture file is missing, truncated or foreign
+│   ├── BadDataFolder  a folder cannot be read, or holds what this start cannot go on with
 │   └── PortInUse      an address cannot be bound
 ├── FeedError          input from a venue cannot be used
 │   └── BadFrame       a frame doesn't match the venue's published format
@@ -47,6 +48,18 @@ class BadCapture(UserError):
     def __str__(self) -> str:
         where = f"{self.path}, line {self.line:,}" if self.line else self.path
         return f"cannot replay {where}: {self.reason}"
+
+
+class BadDataFolder(UserError):
+    """A folder of kept data cannot be read, or holds what this start cannot go on with. Nothing was changed."""
+
+    def __init__(self, folder: str, reason: str, remedy: str) -> None:
+        super().__init__(folder, reason, remedy)
+        self.folder, self.reason, self.remedy = folder, reason, remedy
+
+    def __str__(self) -> str:
+        ways = f"{self.remedy}, choose another data_dir, or move the folder away to begin anew"
+        return f"{self.folder} {self.reason}: {ways}"
 
 
 class PortInUse(UserError):

@@ -134,7 +134,7 @@ class Intake:
             opened_ns=now_ns,
             since_ns=now_ns,
         )
-        self._log("info", source, "open", f"{label} opened with {', '.join(i.symbol for i in instruments)}")
+        self.note("info", source, "open", f"{label} opened with {', '.join(i.symbol for i in instruments)}")
 
     def revise(self, source: Source, instrument: Instrument) -> None:
         """Bring a symbol's state to the finer units of a new revision; its rings begin anew in them."""
@@ -143,7 +143,7 @@ class Intake:
         market.changed = True
         self._telemetry.renew_market(source.key, instrument.symbol)
         market.rings = self._telemetry.market(source.key, instrument.symbol)
-        self._log(
+        self.note(
             "warn", source, "revision", f"{instrument.symbol} now has {instrument.price_decimals} price and "
             f"{instrument.size_decimals} size decimals; its rings begin anew"
         )  # fmt: skip
@@ -186,7 +186,7 @@ class Intake:
         self._telemetry.bad_frames.append(
             BadFrameRow(self._wall(), source.key, error.field, bytes(error.frame[:BAD_FRAME_MAX_BYTES]))
         )
-        self._log("warn", source, "malformed", str(error))
+        self.note("warn", source, "malformed", str(error))
 
     def close_source(self, source: Source, reason: str) -> None:
         """A source ended; what it showed stays until it is opened again."""
@@ -200,7 +200,7 @@ class Intake:
             self._telemetry.stage(source.key, stage).advance(desk.second_ns + SECOND_NS)
         desk.ended = reason
         well = reason in ENDINGS
-        self._log(
+        self.note(
             "info" if well else "error",
             source,
             "close",
@@ -333,7 +333,7 @@ class Intake:
         if outcome is Outcome.GAP or outcome is Outcome.CROSSED:
             desk.counters.add(gaps=1)
             what = "sequence gap" if outcome is Outcome.GAP else "crossed book"
-            self._log(
+            self.note(
                 "warn", batch.source, "gap", f"{batch.symbol}: {what} at {batch.last_sequence:,}; resyncing"
             )
         synced = market.state.state is BookState.SYNCED
@@ -349,7 +349,7 @@ class Intake:
             if state != desk.state:
                 desk.since_ns = wall_ns
                 level = _level(desk.source, state)
-                self._log(
+                self.note(
                     level, desk.source, "state", f"{desk.label} is {state}{': ' if detail else ''}{detail}"
                 )
             desk.state, desk.detail = state, detail
@@ -365,7 +365,8 @@ class Intake:
             self._second_ns += SECOND_NS
         self._telemetry.board.closed_second_ns = self._second_ns
 
-    def _log(self, level: Level, source: Source, what: str, text: str) -> None:
+    def note(self, level: Level, source: Source, what: str, text: str) -> None:
+        """Put a sentence about a source into the event log."""
         self._telemetry.events.add(self._wall(), level, source.key, what, text)
 
 

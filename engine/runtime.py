@@ -101,15 +101,23 @@ class Runtime:
             raise BadCommand("the engine is not running") from error
         return done
 
-    def supervise(self, name: str, factory: Factory, *, restart: bool = True) -> None:
-        """Run `factory()` as the task `name`; a raise restarts it with backoff.
+    def supervise(
+        self,
+        name: str,
+        factory: Factory,
+        *,
+        restart: bool = True,
+        final: tuple[type[Exception], ...] = (),
+    ) -> None:
+        """Run `factory()` as the task `name`; a raise restarts it with backoff, unless it is one of `final`.
 
         One of that name that is running is cancelled first, and has ended before the new one begins.
         """
         before = self.cancel(name)
         self._tasks[name] = _Task(name, since_ns=time.time_ns())
         self._running[name] = asyncio.get_running_loop().create_task(
-            self._supervised(self._tasks[name], factory, restart, before), name=name
+            self._supervised(self._tasks[name], factory, final if restart else (Exception,), before),
+            name=name,
         )
 
     def cancel(self, name: str) -> asyncio.Task[None] | None:
@@ -140,7 +148,11 @@ class Runtime:
             done.set_exception(error)
 
     async def _supervised(
-        self, task: _Task, factory: Factory, restart: bool, before: asyncio.Task[None] | None
+        self,
+        task: _Task,
+        factory: Factory,
+        final: tuple[type[Exception], ...],
+        before: asyncio.Task[None] | None,
     ) -> None:
         if before is not None:
             await asyncio.wait([before])
@@ -154,9 +166,10 @@ class Runtime:
                     failures = 0
                 task.error = f"{type(error).__name__}: {error}"
                 log.error("task failed", task=task.name, restarts=task.restarts, exc_info=error)
-                self._set(task, "backing off" if restart else "failed")
+                ends = isinstance(error, final)
+                self._set(task, "failed" if ends else "backing off")
                 self._report(task.name, task.error)
-                if not restart:
+                if ends:
                     return
                 task.restarts += 1
                 failures += 1

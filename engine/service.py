@@ -23,6 +23,7 @@ from engine import kernels
 from engine.builtin import BuiltIn
 from engine.clock import SteadyClock
 from engine.errors import BadCommand, KernelError, VenuescopeError
+from engine.exchange_log import FINAL, ExchangeLog
 from engine.intake import Intake
 from engine.market.sink import Sink
 from engine.runtime import Runtime, every, watch_lag
@@ -60,7 +61,8 @@ class Engine:
     """One engine a process. `start` and `stop` are the application's; the rest may be called from any thread.
 
     `open_replay` makes the replay asked for at the command line, if any; `open_sample` the one that pages
-    can start. Both may take seconds and must not block the loop.
+    can start. Both may take seconds and must not block the loop. Without `exchange_log` the built-in exchange
+    begins anew at each start.
     """
 
     def __init__(
@@ -73,12 +75,13 @@ class Engine:
         kernel_directory: Path,
         open_sample: OpenReplay,
         open_replay: OpenReplay | None = None,
+        exchange_log: ExchangeLog | None = None,
         clock: SteadyClock | None = None,
     ) -> None:
         self.clock = clock or SteadyClock()
         self.telemetry = Telemetry(self.clock())
         self.intake = Intake(self.telemetry, self.clock)
-        self.built_in = BuiltIn(seed, rate, history_s, self.clock)
+        self.built_in = BuiltIn(seed, rate, history_s, self.clock, exchange_log)
         self.runtime = Runtime(self._report)
         self._groups = tuple(kernel_groups)
         self._modules = tuple(name for group in kernel_groups for name in group)
@@ -135,7 +138,11 @@ class Engine:
         await self._ready_kernels()
         if self.telemetry.board.engine.state == "failed":
             return
-        self.runtime.supervise("built-in exchange", lambda: self.built_in.run(self.intake))
+        self.runtime.supervise(
+            "built-in exchange",
+            lambda: self.built_in.run(self.intake),
+            final=FINAL,
+        )
         if self._open_replay is not None:
             self._begin_replay(self._open_replay)
 
@@ -209,6 +216,8 @@ class Engine:
         board = self.telemetry.board
         self.intake.publish()
         board.tasks, board.queues = self.runtime.tasks(), (self.runtime.queue(),)
+        command_log = self.built_in.command_log
+        board.command_log = command_log.view() if command_log is not None else None
         replay = self._replay
         view = None
         if replay is not None:

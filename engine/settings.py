@@ -26,6 +26,10 @@ def _cache_directory() -> Path:
     return Path(platformdirs.user_cache_dir("venuescope", appauthor=False))
 
 
+def _data_directory() -> Path:
+    return Path(platformdirs.user_data_dir("venuescope", appauthor=False))
+
+
 class Settings(BaseSettings):
     """Every setting. The names are those of the file; `VENUESCOPE_PORT` sets `port`."""
 
@@ -48,6 +52,12 @@ class Settings(BaseSettings):
     )
     cache_dir: Path = Field(
         default_factory=_cache_directory, description="folder for compiled kernels and sample captures"
+    )
+    data_dir: Path = Field(
+        default_factory=_data_directory, description="folder for what is kept: the exchange's command log"
+    )
+    command_log: Literal["off", "async", "sync"] = Field(
+        "off", description="whether the built-in exchange outlives the program"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "warning", description="least level printed to standard error"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.exchange_log import ExchangeLog
 from tests.benchmarks.served import answers, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,6 +63,22 @@ def test_a_truncated_or_foreign_capture_names_file_and_line(tmp_path: Path) -> N
     foreign = tmp_path / "foreign.txt"
     foreign.write_text("price,size\n1,2\n")
     assert f"cannot replay {foreign}, line 1" in refused("--replay", str(foreign))
+
+
+def test_an_exchange_kept_with_another_seed_names_the_folder_and_what_to_do(tmp_path: Path) -> None:
+    kept = tmp_path / "exchange" / "exchange.json"
+    environment = {"VENUESCOPE_COMMAND_LOG": "sync", "VENUESCOPE_DATA_DIR": str(tmp_path)}
+    kept.parent.mkdir()
+    kept.write_text("{}")
+    assert "exchange.json that is damaged: restore that file" in refused(**environment)
+    log = ExchangeLog(kept.parent, "sync", seed=5)
+    kept.write_text(json.dumps(log._make_up))
+    said = refused("--port", str(free_port()), "--seed", "7", **environment)
+    assert said.startswith(
+        f"venuescope: {kept.parent} holds an exchange with seed 5, not 7: start with seed 5,"
+    )
+    assert len(said.splitlines()) == 1
+    assert [path.name for path in tmp_path.rglob("*")] == ["exchange", "exchange.json"]
 
 
 def test_a_port_in_use_names_the_port_and_the_flag() -> None:

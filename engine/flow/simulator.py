@@ -7,7 +7,7 @@ then. The same seed, rates and times of turns give the same market.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Final
@@ -19,7 +19,7 @@ from engine.errors import KernelError
 from engine.flow import kernel
 from engine.flow.schedule import SLOT_NS, Schedule
 from engine.flow.symbols import SYMBOLS, VENUE, SimulatedSymbol
-from engine.market.batches import BBO, LEVEL, TRADE, Batch, Kind, Source
+from engine.market.batches import BBO, LEVEL, TRADE, Batch, Kind, Rows, Source
 from engine.market.instruments import Instrument
 from engine.matching.engine import BookSpec, MatchingEngine
 from engine.matching.orders import (
@@ -72,7 +72,9 @@ class Turn:
 class Simulator:
     """A seeded market of several symbols at a rate set live. One thread at a time.
 
-    The books are filled at once (some 10 ms), so kernels must be loaded before (`engine.kernels.load`).
+    The books are filled at once (some 10 ms), so kernels must be loaded before (`engine.kernels.load`). With an
+    `engine` that traded before, the market goes on from its books; they are only filled if time did not begin.
+    `on_commands` is given all that the engine takes, in order: rows that the next turn overwrites.
     """
 
     def __init__(
@@ -82,37 +84,54 @@ class Simulator:
         symbols: Sequence[SimulatedSymbol] = SYMBOLS,
         orders_per_turn: int = ORDERS_PER_TURN,
         max_backlog_ns: int = MAX_BACKLOG_NS,
+        *,
+        engine: MatchingEngine | None = None,
+        on_commands: Callable[[Rows], None] | None = None,
     ) -> None:
         self.symbols: Final = tuple(symbols)
         self.instruments: Final[tuple[Instrument, ...]] = tuple(each.instrument for each in symbols)
-        self.engine: Final = MatchingEngine([_book(each.instrument) for each in symbols])
+        self.engine: Final = MatchingEngine(books(symbols)) if engine is None else engine
         self.orders_per_turn: Final = orders_per_turn
         self.max_backlog_ns: Final = max_backlog_ns
         self.skipped = 0  # orders, since the start
         self.commands: Matrix = np.zeros((orders_per_turn, COMMAND.itemsize // 8), np.int64)
         self._seed = seed
+        self._on_commands = on_commands
         self._numbers = np.zeros((len(symbols) + 1, 8), np.int64)
         self._floats = np.zeros((len(symbols) + 1, 8))
-        self._random = np.random.default_rng([seed, 1]).integers(0, 1 << 63, 2).astype(np.uint64)
+        taken = self.engine.commands_taken
+        # One that goes on does not play its past again.
+        random = np.random.default_rng([seed, 1, taken] if taken else [seed, 1])
+        self._random = random.integers(0, 1 << 63, 2).astype(np.uint64)
         self._tables = _tables(symbols, np.random.default_rng([seed, 2]))
         self._quotes: Matrix = np.zeros((len(symbols), BBO.itemsize // 8), np.int64)
         self._counts: Matrix = np.zeros((len(symbols), 8), np.int64)
-        self._numbers[-1, kernel.N_ID] = 1
+        # Above all used: for each command that was taken, at most a chunk's ids were given.
+        self._numbers[-1, kernel.N_ID] = kernel.CHUNK * taken + 1
+        traded = [each.trades for each in self.engine.statistics().symbols]
         for at, each in enumerate(symbols):
+            symbol = each.instrument.symbol
+            self._numbers[at, kernel.I_SEQUENCE] = self.engine.update_number(symbol)
+            self._numbers[at, kernel.I_TRADES] = traded[at]
             self._numbers[at, kernel.I_TARGET] = each.resting_orders
             self._numbers[at, kernel.I_TICK] = each.instrument.tick_size
             self._numbers[at, kernel.I_LOT] = each.instrument.lot_size
             own = self._floats[at]
-            own[kernel.F_FAIR] = own[kernel.F_START] = each.start_ticks
+            own[kernel.F_START] = each.start_ticks
+            best = self.engine.bbo(symbol)
+            quoted = [ticks for ticks in (best.bid_ticks, best.ask_ticks) if ticks]
+            own[kernel.F_FAIR] = sum(quoted) / len(quoted) if quoted else each.start_ticks
             own[kernel.F_SIGMA] = each.volatility / math.sqrt(YEAR_S)
             own[kernel.F_VOLATILITY] = 1.0
             own[kernel.F_HALF] = each.half_spread_ticks
         self._rate = 0.0
         self._now_ns = 0
         self._schedule: Schedule | None = None
-        self._set_bands()
-        self._pay_in()
-        self._fill_books()
+        if self._is_short():
+            self._pay_in()
+        if not self.engine.now_ns:
+            self._set_bands()
+            self._fill_books()
         self.rate = rate
 
     @property
@@ -200,6 +219,7 @@ class Simulator:
                     break  # the run's event rows are used up: the rest is the next turn's
             if not schedule.roll(now_ns):
                 break
+        self._tell(as_rows(self.commands[:orders], COMMAND))
         return self._published(orders, skipped, now_ns)
 
     def _advance(
@@ -230,7 +250,7 @@ class Simulator:
         rows["kind"], rows["lots"] = CONFIGURE, BAND_PPM
         rows["symbol"] = np.arange(len(rows)) // 2
         rows["parameter"] = np.where(np.arange(len(rows)) % 2, BAND_UP_PPM, BAND_DOWN_PPM)
-        self.engine.submit(rows)
+        self._submit(rows)
 
     def _pay_in(self) -> None:
         """Give each trader the same free balance of every asset again, if one has come to an end of its own."""
@@ -244,7 +264,15 @@ class Simulator:
         rows = np.zeros(len(commands), COMMAND)
         if commands:
             rows["kind"], rows["symbol"], rows["account"], rows["lots"] = zip(*commands, strict=True)
-        engine.submit(rows[np.argsort(rows["kind"] == DEPOSIT, kind="stable")])
+        self._submit(rows[np.argsort(rows["kind"] == DEPOSIT, kind="stable")])
+
+    def _submit(self, rows: Rows) -> None:
+        self.engine.submit(rows)
+        self._tell(rows)
+
+    def _tell(self, rows: Rows) -> None:
+        if self._on_commands is not None and len(rows):
+            self._on_commands(rows)
 
     def _is_short(self) -> bool:
         """Whether a trader has less than a quarter of its endowment left of some asset."""
@@ -254,13 +282,14 @@ class Simulator:
         """Let the flow fill the books while no time passes."""
         arrivals = np.linspace(0.0, float(self.orders_per_turn), kernel.SLOTS + 1)
         for _ in range(200):
-            self.engine.begin()
-            self._advance(0, self.orders_per_turn, 0, 0, arrivals, 0)
-            self._published(0, 0, 0)
             if all(
                 self.engine.live(each.instrument.symbol) > 0.95 * each.resting_orders for each in self.symbols
             ):
                 return
+            self.engine.begin()
+            taken = self._advance(0, self.orders_per_turn, 0, 0, arrivals, 0)
+            self._tell(as_rows(self.commands[:taken], COMMAND))
+            self._published(0, 0, 0)
         raise KernelError("the simulated books do not fill: too few orders a turn for their size")
 
     def _published(self, orders: int, skipped: int, now_ns: int) -> Turn:
@@ -295,6 +324,11 @@ class Simulator:
         arrivals_ns = self.commands[:orders, C_TS].copy()
         events = len(engine.event_rows())
         return Turn(now_ns, orders, trades, events, int(rejects), skipped, arrivals_ns, batches)
+
+
+def books(symbols: Sequence[SimulatedSymbol] = SYMBOLS) -> list[BookSpec]:
+    """What an engine of these symbols trades."""
+    return [_book(each.instrument) for each in symbols]
 
 
 def _book(instrument: Instrument) -> BookSpec:

@@ -48,16 +48,17 @@ class LogView:
 
     mode: Mode
     state: State
-    sequence: int
-    durable_sequence: int
-    backlog_bytes: int  # written and not known to be durable
-    backlog_peak_bytes: int
-    backlog_limit_bytes: int
-    appends: int
-    refused: int  # appends, because the backlog was full
-    syncs: int
-    snapshots: int
-    torn_bytes: int  # cut off the end when it was opened
+    sequence: int = 0
+    durable_sequence: int = 0
+    backlog_bytes: int = 0  # written and not known to be durable
+    backlog_peak_bytes: int = 0
+    backlog_limit_bytes: int = 0
+    appends: int = 0
+    refused: int = 0  # appends, because the backlog was full
+    syncs: int = 0
+    snapshots: int = 0
+    torn_bytes: int = 0  # cut off the end when it was opened
+    written_bytes: int = 0  # of commands and their frames
 
 
 class CommandLog:
@@ -86,7 +87,8 @@ class CommandLog:
         self.folder, self.mode = folder, mode
         self.sequence = sequence or 0
         self._limit_bytes = backlog_limit_bytes
-        self._peak_bytes = self._appends = self._refused = self._snapshots = self._torn_bytes = 0
+        self._peak_bytes = self._written_bytes = self._torn_bytes = 0
+        self._appends = self._refused = self._snapshots = 0
         self._failure: LogFailed | None = None
         self._closed = False
         self._commit: GroupCommit | None = None
@@ -136,6 +138,7 @@ class CommandLog:
             self._commit.syncs if self._commit else 0,
             self._snapshots,
             self._torn_bytes,
+            self._written_bytes,
         )
 
     def append(self, rows: Rows) -> int:
@@ -279,6 +282,7 @@ class CommandLog:
                 os.ftruncate(self._file, self._end)
             raise self._fail(error) from error
         self._end += len(data)
+        self._written_bytes += len(data)
 
     def _sync(self) -> None:
         try:

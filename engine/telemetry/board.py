@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from engine.market.batches import Rows, Source
 from engine.market.instruments import Instrument
 from engine.matching.statistics import EngineStatistics
+
+if TYPE_CHECKING:
+    from engine.matching.log import LogView
 
 SourceState = Literal["loading", "live", "resyncing", "stale", "ended", "error"]
 EngineState = Literal["compiling", "running", "failed"]
@@ -146,5 +149,6 @@ class Board:
     matching: MatchingView | None = None
     tasks: tuple[TaskView, ...] = ()
     queues: tuple[QueueView, ...] = ()
+    command_log: LogView | None = None  # of the built-in exchange; None when it is off
     process: ProcessView | None = None
     closed_second_ns: int = 0  # wall clock: seconds that begin before this are complete in every counter ring

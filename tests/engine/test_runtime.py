@@ -52,6 +52,21 @@ def test_a_failing_task_is_restarted_counted_and_reported() -> None:
     assert runtime.stop()
 
 
+def test_a_task_is_not_restarted_after_what_is_final(runtime: Runtime) -> None:
+    errors = [ValueError("again"), KeyError("no more")]
+
+    async def fails() -> None:
+        raise errors.pop(0)
+
+    async def main() -> None:
+        runtime.supervise("fragile", fails, final=(LookupError,))
+
+    runtime.start(main)
+    until(lambda: any(task.state == "failed" for task in runtime.tasks()))
+    task = next(task for task in runtime.tasks() if task.name == "fragile")
+    assert (task.restarts, task.error, errors) == (1, "KeyError: 'no more'", [])
+
+
 def test_a_task_that_shall_not_restart_stays_failed(runtime: Runtime) -> None:
     async def fails() -> None:
         raise RuntimeError("once")

@@ -40,6 +40,7 @@ def test_flags_beat_environment_beat_file_beat_defaults(
         ("host", "0.0.0.0", "127.0.0.1"),
         ("log_level", "loud", "'debug'"),
         ("history_s", "long", "integer"),
+        ("command_log", "on", "'off', 'async' or 'sync'"),
     ],
 )
 def test_a_bad_value_names_its_key_and_what_is_allowed(key: str, value: object, says: str) -> None:
@@ -71,6 +72,16 @@ def test_a_file_that_is_no_toml_is_refused(elsewhere: Path) -> None:
 def test_allowed_hosts_are_comma_separated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VENUESCOPE_ALLOWED_HOSTS", "desk.example, other.example")
     assert settings.load().allowed_hosts == ("desk.example", "other.example")
+
+
+def test_nothing_is_kept_unless_asked_for_and_then_in_the_users_folders(elsewhere: Path) -> None:
+    found = settings.load()
+    assert found.command_log == "off"
+    assert "venuescope" in str(found.data_dir)
+    assert found.data_dir != found.cache_dir
+    (elsewhere / "venuescope.toml").write_text('command_log = "sync"\ndata_dir = "/kept"\n')
+    found = settings.load()
+    assert (found.command_log, found.data_dir) == ("sync", Path("/kept"))
 
 
 def test_every_setting_is_in_the_readme() -> None:

@@ -506,6 +506,7 @@ def test_mode_sync_makes_commands_durable_unasked(folder: Path) -> None:
     sequence = log.append(commands(5))
     until(lambda: log.durable_sequence == sequence)
     assert log.view().backlog_bytes == 0
+    assert log.view().written_bytes == frames.HEADER_BYTES + 5 * ROW
     log.close()
 
 
