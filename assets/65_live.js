@@ -636,6 +636,10 @@
     put("health.kernels", k.total ? `${k.done} of ${k.total}` : k.state || "–");
     const ready = k.state === "running" ? "ready" : k.state || "";
     put("health.kernels.side", k.seconds ? `${ready} in ${F.three(k.seconds)} s` : ready);
+    const kept = s.log, failed = kept && kept.state === "failed";
+    put("health.log", !kept ? "off" : failed ? "failed" : kept.mode, failed ? "bad" : "");
+    put("health.log.unit", kept ? F.bytes(kept.written_bytes) : "");
+    put("health.log.side", !kept ? "" : kept.state === "closed" ? "closed" : `${F.si(kept.sequence - kept.durable)} behind`);
   };
 
   // A page's parts, in the order they are read.

@@ -73,6 +73,8 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
                  resyncs, dropped, late, levels_dropped, unchecked, agreement: [agreed, checked]}],
                  bad_frames: [{t, source, field, frame}], loop: {lag_p50_ms, lag_p99_ms, lag_max_ms},
                  process: {cpu_pct, rss_bytes, threads, uptime_s, epoch, lost_rows},
+                 log: null (off) | {mode, state, sequence (of the next command), durable (likewise), backlog_bytes,
+                 refused, snapshots, written_bytes (since the start)},
                  kernels: {state, done, total, seconds, directory}}, whole, each second
     matching    {ts (of the statistics), engine: null | {commands, now (the engine's time), memory_bytes (set aside),
                  resident_bytes (of those, in physical memory; null where the system does not tell)},

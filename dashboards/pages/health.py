@@ -36,6 +36,7 @@ def layout(**_: object) -> Component:
             ("Lost rows", "health.lost", ""),
             ("Up", "health.uptime", ""),
             ("Kernels", "health.kernels", ""),
+            ("Log", "health.log", ""),
         ),
         html.Div(
             [

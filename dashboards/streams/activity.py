@@ -12,6 +12,7 @@ from dashboards.streams.market import market_key
 from dashboards.view import NS_A_SECOND, View
 from engine.market import metrics
 from engine.market.batches import Rows
+from engine.matching.log import LogView
 from engine.telemetry.board import SourceView
 from engine.telemetry.events import Event
 from engine.telemetry.histogram import quantiles
@@ -267,6 +268,7 @@ def health_tables(telemetry: Telemetry, wall_ns: int, lost_rows: int) -> Json:
             "epoch": telemetry.epoch,
             "lost_rows": lost_rows,
         },
+        "log": command_log(board.command_log),
         "kernels": {
             "state": engine.state,
             "done": engine.kernels_done,
@@ -274,6 +276,22 @@ def health_tables(telemetry: Telemetry, wall_ns: int, lost_rows: int) -> Json:
             "seconds": round(engine.kernels_seconds, 1),
             "directory": engine.kernels_directory,
         },
+    }
+
+
+def command_log(log: LogView | None) -> Json | None:
+    """The command log of the built-in exchange; None when there is none."""
+    if log is None:
+        return None
+    return {
+        "mode": log.mode,
+        "state": log.state,
+        "sequence": log.sequence,
+        "durable": log.durable_sequence,
+        "backlog_bytes": log.backlog_bytes,
+        "refused": log.refused,
+        "snapshots": log.snapshots,
+        "written_bytes": log.written_bytes,
     }
 
 

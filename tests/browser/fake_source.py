@@ -730,6 +730,9 @@ class FakeSource:
             "loop": {"lag_p50_ms": 0.12, "lag_p99_ms": 1.84 + noise(second), "lag_max_ms": 9.7},
             "process": {"cpu_pct": 41.2 + 5 * noise(second, 2), "rss_bytes": 412_000_000, "threads": 14,
                         "uptime_s": 3_912 + second % 1000, "epoch": self.epoch, "lost_rows": 214},
+            "log": {"mode": "async", "state": "open", "sequence": 3_122_004 + 5_000 * (second % 100),
+                    "durable": 3_120_016 + 5_000 * (second % 100), "backlog_bytes": 159_040, "refused": 0,
+                    "snapshots": 2, "written_bytes": 249_760_320},
             "bad_frames": self.bad_frames,
             "kernels": {"state": "ready", "done": 6, "total": 6, "seconds": 11.4, "directory": "kernels/8f21c0"},
         }  # fmt: skip

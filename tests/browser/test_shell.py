@@ -252,6 +252,9 @@ def test_malformed_frames_are_listed(page: Any) -> None:
     page.until(lambda: page.state("frames") == "empty")
     assert "No malformed frames" in page.text("#panel-frames .vs-state")
     assert page.text('[data-f="health.lost"]') == "214"
+    assert page.text('[data-f="health.log"]') == "async"
+    assert page.text('[data-f="health.log.side"]') == "1,988 behind"
+    assert page.text('[data-f="health.log.unit"]') == "249.8 MB"
     at = 1_723_120_000_000
     page.source.bad_frames = [{"t": at, "source": "okx_swap", "field": "bids", "frame": '{"bids": 7}'}]
     page.until(lambda: '{"bids": 7}' in page.text("#panel-frames tbody"))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from dashboards.transport import Transport
 from engine.errors import BadCommand, BadFrame
 from engine.market.sequencing import Rule
+from engine.matching.log import LogView
 from engine.matching.orders import HALTED
 from engine.matching.statistics import EngineStatistics, SymbolStatistics
 from tests.engine.markets import BTC, SECOND, SIM, SPOT, START, Desk
@@ -343,6 +344,17 @@ def test_loop_lag_is_over_all_samples_of_the_minute() -> None:
     assert lag["lag_p50_ms"] == pytest.approx(1, rel=0.01)
     assert lag["lag_p99_ms"] == pytest.approx(1, rel=0.01)
     assert lag["lag_max_ms"] == 500
+
+
+def test_the_command_log_is_told_when_there_is_one() -> None:
+    desk = busy(1)
+    page = Page(desk, ["health"])
+    assert page.stream("health")["log"] is None
+    desk.telemetry.board.command_log = LogView("sync", "open", 10, 7, backlog_bytes=240, written_bytes=832)
+    desk.now += SECOND
+    log = page.stream("health")["log"]
+    assert (log["mode"], log["state"], log["sequence"], log["durable"]) == ("sync", "open", 10, 7)
+    assert (log["backlog_bytes"], log["written_bytes"]) == (240, 832)
 
 
 def test_the_matching_engine_is_told_by_symbol_and_over_the_last_minute() -> None:
