@@ -145,7 +145,9 @@ class MatchingEngine:
         taken = self.run(matrix, 0, len(matrix))
         whole = taken == len(matrix) and not self.unfinished
         if whole and self.memory[layout.T_RUN] == runs + 1:  # and no ladder was moved
-            return Events(self.event_rows().copy(), self.changed_rows().copy())
+            # As words: structured rows are copied field by field.
+            words = self.event_words().copy(), self._changed_words().copy()
+            return Events(as_rows(words[0], EVENT), as_rows(words[1], LEVEL_CHANGE))
         rows, changed = [self.event_words().copy()], [self._changed_words().copy()]
         while taken < len(matrix) or self.unfinished:
             taken += self.run(matrix, taken, len(matrix))
@@ -153,7 +155,7 @@ class MatchingEngine:
             changed.append(self._changed_words().copy())
         return Events(
             as_rows(np.concatenate(rows), EVENT),
-            _last_of_each(as_rows(np.concatenate(changed), LEVEL_CHANGE)),
+            last_of_each(as_rows(np.concatenate(changed), LEVEL_CHANGE)),
         )
 
     def run(self, commands: Matrix, first: int, last: int) -> int:
@@ -489,7 +491,7 @@ def _check(books: Sequence[BookSpec], accounts: int, orders_per_symbol: int) -> 
             raise KernelError(f"{book.symbol}: lot_atoms and notional_atoms are 1 to {MAX_ATOMS:,}")
 
 
-def _last_of_each(changed: Rows) -> Rows:
+def last_of_each(changed: Rows) -> Rows:
     """Each (symbol, side, price) once, where it came first, with its last lots."""
     levels = np.stack([changed["symbol"], changed["side"], changed["price_ticks"]], axis=1)
     if len(changed) == len(np.unique(levels, axis=0)):
