@@ -39,6 +39,7 @@ from engine.matching.orders import (
     E_HEAD,
     E_SEQUENCE,
     EVENT,
+    LEVEL_CHANGE,
     REJECTED,
     TIME,
     WITHDRAW,
@@ -106,7 +107,8 @@ class Shards:
 
     def submit(self, commands: Rows) -> Events:
         """Everything these COMMAND rows do, in the order of the commands. The result is the caller's to keep."""
-        parts = self._match(commands)
+        words = _words(commands)
+        parts = self._workers.run([partial(self._run, at, words) for at in range(len(self.engines))])
         ends = np.zeros(len(commands) + 1, np.int64)
         for part in parts:
             for run in part.events:
@@ -116,29 +118,29 @@ class Shards:
         changed = []
         for part, symbols, assets in zip(parts, self._symbols.whole, self._assets.whole, strict=True):
             for run in part.events:
-                _place(
-                    run, part.places, part.first, ends, part.commands, self._taken, symbols, assets, events
-                )
+                _place(run, part.places, part.first, ends, words, self._taken, symbols, assets, events)
             changed.append(part.changed_rows())
             changed[-1]["symbol"] = symbols[changed[-1]["symbol"]]
         self._taken += len(commands)
+        self._now_ns = parts[0].now_ns
         return Events(as_rows(events, EVENT), np.concatenate(changed))
 
     def submit_each(self, commands: Rows) -> list[Events]:
         """The same, of each engine for itself and in its own numbers and sequences, as its feeds need it."""
-        parts = self._match(commands)
+        words = _words(commands)
+        found = self._workers.run([partial(self._run_alone, at, words) for at in range(len(self.engines))])
         self._taken += len(commands)
-        return [Events(as_rows(np.concatenate(part.events), EVENT), part.changed_rows()) for part in parts]
+        self._now_ns = found[0][1]
+        return [events for events, _ in found]
 
     def close(self) -> bool:
         """End the threads; whether they ended in time."""
         return self._workers.close()
 
-    def _match(self, commands: Rows) -> list[_Part]:
-        words = as_matrix(np.require(commands, COMMAND, ("C", "A", "W")))
-        parts = self._workers.run([partial(self._run, at, words) for at in range(len(self.engines))])
-        self._now_ns = parts[0].now_ns
-        return parts
+    def _run_alone(self, at: int, commands: Matrix) -> tuple[Events, int]:
+        """What a batch does in one engine, and the time after it. On the engine's thread: copying takes time."""
+        part = self._run(at, commands)
+        return Events(as_rows(np.concatenate(part.events), EVENT), part.changed_rows()), part.now_ns
 
     def _run(self, at: int, commands: Matrix) -> _Part:
         """What a batch does in one engine. On the engine's thread."""
@@ -154,29 +156,33 @@ class Shards:
         events, changed = [], []
         while taken < count or engine.unfinished:
             events.append(engine.event_words().copy())
-            changed.append(engine.changed_rows().copy())
+            changed.append(as_matrix(engine.changed_rows()).copy())
             taken += engine.run(own, taken, count)
         events.append(engine.event_words())
-        changed.append(engine.changed_rows())
+        changed.append(as_matrix(engine.changed_rows()))
         once = engine.memory[T_RUN] == runs + 1  # no second run, and no ladder was moved, which counts as one
-        return _Part(events, changed, once, commands, places, first, now)
+        return _Part(events, changed, once, places, first, now)
 
 
 class _Part(NamedTuple):
     """What a batch did in one engine. The last of its runs is a view, overwritten by the next."""
 
     events: list[Matrix]
-    changed: list[Rows]
+    changed: list[Matrix]
     once: bool  # each level is in `changed` once
-    commands: Matrix  # the whole batch
     places: Words  # in the batch, of the engine's own commands
     first: int  # sequence of the first of them
     now_ns: int
 
     def changed_rows(self) -> Rows:
         """The changed levels, each once; a copy."""
-        whole = np.concatenate(self.changed)
+        whole = as_rows(np.concatenate(self.changed), LEVEL_CHANGE)
         return whole if self.once else last_of_each(whole)
+
+
+def _words(commands: Rows) -> Matrix:
+    """The rows as words: always the same kind of array, so that there is one kernel."""
+    return as_matrix(np.require(commands, COMMAND, ("C", "A", "W")))
 
 
 def _numbering(counts: Sequence[int]) -> Numbering:
