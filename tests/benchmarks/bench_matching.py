@@ -16,6 +16,7 @@ seconds count; for two threads and latency it is the clock on the wall. Runs are
 - latency_at_1m: one message is due each microsecond; whatever is due (at most 256) goes into one call, and a message's
   latency ends when its events are copied, so waiting counts. Scenario normal, the garbage collector off.
 - two_threads: two engines in two threads against one in one.
+- entry_overhead_ns: a call of `OrderEntry` less `run` of a row that is there, its events copied; placing and canceling.
 - wide, long: `wide_flow`, at prices of 1 and of 10 million ticks; 100 million orders through one book (--quick 2
   million, --nightly a billion).
 - replay: stopped at half, restored from its snapshot, the rest gives the same events and state.
@@ -54,14 +55,17 @@ from engine import kernels, settings
 
 CACHE = kernels.activate(settings.load().cache_dir / "numba", app.KERNEL_MODULES)
 
-from engine.market.batches import Rows
+from engine.market.batches import BUY, Rows
 from engine.matching import layout
 from engine.matching.engine import BookSpec, MatchingEngine
+from engine.matching.entry import OrderEntry
 from engine.matching.layout import Words
 from engine.matching.orders import (
+    CANCEL,
     COMMAND,
     EVENT,
     EXPIRE_BOTH,
+    LIMIT,
     LINEAR,
     SPOT,
     TRADED,
@@ -88,6 +92,8 @@ MODES: Final = {"off": UNACCOUNTED, "spot": SPOT, "linear": LINEAR}
 INTERVAL_NS: Final = 1_000
 WIDE_TICKS: Final = {"1m_ticks": 1_000_000, "10m_ticks": 10_000_000}
 WIDE_BLOCK: Final = 1 << 17
+ENTRY_PAIRS: Final = 1_000  # orders placed and canceled by turns, for one measurement of many
+ENTRY_RUNS: Final = 101
 BARS: Final = {"vs_plain_worst": 25.0, "vs_best_peer": 15.0}
 P99_BAR_US: Final = 15.0
 HEADLINES: Final = (  # come first in the JSON
@@ -385,6 +391,33 @@ class Benchmark:
         self.figures.values["two_threads"] = {"batch": THREAD_BATCH, "one_mps": round(median(one_mps), 3)}
         print(f"two threads: {median(ratios):.2f} times one", flush=True)
 
+    def entry(self) -> None:
+        """What one order at a time costs from Python, beyond the kernel."""
+        engine, _ = build()
+        entry = OrderEntry(engine)
+        rows = np.zeros(2, COMMAND)
+        rows["kind"], rows["side"], rows["order_id"] = (LIMIT, CANCEL), BUY, 7
+        rows["price_ticks"], rows["lots"] = 100, 5
+        place, cancel = as_matrix(rows)[:1].copy(), as_matrix(rows)[1:].copy()
+
+        def call() -> None:
+            for _ in range(ENTRY_PAIRS):
+                entry.limit(SYMBOL, BUY, 100, 5, order_id=7, account=0)
+                entry.cancel(SYMBOL, 7)
+
+        def run() -> None:
+            for _ in range(ENTRY_PAIRS):
+                engine.run(place, 0, 1)
+                engine.run(cancel, 0, 1)
+
+        events = [entry.limit(SYMBOL, BUY, 100, 5, order_id=7, account=0), entry.cancel(SYMBOL, 7)]
+        wanted = build()[0].submit(rows).rows
+        same = np.array_equal(np.concatenate(events), wanted)
+        self.figures.require(same, "calls of OrderEntry gave other events than rows")
+        took = [cpu_seconds(call)[0] - cpu_seconds(run)[0] for _ in range(ENTRY_RUNS)]
+        self.figures.values["entry_overhead_ns"] = round(median(took) / 2 / ENTRY_PAIRS * 1e9)
+        print(f"a call of OrderEntry: {self.figures.values['entry_overhead_ns']} ns on top", flush=True)
+
     def wide(self) -> None:
         """Uniform placement: speed, and the plain engine's events on a prefix."""
         for name, ticks in WIDE_TICKS.items():
@@ -541,6 +574,7 @@ def main() -> int:
         benchmark.scenarios()
         benchmark.latency()
         benchmark.threads()
+        benchmark.entry()
         benchmark.replay()
         benchmark.wide()
         benchmark.long()
