@@ -28,7 +28,7 @@ from engine.market.batches import Rows
 from engine.matching.compiled import compiled
 from engine.matching.engine import Events, MatchingEngine, last_of_each
 from engine.matching.kernel import match
-from engine.matching.layout import EVENT_WORDS, T_RUN, Words
+from engine.matching.layout import EVENT_WORDS, T_NOW, T_RUN, Words
 from engine.matching.orders import (
     C_HEAD,
     C_PARTIES,
@@ -40,6 +40,7 @@ from engine.matching.orders import (
     E_SEQUENCE,
     EVENT,
     LEVEL_CHANGE,
+    MAX_TS_NS,
     REJECTED,
     TIME,
     WITHDRAW,
@@ -65,7 +66,8 @@ class Shards:
     """Matching engines side by side, a thread for each; one of the threads is the caller's.
 
     One writer, as with a single engine. Between two calls the engines may be asked anything, but take no other
-    commands.
+    commands. Threads meet once a batch, which costs some 50 us: on two cores two engines take as long as one for
+    batches of 4,000 commands, and 0.7 of its time for 16,000.
     """
 
     def __init__(self, engines: Sequence[MatchingEngine]) -> None:
@@ -205,19 +207,19 @@ def _pick(
     asset_owner: Words,
     asset_own: Words,
     now: int,
+    told: int,
     out: Matrix,
     places: Words,
 ) -> Any:
-    """(how many commands of a batch are one engine's, the time after the batch).
+    """(how many commands of a batch are one engine's, the time after the batch). `told` is the engine's own time.
 
     They are in `out`, as the engine numbers things, each with the time it has come to; at the end a TIME if that is not
     yet the batch's. `places` says where they are in the batch. A command for nothing that exists is the first engine's,
     to be rejected.
     """
     count = 0
-    told = now
     for at in range(commands.shape[0]):
-        now = max(now, commands[at, C_TS])
+        now = min(max(now, commands[at, C_TS]), MAX_TS_NS)
         kind = commands[at, C_HEAD] & 0xFF
         parties = commands[at, C_PARTIES]
         number = (parties << 32) >> 32
@@ -239,7 +241,7 @@ def _pick(
             places[count] = at
             count += 1
             told = now
-    if told < now:
+    if told < now and commands.shape[0] > 0:
         out[count] = 0
         out[count, C_HEAD] = TIME
         out[count, C_TS] = now
@@ -262,7 +264,9 @@ def _pick_and_match(
     places: Words,
 ) -> Any:
     """(how many commands of a batch are the engine's, how many of them one run took, the time after the batch)."""
-    count, now = _pick(commands, engine, symbol_owner, symbol_own, asset_owner, asset_own, now, out, places)
+    count, now = _pick(
+        commands, engine, symbol_owner, symbol_own, asset_owner, asset_own, now, memory[T_NOW], out, places
+    )
     return count, match(memory, out, 0, count, True), now
 
 

@@ -255,6 +255,18 @@ def test_time_is_one() -> None:
     assert len(split.shards.submit(rows([])).rows) == 0
 
 
+def test_engines_may_have_come_to_different_times() -> None:
+    engines = [MatchingEngine([book], ACCOUNTS, ROOM) for book in (BOOKS[PLAIN], BOOKS[FUTURE])]
+    engines[0].submit(rows([time(20)]))
+    engines[1].submit(rows([limit(1, BUY, 100, 1, tif=o.GTD, expire=10)]))
+    shards = made(engines)
+    assert len(shards.submit(rows([])).rows) == 0
+    events = shards.submit(rows([limit(1, BUY, 100, 1, symbol=shards.index("PLAIN"))])).rows
+    assert events[["kind", "symbol", "reason"]].tolist() == [(o.ACCEPTED, 0, 0), (o.CANCELED, 1, o.EXPIRED)]
+    assert len(shards.submit(rows([time(2**63 - 1)])).rows) == 0
+    assert {engine.now_ns for engine in engines} == {o.MAX_TS_NS}
+
+
 def test_shards_need_engines_with_symbols_of_their_own() -> None:
     for books in ([], [[BookSpec("A")], [BookSpec("B"), BookSpec("A")]]):
         with pytest.raises(KernelError):
