@@ -194,7 +194,7 @@ def test_stale_resyncing_and_ended_are_drawn(page: Any) -> None:
         page.js("return getComputedStyle(document.querySelector('#panel-depth .vs-plot')).visibility")
         == "hidden"
     )
-    assert page.state("candles") == "live"
+    page.until(lambda: page.state("candles") == "live")  # the candles come with a later poll
     page.source.switch("ended")
     page.until(lambda: page.state("candles") == "ended")
     page.click("#panel-candles .vs-note button")
