@@ -45,7 +45,7 @@ MAX_SWEEP: Final = 64.0
 HISTORY_RATE: Final = 1_000.0
 HISTORY_STEP_NS: Final = 250_000_000
 YEAR_S: Final = 365.25 * 86_400
-BAND_PPM: Final = 100_000
+BAND_PPM: Final = 200_000  # further than any simulated trader goes
 ATOM_DECIMALS: Final = 8
 ENDOWMENT_ATOMS: Final = 1 << 56  # of each asset, for each trader: some 700 million coins
 
