@@ -1,4 +1,4 @@
-"""The compile cache: kernels are compiled by a child process, and loaded here from the cache it filled.
+"""The compile cache: kernels are compiled by child processes, and loaded here from the cache they filled.
 
 Numba notices an edit in the file that holds a kernel, not one in a helper the kernel calls from another
 module, and compiling holds the interpreter lock for seconds. So the cache directory's name hashes every

@@ -15,7 +15,6 @@ from engine.matching import heap
 from engine.matching.bits import trailing_zeros
 from engine.matching.compiled import compiled, inlined
 from engine.matching.layout import (
-    BIT_WORDS,
     F_KEY,
     F_NEXT,
     F_PLACE,
@@ -505,6 +504,3 @@ def depth(memory: Words, side_row: int, out: Matrix) -> Any:
                 out[written, 1] = levels[side_row * WIDTH + key, LOTS]
                 written += 1
     return written
-
-
-assert BIT_WORDS == TOP + 1

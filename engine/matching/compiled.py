@@ -1,8 +1,7 @@
 """The decorators of the engine's kernels: compiled by Numba, cached, releasing the interpreter lock.
 
 Numba compiles a function anew for each constant that another compiled function passes to it: with event kinds
-and reasons as arguments that made some forty versions and two thirds of the compile time. Here a constant
-is an integer like any other.
+and reasons as arguments that is dozens of versions. Here a constant is an integer like any other.
 """
 
 from __future__ import annotations
