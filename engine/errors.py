@@ -4,10 +4,20 @@ VenuescopeError
 ├── UserError          what a user gave is wrong: one sentence, exit code 2, no traceback
 │   ├── BadSetting     a setting's value is not allowed
 │   ├── BadCapture     a capture file is missing, truncated or foreign
+│   ├── BadLimits      a file of rate limits is not valid
 │   ├── BadDataFolder  a folder cannot be read, or holds what this start cannot go on with
 │   └── PortInUse      an address cannot be bound
 ├── FeedError          input from a venue cannot be used
-│   └── BadFrame       a frame doesn't match the venue's published format
+│   ├── BadFrame       a frame doesn't match the venue's published format
+│   └── CallFailed     a REST call brought no answer that can be used
+│       ├── Unreachable   no connection, or no answer in time
+│       ├── Refused       the venue refuses this call (4xx, or an error code in the body)
+│       ├── OverLimit     the venue says too many (429, 418, 403, 10006): the limiter knows until when
+│       ├── VenueBroken   5xx: the venue's own failure
+│       └── BadAnswer     the body is not what the venue documents
+├── LimitError         a call was not sent, because of its limits
+│   ├── TooHeavy       heavier than the limit itself: it can never be sent
+│   └── QueueFull      too many calls wait already
 ├── BadCommand         a page or client asked the engine for what it cannot do
 ├── StorageError       something cannot be stored, or read back
 │   ├── LogFull        too much of the command log waits for the disk; the commands were not taken
@@ -50,6 +60,18 @@ class BadCapture(UserError):
         return f"cannot replay {where}: {self.reason}"
 
 
+class BadLimits(UserError):
+    """A file of rate limits is not valid; `key` is the path of what is wrong, as `bybit.windows[0].limit`."""
+
+    def __init__(self, path: str, key: str, reason: str) -> None:
+        super().__init__(path, key, reason)
+        self.path, self.key, self.reason = path, key, reason
+
+    def __str__(self) -> str:
+        where = f"{self.path}: {self.key}" if self.key else self.path
+        return f"rate limits in {where}: {self.reason}"
+
+
 class BadDataFolder(UserError):
     """A folder of kept data cannot be read, or holds what this start cannot go on with. Nothing was changed."""
 
@@ -86,6 +108,77 @@ class BadFrame(FeedError):
 
     def __str__(self) -> str:
         return f"{self.venue}: bad {self.field!r} in {self.frame[:80]!r}"
+
+
+class CallFailed(FeedError):
+    """A REST call brought no answer that can be used; `call` is "GET /api/v3/depth"."""
+
+    def __init__(self, venue: str, call: str, reason: str) -> None:
+        super().__init__(venue, call, reason)
+        self.venue, self.call, self.reason = venue, call, reason
+
+    def __str__(self) -> str:
+        return f"{self.venue}: {self.call}: {self.reason}"
+
+
+class Unreachable(CallFailed):
+    """No connection, or no answer in time. What was asked may have been done."""
+
+
+class Refused(CallFailed):
+    """The venue refuses this call; asking again changes nothing. `code` is the venue's own, or the HTTP status."""
+
+    def __init__(self, venue: str, call: str, code: int, reason: str) -> None:
+        CallFailed.__init__(self, venue, call, f"{code}: {reason}")
+        self.code = code
+
+
+class OverLimit(CallFailed):
+    """The venue says too many. The limiter was told, and holds further calls back until it is over."""
+
+    def __init__(self, venue: str, call: str, code: int, reason: str) -> None:
+        CallFailed.__init__(self, venue, call, f"{code}: {reason}")
+        self.code = code
+
+
+class VenueBroken(CallFailed):
+    """The venue failed (5xx)."""
+
+
+class BadAnswer(CallFailed):
+    """The answer is not what the venue documents."""
+
+
+class LimitError(VenuescopeError):
+    """A call was not sent, because of its limits."""
+
+
+class TooHeavy(LimitError):
+    """A call that weighs more than a whole window allows."""
+
+    def __init__(self, venue: str, endpoint: str, weight: int, limit: int, window: str) -> None:
+        super().__init__(venue, endpoint, weight, limit, window)
+        self.venue, self.endpoint, self.weight, self.limit, self.window = (
+            venue,
+            endpoint,
+            weight,
+            limit,
+            window,
+        )
+
+    def __str__(self) -> str:
+        return f"{self.venue}: {self.endpoint} weighs {self.weight:,}, more than {self.window} allows ({self.limit:,})"
+
+
+class QueueFull(LimitError):
+    """Too many calls wait for their turn already."""
+
+    def __init__(self, venue: str, waiting: int) -> None:
+        super().__init__(venue, waiting)
+        self.venue, self.waiting = venue, waiting
+
+    def __str__(self) -> str:
+        return f"{self.venue}: {self.waiting:,} calls wait already"
 
 
 class BadCommand(VenuescopeError):

@@ -27,6 +27,7 @@ from engine.telemetry.events import Level
 from engine.telemetry.hub import (
     BAD_FRAME_MAX_BYTES,
     IMBALANCE_LEVELS,
+    MINUTE_NS,
     BadFrameRow,
     MarketRings,
     SourceCounters,
@@ -38,11 +39,21 @@ Nanos = int
 SECOND_NS: Final = 1_000_000_000
 LEVELS_SHOWN: Final = 240
 STALE_AFTER_NS: Final = 6 * SECOND_NS
+SYMBOLS_NAMED: Final = 8
 CANDLE_GRACE_NS: Final = SECOND_NS  # a trade may arrive this long after its second ended by our clock
 SECONDS_CAUGHT_UP: Final = 60
 SAMPLES_HELD: Final = 4_096
 OUTAGES_KEPT: Final = 32
-VENUE_COLOURS: Final = 7
+# Of the charts' venue colours; a venue keeps its own, whatever else is open.
+COLOURS: Final = {
+    "binance_spot": 1,
+    "binance_usdm": 2,
+    "binance_coinm": 3,
+    "bybit_spot": 4,
+    "bybit_linear": 5,
+    "bybit_inverse": 6,
+}
+OTHER_COLOUR: Final = 7
 
 TURN_STAGES: Final = (
     "turn",
@@ -83,9 +94,13 @@ class _Desk:
     second_ns: int = 0
     frames: int = 0
     malformed: int = 0
+    unread: int = 0  # frames dropped before they were decoded
     batch: int = 0
     batch_ns: int = 0
     offset_ns: int | None = None
+    up: bool = True  # a live source's connections stand
+    why: str = ""  # why they do not
+    parted: list[int] = field(default_factory=lambda: [0] * 8)  # `_counts` of symbols that were removed
     samples: dict[str, list[int]] = field(default_factory=dict)
 
 
@@ -96,6 +111,7 @@ class Intake:
         self._telemetry = telemetry
         self._wall = wall
         self._desks: dict[Source, _Desk] = {}
+        self._rules: dict[Source, Rule] = {}
         self._second_ns = 0
 
     # --- what feeds call ---------------------------------------------------------------------------------
@@ -113,12 +129,10 @@ class Intake:
         before = self._desks.pop(source, None)
         if before is not None:
             self._telemetry.forget(source.key)
-        used = {desk.colour for desk in self._desks.values()}
-        free = [number for number in range(1, VENUE_COLOURS + 1) if number not in used] or [VENUE_COLOURS]
         self._desks[source] = _Desk(
             source=source,
             label=label,
-            colour="sim" if source.run == "sim" else before.colour if before else free[0],
+            colour="sim" if source.run == "sim" else COLOURS.get(source.venue, OTHER_COLOUR),
             clock=clock,
             counters=self._telemetry.counter(source.key),
             markets={
@@ -134,7 +148,29 @@ class Intake:
             opened_ns=now_ns,
             since_ns=now_ns,
         )
-        self.note("info", source, "open", f"{label} opened with {', '.join(i.symbol for i in instruments)}")
+        self._rules[source] = rule
+        self.note("info", source, "open", f"{label} opened with {_named([i.symbol for i in instruments])}")
+
+    def add_symbol(self, source: Source, instrument: Instrument) -> None:
+        """One more symbol of an open source. KeyError when it is not open; TelemetryFull when there is no room."""
+        desk = self._desks[source]
+        if instrument.symbol in desk.markets:
+            return
+        rings = self._telemetry.market(source.key, instrument.symbol)
+        desk.markets[instrument.symbol] = _Market(
+            SymbolState(source, instrument, self._rules[source]), rings, changed=True
+        )
+        self.note("info", source, "symbol", f"{instrument.symbol} added")
+
+    def remove_symbol(self, source: Source, symbol: str) -> None:
+        """Forget a symbol of an open source, with its rings and its book on the board."""
+        desk = self._desks[source]
+        market = desk.markets.pop(symbol, None)
+        if market is None:
+            return
+        desk.parted = [a + b for a, b in zip(desk.parted, _counts(market.state), strict=True)]
+        self._telemetry.forget_market(source.key, symbol)
+        self.note("info", source, "symbol", f"{symbol} removed")
 
     def revise(self, source: Source, instrument: Instrument) -> None:
         """Bring a symbol's state to the finer units of a new revision; its rings begin anew in them."""
@@ -148,14 +184,16 @@ class Intake:
             f"{instrument.size_decimals} size decimals; its rings begin anew"
         )  # fmt: skip
 
-    def on_batch(self, batch: Batch) -> None:
-        """Take one batch. KeyError for a source or symbol that was not opened."""
+    def on_batch(self, batch: Batch) -> Outcome:
+        """Take one batch; what became of it. KeyError for a source or symbol that was not opened."""
         desk = self._desks[batch.source]
         market = desk.markets[batch.symbol]
         kind, rows = batch.kind, batch.rows
+        if kind is Kind.CANDLES or kind is Kind.FUNDING:
+            return self._on_rest(desk, market, batch)
         per_row = kind is Kind.TRADES or kind is Kind.QUOTES
         if per_row and not len(rows):
-            return
+            return Outcome.NOTED
         newest_ns = int(rows["ts_recv_ns"][-1]) if per_row else batch.ts_recv_ns
         if newest_ns - desk.second_ns >= SECOND_NS:
             self._turn_second(desk, newest_ns)
@@ -168,6 +206,15 @@ class Intake:
             self._note_rows(desk, market, batch)
         else:
             self._note_depth(desk, market, batch, outcome)
+        return outcome
+
+    def _on_rest(self, desk: _Desk, market: _Market, batch: Batch) -> Outcome:
+        """What is no market event: it says nothing of the stream's latency or age."""
+        outcome = market.state.on_batch(batch)
+        market.changed = True
+        if batch.kind is Kind.CANDLES and batch.interval_ns == MINUTE_NS:
+            market.rings.add_minutes(batch.rows, desk.clock(self._wall()))
+        return outcome
 
     def on_frames(
         self, source: Source, frames: int, size_bytes: int, decode_ns: npt.NDArray[np.int64]
@@ -188,9 +235,39 @@ class Intake:
         )
         self.note("warn", source, "malformed", str(error))
 
-    def close_source(self, source: Source, reason: str) -> None:
-        """A source ended; what it showed stays until it is opened again."""
+    def interrupted(self, source: Source, symbols: Sequence[str], reason: str) -> None:
+        """The stream of these symbols broke: their books are STALE until a snapshot follows."""
         desk = self._desks[source]
+        broken = [symbol for symbol in symbols if symbol in desk.markets]
+        for symbol in broken:
+            market = desk.markets[symbol]
+            market.state.disconnected()
+            market.changed = True
+            self._follow_sync(market, desk.clock(self._wall()))
+        if broken:
+            self.note("warn", source, "interrupted", f"{_named(broken)}: {reason}")
+
+    def condition(self, source: Source, up: bool, detail: str) -> None:
+        """Whether a live source's connections stand, and why not."""
+        desk = self._desks[source]
+        desk.up, desk.why = up, detail
+
+    def on_dropped(self, source: Source, frames: int) -> None:
+        """Count frames given up unread because too many waited."""
+        desk = self._desks[source]
+        desk.unread += frames
+        self.note("warn", source, "dropped", f"{frames:,} frames given up unread: too many waited")
+
+    def close_source(self, source: Source, reason: str) -> None:
+        """A source ended. What it showed stays until it is opened again; a live one that was stopped is forgotten,
+        since whoever disconnects a venue wants to see it no more.
+        """
+        desk = self._desks[source]
+        if source.run == "live" and reason in ENDINGS:
+            del self._desks[source]
+            self._telemetry.forget(source.key)
+            self.note("info", source, "close", f"{desk.label} disconnected")
+            return
         for market in desk.markets.values():
             market.state.settle()
             market.rings.candles.publish(market.state.candles.advance(1 << 62))
@@ -336,11 +413,16 @@ class Intake:
             self.note(
                 "warn", batch.source, "gap", f"{batch.symbol}: {what} at {batch.last_sequence:,}; resyncing"
             )
+        self._follow_sync(market, batch.ts_recv_ns)
+
+    @staticmethod
+    def _follow_sync(market: _Market, now_ns: int) -> None:
+        """Note where a stretch without a synced book begins and ends."""
         synced = market.state.state is BookState.SYNCED
         if market.was_synced and not synced:
-            market.outages.append((batch.ts_recv_ns, 0))
+            market.outages.append((now_ns, 0))
         elif synced and market.outages and not market.outages[-1][1]:
-            market.outages[-1] = (market.outages[-1][0], batch.ts_recv_ns)
+            market.outages[-1] = (market.outages[-1][0], now_ns)
         market.was_synced = synced
 
     def _judge(self, desk: _Desk, now_ns: int, wall_ns: int) -> None:
@@ -387,12 +469,14 @@ def _measured(desk: _Desk) -> tuple[str, ...]:
 def _condition(desk: _Desk, now_ns: int) -> tuple[SourceState, str]:
     if desk.ended:
         return ("ended", "") if desk.ended in ENDINGS else ("error", desk.ended)
+    if not desk.up:
+        return "reconnecting", desk.why
     if not desk.newest_ns:
         return "loading", "no data yet"
     waiting = [s for s, market in desk.markets.items() if market.state.state is not BookState.SYNCED]
     if waiting:
         source = "capture" if desk.source.run == "replay" else "venue"
-        return "resyncing", f"{', '.join(waiting)}: waiting for the {source}'s next snapshot"
+        return "resyncing", f"{_named(waiting)}: waiting for the {source}'s next snapshot"
     if now_ns - desk.newest_ns > STALE_AFTER_NS:
         quiet = desk.source.run == "sim"
         return "stale", "the simulation rate is 0" if quiet else "no data for more than 6 s"
@@ -404,7 +488,13 @@ def _level(source: Source, state: SourceState) -> Level:
     if state == "error":
         return "error"
     silent = state == "stale" and source.run != "sim"
-    return "warn" if silent or state == "resyncing" else "info"
+    return "warn" if silent or state in ("resyncing", "reconnecting") else "info"
+
+
+def _named(symbols: Sequence[str]) -> str:
+    """Symbols as a sentence names them: at most eight, then how many more."""
+    more = len(symbols) - SYMBOLS_NAMED
+    return ", ".join(symbols[:SYMBOLS_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _freeze(market: _Market) -> BookView:
@@ -424,6 +514,8 @@ def _freeze(market: _Market) -> BookView:
         last_price=int(trade["price"][0]) if trade is not None else 0,
         last_trade_ns=int(trade["ts_recv_ns"][0]) if trade is not None else 0,
         outages=tuple(market.outages),
+        quote=state.quote,
+        funding=state.funding,
     )
 
 
@@ -433,9 +525,26 @@ def _metric(second_ns: int, market: _Market) -> tuple[int, ...]:
     return (second_ns, *market.state.book.bbo(), round(share * 1e6))
 
 
+def _counts(state: SymbolState) -> tuple[int, ...]:
+    """What a source adds up over its symbols, in the order `_describe` takes it."""
+    sync = state.sync
+    agreed, checked = state.agreement
+    return (
+        sync.gaps + state.crossings,
+        sync.resyncs,
+        sync.dropped,
+        agreed,
+        checked,
+        state.check.unchecked,
+        state.candles.late,
+        state.book.dropped,
+    )
+
+
 def _describe(desk: _Desk) -> SourceView:
     states = [market.state for market in desk.markets.values()]
-    agreed, checked = (sum(pair) for pair in zip(*(state.agreement for state in states), strict=True))
+    counts = [sum(each) for each in zip(desk.parted, *map(_counts, states), strict=True)]
+    gaps, resyncs, dropped, agreed, checked, unchecked, late, levels_dropped = counts
     return SourceView(
         source=desk.source,
         label=desk.label,
@@ -450,13 +559,13 @@ def _describe(desk: _Desk) -> SourceView:
         stages=desk.stages,
         books_synced=sum(state.state is BookState.SYNCED for state in states),
         frames=desk.frames,
-        gaps=sum(state.sync.gaps + state.crossings for state in states),
-        resyncs=sum(state.sync.resyncs for state in states),
-        dropped=sum(state.sync.dropped for state in states),
+        gaps=gaps,
+        resyncs=resyncs,
+        dropped=dropped + desk.unread,
         malformed=desk.malformed,
         offset_ns=desk.offset_ns,
         agreement=(agreed, checked),
-        unchecked=sum(state.check.unchecked for state in states),
-        late=sum(state.candles.late for state in states),
-        levels_dropped=sum(state.book.dropped for state in states),
+        unchecked=unchecked,
+        late=late,
+        levels_dropped=levels_dropped,
     )

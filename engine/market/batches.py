@@ -56,6 +56,16 @@ CANDLE: Final = np.dtype(
         ("trades", np.int64),
     ]
 )
+FUNDING: Final = np.dtype(
+    [
+        ("ts_event_ns", np.int64),  # when the venue said it; in a history, the moment the rate was paid
+        ("ts_recv_ns", np.int64),
+        ("rate_e12", np.int64),  # for one interval, in units of 10^-12; positive: longs pay shorts
+        ("next_ns", np.int64),  # when it will be paid; in a history 0
+        ("interval_s", np.int64),  # between payments; 0 where the venue does not say
+        ("mark_price", np.int64),  # in the instrument's units; 0 where not given
+    ]
+)
 
 
 class Kind(IntEnum):
@@ -65,6 +75,8 @@ class Kind(IntEnum):
     QUOTES = 1  # rows: BBO, oldest first
     SNAPSHOT = 2  # rows: LEVEL, the whole book: bids, then asks, each best first or in any order
     DELTA = 3  # rows: LEVEL, changed levels: bids, then asks; absolute sizes
+    CANDLES = 4  # rows: CANDLE of the venue's own, `interval_ns` long, oldest first; the newest may still run
+    FUNDING = 5  # rows: FUNDING, oldest first
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +115,4 @@ class Batch:
     previous_sequence: int = -1
     ts_event_ns: int = 0
     ts_recv_ns: int = 0
+    interval_ns: int = 0  # of CANDLES

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from engine.errors import BadFrame
 from engine.market.batches import Batch, Source
 from engine.market.instruments import Instrument
-from engine.market.sequencing import Rule
+from engine.market.sequencing import Outcome, Rule
 
 
 class Sink(Protocol):
@@ -30,8 +30,30 @@ class Sink(Protocol):
     def revise(self, source: Source, instrument: Instrument) -> None:
         """Batches from here on are in the units of `instrument`, the next revision of one that is open."""
 
-    def on_batch(self, batch: Batch) -> None:
-        """Rows of one kind for one symbol."""
+    def add_symbol(self, source: Source, instrument: Instrument) -> None:
+        """One more symbol of a source that is open, its book empty. TelemetryFull when there is no room for it."""
+
+    def remove_symbol(self, source: Source, symbol: str) -> None:
+        """A symbol of an open source ends and is forgotten; nothing of it may be delivered any more."""
+
+    def on_batch(self, batch: Batch) -> Outcome:
+        """Rows of one kind for one symbol; what became of them.
+
+        A live feed acts on BUFFERED, GAP, UNUSABLE and CROSSED: the book of that symbol cannot go on without a
+        snapshot.
+        """
+
+    def wants_snapshot(self, source: Source) -> list[str]:
+        """Symbols of a source whose book cannot go on without a snapshot: deltas wait, or it is wrong."""
+
+    def interrupted(self, source: Source, symbols: Sequence[str], reason: str) -> None:
+        """The stream of these symbols broke: their books are STALE until a snapshot follows; the source stays open."""
+
+    def condition(self, source: Source, up: bool, detail: str) -> None:
+        """Whether a live source's connections stand, and the sentence of why not ("next try" is the board's)."""
+
+    def on_dropped(self, source: Source, frames: int) -> None:
+        """Frames given up unread because too many waited; counted."""
 
     def on_frames(
         self, source: Source, frames: int, size_bytes: int, decode_ns: npt.NDArray[np.int64]

@@ -13,7 +13,10 @@ from engine.matching.statistics import EngineStatistics
 if TYPE_CHECKING:
     from engine.matching.log import LogView
 
-SourceState = Literal["loading", "live", "resyncing", "stale", "ended", "error"]
+SourceState = Literal["loading", "live", "resyncing", "stale", "reconnecting", "ended", "error"]
+VenueState = Literal["off", "connecting", "live", "reconnecting"]
+StreamState = Literal["connecting", "open", "backing off", "closed"]
+LimitState = Literal["within limits", "throttling", "banned"]
 EngineState = Literal["compiling", "running", "failed"]
 
 
@@ -35,6 +38,8 @@ class BookView:
     outages: tuple[
         tuple[int, int], ...
     ]  # newest 32 stretches without a synced book, (from, to) ns; to 0 = still
+    quote: Rows | None = None  # BBO, one row: the venue's own newest best bid and ask
+    funding: Rows | None = None  # FUNDING, one row: the newest; of perpetuals
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +142,123 @@ class QueueView:
     dropped: int
 
 
+@dataclass(frozen=True, slots=True)
+class StreamView:
+    """One WebSocket connection to a venue. Counts are since the venue was connected; times wall clock, 0 = none."""
+
+    name: str  # "public 1"
+    state: StreamState
+    since_ns: int  # when `state` began
+    newest_ns: int  # receipt of its newest market data
+    subscriptions: int
+    frames: int
+    frames_per_s: float  # over the last whole second
+    size_bytes: int
+    dropped: int  # frames given up unread
+    reconnects: int  # after failures
+    rotations: int  # planned, before the venue's own cut
+    stalls: int  # connections given up because data that should move did not
+    next_try_ns: int
+    reason: str  # of the last end
+
+
+@dataclass(frozen=True, slots=True)
+class LiveSymbolView:
+    """One symbol of a connected venue."""
+
+    symbol: str
+    native: str
+    state: str  # the book's: EMPTY, BUFFERING, SYNCED, STALE
+    waiting: bool  # in the snapshot queue
+
+
+@dataclass(frozen=True, slots=True)
+class PollView:
+    """One endpoint that is fetched at an interval. Times wall clock, 0 = none."""
+
+    endpoint: str  # "funding": what is polled, in our words
+    call: str  # "GET /fapi/v1/premiumIndex"
+    interval_s: int  # 0 = not polled
+    last_ns: int  # last good answer
+    next_ns: int
+    error: str  # of the last try; "" = it was good
+    done: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class VenueView:
+    """One live market of a venue, connected or not."""
+
+    venue: str  # "binance_spot"; connected, its source is `binance_spot:live`
+    label: str
+    state: VenueState
+    detail: str  # why it is not live
+    since_ns: int  # when `state` began; wall clock, as all times
+    next_try_ns: int  # 0 = none planned
+    offset_ns: int | None  # the venue's clock less ours, by its time endpoint
+    round_trip_ns: int | None  # of the newest of those calls
+    symbols: tuple[LiveSymbolView, ...]
+    listed: tuple[str, ...]  # universal symbols that can be added, sorted; () until the venue's list is known
+    streams: tuple[StreamView, ...]
+    polls: tuple[PollView, ...]
+    snapshots_waiting: int
+    snapshots_done: int
+    snapshots_failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class WindowView:
+    """One window of a limit: what was spent in it, by the greater of our count and the venue's."""
+
+    name: str  # "Weight, 1 min"
+    scope: str  # "ip", "account", "order", "connect"
+    window_ns: int
+    limit: int
+    used: int
+    reserved: int  # by calls that wait
+    foreign: int  # of `used`, spent by others on this address
+    resets_ns: int  # wall clock: when all that is used now is free again; 0 = nothing used
+    note: str  # "header agrees", "header says 3,310"; "" = the venue says nothing
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointView:
+    """One REST endpoint as it was called since the start. Latencies are from sending to the whole answer."""
+
+    endpoint: str  # "GET /api/v3/depth"
+    weight: int  # of the newest call
+    calls: int
+    throttled: int  # of those, held back before they were sent
+    waiting: int  # now
+    mean_ns: int
+    p99_ns: int
+    max_ns: int
+    refused: int  # answers that say too many: 429, 418, 403, 10006
+    last_status: int  # HTTP status of the newest answer; 0 = none came
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsView:
+    """One venue's budgets: everything its REST calls and connects have to fit."""
+
+    venue: str  # "binance_spot", "bybit"
+    label: str
+    state: LimitState
+    banned_until_ns: int  # wall clock; 0 = not banned
+    ban_reason: str  # "418 from GET /api/v3/depth"
+    windows: tuple[WindowView, ...]
+    endpoints: tuple[EndpointView, ...]
+    allowed: int  # calls sent since the start
+    throttled: int  # of those, held back first
+    waiting: int  # now
+    wait_mean_ns: int  # of the throttled
+    wait_max_ns: int
+    refused_429: int
+    refused_418: int
+    refused_403: int
+
+
 @dataclass(slots=True)
 class Board:
     """Latest views. One writer (the engine's thread); each attribute is replaced, never edited, so reading
@@ -151,4 +273,6 @@ class Board:
     queues: tuple[QueueView, ...] = ()
     command_log: LogView | None = None  # of the built-in exchange; None when it is off
     process: ProcessView | None = None
+    venues: tuple[VenueView, ...] = ()  # every live market there is, connected or not
+    limits: tuple[LimitsView, ...] = ()
     closed_second_ns: int = 0  # wall clock: seconds that begin before this are complete in every counter ring

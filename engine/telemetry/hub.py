@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from engine.market.batches import CANDLE, TRADE
+from engine.market.batches import CANDLE, TRADE, Rows
 from engine.telemetry.board import Board
 from engine.telemetry.events import EventLog
 from engine.telemetry.latency import StageLatency
@@ -40,13 +40,24 @@ COUNT: Final = np.dtype(
         ("skipped", np.int64),  # orders due but given up, to keep up
     ]
 )
+LIMIT: Final = np.dtype(
+    [
+        ("ts_ns", np.int64),  # start of the second, wall clock
+        ("allowed", np.int64),  # calls sent in it
+        ("throttled", np.int64),  # of those, held back first
+        ("waiting", np.int64),  # calls in the queue at its end
+        ("refused", np.int64),  # answers that say too many
+    ]
+)
 COUNTERS: Final = tuple(name for name in COUNT.names or () if name != "ts_ns")
 IMBALANCE_LEVELS: Final = 10
 BUDGET_BYTES: Final = 512 * 2**20
-MARKETS: Final = 64
+MARKETS: Final = 140  # a hundred symbols of one venue, and what else is open
 BAD_FRAMES_KEPT: Final = 100
 BAD_FRAME_MAX_BYTES: Final = 2_000
 STAGES: Final = 96
+MINUTES_KEPT: Final = 1_500  # a day and an hour
+MINUTE_NS: Final = 60_000_000_000
 SECONDS_KEPT: Final = 4 * 3_600
 
 
@@ -65,11 +76,32 @@ class MarketRings:
 
     def __init__(self, source: str, symbol: str) -> None:
         self.trades = Ring(f"trades {source} {symbol}", TRADE, 16_384)
+        self.minutes = Ring(f"minutes {source} {symbol}", CANDLE, MINUTES_KEPT)  # the venue's own, closed
         self.candles = Ring(f"candles {source} {symbol}", CANDLE, SECONDS_KEPT)  # closed seconds only
         self.metrics = Ring(f"metrics {source} {symbol}", METRIC, SECONDS_KEPT)
 
+    def add_minutes(self, rows: Rows, now_ns: int) -> None:
+        """Take the venue's one-minute CANDLE rows, oldest first: those that are over at `now_ns` are kept, once.
+
+        A history may come behind what was published before: then the ring begins anew with both.
+        """
+        closed = rows[rows["ts_open_ns"] + MINUTE_NS <= now_ns]
+        if not len(closed):
+            return
+        held = self.minutes.last(self.minutes.capacity).rows
+        if not len(held) or closed["ts_open_ns"][0] > held["ts_open_ns"][-1]:
+            self.minutes.publish(closed)
+            return
+        both = np.concatenate((closed, held))
+        _, first = np.unique(both["ts_open_ns"], return_index=True)  # sorted; the new row where both have one
+        if np.array_equal(both[first], held):
+            return
+        renewed = Ring(self.minutes.name, CANDLE, MINUTES_KEPT)
+        renewed.publish(both[first])
+        self.minutes = renewed
+
     def __iter__(self) -> Iterator[Ring]:
-        return iter((self.trades, self.candles, self.metrics))
+        return iter((self.trades, self.candles, self.metrics, self.minutes))
 
 
 class SourceCounters:
@@ -109,7 +141,17 @@ class Telemetry:
         self.markets: dict[tuple[str, str], MarketRings] = {}
         self.stages: dict[tuple[str, str], StageLatency] = {}
         self.counters: dict[str, SourceCounters] = {}
+        self.limits: dict[str, Ring] = {}  # LIMIT rows by venue, as `Board.limits` names them
         self.bytes_held = 0
+
+    def limit(self, venue: str) -> Ring:
+        """The limit counters of a venue, made at first use."""
+        found = self.limits.get(venue)
+        if found is None:
+            found = Ring(f"limits {venue}", LIMIT, SECONDS_KEPT)
+            self._admit(found.nbytes)
+            self.limits[venue] = found
+        return found
 
     def market(self, source: str, symbol: str) -> MarketRings:
         """The rings of a symbol, made at first use; TelemetryFull past 64 markets or the budget."""
@@ -126,6 +168,11 @@ class Telemetry:
         found = self.markets.pop((source, symbol), None)
         if found is not None:
             self.bytes_held -= sum(ring.nbytes for ring in found)
+
+    def forget_market(self, source: str, symbol: str) -> None:
+        """Drop a symbol's rings and its book; readers hold their copies."""
+        self.renew_market(source, symbol)
+        self.board.books.pop((source, symbol), None)
 
     def stage(self, source: str, stage: str) -> StageLatency:
         """The latency rings of one stage of a source, made at first use; TelemetryFull past 96 stages."""
@@ -163,7 +210,8 @@ class Telemetry:
         """Every ring there is, in order of creation by kind."""
         found = [ring for market in list(self.markets.values()) for ring in market]
         found += [ring for stage in list(self.stages.values()) for ring in stage.rings]
-        return found + [counter.ring for counter in list(self.counters.values())]
+        found += [counter.ring for counter in list(self.counters.values())]
+        return found + list(self.limits.values())
 
     def _admit(self, size_bytes: int) -> None:
         self._check(

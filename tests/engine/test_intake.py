@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from engine.errors import BadFrame
-from engine.market.batches import TRADE, Batch, Kind
+from engine.market.batches import CANDLE, FUNDING, TRADE, Batch, Kind, Source
 from engine.market.instruments import Instrument
-from engine.market.sequencing import Rule
+from engine.market.sequencing import Outcome, Rule
 from engine.matching.statistics import EngineStatistics
 from tests.engine.markets import BTC, SECOND, SIM, SPOT, START, Desk
 
 KEY = (SPOT.key, "BTC-USDT")
+MINUTE = 60 * SECOND
 STATISTICS = EngineStatistics(7, START, 4_096, ())
 
 
@@ -259,3 +262,102 @@ def test_an_unknown_source_is_a_mistake_of_ours() -> None:
     desk = Desk()
     with pytest.raises(KeyError):
         desk.intake.wants_snapshot(SIM)
+
+
+LIVE = Source("binance_spot", "live")
+ETH = replace(BTC, symbol="ETH-USDT", base="ETH", native="ETHUSDT")
+
+
+def live_desk() -> Desk:
+    desk = Desk(LIVE)
+    desk.snapshot([(100, 5)], [(101, 2)]).at(0.1)
+    return desk
+
+
+def test_a_symbol_added_while_running_has_its_own_book_and_rings() -> None:
+    desk = live_desk()
+    desk.intake.add_symbol(LIVE, ETH)
+    desk.at(0.2)
+    assert view(desk).symbols == ("BTC-USDT", "ETH-USDT")
+    assert desk.telemetry.board.books[LIVE.key, "ETH-USDT"].state == "EMPTY"
+    assert (LIVE.key, "ETH-USDT") in desk.telemetry.markets
+
+
+def test_a_removed_symbol_leaves_nothing_but_the_sources_totals() -> None:
+    desk = live_desk()
+    desk.delta([(100, 6)], [], skip=3).at(0.2)
+    held = desk.telemetry.bytes_held
+    desk.intake.add_symbol(LIVE, ETH)
+    desk.intake.remove_symbol(LIVE, "BTC-USDT")
+    desk.at(0.3)
+    assert (LIVE.key, "BTC-USDT") not in desk.telemetry.markets
+    assert (LIVE.key, "BTC-USDT") not in desk.telemetry.board.books
+    assert desk.telemetry.bytes_held == held
+    assert (view(desk).symbols, view(desk).gaps) == (("ETH-USDT",), 1)
+
+
+def test_a_broken_stream_makes_its_books_stale_and_opens_an_outage() -> None:
+    desk = live_desk()
+    desk.intake.interrupted(LIVE, ["BTC-USDT"], "closed 1006")
+    desk.at(0.2)
+    book = desk.telemetry.board.books[LIVE.key, "BTC-USDT"]
+    assert (book.state, len(book.outages), book.outages[0][1]) == ("STALE", 1, 0)
+    assert texts(desk, "interrupted") == ["BTC-USDT: closed 1006"]
+
+
+def test_a_live_source_that_is_down_says_why_and_recovers() -> None:
+    desk = live_desk()
+    desk.intake.condition(LIVE, False, "connection refused")
+    desk.at(0.2)
+    assert (view(desk).state, view(desk).detail) == ("reconnecting", "connection refused")
+    desk.intake.condition(LIVE, True, "")
+    desk.at(0.3)
+    assert view(desk).state == "live"
+
+
+def test_a_disconnected_live_source_is_forgotten() -> None:
+    desk = live_desk()
+    desk.intake.close_source(LIVE, "stopped")
+    desk.at(0.2)
+    assert desk.telemetry.board.sources == ()
+    assert desk.telemetry.markets == {}
+    assert desk.telemetry.bytes_held == 0
+
+
+def test_frames_dropped_unread_are_counted_and_told() -> None:
+    desk = live_desk()
+    desk.intake.on_dropped(LIVE, 12)
+    assert view(desk.at(0.2)).dropped == 12
+    assert len(texts(desk, "dropped")) == 1
+
+
+def minutes(*opens: int) -> np.ndarray:
+    rows = np.zeros(len(opens), CANDLE)
+    rows["ts_open_ns"] = [START - START % MINUTE + each * MINUTE for each in opens]
+    rows["close"] = opens
+    return rows
+
+
+def test_the_venues_minutes_are_kept_once_closed_and_history_goes_before_them() -> None:
+    desk = live_desk()
+    rings = desk.telemetry.market(LIVE.key, "BTC-USDT")
+
+    def give(*opens: int) -> list[int]:
+        desk.intake.on_batch(Batch(Kind.CANDLES, LIVE, "BTC-USDT", minutes(*opens), interval_ns=MINUTE))
+        return rings.minutes.since(0).rows["close"].tolist()
+
+    assert give(0) == []  # it runs still
+    assert give(-1, 0) == [-1]
+    assert give(-4, -3, -2, -1, 0) == [-4, -3, -2, -1]
+    assert give(-4, -3) == [-4, -3, -2, -1]
+    desk.now += MINUTE
+    assert give(0, 1) == [-4, -3, -2, -1, 0]
+
+
+def test_funding_reaches_the_board() -> None:
+    desk = live_desk()
+    row = np.array([(START, START, 100_000_000, START + 8 * 3600 * SECOND, 28_800, 101)], FUNDING)
+    assert desk.intake.on_batch(Batch(Kind.FUNDING, LIVE, "BTC-USDT", row)) is Outcome.NOTED
+    funding = desk.at(0.2).telemetry.board.books[LIVE.key, "BTC-USDT"].funding
+    assert funding is not None
+    assert int(funding["rate_e12"][0]) == 100_000_000
