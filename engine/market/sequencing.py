@@ -4,8 +4,12 @@ The synchroniser looks at sequence numbers only. It answers what the caller shou
 that must wait for a snapshot. Rules as the venues publish them (Binance, "How to manage a local order book
 correctly"):
 
-spot     start: drop u <= lastUpdateId; the first kept covers lastUpdateId + 1. Then U == previous u +
-1. futures  start: drop u < lastUpdateId; the first kept covers lastUpdateId. Then pu == previous u.
+spot     start: drop u <= lastUpdateId; the first kept covers lastUpdateId + 1. Then U == previous u + 1.
+futures  start: drop u < lastUpdateId; the first kept covers lastUpdateId. Then pu == previous u.
+
+Bybit streams its snapshots in line with the deltas, at each subscription and whenever it likes: each replaces the
+book, whatever its u (1 after a restart of the service). Then u == previous u + 1 for each topic, as all captures
+show; the docs give no rule.
 """
 
 from __future__ import annotations
@@ -19,6 +23,8 @@ from engine.market.batches import Batch
 
 MAX_WAITING: Final = 4096  # deltas; at 100 a second that is 40 s of waiting for a snapshot
 MAX_STALE_RUN: Final = 256  # old deltas in a row after which the venue must have renumbered
+# Where snapshots are streamed nothing old comes behind one: a few are copies, more a restart whose snapshot was lost.
+MAX_STALE_RUN_STREAMED: Final = 8
 
 
 class Rule(Enum):
@@ -26,6 +32,12 @@ class Rule(Enum):
 
     BINANCE_SPOT = "binance_spot"  # U, u: first and last update in the delta
     BINANCE_FUTURES = "binance_futures"  # ... and pu: the u before; ids are shared by all symbols and jump
+    BYBIT = "bybit"  # u: one more with each delta of a topic; snapshots come in the stream
+
+    @property
+    def streams_snapshots(self) -> bool:
+        """Whether a snapshot comes in the stream, in line with the deltas: by subscribing again, not by REST."""
+        return self is Rule.BYBIT
 
 
 class BookState(IntEnum):
@@ -42,11 +54,11 @@ class Outcome(IntEnum):
 
     APPLIED = 0  # put it in the book
     STALE = 1  # older than the book: drop it
-    BUFFERED = 2  # kept until a snapshot comes
-    GAP = 3  # something before it was missed; kept, the book is STALE now
+    BUFFERED = 2  # of no use before a snapshot; kept for it, unless snapshots are streamed: they hold it
+    GAP = 3  # something before it was missed; kept likewise, the book is STALE now
     UNUSABLE = 4  # a snapshot older than the deltas that wait: ask for another
     CROSSED = 5  # applied, and the book crossed: it is STALE now (said by `SymbolState`, not by sequences)
-    NOTED = 6  # not book data (trades, quotes): taken as it is
+    NOTED = 6  # not book data (trades, quotes, candles, funding): taken as it is
 
 
 # Looking a member up on its class costs as much as the comparison, and every delta does it several times.
@@ -61,7 +73,7 @@ class SyncCounts:
 
     applied: int = 0
     stale: int = 0  # deltas and snapshots older than the book
-    buffered: int = 0
+    buffered: int = 0  # came while the book waited for a snapshot
     dropped: int = 0  # deltas pushed out of the full waiting buffer
     gaps: int = 0
     unusable: int = 0
@@ -77,6 +89,8 @@ class Synchroniser:
     def __init__(self, rule: Rule, max_waiting: int = MAX_WAITING) -> None:
         self.rule = rule
         self._futures = rule is Rule.BINANCE_FUTURES
+        self._streamed = rule.streams_snapshots
+        self._max_stale_run = MAX_STALE_RUN_STREAMED if self._streamed else MAX_STALE_RUN
         self.state = BookState.EMPTY
         self.sequence = 0  # last update in the book
         self.counts = SyncCounts()
@@ -111,7 +125,7 @@ class Synchroniser:
         return self.state in (BookState.BUFFERING, BookState.STALE)
 
     def on_delta(self, delta: Batch) -> Outcome:
-        """APPLIED, STALE, BUFFERED or GAP. `delta` is kept (not copied) when it is BUFFERED or a GAP."""
+        """APPLIED, STALE, BUFFERED or GAP. `delta` is kept (not copied) when it is BUFFERED or a GAP, see `Outcome`."""
         if self.state is not _SYNCED:
             self._wait(delta)
             if self.state is BookState.EMPTY:
@@ -129,8 +143,10 @@ class Synchroniser:
 
         STALE: the book already holds more. UNUSABLE: it does not reach the oldest waiting delta, which stays.
         A gap among the waiting deltas leaves the book STALE with the rest waiting; what precedes it is
-        returned.
+        returned. A streamed snapshot is always APPLIED, and nothing waits for it.
         """
+        if self._streamed:
+            return self._restart(last_sequence), []
         if self.state is BookState.SYNCED and last_sequence < self.sequence:
             self.counts.stale += 1
             return Outcome.STALE, []
@@ -138,11 +154,8 @@ class Synchroniser:
         if ready is None:
             self.counts.unusable += 1
             return Outcome.UNUSABLE, []
-        if self.state is BookState.STALE:
-            self.counts.resyncs += 1
-        self.counts.snapshots += 1
-        self.sequence, self._bridging, self._stale_run = last_sequence, True, 0
-        self._enter(BookState.SYNCED)
+        self._restart(last_sequence)
+        self._bridging = True
         applied: list[Batch] = []
         while ready:
             outcome = self._judge(ready[0])
@@ -179,12 +192,21 @@ class Synchroniser:
         assert len(deltas) == len(self._waiting)
         self._waiting = deque(deltas)
 
+    def _restart(self, last_sequence: int) -> Outcome:
+        """A snapshot is in the book."""
+        if self.state is BookState.STALE:
+            self.counts.resyncs += 1
+        self.counts.snapshots += 1
+        self.sequence, self._stale_run = last_sequence, 0
+        self._enter(BookState.SYNCED)
+        return _APPLIED
+
     def _judge(self, delta: Batch) -> Outcome:
         last = delta.last_sequence
         if not self._futures:
             old = last <= self.sequence
             # U <= id + 1 rather than ==: sizes are absolute, so an overlap costs nothing, and the delta that
-            # bridges a snapshot usually starts before it.
+            # bridges a snapshot usually starts before it. Bybit's deltas have one number: U is u.
             follows = delta.first_sequence <= self.sequence + 1
         elif self._bridging:
             # The docs say U <= lastUpdateId <= u, but ids jump: a snapshot may lie between two deltas of its
@@ -198,7 +220,7 @@ class Synchroniser:
             self.counts.stale += 1
             self._stale_run += 1
             # A venue that restarts its numbering would otherwise look like a quiet market for ever.
-            return _GAP if self._stale_run > MAX_STALE_RUN else Outcome.STALE
+            return _GAP if self._stale_run > self._max_stale_run else Outcome.STALE
         if not follows:
             return _GAP
         self.sequence, self._bridging, self._stale_run = last, False, 0
@@ -227,11 +249,13 @@ class Synchroniser:
         return kept
 
     def _wait(self, delta: Batch) -> None:
+        self.counts.buffered += 1
+        if self._streamed:
+            return  # whatever came before a streamed snapshot is in it
         if len(self._waiting) >= self._max_waiting:
             self._waiting.popleft()  # the oldest: a snapshot that comes later will hold it
             self.counts.dropped += 1
         self._waiting.append(delta)
-        self.counts.buffered += 1
 
     def _enter(self, state: BookState) -> None:
         if state is not self.state:

@@ -1,4 +1,4 @@
-"""Everything known of one symbol at one source: book, sequence state, quote, trades, candles, check.
+"""Everything known of one symbol at one source: book, sequence state, quote, trades, candles, funding, check.
 
 All market data ends here, live, recorded or simulated. Pure: no clock, no waiting; the caller fetches
 snapshots when `wants_snapshot` says so, and closes candles by `candles.advance`.
@@ -18,7 +18,8 @@ from engine.market.instruments import Instrument, rescale_factors
 from engine.market.sequencing import BookState, Outcome, Rule, Synchroniser
 from engine.market.top_check import Agreement, TopCheck, rescale_quotes
 
-_DELTA, _SNAPSHOT, _TRADES, _APPLIED = Kind.DELTA, Kind.SNAPSHOT, Kind.TRADES, Outcome.APPLIED
+_DELTA, _SNAPSHOT, _TRADES, _QUOTES = Kind.DELTA, Kind.SNAPSHOT, Kind.TRADES, Kind.QUOTES
+_APPLIED = Outcome.APPLIED
 
 
 class SymbolState:
@@ -26,7 +27,8 @@ class SymbolState:
 
     `closed` holds the CANDLE rows closed by the last batch of trades. Times are 0 until one is known; event
     times are the venue's, and only batches that carry one count. The quote is the newest by arrival, not by
-    sequence.
+    sequence. The venue's own candles and funding move no times: they are fetched too, and a fetched answer says
+    nothing of whether the stream is alive.
     """
 
     def __init__(
@@ -41,6 +43,8 @@ class SymbolState:
         self.closed: Rows = np.empty(0, CANDLE)
         self.last_trade: Rows | None = None  # one TRADE row, shape (1,)
         self.quote: Rows | None = None  # one BBO row, shape (1,)
+        self.funding: Rows | None = None  # one FUNDING row, shape (1,): the newest by the venue's time
+        self.venue_candles: Batch | None = None  # the last CANDLES batch: the venue's own, its newest may run
         self.first_event_ns = self.last_event_ns = 0
         self.first_recv_ns = self.last_recv_ns = 0
         self.trades = 0
@@ -62,7 +66,7 @@ class SymbolState:
         return self.check.agreement
 
     def on_batch(self, batch: Batch) -> Outcome:
-        """What became of the batch: see `Outcome`. NOTED for trades and quotes."""
+        """What became of the batch: see `Outcome`. NOTED for all that is not the book."""
         kind = batch.kind
         if kind is _DELTA or kind is _SNAPSHOT:
             event_ns, recv_ns = batch.ts_event_ns, batch.ts_recv_ns
@@ -79,6 +83,8 @@ class SymbolState:
         rows = batch.rows
         if not len(rows):
             return Outcome.NOTED
+        if kind is not _TRADES and kind is not _QUOTES:
+            return self._on_fetched(batch)
         events, receives = rows["ts_event_ns"], rows["ts_recv_ns"]
         self.first_event_ns = self.first_event_ns or int(events[0])
         self.last_event_ns = max(self.last_event_ns, int(events[-1]))
@@ -125,7 +131,22 @@ class SymbolState:
         if self.quote is not None:
             self.quote = rescale_quotes(self.quote, price_factor, size_factor)
         self.closed = candles.rescale_candles(self.closed, price_factor, size_factor)
+        if self.funding is not None:
+            self.funding = rescale_funding(self.funding, price_factor)
+        if self.venue_candles is not None:
+            rows = candles.rescale_candles(self.venue_candles.rows, price_factor, size_factor)
+            self.venue_candles = replace(self.venue_candles, rows=rows)
         self.instrument = instrument
+
+    def _on_fetched(self, batch: Batch) -> Outcome:
+        """Candles and funding: what the venue worked out itself."""
+        if batch.kind is Kind.CANDLES:
+            self.venue_candles = batch
+        else:
+            newest = batch.rows[-1:]
+            if self.funding is None or newest["ts_event_ns"][0] >= self.funding["ts_event_ns"][0]:
+                self.funding = newest.copy()  # a fetched history may end before what the stream said
+        return Outcome.NOTED
 
     def _on_snapshot(self, batch: Batch) -> Outcome:
         outcome, ready = self.sync.on_snapshot(batch.last_sequence)
@@ -153,6 +174,13 @@ def _rescale_pairs(rows: Rows, price_factor: int, size_factor: int) -> Rows:
     out = rows.copy()
     out["price"] *= price_factor
     out["size"] *= size_factor
+    return out
+
+
+def rescale_funding(rows: Rows, price_factor: int) -> Rows:
+    """FUNDING rows in finer units: only the mark price is in the instrument's."""
+    out = rows.copy()
+    out["mark_price"] *= price_factor
     return out
 
 

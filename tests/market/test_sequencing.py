@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from engine.market.batches import LEVEL, Batch, Kind, Source
 from engine.market.sequencing import (
     MAX_STALE_RUN,
+    MAX_STALE_RUN_STREAMED,
     BookState,
     Outcome,
     Rule,
@@ -166,10 +170,17 @@ def test_the_waiting_buffer_is_bounded_and_counts_what_it_drops() -> None:
     assert spans(sync.on_snapshot(2)[1]) == [(3, 3), (4, 4), (5, 5)]
 
 
-@pytest.mark.parametrize("rule", list(Rule))
-def test_a_venue_that_numbers_anew_is_noticed(rule: Rule) -> None:
-    sync = synced(rule, 10_000_000)
-    outcomes = [sync.on_delta(delta(n, n, n - 1)) for n in range(1, MAX_STALE_RUN + 2)]
+@pytest.mark.parametrize(
+    ("venue_rule", "run"),
+    [
+        (Rule.BINANCE_SPOT, MAX_STALE_RUN),
+        (Rule.BINANCE_FUTURES, MAX_STALE_RUN),
+        (Rule.BYBIT, MAX_STALE_RUN_STREAMED),
+    ],
+)
+def test_a_venue_that_numbers_anew_is_noticed(venue_rule: Rule, run: int) -> None:
+    sync = synced(venue_rule, 10_000_000)
+    outcomes = [sync.on_delta(delta(n, n, n - 1)) for n in range(1, run + 2)]
     assert set(outcomes[:-1]) == {Outcome.STALE}
     assert outcomes[-1] is Outcome.GAP
     assert sync.wants_snapshot
@@ -192,3 +203,160 @@ def test_a_broken_stream_leaves_nothing_to_wait_for() -> None:
     sync = synced(Rule.BINANCE_SPOT, 10)
     sync.disconnect()
     assert sync.state is BookState.STALE
+
+
+def test_bybit_follows_by_one() -> None:
+    sync = synced(Rule.BYBIT, 10)
+    assert sync.on_delta(delta(11, 11)) is Outcome.APPLIED
+    assert sync.on_delta(delta(11, 11)) is Outcome.STALE
+    assert sync.on_delta(delta(12, 12)) is Outcome.APPLIED
+    assert sync.on_delta(delta(14, 14)) is Outcome.GAP
+    assert (sync.state, sync.gaps, sync.sequence) == (BookState.STALE, 1, 12)
+    assert sync.wants_snapshot
+
+
+def test_bybit_deltas_that_wait_are_not_kept() -> None:
+    # The snapshot that ends the waiting comes after them in the stream: it holds them.
+    sync = synced(Rule.BYBIT, 10)
+    sync.on_delta(delta(12, 12))
+    assert sync.on_delta(delta(13, 13)) is Outcome.BUFFERED
+    assert (sync.waiting, sync.counts.buffered, sync.dropped) == (0, 2, 0)
+    assert sync.on_snapshot(13) == (Outcome.APPLIED, [])
+    assert sync.on_delta(delta(14, 14)) is Outcome.APPLIED
+    assert (sync.state, sync.resyncs) == (BookState.SYNCED, 1)
+
+
+@pytest.mark.parametrize("number", [1, 50, 100, 5000])
+def test_bybit_snapshot_replaces_the_book_whatever_its_number(number: int) -> None:
+    sync = synced(Rule.BYBIT, 100)
+    assert sync.on_snapshot(number) == (Outcome.APPLIED, [])
+    assert (sync.state, sync.sequence) == (BookState.SYNCED, number)
+    assert sync.on_delta(delta(number + 1, number + 1)) is Outcome.APPLIED
+
+
+def test_bybit_waits_for_its_first_snapshot() -> None:
+    sync = Synchroniser(Rule.BYBIT)
+    assert sync.on_delta(delta(7, 7)) is Outcome.BUFFERED
+    assert (sync.state, sync.wants_snapshot) == (BookState.BUFFERING, True)
+    sync.on_snapshot(3)
+    assert sync.on_delta(delta(4, 4)) is Outcome.APPLIED
+
+
+@given(st.lists(st.integers(1, 12), max_size=40))
+def test_bybit_applies_what_follows_and_nothing_else(numbers: list[int]) -> None:
+    """Against the rule in its plainest words, while the book is synced."""
+    sync = synced(Rule.BYBIT, 5)
+    newest, stale_run = 5, 0
+    for number in numbers:
+        outcome = sync.on_delta(delta(number, number))
+        if number == newest + 1:
+            newest, stale_run = number, 0
+            assert outcome is Outcome.APPLIED
+        elif number <= newest and stale_run < MAX_STALE_RUN_STREAMED:
+            stale_run += 1
+            assert outcome is Outcome.STALE
+        else:
+            assert outcome is Outcome.GAP
+            break
+        assert sync.sequence == newest
+
+
+class BybitOverABadLine(RuleBasedStateMachine):
+    """One topic whose frames are lost, doubled and held back; the client subscribes anew when its book says so.
+
+    A book is the list of changes in it, and must be the venue's own whenever a delta was just applied.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.venue: list[int] = []  # every change so far, each a number of its own
+        self.number = 0  # u
+        self.made = 0
+        self.sync = Synchroniser(Rule.BYBIT)
+        self.book: list[int] = []
+        self.held: tuple[int, list[int], int] | None = None
+        self.newest: tuple[int, list[int], int] | None = None
+
+    def change(self) -> tuple[int, list[int], int]:
+        self.made += 1
+        self.number += 1
+        self.venue.append(self.made)
+        self.newest = (self.number, list(self.venue), self.made)
+        return self.newest
+
+    def deliver(self, frame: tuple[int, list[int], int]) -> Outcome:
+        number, truth, change = frame
+        outcome = self.sync.on_delta(delta(number, number))
+        if outcome is Outcome.APPLIED:
+            self.book.append(change)
+            assert self.book == truth
+        return outcome
+
+    def snapshot(self) -> None:
+        self.sync.on_snapshot(self.number)
+        self.book = list(self.venue)
+        self.held = None  # what was sent before it comes no more
+
+    @rule()
+    def subscribe(self) -> None:
+        self.snapshot()
+        assert self.sync.state is BookState.SYNCED
+
+    @rule()
+    def delta_comes(self) -> None:
+        self.deliver(self.change())
+
+    @rule()
+    def delta_is_lost(self) -> None:
+        was = self.sync.state
+        self.change()
+        outcome = self.deliver(self.change())
+        if was is BookState.SYNCED:
+            assert outcome is Outcome.GAP or self.sync.sequence >= self.number
+
+    @precondition(lambda self: self.newest is not None and self.sync.state is BookState.SYNCED)
+    @rule()
+    def delta_comes_twice(self) -> None:
+        frame = self.change()
+        if self.deliver(frame) is Outcome.APPLIED:
+            assert self.deliver(frame) is Outcome.STALE
+
+    @precondition(lambda self: self.held is None)
+    @rule()
+    def delta_is_held_back(self) -> None:
+        self.held = self.change()
+
+    @precondition(lambda self: self.held is not None)
+    @rule()
+    def held_delta_comes(self) -> None:
+        assert self.held is not None
+        frame, self.held = self.held, None
+        self.deliver(frame)
+
+    @precondition(lambda self: self.number > 4 * MAX_STALE_RUN_STREAMED)
+    @rule(snapshot_comes=st.booleans())
+    def service_restarts(self, snapshot_comes: bool) -> None:
+        self.number, self.held = 1, None
+        self.made += 1
+        self.venue = [self.made]
+        if snapshot_comes:
+            self.snapshot()
+            return
+        was = self.sync.state
+        for _ in range(MAX_STALE_RUN_STREAMED + 1):
+            self.deliver(self.change())
+        assert was is not BookState.SYNCED or self.sync.state is BookState.STALE
+
+    @rule()
+    def client_repairs(self) -> None:
+        if self.sync.wants_snapshot:
+            self.snapshot()
+            assert self.deliver(self.change()) is Outcome.APPLIED
+
+    def teardown(self) -> None:
+        self.snapshot()
+        assert self.deliver(self.change()) is Outcome.APPLIED
+
+
+TestBybitOverABadLine = BybitOverABadLine.TestCase
+TestBybitOverABadLine.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engine.market.batches import BBO, LEVEL, TRADE, Batch, Kind, Source
+from engine.market.batches import BBO, CANDLE, FUNDING, LEVEL, TRADE, Batch, Kind, Source
 from engine.market.candles import SECOND_NS
 from engine.market.instruments import Instrument
 from engine.market.sequencing import BookState, Outcome, Rule
@@ -127,3 +127,60 @@ def test_an_older_snapshot_is_dropped() -> None:
     state = synced()
     assert state.on_batch(depth(Kind.SNAPSHOT, [(1, 1)], [(2, 1)], 0, 5)) is Outcome.STALE
     assert state.book.bbo() == (100, 2, 101, 1)
+
+
+def candle(open_ns: int, price: int, size: int) -> Batch:
+    rows = np.array([(open_ns, price, price, price, price, size, 0, price * size, 1)], CANDLE)
+    return Batch(Kind.CANDLES, SOURCE, "BTC-USDT", rows, interval_ns=60 * SECOND_NS)
+
+
+def funding(when_ns: int, rate_e12: int, mark: int) -> Batch:
+    rows = np.array([(when_ns, when_ns + 5, rate_e12, 0, 28_800, mark)], FUNDING)
+    return Batch(Kind.FUNDING, SOURCE, "BTC-USDT", rows)
+
+
+def test_the_venue_s_own_candles_are_kept_apart_from_ours() -> None:
+    state = synced()
+    before = (state.last_event_ns, state.last_recv_ns)
+    assert state.on_batch(candle(60 * SECOND_NS, 100, 7)) is Outcome.NOTED
+    assert state.on_batch(candle(120 * SECOND_NS, 101, 8)) is Outcome.NOTED
+    assert state.venue_candles is not None
+    assert state.venue_candles.rows["ts_open_ns"].tolist() == [120 * SECOND_NS]
+    assert state.venue_candles.interval_ns == 60 * SECOND_NS
+    assert state.candles.running() is None
+    assert (state.last_event_ns, state.last_recv_ns) == before
+
+
+def test_the_newest_funding_is_kept() -> None:
+    state = synced()
+    assert state.on_batch(funding(90, 100, 1000)) is Outcome.NOTED
+    state.on_batch(funding(80, 200, 1001))
+    assert state.funding is not None
+    assert state.funding["rate_e12"].tolist() == [100]
+    state.on_batch(funding(91, 300, 1002))
+    assert state.funding["rate_e12"].tolist() == [300]
+    assert state.quote is None
+    assert state.last_event_ns == 70
+
+
+def test_a_revision_rescales_candles_and_funding_of_the_venue() -> None:
+    state = SymbolState(SOURCE, BTC, Rule.BYBIT)
+    given, paid = candle(0, 100, 7), funding(90, 100, 1000)
+    state.on_batch(given)
+    state.on_batch(paid)
+    state.revise(BTC.with_decimals(3, 5))
+    assert state.venue_candles is not None
+    assert state.funding is not None
+    assert state.venue_candles.rows[["close", "volume", "notional_low"]].tolist() == [(1000, 700, 700_000)]
+    assert state.funding[["rate_e12", "mark_price"]].tolist() == [(100, 10_000)]
+    assert given.rows["close"].tolist() == [100]
+    assert paid.rows["mark_price"].tolist() == [1000]
+
+
+def test_a_streamed_snapshot_replaces_the_book_though_its_number_is_lower() -> None:
+    state = SymbolState(SOURCE, BTC, Rule.BYBIT)
+    state.on_batch(depth(Kind.SNAPSHOT, [(100, 1), (99, 1)], [(101, 1)], 0, 500))
+    assert state.on_batch(depth(Kind.DELTA, [(100, 2)], [], 501, 501)) is Outcome.APPLIED
+    assert state.on_batch(depth(Kind.SNAPSHOT, [(90, 4)], [(95, 5)], 0, 1)) is Outcome.APPLIED
+    assert (state.book.bbo(), state.state) == ((90, 4, 95, 5), BookState.SYNCED)
+    assert state.on_batch(depth(Kind.DELTA, [(90, 3)], [], 2, 2)) is Outcome.APPLIED
