@@ -107,8 +107,14 @@ class _Desk:
 class Intake:
     """The sink of every feed and of the built-in exchange. One writer: the engine's loop."""
 
-    def __init__(self, telemetry: Telemetry, wall: Callable[[], Nanos] = time.time_ns) -> None:
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        wall: Callable[[], Nanos] = time.time_ns,
+        on_second: Callable[[Nanos], None] | None = None,
+    ) -> None:
         self._telemetry = telemetry
+        self._on_second = on_second  # told of each second that is over before pages may count on it
         self._wall = wall
         self._desks: dict[Source, _Desk] = {}
         self._rules: dict[Source, Rule] = {}
@@ -444,6 +450,8 @@ class Intake:
         while self._second_ns < second:
             for desk in self._desks.values():
                 desk.counters.close(self._second_ns)
+            if self._on_second is not None:
+                self._on_second(self._second_ns)
             self._second_ns += SECOND_NS
         self._telemetry.board.closed_second_ns = self._second_ns
 

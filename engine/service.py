@@ -1,7 +1,8 @@
 """The engine as the application sees it: started once, told what to do by commands, read through telemetry.
 
 Order at start: the loop and the board at once, so that pages have something to read; kernels compiled in a
-child process where the cache is cold and loaded in a worker thread; then the built-in exchange and the feeds.
+child process where the cache is cold and loaded in a worker thread; then the built-in exchange, the live venues and
+the feeds.
 """
 
 from __future__ import annotations
@@ -29,13 +30,17 @@ from engine.market.sink import Sink
 from engine.runtime import Runtime, every, watch_lag
 from engine.settings import RATE_MAX
 from engine.telemetry.board import ProcessView, ReplayView
+from engine.telemetry.events import Level
 from engine.telemetry.histogram import Histogram, quantiles
 from engine.telemetry.hub import Telemetry
+from engine.venues import OpenMarkets, Venues
 
 log = structlog.get_logger(__name__)
 
 PUBLISH_S: Final = 0.05
+LOOK_NS: Final = 200_000_000  # between two looks at the live venues
 LAG_S: Final = 0.01
+NAME_MAX: Final = 64
 COMMAND_TIMEOUT_S: Final = 2.0
 PAGE_STAGES: Final = ("poll", "draw", "total")
 
@@ -62,7 +67,7 @@ class Engine:
 
     `open_replay` makes the replay asked for at the command line, if any; `open_sample` the one that pages
     can start. Both may take seconds and must not block the loop. Without `exchange_log` the built-in exchange
-    begins anew at each start.
+    begins anew at each start. `open_markets` makes the live venues and their limits.
     """
 
     def __init__(
@@ -76,11 +81,14 @@ class Engine:
         open_sample: OpenReplay,
         open_replay: OpenReplay | None = None,
         exchange_log: ExchangeLog | None = None,
+        open_markets: OpenMarkets | None = None,
         clock: SteadyClock | None = None,
     ) -> None:
         self.clock = clock or SteadyClock()
         self.telemetry = Telemetry(self.clock())
-        self.intake = Intake(self.telemetry, self.clock)
+        self.intake = Intake(self.telemetry, self.clock, self._close_second)
+        self._live = open_markets(self._note_venue) if open_markets is not None else None
+        self._looked_ns = 0  # at the live venues
         self.built_in = BuiltIn(seed, rate, history_s, self.clock, exchange_log)
         self.runtime = Runtime(self._report)
         self._groups = tuple(kernel_groups)
@@ -113,6 +121,11 @@ class Engine:
             "set_rate": self._set_rate,
             "restart_replay": self._restart_replay,
             "start_replay": self._start_replay,
+            "connect_venue": self._connect_venue,
+            "disconnect_venue": self._disconnect_venue,
+            "add_symbol": self._add_symbol,
+            "remove_symbol": self._remove_symbol,
+            "set_poll": self._set_poll,
         }.get(name)
         if handler is None:
             raise BadCommand(f"the engine has no command named {name[:40]!r}")
@@ -143,6 +156,9 @@ class Engine:
             lambda: self.built_in.run(self.intake),
             final=FINAL,
         )
+        if self._live is not None:
+            venues = self._live.venues
+            self.runtime.supervise("live venues", lambda: venues.run(self.intake))
         if self._open_replay is not None:
             self._begin_replay(self._open_replay)
 
@@ -208,6 +224,30 @@ class Engine:
         self._check_running()
         self._begin_replay(self._open_sample)
 
+    def _connect_venue(self, args: dict[str, Any]) -> None:
+        self._check_running()
+        self._venues().connect(_text(args, "venue"))
+
+    def _disconnect_venue(self, args: dict[str, Any]) -> None:
+        self._venues().disconnect(_text(args, "venue"))
+
+    def _add_symbol(self, args: dict[str, Any]) -> None:
+        self._venues().add_symbol(_text(args, "venue"), _text(args, "symbol"))
+
+    def _remove_symbol(self, args: dict[str, Any]) -> None:
+        self._venues().remove_symbol(_text(args, "venue"), _text(args, "symbol"))
+
+    def _set_poll(self, args: dict[str, Any]) -> None:
+        interval_s = args.get("interval_s")
+        if not isinstance(interval_s, int) or isinstance(interval_s, bool):
+            raise BadCommand("a poll's interval must be a whole number of seconds, 0 = not at all")
+        self._venues().set_poll(_text(args, "venue"), _text(args, "endpoint"), interval_s)
+
+    def _venues(self) -> Venues:
+        if self._live is None:
+            raise BadCommand("this engine has no live venues")
+        return self._live.venues
+
     def _check_running(self) -> None:
         if self.telemetry.board.engine.state != "running":
             raise BadCommand("the engine is not running yet; try again when it does")
@@ -232,12 +272,28 @@ class Engine:
             board.engine.rate_actual,
         ):
             self._show(replay=view, skipped=built_in.skipped, rate_actual=built_in.rate_actual)
+        self._look_at_venues()
         self._watch_clock()
         if board.closed_second_ns != self._processed_ns:
             self._processed_ns = board.closed_second_ns
             board.process = ProcessView(
                 self._process.cpu_percent(), self._process.memory_info().rss, threading.active_count()
             )
+
+    def _look_at_venues(self) -> None:
+        now_ns = self.clock()
+        if self._live is not None and now_ns - self._looked_ns >= LOOK_NS:
+            self._looked_ns = now_ns
+            board = self.telemetry.board
+            board.venues = self._live.venues.views(now_ns)
+            board.limits = self._live.limits.views(now_ns)
+
+    def _close_second(self, second_ns: int) -> None:
+        if self._live is not None:
+            self._live.limits.close_second(self.telemetry, second_ns)
+
+    def _note_venue(self, level: Level, venue: str, what: str, text: str) -> None:
+        self.telemetry.events.add(self.clock(), level, venue, what, text)
 
     def _record_page(self, stage: str, values_ns: list[int]) -> None:
         found = self.telemetry.stage("page", stage)
@@ -271,3 +327,11 @@ class Engine:
 
     def _report(self, task: str, sentence: str) -> None:
         self._event("error", "task", f"{task}: {sentence}")
+
+
+def _text(args: dict[str, Any], name: str) -> str:
+    """An argument that must be a name; BadCommand when it is none."""
+    value = args.get(name)
+    if not isinstance(value, str) or not 0 < len(value) <= NAME_MAX:
+        raise BadCommand(f"the command needs {name}: 1 to {NAME_MAX} characters of text")
+    return value

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,6 +15,7 @@ from pydantic_settings import (
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -59,11 +62,28 @@ class Settings(BaseSettings):
     command_log: Literal["off", "async", "sync"] = Field(
         "off", description="whether the built-in exchange outlives the program"
     )
+    venues: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="live markets connected at start, comma-separated"
+    )
+    symbols: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="symbols followed at start, by market; several otherwise"
+    )
+    polls: dict[str, dict[str, Annotated[int, Field(ge=0, le=86_400)]]] = Field(
+        default_factory=dict, description="seconds between REST fetches, by market and endpoint; 0 = never"
+    )
+    venue_url: str = Field(
+        "",
+        pattern=r"^(https?://[^/\s]+)?$",
+        description="address of a local venue to connect to in place of the real ones",
+    )
+    rate_limits: Path | None = Field(
+        None, description="file of rate limits; otherwise rate_limits.json here, if there is one"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "warning", description="least level printed to standard error"
     )
 
-    @field_validator("allowed_hosts", mode="before")
+    @field_validator("allowed_hosts", "venues", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return (
@@ -92,6 +112,11 @@ def load(**flags: Any) -> Settings:
         return Settings(**{name: value for name, value in flags.items() if value is not None})
     except tomllib.TOMLDecodeError as error:
         raise BadSetting(str(SETTINGS_FILE), "as written", f"it is not valid TOML: {error}") from error
+    except SettingsError as error:  # an environment variable that is to be JSON and is not
+        found = re.search(r'"(\w+)"', str(error))
+        key = found[1] if found else "VENUESCOPE_*"
+        name = f"VENUESCOPE_{key.upper()}"
+        raise BadSetting(key, os.environ.get(name), f"{name} must be JSON") from error
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "venuescope.toml"

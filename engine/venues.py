@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from engine.market.sink import Sink
-from engine.telemetry.board import VenueView
+from engine.telemetry.board import LimitsView, VenueView
+from engine.telemetry.events import Level
+from engine.telemetry.hub import Telemetry
+
+Note = Callable[[Level, str, str, str], None]  # (level, venue, what, text) into the event log
 
 
 class Venues(Protocol):
@@ -33,3 +39,24 @@ class Venues(Protocol):
 
     def views(self, now_ns: int) -> tuple[VenueView, ...]:
         """Every market, in a fixed order, as it stands at the wall time `now_ns`."""
+
+
+class Limits(Protocol):
+    """What the engine shows of the rate limits; `engine.limits.desk.LimitDesk`."""
+
+    def views(self, wall_ns: int) -> tuple[LimitsView, ...]:
+        """Every budget as it stands."""
+
+    def close_second(self, telemetry: Telemetry, second_ns: int) -> None:
+        """Publish one LIMIT row of each budget for the second that is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveMarkets:
+    """Live venues and the limits all their calls go through."""
+
+    venues: Venues
+    limits: Limits
+
+
+OpenMarkets = Callable[[Note], LiveMarkets]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from app import KERNEL_GROUPS, KERNEL_MODULES
 from engine import kernels
 from engine.errors import BadCapture, BadCommand
 from engine.service import Engine, Replay
+from engine.venues import LiveMarkets
 from feeds import sample
 from feeds.replay import ReplayFeed
 
@@ -31,6 +33,36 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+class FakeMarkets:
+    """Live venues and limits that only note what they were asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[object, ...]] = []
+        self.seconds: list[int] = []
+        self.served: object = None
+
+    async def run(self, sink: object) -> None:
+        self.served = sink
+        await asyncio.Event().wait()
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        def ask(*args: object) -> None:
+            if args[0] == "nowhere":
+                raise BadCommand("there is no market nowhere")
+            self.asked.append((name, *args))
+
+        return ask
+
+    def views(self, now_ns: int) -> tuple[object, ...]:
+        return ("view",)
+
+    def close_second(self, telemetry: object, second_ns: int) -> None:
+        self.seconds.append(second_ns)
+
+
+MARKETS = FakeMarkets()
+
+
 @pytest.fixture(scope="module")
 def engine(capture: Path) -> Iterator[Engine]:
     async def open_sample() -> Replay:
@@ -43,6 +75,7 @@ def engine(capture: Path) -> Iterator[Engine]:
         kernel_groups=KERNEL_GROUPS,
         kernel_directory=Path(os.environ["NUMBA_CACHE_DIR"]),
         open_sample=open_sample,
+        open_markets=lambda _note: LiveMarkets(MARKETS, MARKETS),  # type: ignore[arg-type]
     )
     made.start()
     yield made
@@ -159,3 +192,47 @@ def test_kernels_that_do_not_compile_are_told_and_nothing_starts(
             made.command("start_replay", {"file": "sample"})
     finally:
         assert made.stop()
+
+
+def test_commands_for_venues_reach_them_checked(engine: Engine) -> None:
+    until(lambda: engine.telemetry.board.engine.state == "running")
+    until(lambda: MARKETS.served is engine.intake)
+    MARKETS.asked.clear()
+    engine.command("connect_venue", {"venue": "binance_spot"})
+    engine.command("add_symbol", {"venue": "binance_spot", "symbol": "BTC-USDT"})
+    engine.command("set_poll", {"venue": "binance_spot", "endpoint": "time", "interval_s": 30})
+    engine.command("remove_symbol", {"venue": "binance_spot", "symbol": "BTC-USDT"})
+    engine.command("disconnect_venue", {"venue": "binance_spot"})
+    assert MARKETS.asked == [
+        ("connect", "binance_spot"),
+        ("add_symbol", "binance_spot", "BTC-USDT"),
+        ("set_poll", "binance_spot", "time", 30),
+        ("remove_symbol", "binance_spot", "BTC-USDT"),
+        ("disconnect", "binance_spot"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "says"),
+    [
+        ("connect_venue", {}, "needs venue"),
+        ("connect_venue", {"venue": "x" * 65}, "1 to 64 characters"),
+        ("connect_venue", {"venue": "nowhere"}, "no market nowhere"),
+        ("add_symbol", {"venue": "binance_spot", "symbol": 3}, "needs symbol"),
+        ("set_poll", {"venue": "binance_spot", "endpoint": "time", "interval_s": "3"}, "whole number"),
+        ("set_poll", {"venue": "binance_spot", "endpoint": "time", "interval_s": True}, "whole number"),
+    ],
+)
+def test_a_command_for_a_venue_that_makes_no_sense_is_refused(
+    engine: Engine, name: str, args: dict[str, object], says: str
+) -> None:
+    until(lambda: engine.telemetry.board.engine.state == "running")
+    with pytest.raises(BadCommand, match=says):
+        engine.command(name, args)
+
+
+def test_venues_and_limits_are_looked_at_and_told_of_each_second(engine: Engine) -> None:
+    until(lambda: engine.telemetry.board.venues == ("view",) and len(MARKETS.seconds) >= 2)
+    assert engine.telemetry.board.limits == ("view",)
+    first, second = MARKETS.seconds[-2:]
+    assert second - first == 1_000_000_000

@@ -31,6 +31,12 @@ def test_flags_beat_environment_beat_file_beat_defaults(
     assert (found.rate, found.seed, found.port) == (10, 12, 9002)
 
 
+def nested(key: str, value: object) -> dict[str, object]:
+    """`a.b` and a value as {"a": {"b": value}}."""
+    first, _, rest = key.partition(".")
+    return {first: nested(rest, value) if rest else value}
+
+
 @pytest.mark.parametrize(
     ("key", "value", "says"),
     [
@@ -41,11 +47,13 @@ def test_flags_beat_environment_beat_file_beat_defaults(
         ("log_level", "loud", "'debug'"),
         ("history_s", "long", "integer"),
         ("command_log", "on", "'off', 'async' or 'sync'"),
+        ("venue_url", "localhost:8051", "address of a local venue"),
+        ("polls.binance_spot.time", 90_000, "86400"),
     ],
 )
 def test_a_bad_value_names_its_key_and_what_is_allowed(key: str, value: object, says: str) -> None:
     with pytest.raises(BadSetting) as caught:
-        settings.load(**{key: value})
+        settings.load(**nested(key, value))
     assert caught.value.key == key
     assert says in str(caught.value)
     assert str(caught.value).startswith(f"setting {key} cannot be {value!r}")
@@ -88,3 +96,23 @@ def test_every_setting_is_in_the_readme() -> None:
     text = README.read_text(encoding="utf-8")
     missing = [name for name in settings.Settings.model_fields if f"`{name}`" not in text]
     assert missing == []
+
+
+def test_symbols_and_polls_come_from_the_file_or_as_json_from_the_environment(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (elsewhere / "venuescope.toml").write_text('[symbols]\nbinance_spot = ["BTC-USDT", "ETH-USDT"]\n')
+    monkeypatch.setenv("VENUESCOPE_VENUES", "binance_spot, bybit_linear")
+    monkeypatch.setenv("VENUESCOPE_POLLS", '{"binance_spot": {"time": 30}}')
+    found = settings.load()
+    assert found.symbols == {"binance_spot": ("BTC-USDT", "ETH-USDT")}
+    assert found.venues == ("binance_spot", "bybit_linear")
+    assert found.polls == {"binance_spot": {"time": 30}}
+
+
+def test_an_environment_variable_that_should_be_json_and_is_not_is_named(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VENUESCOPE_SYMBOLS", "BTC-USDT")
+    with pytest.raises(BadSetting, match="VENUESCOPE_SYMBOLS must be JSON"):
+        settings.load()
