@@ -1,0 +1,520 @@
+"""What a venue allows, counted on the venue's side. Pure: time is an argument, nothing is awaited.
+
+This is the oracle that clients are measured against, so it shares nothing with `engine.limits`. A call is
+counted first and judged then, as the venues do: one that passes a limit is refused and stays counted. Who goes
+on after refusals is banned, each ban twice as long as the one before. Everything kept per address is bounded.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal, TypedDict
+
+SECOND_NS: Final = 1_000_000_000
+MAX_ADDRESSES: Final = 10_000  # the one that was quiet longest is forgotten
+NO_ARGUMENTS: Final[Mapping[str, str]] = {}
+
+Kind = Literal["REQUEST_WEIGHT", "RAW_REQUESTS", "ORDERS", "ENDPOINT", "CONNECTIONS"]
+Style = Literal["binance", "bybit"]
+Weigher = Callable[[str, Mapping[str, str]], int]
+
+_UNITS: Final = ((86_400, "D", "DAY"), (3_600, "H", "HOUR"), (60, "M", "MINUTE"), (1, "S", "SECOND"))
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """At most `limit` in each `interval_s`.
+
+    Fixed windows are aligned to the clock (a minute begins at :00); sliding ones hold over any span. What is
+    counted follows from `kind`: weight, calls, orders of an account, calls to `endpoints` together, or connects.
+    """
+
+    kind: Kind
+    interval_s: int
+    limit: int
+    sliding: bool = False
+    endpoints: frozenset[str] = frozenset()  # counted are only these; empty: all
+
+    def __post_init__(self) -> None:
+        if self.interval_s < 1 or self.limit < 1:
+            raise ValueError(f"a window needs at least a second and a limit of 1, not {self}")
+
+    @property
+    def unit(self) -> tuple[int, str, str]:
+        """How the venue writes the interval: (1, "M", "MINUTE") for 60 s, (6, "S", "SECOND") for 6 s."""
+        for seconds, letter, name in _UNITS:
+            if self.interval_s % seconds == 0:
+                return self.interval_s // seconds, letter, name
+        raise AssertionError("every whole second has a unit")
+
+    @property
+    def label(self) -> str:
+        """`REQUEST_WEIGHT 1M`, unique among a venue's windows but for those of single endpoints."""
+        number, letter, _ = self.unit
+        return f"{self.kind} {number}{letter}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """One venue's limits and what it does to those who pass them. Times in seconds."""
+
+    style: Style
+    windows: tuple[Window, ...]
+    weigh: Weigher  # weight of a call by endpoint ("GET /api/v3/depth") and arguments
+    messages_per_s: int  # a client may send on one WebSocket connection
+    refusals_before_ban: int = 10  # 429s; the next one is a ban. Bybit bans at the first.
+    refusals_kept_s: int = 300  # so long without a 429 and they are forgotten
+    first_ban_s: int = 120  # doubles with each ban
+    longest_ban_s: int = 3 * 86_400
+    bans_kept_s: int = 86_400  # so long after a ban and the next is a first one again
+    streams_per_connection: int = 1024
+    topics_per_message: int = 0  # 0: no limit
+    connection_lasts_s: float = 86_400.0
+    ping_every_s: float = 0.0  # the venue's own ping frames; 0: none
+    pong_within_s: float = 60.0
+    silence_s: float = 0.0  # a client silent for so long is cut; 0: never
+
+    def with_window(self, kind: Kind, interval_s: int, limit: int) -> Rules:
+        """The same rules with the first window of `kind` replaced: a benchmark has no minute to wait.
+
+        ValueError when the venue has no such window.
+        """
+        for at, window in enumerate(self.windows):
+            if window.kind == kind:
+                changed = replace(window, interval_s=interval_s, limit=limit)
+                return replace(self, windows=(*self.windows[:at], changed, *self.windows[at + 1 :]))
+        raise ValueError(f"there is no window of {kind}")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer to a call as far as limits go: 200 and the headers, or a refusal in the venue's own numbers."""
+
+    status: int
+    headers: Mapping[str, str]
+    code: int = 0  # the venue's own; 0 when the call is served
+    message: str = ""
+
+    @property
+    def served(self) -> bool:
+        """Whether the call may be answered. (Bybit refuses some with status 200 and a code.)"""
+        return self.status == 200 and self.code == 0
+
+
+class WindowUse(TypedDict):
+    """One window's row in the statistics, of the address that used it most."""
+
+    limit: int
+    interval_s: int
+    highest: int  # that was ever served within one window
+    refused: int
+
+
+class UseStatistics(TypedDict):
+    """What one venue counted so far."""
+
+    requests: int
+    served: int
+    weight: int  # of what was served
+    connects: int
+    refusals: dict[str, int]  # "429", "418", "403", "10006", "connect", "messages"
+    bans: int
+    windows: dict[str, WindowUse]
+
+
+class Counter:
+    """What one window holds for one address or account."""
+
+    __slots__ = ("_entries", "_index", "_interval_ns", "_used")
+
+    def __init__(self, window: Window) -> None:
+        self._interval_ns = window.interval_s * SECOND_NS
+        self._used = 0
+        self._index = -1
+        self._entries: deque[tuple[int, int]] | None = deque() if window.sliding else None
+
+    def add(self, now_ns: int, amount: int) -> int:
+        """Count `amount` at `now_ns`; what the window then holds."""
+        used = self.used(now_ns) + amount
+        self._used = used
+        if self._entries is not None and amount:
+            self._entries.append((now_ns, amount))
+        return used
+
+    def used(self, now_ns: int) -> int:
+        """What the window holds at `now_ns`. A clock set back reads as the newest time seen (sliding)."""
+        entries = self._entries
+        if entries is None:
+            index = now_ns // self._interval_ns
+            if index != self._index:
+                self._index, self._used = index, 0
+            return self._used
+        horizon = now_ns - self._interval_ns
+        while entries and entries[0][0] <= horizon:
+            self._used -= entries.popleft()[1]
+        return self._used
+
+    def frees_ns(self, now_ns: int) -> int:
+        """When some of it is free again: the fixed window's end, or when the oldest entry leaves."""
+        if self._entries is None:
+            return (now_ns // self._interval_ns + 1) * self._interval_ns
+        return self._entries[0][0] + self._interval_ns if self._entries else now_ns
+
+    def clear(self) -> None:
+        """Forget all of it."""
+        self._used = 0
+        if self._entries is not None:
+            self._entries.clear()
+
+
+class MessageRate:
+    """The messages a client sends on one connection: at most so many in any second. Constant memory."""
+
+    def __init__(self, per_s: int) -> None:
+        self._times: deque[int] = deque([-SECOND_NS] * per_s, per_s)
+
+    def admit(self, now_ns: int) -> bool:
+        """Whether one more message at `now_ns` is within the limit; if not, the venue cuts the connection."""
+        fits = now_ns - self._times[0] >= SECOND_NS
+        self._times.append(now_ns)
+        return fits
+
+
+@dataclass(slots=True)
+class _Address:
+    """What is known of one client address."""
+
+    counters: list[Counter]
+    refusals: int = 0
+    refused_ns: int = 0
+    bans: int = 0
+    banned_until_ns: int = 0
+    ban_status: int = 418
+
+
+@dataclass(slots=True)
+class _Tally:
+    requests: int = 0
+    served: int = 0
+    weight: int = 0
+    connects: int = 0
+    bans: int = 0
+    refusals: dict[str, int] = field(default_factory=dict)
+
+
+class Enforcement:
+    """One venue's limits over all its clients. A call costs a few microseconds."""
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules: Final = rules
+        self._addresses: dict[str, _Address] = {}
+        self._accounts: dict[tuple[str, int], Counter] = {}
+        self._tally = _Tally()
+        self._highest = [0] * len(rules.windows)
+        self._refused = [0] * len(rules.windows)
+        windows = list(enumerate(rules.windows))
+        self._shared = [(at, w) for at, w in windows if w.kind in ("REQUEST_WEIGHT", "RAW_REQUESTS")]
+        self._own = [(at, w) for at, w in windows if w.kind == "ENDPOINT"]
+        self._orders = [(at, w) for at, w in windows if w.kind == "ORDERS"]
+        self._connects = [(at, w) for at, w in windows if w.kind == "CONNECTIONS"]
+        self._weight_at = [at for at, w in windows if w.kind == "REQUEST_WEIGHT"]
+        names = {at: "-{}{}".format(*w.unit[:2]) for at, w in windows}
+        self._weight_header = {at: "X-MBX-USED-WEIGHT" + names[at] for at in self._weight_at}
+        self._order_header = {at: "X-MBX-ORDER-COUNT" + names[at] for at, _ in self._orders}
+
+    def request(
+        self,
+        now_ns: int,
+        address: str,
+        endpoint: str,
+        arguments: Mapping[str, str] = NO_ARGUMENTS,
+        *,
+        account: str = "",
+        orders: int = 0,
+    ) -> Verdict:
+        """Count one call and judge it. `now_ns` is wall time; `orders` that it places count for `account`."""
+        self._tally.requests += 1
+        client = self._address(address)
+        if now_ns < client.banned_until_ns:
+            return self._banned(now_ns, client)
+        weight = self.rules.weigh(endpoint, arguments)
+        passed = self._count(now_ns, client, endpoint, weight)
+        late = self._count_orders(now_ns, account, orders) if orders else None
+        if passed is not None:
+            return self._refuse(now_ns, client, passed)
+        if late is not None:
+            return self._too_many_orders(now_ns, client, account, late)
+        self._tally.served += 1
+        self._tally.weight += weight
+        return Verdict(200, self._headers(now_ns, client, endpoint, account if orders else ""))
+
+    def consume(self, now_ns: int, address: str, weight: int) -> bool:
+        """A neighbour behind the same address takes `weight`: True if the venue serves it.
+
+        It shows in the next answer's headers, nowhere else.
+        """
+        client = self._address(address)
+        if now_ns < client.banned_until_ns:
+            return False
+        return self._count(now_ns, client, "", weight) is None
+
+    def connect(self, now_ns: int, address: str) -> Verdict:
+        """Count one WebSocket handshake and judge it."""
+        self._tally.connects += 1
+        client = self._address(address)
+        if now_ns < client.banned_until_ns:
+            return self._banned(now_ns, client)
+        for at, window in self._connects:
+            counter = client.counters[at]
+            used = counter.add(now_ns, 1)
+            if used > window.limit:
+                self._refused[at] += 1
+                self._note("connect")
+                wait_s = _seconds(counter.frees_ns(now_ns) - now_ns)
+                if self.rules.style == "bybit":
+                    return Verdict(403, {}, 10006, "access too frequent")
+                return Verdict(
+                    429, {"Retry-After": str(wait_s)}, -1003, "Too many connections; please wait and retry."
+                )
+            self._highest[at] = max(self._highest[at], used)
+        return Verdict(200, {})
+
+    def cut_for_messages(self) -> None:
+        """Note a connection that was cut because its client sent too much."""
+        self._note("messages")
+
+    def ban(self, now_ns: int, address: str, seconds: float, status: int = 418) -> None:
+        """Ban an address from `now_ns` on, as a fault on command. `status` is what it is answered."""
+        client = self._address(address)
+        client.banned_until_ns = now_ns + int(seconds * SECOND_NS)
+        client.ban_status = status
+        self._tally.bans += 1
+
+    def refuse(self, now_ns: int, address: str, retry_after_s: int = 0) -> Verdict:
+        """A refusal (429, Bybit 10006) whatever was used, as a fault on command. It is counted as one."""
+        client = self._address(address)
+        self._tally.requests += 1
+        if now_ns < client.banned_until_ns:
+            return self._banned(now_ns, client)
+        verdict = self._refuse(now_ns, client, (self._shared or self._own)[0][0], ban_at_once=False)
+        if retry_after_s and verdict.status == 429:
+            return replace(verdict, headers={**verdict.headers, "Retry-After": str(retry_after_s)})
+        return verdict
+
+    def forget(self, address: str) -> None:
+        """Forget everything of an address: bans, refusals, use."""
+        self._addresses.pop(address, None)
+
+    def used(self, now_ns: int, address: str) -> dict[str, int]:
+        """What each window of an address holds now, by label."""
+        client = self._address(address)
+        return {
+            window.label: client.counters[at].used(now_ns)
+            for at, window in enumerate(self.rules.windows)
+            if window.kind != "ORDERS"
+        }
+
+    def announced(self) -> list[dict[str, str | int]]:
+        """The limits as Binance's exchangeInfo lists them (`rateLimits`)."""
+        return [
+            {
+                "rateLimitType": window.kind,
+                "interval": window.unit[2],
+                "intervalNum": window.unit[0],
+                "limit": window.limit,
+            }
+            for window in self.rules.windows
+            if window.kind in ("REQUEST_WEIGHT", "RAW_REQUESTS", "ORDERS")
+        ]
+
+    def statistics(self) -> UseStatistics:
+        """What was counted so far. Of several windows with one label the fullest is given."""
+        windows: dict[str, WindowUse] = {}
+        for at, window in enumerate(self.rules.windows):
+            label = window.label
+            if window.endpoints:
+                label += " " + ",".join(sorted(window.endpoints))
+            windows[label] = WindowUse(
+                limit=window.limit,
+                interval_s=window.interval_s,
+                highest=self._highest[at],
+                refused=self._refused[at],
+            )
+        tally = self._tally
+        return UseStatistics(
+            requests=tally.requests,
+            served=tally.served,
+            weight=tally.weight,
+            connects=tally.connects,
+            refusals=dict(tally.refusals),
+            bans=tally.bans,
+            windows=windows,
+        )
+
+    def _address(self, address: str) -> _Address:
+        client = self._addresses.get(address)
+        if client is None:
+            if len(self._addresses) >= MAX_ADDRESSES:
+                del self._addresses[next(iter(self._addresses))]
+            client = _Address([Counter(window) for window in self.rules.windows])
+            self._addresses[address] = client
+        return client
+
+    def _count(self, now_ns: int, client: _Address, endpoint: str, weight: int) -> int | None:
+        """Count a call in every window it belongs to; the first window that it passes, or None."""
+        passed = None
+        counters = client.counters
+        for at, window in self._shared:
+            if window.endpoints and endpoint not in window.endpoints:
+                continue
+            used = counters[at].add(now_ns, weight if window.kind == "REQUEST_WEIGHT" else 1)
+            if used > window.limit:
+                passed = at if passed is None else passed
+            elif used > self._highest[at]:
+                self._highest[at] = used
+        for at, window in self._own:
+            if endpoint in window.endpoints:
+                used = counters[at].add(now_ns, 1)
+                if used > window.limit:
+                    passed = at if passed is None else passed
+                elif used > self._highest[at]:
+                    self._highest[at] = used
+        return passed
+
+    def _count_orders(self, now_ns: int, account: str, orders: int) -> int | None:
+        passed = None
+        for at, window in self._orders:
+            used = self._account(account, at).add(now_ns, orders)
+            if used > window.limit:
+                passed = at if passed is None else passed
+            else:
+                self._highest[at] = max(self._highest[at], used)
+        return passed
+
+    def _account(self, account: str, at: int) -> Counter:
+        counter = self._accounts.get((account, at))
+        if counter is None:
+            if len(self._accounts) >= MAX_ADDRESSES:
+                del self._accounts[next(iter(self._accounts))]
+            counter = self._accounts[account, at] = Counter(self.rules.windows[at])
+        return counter
+
+    def _headers(self, now_ns: int, client: _Address, endpoint: str, account: str) -> dict[str, str]:
+        if self.rules.style == "bybit":
+            return self._bybit_headers(now_ns, client, endpoint)
+        headers: dict[str, str] = {}
+        for at in self._weight_at:
+            used = str(client.counters[at].used(now_ns))
+            headers.setdefault("X-MBX-USED-WEIGHT", used)
+            headers[self._weight_header[at]] = used
+        if account:
+            for at, _ in self._orders:
+                headers[self._order_header[at]] = str(self._account(account, at).used(now_ns))
+        return headers
+
+    def _bybit_headers(self, now_ns: int, client: _Address, endpoint: str) -> dict[str, str]:
+        """Of the endpoint's own window where it has one, else of the address's."""
+        own = [each for each in self._own if endpoint in each[1].endpoints] or self._shared
+        at, window = own[0]
+        counter = client.counters[at]
+        left = max(window.limit - counter.used(now_ns), 0)
+        resets_ns = now_ns if left else counter.frees_ns(now_ns)
+        return {
+            "X-Bapi-Limit": str(window.limit),
+            "X-Bapi-Limit-Status": str(left),
+            "X-Bapi-Limit-Reset-Timestamp": str(-(-resets_ns // 1_000_000)),
+        }
+
+    def _refuse(self, now_ns: int, client: _Address, at: int, *, ban_at_once: bool = True) -> Verdict:
+        window = self.rules.windows[at]
+        self._refused[at] += 1
+        if self.rules.style == "bybit":
+            if window.kind == "ENDPOINT" or not ban_at_once:
+                self._note("10006")
+                endpoint = next(iter(window.endpoints), "")
+                headers = self._bybit_headers(now_ns, client, endpoint)
+                return Verdict(200, headers, 10006, "Too many visits. Exceeded the API Rate Limit.")
+            self._start_ban(now_ns, client, 403)
+            return self._banned(now_ns, client)
+        if now_ns - client.refused_ns > self.rules.refusals_kept_s * SECOND_NS:
+            client.refusals = 0
+        client.refusals += 1
+        client.refused_ns = now_ns
+        if client.refusals > self.rules.refusals_before_ban:
+            self._start_ban(now_ns, client, 418)
+            return self._banned(now_ns, client)
+        self._note("429")
+        frees_ns = client.counters[at].frees_ns(now_ns)
+        headers = self._headers(now_ns, client, "", "")
+        headers["Retry-After"] = str(_seconds(frees_ns - now_ns))
+        return Verdict(429, headers, -1003, _too_much(window))
+
+    def _too_many_orders(self, now_ns: int, client: _Address, account: str, at: int) -> Verdict:
+        window = self.rules.windows[at]
+        self._refused[at] += 1
+        if self.rules.style == "bybit":
+            self._note("10006")
+            return Verdict(200, {}, 10006, "Too many visits. Exceeded the API Rate Limit.")
+        self._note("429")
+        counter = self._account(account, at)
+        headers = self._headers(now_ns, client, "", account)
+        headers["Retry-After"] = str(_seconds(counter.frees_ns(now_ns) - now_ns))
+        number, _, unit = window.unit
+        text = f"Too many new orders; current limit is {window.limit} orders per {number} {unit}."
+        return Verdict(429, headers, -1015, text)
+
+    def _start_ban(self, now_ns: int, client: _Address, status: int) -> None:
+        rules = self.rules
+        if now_ns - client.banned_until_ns > rules.bans_kept_s * SECOND_NS:
+            client.bans = 0
+        seconds = min(rules.first_ban_s * 2 ** min(client.bans, 40), rules.longest_ban_s)
+        client.bans += 1
+        client.refusals = 0
+        client.banned_until_ns = now_ns + seconds * SECOND_NS
+        client.ban_status = status
+        for counter in client.counters:
+            counter.clear()
+        self._tally.bans += 1
+
+    def _banned(self, now_ns: int, client: _Address) -> Verdict:
+        status = client.ban_status
+        self._note(str(status))
+        wait_s = _seconds(client.banned_until_ns - now_ns)
+        if status == 403:
+            code = 10006 if self.rules.style == "bybit" else 0
+            text = (
+                "access too frequent"
+                if self.rules.style == "bybit"
+                else "WAF Limit (Web Application Firewall)"
+            )
+            return Verdict(403, {}, code or 403, text)
+        until_ms = client.banned_until_ns // 1_000_000
+        text = (
+            f"Way too much request weight used; IP banned until {until_ms}. "
+            "Please use WebSocket Streams for live updates to avoid bans."
+        )
+        return Verdict(418, {"Retry-After": str(wait_s)}, -1003, text)
+
+    def _note(self, kind: str) -> None:
+        self._tally.refusals[kind] = self._tally.refusals.get(kind, 0) + 1
+
+
+def _seconds(wait_ns: int) -> int:
+    """Whole seconds that surely cover `wait_ns`, at least 1."""
+    return max(1, math.ceil(wait_ns / SECOND_NS))
+
+
+def _too_much(window: Window) -> str:
+    number, _, unit = window.unit
+    if window.kind == "REQUEST_WEIGHT":
+        return (
+            f"Too much request weight used; current limit is {window.limit} request weight per {number} {unit}. "
+            "Please use WebSocket Streams for live updates to avoid polling the API."
+        )
+    return (
+        f"Too many requests; current limit is {window.limit} requests per {number} {unit}. "
+        "Please use WebSocket Streams for live updates to avoid polling the API."
+    )

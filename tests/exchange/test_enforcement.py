@@ -1,0 +1,236 @@
+"""The venue's own counting of limits: against a plain counter, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.exchange.enforcement import Enforcement, MessageRate, Rules, Window
+from engine.exchange.venue_rules import BINANCE_SPOT, BINANCE_USDM, BYBIT, RULES
+
+S = 1_000_000_000
+NOON = 1_800_000_000 * S  # a whole minute
+DEPTH = "GET /api/v3/depth"
+TIME = "GET /api/v3/time"
+
+
+def by_argument(_: str, arguments: Mapping[str, str]) -> int:
+    return int(arguments.get("weight", "1"))
+
+
+def rules(*windows: Window, **changes: object) -> Rules:
+    base = Rules("binance", windows, by_argument, messages_per_s=5, refusals_before_ban=10**9)
+    return replace(base, **changes)
+
+
+CALLS = st.lists(
+    st.tuples(st.integers(0, 2 * S), st.integers(1, 30), st.sampled_from(["a", "b"])), min_size=1, max_size=80
+)
+
+
+@given(calls=CALLS, limit=st.integers(1, 60), seconds=st.integers(1, 5), raw=st.integers(1, 20))
+def test_fixed_windows_refuse_exactly_what_a_plain_sum_says(
+    calls: list[tuple[int, int, str]], limit: int, seconds: int, raw: int
+) -> None:
+    enforcement = Enforcement(
+        rules(Window("REQUEST_WEIGHT", seconds, limit), Window("RAW_REQUESTS", 2 * seconds, raw))
+    )
+    now, seen = NOON, []
+    for wait, weight, address in calls:
+        now += wait
+        seen.append((now, weight, address))
+        used = sum(w for t, w, a in seen if a == address and t // (seconds * S) == now // (seconds * S))
+        requests = sum(
+            1 for t, _, a in seen if a == address and t // (2 * seconds * S) == now // (2 * seconds * S)
+        )
+        verdict = enforcement.request(now, address, TIME, {"weight": str(weight)})
+        assert verdict.served == (used <= limit and requests <= raw)
+        assert verdict.status == (200 if verdict.served else 429)
+        assert verdict.headers["X-MBX-USED-WEIGHT"] == str(used)
+
+
+@given(calls=CALLS, limit=st.integers(1, 20), seconds=st.integers(1, 5))
+def test_sliding_windows_refuse_exactly_what_a_plain_sum_says(
+    calls: list[tuple[int, int, str]], limit: int, seconds: int
+) -> None:
+    enforcement = Enforcement(rules(Window("RAW_REQUESTS", seconds, limit, sliding=True)))
+    now, seen = NOON, []
+    for wait, _, address in calls:
+        now += wait
+        seen.append((now, address))
+        held = sum(1 for t, a in seen if a == address and t > now - seconds * S)
+        assert enforcement.request(now, address, TIME).served == (held <= limit)
+
+
+def test_answers_carry_the_used_weight_under_the_intervals_own_letters() -> None:
+    enforcement = Enforcement(BINANCE_SPOT)
+    enforcement.request(NOON, "a", DEPTH, {"limit": "5000"})
+    headers = enforcement.request(NOON + S, "a", TIME).headers
+    assert headers["X-MBX-USED-WEIGHT-1M"] == "251"
+    assert enforcement.request(NOON + 60 * S, "a", TIME).headers["X-MBX-USED-WEIGHT-1M"] == "1"
+    short = Enforcement(BINANCE_SPOT.with_window("REQUEST_WEIGHT", 6, 100))
+    assert short.request(NOON, "a", TIME).headers["X-MBX-USED-WEIGHT-6S"] == "1"
+
+
+def test_one_too_many_is_429_until_the_minute_ends() -> None:
+    enforcement = Enforcement(BINANCE_SPOT)
+    for _ in range(24):
+        assert enforcement.request(NOON, "a", DEPTH, {"limit": "5000"}).served
+    refused = enforcement.request(NOON + 10 * S, "a", TIME)
+    assert (refused.status, refused.code, refused.headers["Retry-After"]) == (429, -1003, "50")
+    assert "6000 request weight per 1 MINUTE" in refused.message
+    assert enforcement.request(NOON + 10 * S, "other", TIME).served
+    assert enforcement.request(NOON + 60 * S, "a", TIME).served
+
+
+def test_going_on_after_refusals_is_a_ban_and_the_next_one_is_twice_as_long() -> None:
+    enforcement = Enforcement(
+        replace(BINANCE_SPOT.with_window("REQUEST_WEIGHT", 60, 1), refusals_before_ban=3)
+    )
+    assert enforcement.request(NOON, "a", TIME).served
+    assert [enforcement.request(NOON, "a", TIME).status for _ in range(5)] == [429, 429, 429, 418, 418]
+    assert enforcement.request(NOON + 119 * S, "a", TIME).headers["Retry-After"] == "1"
+    later = NOON + 120 * S
+    assert enforcement.request(later, "a", TIME).served
+    assert [enforcement.request(later, "a", TIME).status for _ in range(4)] == [429, 429, 429, 418]
+    assert enforcement.request(later + 239 * S, "a", TIME).status == 418
+    assert enforcement.request(later + 240 * S, "a", TIME).served
+    assert enforcement.statistics()["bans"] == 2
+
+
+def test_bans_never_pass_three_days() -> None:
+    enforcement = Enforcement(
+        replace(BINANCE_SPOT.with_window("REQUEST_WEIGHT", 60, 1), refusals_before_ban=0, bans_kept_s=10**9)
+    )
+    now = NOON
+    for _ in range(20):
+        enforcement.request(now, "a", DEPTH)
+        banned = enforcement.request(now, "a", TIME)
+        now += int(banned.headers["Retry-After"]) * S
+    assert banned.headers["Retry-After"] == str(3 * 86_400)
+
+
+def test_a_neighbour_shows_in_the_next_headers_only() -> None:
+    enforcement = Enforcement(BINANCE_SPOT)
+    enforcement.request(NOON, "a", TIME)
+    assert enforcement.consume(NOON, "a", 2_000)
+    assert enforcement.request(NOON, "a", TIME).headers["X-MBX-USED-WEIGHT-1M"] == "2002"
+    assert not enforcement.consume(NOON, "a", 4_000)
+    assert enforcement.request(NOON, "a", TIME).status == 429
+
+
+def test_funding_calls_have_a_window_of_their_own_on_usdm() -> None:
+    enforcement = Enforcement(BINANCE_USDM)
+    for at in range(500):
+        path = "GET /fapi/v1/fundingRate" if at % 2 else "GET /fapi/v1/fundingInfo"
+        assert enforcement.request(NOON, "a", path).served
+    assert enforcement.request(NOON, "a", "GET /fapi/v1/fundingRate").status == 429
+    assert enforcement.request(NOON, "a", "GET /fapi/v1/time").served
+
+
+def test_orders_are_counted_per_account_and_told_in_headers() -> None:
+    enforcement = Enforcement(BINANCE_SPOT)
+    for _ in range(100):
+        last = enforcement.request(NOON, "a", "POST /api/v3/order", account="one", orders=1)
+    assert last.headers["X-MBX-ORDER-COUNT-10S"] == last.headers["X-MBX-ORDER-COUNT-1D"] == "100"
+    refused = enforcement.request(NOON, "a", "POST /api/v3/order", account="one", orders=1)
+    assert (refused.status, refused.code) == (429, -1015)
+    assert enforcement.request(NOON, "a", "POST /api/v3/order", account="two", orders=1).served
+    assert enforcement.request(NOON + 10 * S, "a", "POST /api/v3/order", account="one", orders=1).served
+
+
+def test_bybit_bans_an_address_for_ten_minutes_at_the_601st_call_in_five_seconds() -> None:
+    enforcement = Enforcement(BYBIT)
+    time = "GET /v5/market/time"
+    for at in range(600):
+        verdict = enforcement.request(NOON + at, "a", time)
+        assert verdict.served
+        assert verdict.headers["X-Bapi-Limit-Status"] == str(599 - at)
+    refused = enforcement.request(NOON + 4 * S, "a", time)
+    assert (refused.status, refused.message) == (403, "access too frequent")
+    assert enforcement.request(NOON + 600 * S, "a", time).status == 403
+    assert enforcement.request(NOON + 604 * S, "a", time).served
+
+
+def test_a_bybit_endpoint_of_its_own_answers_200_with_10006() -> None:
+    own = Window("ENDPOINT", 1, 10, sliding=True, endpoints=frozenset({"GET /v5/order/realtime"}))
+    enforcement = Enforcement(replace(BYBIT, windows=(*BYBIT.windows, own)))
+    for _ in range(10):
+        assert enforcement.request(NOON, "a", "GET /v5/order/realtime").served
+    refused = enforcement.request(NOON, "a", "GET /v5/order/realtime")
+    assert (refused.status, refused.code) == (200, 10006)
+    assert refused.headers["X-Bapi-Limit"] == "10"
+    assert refused.headers["X-Bapi-Limit-Status"] == "0"
+    assert refused.headers["X-Bapi-Limit-Reset-Timestamp"] == str(NOON // 1_000_000 + 1_000)
+
+
+@pytest.mark.parametrize(("name", "most"), [("binance_spot", 300), ("binance_usdm", 300), ("bybit", 500)])
+def test_connects_are_limited_over_any_five_minutes(name: str, most: int) -> None:
+    enforcement = Enforcement(RULES[name])
+    assert all(enforcement.connect(NOON + at, "a").served for at in range(most))
+    assert not enforcement.connect(NOON + 299 * S, "a").served
+    assert enforcement.statistics()["refusals"] == {"connect": 1}
+    assert enforcement.connect(NOON + 601 * S, "a").served
+
+
+@given(st.lists(st.integers(0, S // 2), max_size=60), st.integers(1, 10))
+def test_messages_pass_exactly_while_no_second_has_more_than_allowed(waits: list[int], per_s: int) -> None:
+    rate, now, times = MessageRate(per_s), NOON, []
+    for wait in waits:
+        now += wait
+        times.append(now)
+        assert rate.admit(now) == (sum(1 for t in times if t > now - S) <= per_s)
+
+
+def test_forced_refusals_and_bans_have_the_venues_form() -> None:
+    binance, bybit = Enforcement(BINANCE_SPOT), Enforcement(BYBIT)
+    forced = binance.refuse(NOON, "a", retry_after_s=7)
+    assert (forced.status, forced.code, forced.headers["Retry-After"]) == (429, -1003, "7")
+    assert bybit.refuse(NOON, "a").code == 10006
+    binance.ban(NOON, "a", 30)
+    assert binance.request(NOON, "a", TIME).headers["Retry-After"] == "30"
+    bybit.ban(NOON, "a", 30, status=403)
+    assert bybit.request(NOON, "a", "GET /v5/market/time").status == 403
+    binance.forget("a")
+    assert binance.request(NOON, "a", TIME).served
+
+
+def test_statistics_say_the_highest_use_that_was_served() -> None:
+    enforcement = Enforcement(BINANCE_SPOT.with_window("REQUEST_WEIGHT", 6, 10))
+    for _ in range(12):
+        enforcement.request(NOON, "a", TIME)
+    use = enforcement.statistics()
+    assert use["windows"]["REQUEST_WEIGHT 6S"] == {"limit": 10, "interval_s": 6, "highest": 10, "refused": 2}
+    assert (use["requests"], use["served"], use["weight"], use["refusals"]) == (12, 10, 10, {"429": 2})
+
+
+def test_weights_follow_endpoint_and_arguments() -> None:
+    spot, usdm = BINANCE_SPOT.weigh, BINANCE_USDM.weigh
+    assert [spot(DEPTH, {"limit": limit}) for limit in ("5", "100", "101", "1000", "5000")] == [
+        5,
+        5,
+        25,
+        50,
+        250,
+    ]
+    assert spot(DEPTH, {}) == 5
+    assert spot("GET /api/v3/exchangeInfo", {}) == 20
+    assert spot("GET /api/v3/ticker/24hr", {}) == 80
+    assert [usdm("GET /fapi/v1/depth", {"limit": limit}) for limit in ("5", "100", "500", "1000")] == [
+        2,
+        5,
+        10,
+        20,
+    ]
+    klines = "GET /fapi/v1/klines"
+    assert [usdm(klines, {"limit": limit}) for limit in ("99", "100", "500", "1000", "1500")] == [
+        1,
+        2,
+        5,
+        5,
+        10,
+    ]
