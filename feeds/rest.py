@@ -274,6 +274,20 @@ class RestClient:
         most = max(1, -(-(end_ns - start_ns) // interval_ns))
         call = self.dialect.candles_call(instrument, interval_s, start_ns, end_ns, most)
         answer = await self.fetch(call, priority=priority, attempts=attempts)
+        return self.parsed_candles(instrument, interval_s, start_ns, end_ns, call, answer, source)
+
+    def parsed_candles(
+        self,
+        instrument: Instrument,
+        interval_s: int,
+        start_ns: int,
+        end_ns: int,
+        call: Call,
+        answer: Answer,
+        source: Source,
+    ) -> Batch:
+        """The candles of an answer that open in [start_ns, end_ns). BadAnswer as `candle_page`."""
+        interval_ns = interval_s * SECOND_NS
         batch = self.dialect.parse_candles(instrument, interval_s, answer.body, source, answer.recv_ns)
         opened = batch.rows["ts_open_ns"]
         inside = (opened >= start_ns) & (opened < end_ns)  # venues differ in what they count as the end
