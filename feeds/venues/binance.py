@@ -20,11 +20,11 @@ from engine.market.batches import BBO, LEVEL, TRADE, Batch, Kind, Rows, Source
 from engine.market.instruments import Instrument
 from engine.market.sequencing import Rule
 from feeds import levels
+from feeds.dialect import Decoded as Decoded
 from feeds.frames import Frames
 from feeds.venues import binance_frames, binance_kernel
 
 Market = Literal["binance_spot", "binance_usdm", "binance_coinm"]
-Decoded = Batch | Instrument | BadFrame
 
 LABELS: Final[dict[Market, str]] = {
     "binance_spot": "Binance spot",
@@ -32,8 +32,10 @@ LABELS: Final[dict[Market, str]] = {
     "binance_coinm": "Binance COIN-M",
 }
 MAX_LEVELS: Final = 16_384  # in one frame, and in one call of the kernel
-MAX_SYMBOLS: Final = 32  # on one decoder: the telemetry has rings for 64 symbols of all sources
+MAX_SYMBOLS: Final = 32  # in one capture: the telemetry has rings for 64 symbols of all sources
+ROOM: Final = 512  # symbols on one decoder
 NAME_BYTES: Final = 32
+REMOVED_KEPT: Final = 1_024  # names of symbols no longer followed, whose last frames may still come
 # Longest first where one ends another: BTCFDUSD is BTC-FDUSD, not BTCFD-USD.
 QUOTES: Final = (
     *("FDUSD", "USDT", "USDC", "TUSD", "BUSD", "USDP", "USD1", "DAI", "EURI", "AEUR"),
@@ -85,25 +87,74 @@ class BinanceDecoder:
     """Turns one source's frames into batches. Keeps units and counters, nothing of the market.
 
     `ignored` counts, by event name, good frames that are no market data we use (subscription replies, other
-    streams).
+    streams). Trades are those of the `trade` stream, or of `aggTrade` where `aggregates`: a capture that has
+    both would count each twice.
     """
 
-    def __init__(self, source: Source, market: Market, instruments: Sequence[Instrument]) -> None:
-        if not 1 <= len(instruments) <= MAX_SYMBOLS:
-            raise ValueError(f"a decoder takes 1 to {MAX_SYMBOLS} instruments, not {len(instruments)}")
+    def __init__(
+        self, source: Source, market: Market, instruments: Sequence[Instrument], *, aggregates: bool = False
+    ) -> None:
+        if len(instruments) > ROOM:
+            raise ValueError(f"a decoder takes at most {ROOM} instruments, not {len(instruments)}")
         self.source = source
         self.market = market
-        self.instruments = list(instruments)
         self.ignored: dict[str, int] = {}
         self.patient_frames = 0  # frames the kernel left to the patient decoder
         self._futures = market != "binance_spot"
-        self._names = np.zeros((len(instruments), NAME_BYTES), np.uint8)
-        self._units = np.zeros((len(instruments), 3), np.int64)
-        for index, instrument in enumerate(self.instruments):
-            self._set_units(index, instrument)
+        self._aggregates = aggregates
+        self._places: list[Instrument | None] = []
+        self._symbols: list[str] = []  # by place, for every delta
+        self._place_of: dict[str, int] = {}  # by native name
+        self._removed: dict[str, None] = {}
+        self._names = np.zeros((0, NAME_BYTES), np.uint8)
+        self._units = np.zeros((0, 3), np.int64)
+        self._enlarge(max(1, len(instruments)))
+        for instrument in instruments:
+            self._put(instrument)
         self._levels = np.empty(MAX_LEVELS, LEVEL)
         self._result = np.zeros(binance_kernel.RESULT, np.int64)
         self._make_room(1024)
+
+    @property
+    def instruments(self) -> list[Instrument]:
+        """In the revisions decoded so far."""
+        return [instrument for instrument in self._places if instrument is not None]
+
+    def add(self, instrument: Instrument) -> None:
+        """Take frames of one more instrument. ValueError when it is there, or there is no room."""
+        if instrument.native in self._place_of:
+            raise ValueError(f"{instrument.native} is decoded already")
+        if len(self._place_of) >= ROOM:
+            raise ValueError(f"a decoder takes at most {ROOM} instruments")
+        self._put(instrument)
+
+    def remove(self, symbol: str) -> None:
+        """Frames of the symbol are ignored from here on. ValueError when there is none such."""
+        for place, instrument in enumerate(self._places):
+            if instrument is not None and instrument.symbol == symbol:
+                del self._place_of[instrument.native]
+                self._places[place] = None
+                self._units[place] = 0
+                self._removed[instrument.native] = None
+                if len(self._removed) > REMOVED_KEPT:
+                    del self._removed[next(iter(self._removed))]
+                binance_kernel.fill_slots(self._names, self._units, self._slots)
+                return
+        raise ValueError(f"{symbol} is not decoded")
+
+    def snapshot(self, symbol: str, body: bytes, recv_ns: int) -> list[Decoded]:
+        """A REST depth answer for one symbol: SNAPSHOT, behind a revised instrument if need be; or BadFrame."""
+        try:
+            parsed = binance_frames.parse_snapshot(body)
+            place = next((at for at, one in enumerate(self._places) if one and one.symbol == symbol), None)
+            if place is None:
+                self._ignore("removed symbol")
+                return []
+            if parsed.native and self._place_of.get(parsed.native) != place:
+                raise binance_frames.BadField("symbol")
+            return self._fitted(place, parsed, recv_ns)
+        except binance_frames.BadField as error:
+            return [BadFrame(self.market, error.field, body)]
 
     def decode(self, frames: Frames) -> list[Decoded]:
         """What the frames say: batches, revised instruments (batches after one are in its units), bad frames.
@@ -133,7 +184,9 @@ class BinanceDecoder:
             first,
             self._names,
             self._units,
+            self._slots,
             self._futures,
+            self._aggregates,
             self._levels,
             self._deltas,
             self._quotes,
@@ -145,7 +198,7 @@ class BinanceDecoder:
         source = self.source
         if n_deltas:
             rows = self._levels[:n_levels].copy()
-            symbols = [instrument.symbol for instrument in self.instruments]
+            symbols = self._symbols
             delta = Kind.DELTA
             # Fields in DELTA's order; positional, since this runs for every delta.
             out += [
@@ -174,64 +227,102 @@ class BinanceDecoder:
         return at, stopped
 
     def _collected(self, kind: Kind, rows: Rows, owners: Rows) -> Iterator[Batch]:
-        if len(self.instruments) == 1:
-            yield Batch(kind, self.source, self.instruments[0].symbol, rows)
+        first = int(owners[0])
+        if not (owners != first).any():
+            yield Batch(kind, self.source, self._symbols[first], rows)
             return
-        for index in np.unique(owners).tolist():
-            yield Batch(kind, self.source, self.instruments[index].symbol, rows[owners == index])
+        order = np.argsort(owners, kind="stable")
+        rows, owners = rows[order], owners[order]
+        cuts = (np.flatnonzero(owners[1:] != owners[:-1]) + 1).tolist()
+        for start, end in zip([0, *cuts], [*cuts, len(rows)], strict=True):
+            yield Batch(kind, self.source, self._symbols[int(owners[start])], rows[start:end])
 
     def _read_patiently(self, frame: bytes, recv_ns: int) -> Iterable[Decoded]:
         try:
             parsed = binance_frames.parse(frame, self._futures)
-            if isinstance(parsed, binance_frames.Other):
-                name = parsed.name if parsed.name in self.ignored or len(self.ignored) < 64 else "other"
-                self.ignored[name] = self.ignored.get(name, 0) + 1
+            if isinstance(parsed, binance_frames.Extra) and (parsed.name != "aggTrade" or self._aggregates):
+                parsed = parsed.parsed() or parsed
+            if isinstance(parsed, binance_frames.Other) or (parsed.is_trade and self._aggregates):
+                self._ignore(parsed.name if isinstance(parsed, binance_frames.Other) else "trade")
                 return []
-            index = self._index_of(parsed.native)
-            try:
-                return [parsed.batch(self.source, self.instruments[index], recv_ns)]
-            except binance_frames.BadField:
-                revised = self._revised(index, parsed)
-                if revised is None:
-                    raise
-            batch = parsed.batch(self.source, revised, recv_ns)
-            self._set_units(index, revised)
-            self.instruments[index] = revised
-            return [revised, batch]
+            place = self._place(parsed.native)
+            if place is None:
+                self._ignore("removed symbol")
+                return []
+            return self._fitted(place, parsed, recv_ns)
         except binance_frames.BadField as error:
             return [BadFrame(self.market, error.field, frame)]
 
-    def _index_of(self, native: str) -> int:
-        if not native and len(self.instruments) == 1:
-            return 0  # a REST snapshot names no symbol
-        for index, instrument in enumerate(self.instruments):
-            if instrument.native == native:
-                return index
-        raise binance_frames.BadField("s")
+    def _fitted(self, place: int, parsed: binance_frames.Parsed, recv_ns: int) -> list[Decoded]:
+        """The frame's batch, behind the instrument's next revision where it needs finer units."""
+        instrument = self._places[place]
+        assert instrument is not None
+        try:
+            return [parsed.batch(self.source, instrument, recv_ns)]
+        except binance_frames.BadField:
+            revised = _revised(instrument, parsed)
+            if revised is None:
+                raise
+        batch = parsed.batch(self.source, revised, recv_ns)
+        self._set_units(place, revised)
+        return [revised, batch]
 
-    def _revised(self, index: int, parsed: binance_frames.Parsed) -> Instrument | None:
-        """The instrument's next revision when the frame has more decimals than it; None when it hasn't."""
-        instrument = self.instruments[index]
-        price_decimals, size_decimals = parsed.decimals()
-        if price_decimals <= instrument.price_decimals and size_decimals <= instrument.size_decimals:
-            return None
-        return instrument.with_decimals(
-            max(price_decimals, instrument.price_decimals), max(size_decimals, instrument.size_decimals)
-        )
+    def _ignore(self, name: str) -> None:
+        name = name if name in self.ignored or len(self.ignored) < 64 else "other"
+        self.ignored[name] = self.ignored.get(name, 0) + 1
 
-    def _set_units(self, index: int, instrument: Instrument) -> None:
+    def _place(self, native: str) -> int | None:
+        """Where the symbol is; None when it was removed. BadField when it never was there."""
+        if not native and len(self._place_of) == 1:
+            return next(iter(self._place_of.values()))  # a REST snapshot names no symbol
+        place = self._place_of.get(native)
+        if place is None and native not in self._removed:
+            raise binance_frames.BadField("s")
+        return place
+
+    def _put(self, instrument: Instrument) -> None:
+        free = [place for place, taken in enumerate(self._places) if taken is None]
+        if not free:
+            self._enlarge(2 * len(self._places))
+            free = [place for place, taken in enumerate(self._places) if taken is None]
+        self._set_units(free[0], instrument)
+        self._place_of[instrument.native] = free[0]
+        self._removed.pop(instrument.native, None)
+        binance_kernel.fill_slots(self._names, self._units, self._slots)
+
+    def _enlarge(self, places: int) -> None:
+        more = places - len(self._places)
+        self._places += [None] * more
+        self._symbols += [""] * more
+        self._names = np.concatenate((self._names, np.zeros((more, NAME_BYTES), np.uint8)))
+        self._units = np.concatenate((self._units, np.zeros((more, 3), np.int64)))
+        self._slots = np.zeros(1 << (2 * places).bit_length(), np.int64)
+        binance_kernel.fill_slots(self._names, self._units, self._slots)
+
+    def _set_units(self, place: int, instrument: Instrument) -> None:
         name = instrument.native.encode()
         if not 1 <= len(name) <= NAME_BYTES:
             raise ValueError(f"{instrument.native!r} is no Binance symbol: 1 to {NAME_BYTES} bytes")
-        self._names[index] = 0
-        self._names[index, : len(name)] = np.frombuffer(name, np.uint8)
-        self._units[index] = instrument.price_decimals, instrument.size_decimals, len(name)
+        self._names[place] = 0
+        self._names[place, : len(name)] = np.frombuffer(name, np.uint8)
+        self._units[place] = instrument.price_decimals, instrument.size_decimals, len(name)
+        self._places[place], self._symbols[place] = instrument, instrument.symbol
 
     def _make_room(self, frames: int) -> None:
         self._deltas = np.empty((frames, binance_kernel.DELTA), np.int64)
         self._quotes = np.empty(frames, BBO)
         self._trades = np.empty(frames, TRADE)
         self._owners = np.empty((2, frames), np.int64)
+
+
+def _revised(instrument: Instrument, parsed: binance_frames.Parsed) -> Instrument | None:
+    """The instrument's next revision when the frame has more decimals than it; None when it hasn't."""
+    price_decimals, size_decimals = parsed.decimals()
+    if price_decimals <= instrument.price_decimals and size_decimals <= instrument.size_decimals:
+        return None
+    return instrument.with_decimals(
+        max(price_decimals, instrument.price_decimals), max(size_decimals, instrument.size_decimals)
+    )
 
 
 def warm_up() -> None:

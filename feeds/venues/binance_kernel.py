@@ -1,7 +1,7 @@
 """Compiled reader of Binance market frames: many frames in, rows out, one call.
 
-It knows depthUpdate, bookTicker and trade, with or without the combined-stream envelope, fields in any order
-as long as the symbol precedes the numbers that need its decimals. It does not judge: at the first frame it
+It knows depthUpdate, bookTicker, trade and aggTrade, with or without the combined-stream envelope, fields in
+any order as long as the symbol precedes the numbers that need its decimals. It does not judge: at the first frame it
 cannot take (other kinds, escapes, spaces, too many decimals, anything malformed) it stops, and the patient
 decoder in `binance` says what that frame is. So nothing here needs to name an error.
 """
@@ -60,27 +60,62 @@ DATA: Final = (((((ord("d") << 8) + ord("a")) << 8) + ord("t")) << 8) + ord("a")
 # One bit for each field seen.
 HAS_E, HAS_EVENT, HAS_SYMBOL, HAS_FIRST, HAS_LAST, HAS_PREVIOUS = 1, 2, 4, 8, 16, 32
 HAS_BIDS, HAS_ASKS, HAS_BID, HAS_BID_SIZE, HAS_ASK, HAS_ASK_SIZE = 64, 128, 256, 512, 1024, 2048
-HAS_ID, HAS_PRICE, HAS_SIZE, HAS_TIME, HAS_MAKER = 4096, 8192, 16384, 32768, 65536
+HAS_ID, HAS_PRICE, HAS_SIZE, HAS_TIME, HAS_MAKER, HAS_AGGREGATE = 4096, 8192, 16384, 32768, 65536, 131072
 DELTA_FIELDS: Final = HAS_E | HAS_EVENT | HAS_SYMBOL | HAS_FIRST | HAS_LAST | HAS_BIDS | HAS_ASKS
 QUOTE_FIELDS: Final = HAS_SYMBOL | HAS_LAST | HAS_BID | HAS_BID_SIZE | HAS_ASK | HAS_ASK_SIZE
-TRADE_FIELDS: Final = HAS_E | HAS_SYMBOL | HAS_ID | HAS_PRICE | HAS_SIZE | HAS_TIME | HAS_MAKER
+FILL_FIELDS: Final = HAS_E | HAS_SYMBOL | HAS_PRICE | HAS_SIZE | HAS_TIME | HAS_MAKER
+TRADE_FIELDS: Final = FILL_FIELDS | HAS_ID
+AGGREGATE_FIELDS: Final = FILL_FIELDS | HAS_AGGREGATE
 
 
 @nb.njit(nogil=True, cache=True)
-def _find_symbol(text: Any, first: int, end: int, names: Any, units: Any, guess: int) -> Any:
-    """Index of the symbol named by text[first:end], -1 when unknown. units[i, 2] is its name's length."""
-    for k in range(names.shape[0]):
-        index = (guess + k) % names.shape[0]
-        if units[index, 2] != end - first:
-            continue
-        same = True
-        for i in range(end - first):
-            if names[index, i] != text[first + i]:
-                same = False
-                break
-        if same:
-            return index
+def _hash(text: Any, first: int, end: int) -> Any:
+    value: Any = 0
+    for i in range(first, end):
+        value = (value * 31 + np.int64(text[i])) & 0x7FFFFFFF
+    return value ^ (value >> 11)
+
+
+@nb.njit(nogil=True, cache=True)
+def _is_named(text: Any, first: int, end: int, names: Any, units: Any, index: int) -> Any:
+    same = units[index, 2] == end - first and end > first
+    for i in range(end - first):
+        if not same:
+            break
+        same = names[index, i] == text[first + i]
+    return same
+
+
+@nb.njit(nogil=True, cache=True)
+def _find_symbol(text: Any, first: int, end: int, names: Any, units: Any, slots: Any, guess: int) -> Any:
+    """Index of the symbol named by text[first:end], -1 when unknown. units[i, 2] is its name's length.
+
+    The guess is mostly right where few symbols are followed, the table answers for hundreds in the same time.
+    """
+    if _is_named(text, first, end, names, units, guess):
+        return guess
+    slot = _hash(text, first, end) & (slots.size - 1)
+    while slots[slot] >= 0:
+        if _is_named(text, first, end, names, units, slots[slot]):
+            return slots[slot]
+        slot = (slot + 1) & (slots.size - 1)
     return -1
+
+
+@nb.njit(nogil=True, cache=True)
+def fill_slots(names: Any, units: Any, slots: Any) -> None:
+    """Make the table of symbols anew: int64 `slots`, a power of two, at least twice as many as symbols.
+
+    Rows of `units` with a name's length of 0 are free.
+    """
+    slots[:] = -1
+    for index in range(names.shape[0]):
+        if units[index, 2] == 0:
+            continue
+        slot = _hash(names[index], 0, units[index, 2]) & (slots.size - 1)
+        while slots[slot] >= 0:
+            slot = (slot + 1) & (slots.size - 1)
+        slots[slot] = index
 
 
 @nb.njit(nogil=True, cache=True)
@@ -114,7 +149,9 @@ def read_frames(
     first: int,
     names: Any,
     units: Any,
+    slots: Any,
     futures: bool,
+    aggregates: bool,
     levels: Any,
     deltas: Any,
     quotes: Any,
@@ -124,7 +161,8 @@ def read_frames(
 ) -> None:
     """Read frames from `first` on until one is ODD, the levels are FULL, or all are DONE.
 
-    `names` uint8 (s, 32) and `units` int64 (s, 3): native name; price decimals, size decimals, name length.
+    `names` uint8 (s, 32) and `units` int64 (s, 3): native name; price decimals, size decimals, name length
+    (0 = free); `slots` is their table. Trades come from aggTrade where `aggregates`, else from trade.
     Rows go to LEVEL, int64 (n, DELTA), BBO and TRADE arrays, the last three with room for every frame;
     `owners` int64 (2, n) takes the symbol of each quote and of each trade.
     """
@@ -139,7 +177,8 @@ def read_frames(
         kind = 0
         seen = 0
         price_decimals, size_decimals = 0, 0
-        event, time, first_sequence, last_sequence, previous_sequence, trade_id = 0, 0, 0, 0, -1, 0
+        event, time, first_sequence, last_sequence, previous_sequence = 0, 0, 0, 0, -1
+        trade_id, aggregate_id = 0, 0
         bid, bid_size, ask, ask_size, price, size = 0, 0, 0, 0, 0, 0
         buyer_is_maker = False
         depth = 1
@@ -195,7 +234,7 @@ def read_frames(
                     if at >= end or text[at] == BACKSLASH:
                         break
                     if length == 1 and key == S_LOW:
-                        symbol = _find_symbol(text, begin, at, names, units, max(symbol, 0))
+                        symbol = _find_symbol(text, begin, at, names, units, slots, max(symbol, 0))
                         if symbol < 0 or seen & HAS_SYMBOL:
                             break
                         price_decimals, size_decimals = units[symbol, 0], units[symbol, 1]
@@ -251,6 +290,9 @@ def read_frames(
                     elif key == T_LOW:
                         trade_id = value
                         seen |= HAS_ID
+                    elif key == A_LOW:
+                        aggregate_id = value
+                        seen |= HAS_AGGREGATE
                 elif length == 2 and key == PU:
                     previous_sequence = value
                     seen |= HAS_PREVIOUS
@@ -307,12 +349,15 @@ def read_frames(
                 row_quote["ask_price"] = ask
                 row_quote["ask_size"] = ask_size
                 n_quotes += 1
-            elif kind == T_LOW * 100 + 5 and seen & TRADE_FIELDS == TRADE_FIELDS and price > 0 and size > 0:
+            elif (
+                (kind == T_LOW * 100 + 5 and seen & TRADE_FIELDS == TRADE_FIELDS and not aggregates)
+                or (kind == A_LOW * 100 + 8 and seen & AGGREGATE_FIELDS == AGGREGATE_FIELDS and aggregates)
+            ) and (price > 0 and size > 0):
                 owners[1, n_trades] = symbol
                 row_trade = trades[n_trades]
                 row_trade["ts_event_ns"] = _nanoseconds(time)
                 row_trade["ts_recv_ns"] = recv_ns[frame]
-                row_trade["trade_id"] = trade_id
+                row_trade["trade_id"] = aggregate_id if aggregates else trade_id
                 row_trade["price"] = price
                 row_trade["size"] = size
                 row_trade["aggressor"] = SELL if buyer_is_maker else BUY
@@ -336,17 +381,21 @@ def read_frames(
 
 
 def warm_up() -> None:
-    """Compile the frame reader for the types the decoder calls it with."""
+    """Compile the frame reader and the symbols' table for the types the decoder calls them with."""
     text = as_text(b"{}")
     ends = np.full(1, 2, np.int64)
+    names, units, slots = np.zeros((1, 32), np.uint8), np.zeros((1, 3), np.int64), np.zeros(2, np.int64)
+    fill_slots(names, units, slots)
     read_frames(
         text,
         np.zeros(1, np.int64),
         ends,
         ends,
         0,
-        np.zeros((1, 32), np.uint8),
-        np.zeros((1, 3), np.int64),
+        names,
+        units,
+        slots,
+        False,
         False,
         np.empty(1, LEVEL),
         np.empty((1, DELTA), np.int64),

@@ -287,3 +287,148 @@ def test_universal_symbols(market: Market, native: str, symbol: str) -> None:
 def test_rules_of_the_markets() -> None:
     assert rule_of("binance_spot") is Rule.BINANCE_SPOT
     assert rule_of("binance_usdm") is rule_of("binance_coinm") is Rule.BINANCE_FUTURES
+
+
+AGGREGATE = {
+    "e": "aggTrade", "E": 1723161256322, "a": 123456, "s": "BTCUSDT", "p": "61800.30", "q": "0.006", "f": 100,
+    "l": 105, "T": 1723161256321, "m": True,
+}  # fmt: skip
+KLINE = {
+    "e": "kline", "E": 1723161256322, "s": "BTCUSDT",
+    "k": {
+        "t": 1723161240000, "T": 1723161299999, "s": "BTCUSDT", "i": "1m", "f": 100, "L": 200, "o": "61800.1",
+        "c": "61801.5", "h": "61802.0", "l": "61799.9", "v": "10.005", "n": 100, "x": False, "q": "618328.20150000",
+        "V": "5", "Q": "3", "B": "0",
+    },
+}  # fmt: skip
+MARK = {
+    "e": "markPriceUpdate", "E": 1723161256000, "s": "BTCUSDT", "p": "61800.25963414", "i": "61801.1",
+    "P": "61800.5", "r": "-0.00012345", "T": 1723190400000,
+}  # fmt: skip
+
+
+def live(natives: tuple[str, ...] = ("BTCUSDT",)) -> BinanceDecoder:
+    instruments = [instrument_of("binance_usdm", native, 1, 3) for native in natives]
+    return BinanceDecoder(Source("binance_usdm", "live"), "binance_usdm", instruments, aggregates=True)
+
+
+@pytest.mark.parametrize("form", [wire, bare, lambda body: json.dumps(body).encode()])
+def test_aggregated_trades_are_trades_where_they_are_wanted(form) -> None:
+    batch = only(decode(live(), form(AGGREGATE)))
+    assert batch.kind is Kind.TRADES
+    assert batch.rows.tolist() == [(1723161256321 * MS, RECV_NS, 123456, 618003, 6, SELL)]
+    single = live()
+    assert decode(single, form(USDM_TRADE)) == []  # it is in an aggregate
+    assert single.ignored == {"trade": 1}
+
+
+def test_a_spot_trades_order_ids_are_not_its_number() -> None:
+    batch = only(decode(decoder(), wire(SPOT_TRADE | {"b": 88, "a": 50})))
+    assert batch.rows["trade_id"].tolist() == [3735683259]
+
+
+def test_the_running_minute_is_a_candle() -> None:
+    batch = only(decode(live(), wire(KLINE)))
+    assert (batch.kind, batch.interval_ns, batch.ts_event_ns) == (
+        Kind.CANDLES,
+        60 * 10**9,
+        1723161256322 * MS,
+    )
+    row = batch.rows[0]
+    assert row.tolist()[:6] == (1723161240000 * MS, 618001, 618020, 617999, 618015, 10005)
+    assert (int(row["notional_high"]) << 40) + int(row["notional_low"]) == 6183282015
+    assert row["trades"] == 100
+
+
+def test_the_mark_price_brings_the_running_rate() -> None:
+    batch = only(decode(live(), wire(MARK)))
+    assert batch.kind is Kind.FUNDING
+    assert batch.rows.tolist() == [
+        (1723161256000 * MS, RECV_NS, -123_450_000, 1723190400000 * MS, 0, 618003)
+    ]  # fmt: skip
+    dated = live()
+    assert decode(dated, wire(MARK | {"r": ""})) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (AGGREGATE | {"q": "-1"}, "q"),
+        ({key: value for key, value in AGGREGATE.items() if key != "a"}, "a"),
+        (KLINE | {"k": KLINE["k"] | {"o": "x"}}, "k"),
+        (KLINE | {"k": 5}, "k"),
+        (MARK | {"r": "much"}, "r"),
+        (MARK | {"p": ""}, "p"),
+    ],
+)
+def test_live_kinds_that_are_malformed_are_named(body: dict[str, Any], field: str) -> None:
+    items = decode(live(), wire(body), wire(USDM_QUOTE))
+    assert [item.field for item in items if isinstance(item, BadFrame)] == [field]
+    assert isinstance(items[-1], Batch)
+
+
+@given(st.data())
+def test_symbols_come_and_go_and_each_frame_finds_its_own(data) -> None:
+    names = [
+        f"{base}{quote}" for base in ("BTC", "ETH", "A", "1000PEPE", "XRP") for quote in ("USDT", "USDC")
+    ]
+    feed = live(())
+    followed: dict[str, Instrument] = {}
+    gone: set[str] = set()
+    for _ in range(data.draw(st.integers(1, 30))):
+        name = data.draw(st.sampled_from(names))
+        instrument = instrument_of("binance_usdm", name, 1, 3)
+        if name in followed:
+            feed.remove(followed.pop(name).symbol)
+            gone.add(name)
+        else:
+            feed.add(instrument)
+            followed[name] = instrument
+            gone.discard(name)
+        assert {one.native for one in feed.instruments} == set(followed)
+        items = decode(feed, *[wire(USDM_QUOTE | {"s": name}) for name in names])
+        assert sorted(b.symbol for b in items if isinstance(b, Batch)) == sorted(
+            one.symbol for one in followed.values()
+        )
+        # Of a symbol that was removed the last frames may still come; one that never was is a mistake.
+        assert sum(isinstance(item, BadFrame) for item in items) == len(names) - len(followed) - len(gone)
+
+
+def test_a_hundred_and_fifty_symbols_are_told_apart_by_compiled_code() -> None:
+    names = tuple(f"S{number}USDT" for number in range(150))
+    feed = live(names[:100])
+    for name in names[100:]:
+        feed.add(instrument_of("binance_usdm", name, 1, 3))
+    items = decode(feed, *[wire(AGGREGATE | {"s": name, "a": at}) for at, name in enumerate(names)])
+    assert {batch.symbol: int(batch.rows["trade_id"][0]) for batch in items if isinstance(batch, Batch)} == {
+        f"S{number}-USDT-PERP": number for number in range(150)
+    }
+    assert feed.patient_frames == 0
+
+
+def test_a_decoder_refuses_what_it_has_and_what_it_has_not() -> None:
+    feed = live()
+    with pytest.raises(ValueError, match="decoded already"):
+        feed.add(instrument_of("binance_usdm", "BTCUSDT", 1, 3))
+    with pytest.raises(ValueError, match="not decoded"):
+        feed.remove("ETH-USDT-PERP")
+
+
+def test_a_snapshot_is_the_named_symbols() -> None:
+    feed = live(("BTCUSDT", "ETHUSDT"))
+    body = bare(
+        {"lastUpdateId": 10, "E": 5, "T": 4, "bids": [["61837.6", "3.5"]], "asks": [["61837.7", "2"]]}
+    )
+    batch = only(feed.snapshot("ETH-USDT-PERP", body, 7))
+    assert (batch.symbol, batch.kind, batch.last_sequence, batch.ts_recv_ns) == (
+        "ETH-USDT-PERP", Kind.SNAPSHOT, 10, 7,
+    )  # fmt: skip
+    (wrong,) = feed.snapshot("ETH-USDT-PERP", body[:-1] + b',"symbol":"BTCUSDT"}', 7)
+    assert isinstance(wrong, BadFrame)
+    assert wrong.field == "symbol"
+    (cut,) = feed.snapshot("ETH-USDT-PERP", body[:-10], 7)
+    assert isinstance(cut, BadFrame)
+    revised, finer = feed.snapshot("ETH-USDT-PERP", body.replace(b"61837.6", b"61837.65"), 7)
+    assert isinstance(revised, Instrument)
+    assert isinstance(finer, Batch)
+    assert finer.rows["price"].tolist() == [6183765, 6183770]
