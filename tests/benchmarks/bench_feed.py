@@ -1,4 +1,5 @@
-"""Frames a second, parsed and applied, on three recorded Binance markets, beside plain Python in the same run.
+"""Frames a second, parsed and applied, on three recorded Binance markets, beside plain Python and ccxt.pro in the same
+run.
 
 Run: uv run python tests/benchmarks/bench_feed.py [--quick]
 
@@ -6,9 +7,10 @@ Both take the same frames in memory (unzipping and splitting lines are not timed
 bookTicker, trade), keep the sequence rules, apply every delta and compare the book's top after each with the
 venue's quote. Ours goes through the feed's own decoder, in the chunks that a replay reads, and `SymbolState`, which
 builds candles besides; "one_by_one" is the same with a chunk made for each frame, as for a socket that never has two
-waiting. The rival is `tests/reference/feed_plain.py`: msgspec structs, dicts and bisect. The answers are compared
-before anything is timed. CPU time counts (both use one thread), repeats are interleaved, medians are shown. The last
-line is one JSON object.
+waiting. The rivals are `tests/reference/feed_plain.py` (msgspec structs, dicts and bisect; it does all that ours does
+but candles) and ccxt.pro's own handlers (`feed_peers.py`; they compare no tops). The answers are compared before
+anything is timed. CPU time counts (all use one thread), repeats are interleaved, medians are shown. The last line is
+one JSON object.
 """
 
 from __future__ import annotations
@@ -34,11 +36,13 @@ from engine.market.state import SymbolState
 from feeds import capture
 from feeds.frames import Frames, join
 from feeds.venues import binance
+from tests.benchmarks.feed_peers import CcxtFeed
 from tests.reference.feed_plain import PlainFeed
 
 DATA = ROOT.parent / "shared" / "data"
 MARKETS = ("spot", "usdm", "coinm")
 BARS = {"spot": 3.0, "usdm": 3.0, "coinm": 2.0}
+CCXT_BARS = {"spot": 7.0, "usdm": 7.0, "coinm": 5.0}
 AGREEMENT_BARS = {"spot": 0.999, "usdm": 1.0, "coinm": 1.0}
 
 
@@ -71,6 +75,16 @@ def plain(info: capture.CaptureInfo, frames: list[bytes]) -> PlainFeed:
     for frame in frames:
         feed.on_frame(frame)
     feed.compare(float("inf"))
+    return feed
+
+
+def ccxt(info: capture.CaptureInfo, frames: list[bytes]) -> CcxtFeed:
+    """ccxt.pro's market after all frames."""
+    instrument = info.instruments()[0]
+    feed = CcxtFeed(info.market, instrument.native, instrument.base, instrument.quote)
+    for frame in frames:
+        feed.on_frame(frame)
+    assert not feed.client.failed, f"ccxt refused: {feed.client.failed[0]}"
     return feed
 
 
@@ -118,7 +132,7 @@ def main() -> int:
     if None in paths.values():
         print(f"the recorded captures are not at {DATA}", file=sys.stderr)
         return 2
-    repeats = 7 if "--quick" in sys.argv[1:] else 15
+    repeats = 5 if "--quick" in sys.argv[1:] else 15
     state.warm_up()
     binance.warm_up()
     figures: dict[str, object] = {}
@@ -133,17 +147,19 @@ def main() -> int:
         symbol, rival = ours(info, chunks), plain(info, frames)
         check(name, symbol, rival)
         check(name, ours(info, singly(recorded)), rival)
+        assert ccxt(info, frames).top() == rival.top(), f"{name}: ccxt's top differs"
         agreed, checked = symbol.agreement
         agreement[name] = agreed / checked
         deltas = symbol.sync.counts.applied
         del symbol, rival
-        took: dict[str, list[float]] = {"ours": [], "one_by_one": [], "plain": []}
+        took: dict[str, list[float]] = {"ours": [], "one_by_one": [], "plain": [], "ccxt": []}
         for repeat in range(repeats):
             took["ours"].append(timed(lambda: ours(info, chunks)))  # noqa: B023
             if repeat % 5 == 0:
                 took["one_by_one"].append(timed(lambda: ours(info, singly(recorded))))  # noqa: B023
+                took["ccxt"].append(timed(lambda: ccxt(info, frames)))  # noqa: B023
             took["plain"].append(timed(lambda: plain(info, frames)))  # noqa: B023
-        fast, single, slow = (median(took[key]) for key in ("ours", "one_by_one", "plain"))
+        fast, single, slow, peer = (median(took[key]) for key in ("ours", "one_by_one", "plain", "ccxt"))
         # Of each pair, so that a change of the machine's pace between pairs doesn't count.
         ratio = median(b / a for a, b in zip(took["ours"], took["plain"], strict=True))
         figures[name] = {
@@ -152,11 +168,16 @@ def main() -> int:
             "plain_frames_per_s": round(len(frames) / slow),
             "one_by_one_frames_per_s": round(len(frames) / single),
             "one_by_one_vs_plain": round(slow / single, 2),
+            "vs_ccxt": round(peer / fast, 2),
+            "ccxt_frames_per_s": round(len(frames) / peer),
+            "one_by_one_vs_ccxt": round(peer / single, 2),
             "frames": len(frames),
             "deltas": deltas,
             "bar": BARS[name],
+            "ccxt_bar": CCXT_BARS[name],
         }
-        met &= ratio >= BARS[name] and agreement[name] >= AGREEMENT_BARS[name]
+        met &= ratio >= BARS[name] and peer / fast >= CCXT_BARS[name]
+        met &= agreement[name] >= AGREEMENT_BARS[name]
         print(f"{name}: {figures[name]} agreement {agreed} of {checked}", flush=True)
     figures["top_agreement"] = agreement
     figures["conditions"] = {
@@ -164,7 +185,7 @@ def main() -> int:
         "chunk_bytes": capture.BLOCK_BYTES,
         "cpu": cpu_name(),
         "python": platform.python_version(),
-        **{package: version(package) for package in ("numpy", "numba", "msgspec")},
+        **{package: version(package) for package in ("numpy", "numba", "msgspec", "orjson", "ccxt")},
     }
     print(json.dumps(figures))
     return 0 if met else 1
