@@ -273,7 +273,7 @@ class Poller:
 
 def calls_of(dialect: Dialect) -> dict[str, Call]:
     """What can be polled of a market, each with a call such as it will make."""
-    made_up = Instrument(dialect.key, "BTC-USDT", "BTC", "USDT", 2, 2, native="BTCUSDT")
+    made_up = Instrument(dialect.key, dialect.default_symbols[0], "BTC", "USDT", 2, 2, native="BTCUSDT")
     calls = {
         "time": dialect.time_call(),
         "instruments": dialect.instruments_call(),

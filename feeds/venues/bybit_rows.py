@@ -1,0 +1,145 @@
+"""Bybit's texts as rows have them: exact, or a `BadField` that names what is wrong. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import msgspec
+
+from engine.market.candles import WORD
+from engine.market.instruments import INT64_MAX, Instrument, needed_decimals, parse_decimal
+
+MS: Final = 1_000_000
+MAX_DECIMALS: Final = 12  # the finest prices have 10; more would only serve to overflow a book
+RATE_DECIMALS: Final = 12
+NOTIONAL_LIMIT: Final = 1 << (WORD + 62)
+UNKNOWN: Final = "json"  # the field named where it is no JSON of any shape we know
+ID_DIGITS: Final = 15  # hexadecimal: 60 bits
+MAX_DIGITS: Final = 32  # on either side of a point
+
+
+class BadField(Exception):
+    """A field is missing or wrong; `field` is its name on the wire."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(field)
+        self.field = field
+
+
+def decoded(decoder: msgspec.json.Decoder[Any], text: bytes | memoryview | msgspec.Raw) -> Any:
+    """What the text says in the decoder's shape. BadField naming the innermost field that is missing or wrong."""
+    try:
+        return decoder.decode(text)
+    except msgspec.ValidationError as error:
+        raise BadField(field_of(str(error))) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadField(UNKNOWN) from error
+
+
+def field_of(message: str) -> str:
+    """The field msgspec complains of: it writes "... `u`" when one is missing, "... - at `$.data.u`" otherwise."""
+    missing = re.search(r"field `([^`]+)`", message)
+    if missing:
+        return missing.group(1)
+    at = re.search(r"at `\$\.([^`]+)`", message)
+    names = re.findall(r"\.?([A-Za-z]\w*)", at.group(1)) if at else []
+    return names[-1] if names else UNKNOWN
+
+
+def scaled(field: str, text: str, decimals: int) -> int:
+    """Decimal text in units of 10^-decimals, 0 or more. BadField when it doesn't fit exactly."""
+    try:
+        value = parse_decimal(text, decimals)
+    except ValueError as error:
+        raise BadField(field) from error
+    if value < 0:
+        raise BadField(field)
+    return value
+
+
+def rounded(field: str, text: str, decimals: int) -> int:
+    """As `scaled`, but digits behind the last unit are rounded, half up: what the venue computed has many."""
+    value = large(field, text, decimals)
+    if value > INT64_MAX:
+        raise BadField(field)
+    return value
+
+
+def large(field: str, text: str, decimals: int) -> int:
+    """As `rounded`, but it may pass int64."""
+    whole, point, fraction = text.partition(".")
+    for digits in (whole, fraction) if point else (whole,):
+        if not digits.isascii() or not digits.isdigit() or len(digits) > MAX_DIGITS:
+            raise BadField(field)
+    kept = int(whole + fraction[:decimals].ljust(decimals, "0"))
+    return kept + (fraction[decimals : decimals + 1] >= "5")
+
+
+def rate_of(field: str, text: str) -> int:
+    """A funding rate in units of 10^-12; it may be negative."""
+    try:
+        return parse_decimal(text, RATE_DECIMALS)
+    except ValueError as error:
+        raise BadField(field) from error
+
+
+def millis_of(field: str, text: str) -> int:
+    """A time in milliseconds, as text, in nanoseconds. BadField when it is none, or past the year 2286."""
+    if not text.isascii() or not text.isdigit() or len(text) > 13:
+        raise BadField(field)
+    return int(text) * MS
+
+
+def hours_of(field: str, text: str) -> int:
+    """Whole hours, as text, in seconds; at most a year of them."""
+    if not text.isascii() or not text.isdigit() or len(text) > 4:
+        raise BadField(field)
+    return int(text) * 3600
+
+
+def decimals_of(field: str, text: str) -> int:
+    """How many decimals hold the number. BadField when it is none, or needs more than any of Bybit's."""
+    try:
+        decimals = needed_decimals(text)
+    except ValueError as error:
+        raise BadField(field) from error
+    if decimals > MAX_DECIMALS or text.startswith("-"):
+        raise BadField(field)
+    return decimals
+
+
+def trade_id_of(text: str) -> int:
+    """A trade's id as an int64: spot's are numbers, the derivatives' random UUIDs, of which the first 60 bits count."""
+    if len(text) < 19 and text.isascii() and text.isdigit():
+        return int(text)
+    try:
+        number = int(text) if text.isdigit() else int(text.replace("-", "")[:ID_DIGITS], 16)
+    except ValueError as error:
+        raise BadField("i") from error
+    if not 0 <= number < 1 << 63:
+        raise BadField("i")
+    return number
+
+
+def candle_row(
+    instrument: Instrument, open_ns: int, prices: tuple[str, str, str, str], volume: str, turnover: str
+) -> tuple[int, ...]:
+    """One CANDLE row of open, high, low, close, volume and turnover; Bybit counts no trades.
+
+    Turnover is in the quote currency, so it is the notional. Inverse contracts are worth 1 USD each and their turnover
+    is in the base currency: contracts by turnover is their mean price, and that times the contracts is the notional,
+    to within the spread of prices in the candle.
+    """
+    price_decimals, size_decimals = instrument.price_decimals, instrument.size_decimals
+    names = ("open", "high", "low", "close")
+    row = [scaled(name, text, price_decimals) for name, text in zip(names, prices, strict=True)]
+    size = rounded("volume", volume, size_decimals)
+    if instrument.contracts:
+        base = large("turnover", turnover, 8)
+        total = size * size * 10 ** (price_decimals + 8) // (base * 10**size_decimals) if base else 0
+    else:
+        total = large("turnover", turnover, price_decimals + size_decimals)
+    if total >= NOTIONAL_LIMIT:
+        raise BadField("turnover")
+    return (open_ns, *row, size, total >> WORD, total & ((1 << WORD) - 1), 0)
