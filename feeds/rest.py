@@ -12,9 +12,9 @@ import asyncio
 import random
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 import aiohttp
@@ -27,6 +27,9 @@ from engine.market.batches import CANDLE, Batch, Kind, Source
 from engine.market.instruments import Instrument
 from feeds.backoff import Backoff
 from feeds.dialect import Call, Dialect, Listing
+
+if TYPE_CHECKING:
+    from engine.limits.gate import Gate
 
 SECOND_NS: Final = 1_000_000_000
 MAX_BODY_BYTES: Final = 64 << 20  # exchangeInfo of Binance spot is the largest, some 20 MB
@@ -49,23 +52,6 @@ BROKEN_CODES: Final = frozenset({-1001, -1007, 10000, 10016})
 BROKEN_STATUSES: Final = frozenset({408})  # Binance: its backend did not answer in time
 
 _PLAIN: Final = re.compile(r"[\w.~=&,:-]*", re.ASCII)  # a query that needs no escapes, ":" and "," included
-
-
-class Permit(Protocol):
-    """The right to send one call now (`engine.limits.gate.Permit`)."""
-
-    def answered(self, status: int, headers: Mapping[str, str], code: int = 0) -> None: ...
-    def lost(self) -> None: ...
-    def unsent(self) -> None: ...
-
-
-class Gate(Protocol):
-    """One budget (`engine.limits.gate.Gate`)."""
-
-    async def acquire(
-        self, endpoint: str, arguments: Mapping[str, object] = ..., *, priority: Priority = ...
-    ) -> Permit: ...
-    def adopt(self, announced: Sequence[tuple[str, int, int]]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

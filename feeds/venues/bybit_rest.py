@@ -63,7 +63,7 @@ class Listed(msgspec.Struct):
 
 
 class ListedPage(msgspec.Struct):
-    list: list[Listed]
+    rows: list[Listed] = msgspec.field(name="list")
     nextPageCursor: str = ""  # noqa: N815
 
 
@@ -72,7 +72,7 @@ class ListedAnswer(msgspec.Struct):
 
 
 class Candles(msgspec.Struct):
-    list: list[tuple[str, str, str, str, str, str, str]]
+    rows: list[tuple[str, str, str, str, str, str, str]] = msgspec.field(name="list")
 
 
 class CandlesAnswer(msgspec.Struct):
@@ -88,7 +88,7 @@ class Ticker(msgspec.Struct):
 
 
 class Tickers(msgspec.Struct):
-    list: list[Ticker]
+    rows: list[Ticker] = msgspec.field(name="list")
 
 
 class TickersAnswer(msgspec.Struct):
@@ -103,7 +103,7 @@ class Paid(msgspec.Struct):
 
 
 class PaidList(msgspec.Struct):
-    list: list[Paid]
+    rows: list[Paid] = msgspec.field(name="list")
 
 
 class PaidAnswer(msgspec.Struct):
@@ -151,7 +151,7 @@ def parse_instruments(venue: str, call: Call, body: bytes) -> Listing:
     """One page: what is trading and can be followed; entries with sizes that are no decimals are left out."""
     with answer_of(venue, call):
         page: ListedPage = decoded(_listed, body).result
-    found = [instrument_of(venue, entry) for entry in page.list if entry.status == "Trading"]
+    found = [instrument_of(venue, entry) for entry in page.rows if entry.status == "Trading"]
     more = None
     if page.nextPageCursor:
         more = Call(call.path, {**call.arguments, "cursor": page.nextPageCursor})
@@ -200,7 +200,7 @@ def parse_candles(
         rows = [
             candle_row(instrument, millis_of("start", start), (opened, high, low, close), volume, turnover)
             for start, opened, high, low, close, volume, turnover in reversed(
-                decoded(_candles, body).result.list
+                decoded(_candles, body).result.rows
             )
         ]
     interval_ns = interval_s * 10**9
@@ -218,7 +218,7 @@ def parse_funding(instrument: Instrument, call: Call, body: bytes, source: Sourc
     """FUNDING: one row, or none where the contract has no funding."""
     with answer_of(instrument.venue, call):
         answer: TickersAnswer = decoded(_tickers, body)
-        ticker = next((entry for entry in answer.result.list if entry.symbol == instrument.native), None)
+        ticker = next((entry for entry in answer.result.rows if entry.symbol == instrument.native), None)
         if ticker is None or not 0 <= answer.time < 10**13:
             raise BadField("symbol" if ticker is None else "time")
         rows = []
@@ -253,7 +253,7 @@ def parse_funding_history(
                 0,
                 0,
             )
-            for paid in reversed(decoded(_paid, body).result.list)
+            for paid in reversed(decoded(_paid, body).result.rows)
         ]
     return _funding(instrument, rows, source, recv_ns)
 

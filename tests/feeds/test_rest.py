@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 from aiohttp import web
-from engine.limits.limiter import Priority
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import BadAnswer, OverLimit, Refused, Unreachable, VenueBroken
+from engine.limits.limiter import Priority
 from engine.market.batches import CANDLE, Batch, Kind, Source
 from engine.market.instruments import Instrument
 from feeds.dialect import Call, Endpoints, Listing
