@@ -1,0 +1,108 @@
+"""One WebSocket client as the venue sees it: its streams, and what waits to be sent to it.
+
+Frames are written whole, straight into the transport, once for all that a turn brought; the venue never waits.
+What a slow client has not taken is conflated where only the newest counts, and when that is not enough the
+client is cut, as venues do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Final
+
+from engine.exchange.dialects.sessions import Opening
+from engine.exchange.enforcement import MessageRate
+from engine.exchange.topics import Topic
+from engine.exchange.wire import PING, frame
+
+HIGH_WATER: Final = 1 << 20  # bytes in the transport above which nothing more is given to it
+SOFT_LIMIT: Final = 1 << 20  # bytes that wait here: conflate
+HARD_LIMIT: Final = 8 << 20  # cut
+
+
+@dataclass(slots=True)
+class Sent:
+    """What was sent, and what was not."""
+
+    frames: int = 0
+    bytes: int = 0
+    conflated: int = 0  # frames replaced by newer ones
+
+
+@dataclass(slots=True, eq=False)
+class Connection:
+    """One client. `names` maps its streams to their topics, None for silent ones, in order."""
+
+    id: str
+    budget: str
+    address: str
+    opening: Opening
+    transport: asyncio.Transport
+    rate: MessageRate
+    opened_ns: int  # monotonic, as all times here
+    names: dict[str, Topic | None] = field(default_factory=dict)
+    heard_ns: int = 0
+    pinged_ns: int = 0
+    ponged_ns: int = 0
+    stalled: bool = False
+    messages: int = 0  # from the client
+    sent: Sent = field(default_factory=Sent)
+    slow: bool = False  # cut because of it
+    held: dict[str, bytes] = field(default_factory=dict)  # frames of the fault "reorder"
+    _waiting: list[tuple[str, bytes]] = field(default_factory=list)
+    _waiting_bytes: int = 0
+
+    @property
+    def waiting(self) -> bool:
+        """Whether anything is to be sent."""
+        return bool(self._waiting)
+
+    def push(self, whole: bytes, key: str = "") -> None:
+        """One frame to be sent with the next flush; of those with the same `key` only the newest matters."""
+        self._waiting.append((key, whole))
+        self._waiting_bytes += len(whole)
+
+    def flush(self) -> bool:
+        """Give what waits to the transport if it has room. False when the client is too slow: it is cut."""
+        if not self._waiting or self.transport.is_closing():
+            self._clear()
+            return True
+        if self.transport.get_write_buffer_size() < HIGH_WATER:
+            frames = self._waiting
+            self.transport.write(frames[0][1] if len(frames) == 1 else b"".join([each for _, each in frames]))
+            self.sent.frames += len(frames)
+            self.sent.bytes += self._waiting_bytes
+            self._clear()
+            return True
+        if self._waiting_bytes > SOFT_LIMIT:
+            self._conflate()
+        if self._waiting_bytes > HARD_LIMIT:
+            self.slow = True
+            self.abort()
+            return False
+        return True
+
+    def ping(self, now_ns: int) -> None:
+        """The venue's own ping frame."""
+        self.pinged_ns = now_ns
+        self.push(frame(str(now_ns // 1_000_000).encode(), PING))
+
+    def abort(self) -> None:
+        """End it without a word: the client sees 1006."""
+        self._clear()
+        self.transport.abort()
+
+    def _clear(self) -> None:
+        self._waiting = []
+        self._waiting_bytes = 0
+
+    def _conflate(self) -> None:
+        newest: dict[str, int] = {}
+        for at, (key, _) in enumerate(self._waiting):
+            if key:
+                newest[key] = at
+        kept = [each for at, each in enumerate(self._waiting) if not each[0] or newest[each[0]] == at]
+        self.sent.conflated += len(self._waiting) - len(kept)
+        self._waiting = kept
+        self._waiting_bytes = sum(len(whole) for _, whole in kept)

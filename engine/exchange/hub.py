@@ -1,0 +1,181 @@
+"""One budget's streams: who follows what, and what every turn of its markets brings them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from engine.exchange.connection import Connection
+from engine.exchange.dialects.sessions import StreamDialect
+from engine.exchange.faults import BOOK_KINDS, Faults
+from engine.exchange.served import ServedMarket
+from engine.exchange.topics import ChangeTopic, Texts, Topic, ViewTopic
+from engine.exchange.wire import frame
+
+Key = tuple[str, str, str]  # market, route, name
+_STALL: Final = frozenset({"stall"})
+
+
+class _Followed:
+    """A topic with its followers."""
+
+    __slots__ = ("followers", "key", "symbols", "topic")
+
+    def __init__(self, key: Key, topic: Topic, symbols: tuple[str, ...]) -> None:
+        self.key, self.topic, self.symbols = key, topic, symbols
+        self.followers: dict[Connection, None] = {}
+
+
+class Hub:
+    """All streams of one budget. One thread."""
+
+    def __init__(
+        self, budget: str, markets: Mapping[str, ServedMarket], streams: StreamDialect, faults: Faults
+    ) -> None:
+        self.budget: Final = budget
+        self.markets: Final = markets
+        self.streams: Final = streams
+        self.connections: Final[dict[str, Connection]] = {}
+        self.dirty: Final[dict[Connection, None]] = {}  # something waits for them
+        self._faults = faults
+        self._followed: dict[Key, _Followed] = {}
+        self._by_symbol: dict[tuple[str, str], list[_Followed]] = {}
+        self._timed: dict[Key, _Followed] = {}
+
+    @property
+    def topics(self) -> int:
+        """Streams that someone follows."""
+        return len(self._followed)
+
+    def subscribe(self, connection: Connection, name: str, now_ns: int) -> None:
+        """Let a connection follow a stream. One that does not exist stays silent."""
+        if name in connection.names:
+            return
+        opening = connection.opening
+        key = (opening.market, opening.route, name)
+        followed = self._followed.get(key)
+        if followed is None:
+            topic = self.streams.topic(opening, name)
+            if topic is None:
+                connection.names[name] = None
+                return
+            market = self.markets[opening.market]
+            listing = market.touch(topic.symbol, now_ns)
+            followed = _Followed(key, topic, (listing.native, listing.instrument.symbol))
+            self._followed[key] = followed
+            self._by_symbol.setdefault((opening.market, topic.symbol), []).append(followed)
+            if not isinstance(topic, ChangeTopic):
+                self._timed[key] = followed
+        connection.names[name] = followed.topic
+        for text in followed.topic.greeting(now_ns):
+            self._push(connection, followed, self._frame(connection, name, text))
+        followed.followers[connection] = None
+
+    def unsubscribe(self, connection: Connection, name: str) -> None:
+        """Stop following. One that nobody follows is forgotten."""
+        topic = connection.names.pop(name, None)
+        connection.held.pop(name, None)
+        if topic is None:
+            return
+        opening = connection.opening
+        key = (opening.market, opening.route, name)
+        followed = self._followed[key]
+        del followed.followers[connection]
+        if not followed.followers:
+            del self._followed[key]
+            self._timed.pop(key, None)
+            self._by_symbol[opening.market, topic.symbol].remove(followed)
+
+    def drop(self, connection: Connection) -> None:
+        """Forget a connection that has ended."""
+        for name in list(connection.names):
+            self.unsubscribe(connection, name)
+        self.connections.pop(connection.id, None)
+        self.dirty.pop(connection, None)
+
+    def turn(self, now_ns: int, monotonic_ns: int) -> None:
+        """Turn the markets, and hand what they bring to the followers. Nothing is written yet."""
+        for key, market in self.markets.items():
+            for change in market.advance(now_ns):
+                for followed in self._by_symbol.get((key, change.symbol), ()):
+                    texts = followed.topic.on_change(change)
+                    if texts:
+                        self._deliver(followed, texts, monotonic_ns)
+        for followed in self._timed.values():
+            texts = followed.topic.on_turn(now_ns)
+            if texts:
+                self._deliver(followed, texts, monotonic_ns)
+
+    def restart(self, market: str, symbol: str) -> int:
+        """Let matching books begin at 1 again, as after a restart of Bybit's service; how many."""
+        books = 0
+        for followed in self._followed.values():
+            wanted = market in ("", followed.key[0]) and (not symbol or symbol in followed.symbols)
+            if wanted and isinstance(followed.topic, ViewTopic):
+                followed.topic.restart()
+                books += 1
+        return books
+
+    def say(self, connection: Connection, text: str) -> None:
+        """Send one text that belongs to no stream."""
+        connection.push(frame(text.encode()))
+        self.dirty[connection] = None
+
+    def _deliver(self, followed: _Followed, texts: Texts, monotonic_ns: int) -> None:
+        name = followed.key[2]
+        faults = self._faults.any
+        for text in texts:
+            raw = combined = b""
+            for connection in followed.followers:
+                if connection.opening.combined:
+                    whole = combined = combined or self._frame(connection, name, text)
+                else:
+                    whole = raw = raw or self._frame(connection, name, text)
+                if faults or connection.held:
+                    self._deliver_with_faults(connection, followed, whole, monotonic_ns)
+                else:
+                    self._push(connection, followed, whole)
+
+    def _deliver_with_faults(
+        self, connection: Connection, followed: _Followed, whole: bytes, monotonic_ns: int
+    ) -> None:
+        place = (self.budget, followed.key[0], followed.symbols, connection.id)
+        if self._faults.take(monotonic_ns, _STALL, *place) is not None:
+            return
+        name = followed.key[2]
+        fault = self._faults.take(monotonic_ns, BOOK_KINDS, *place) if followed.topic.book else None
+        kind = "" if fault is None else fault.kind
+        if fault is not None and kind == "huge":
+            padding = b'{"e":"padding","x":"' + b"0" * fault.bytes + b'"}'
+            connection.push(frame(padding))
+        elif kind == "malformed":
+            # The frame is whole, its text is not: cut in the middle of a level.
+            whole = frame(_payload(whole)[: -len(_payload(whole)) // 2])
+        elif kind == "drop":
+            self._release(connection, followed, name)
+            return
+        elif kind == "reorder" and name not in connection.held:
+            connection.held[name] = whole
+            return
+        self._push(connection, followed, whole)
+        if kind == "duplicate":
+            self._push(connection, followed, whole)
+        self._release(connection, followed, name)
+
+    def _release(self, connection: Connection, followed: _Followed, name: str) -> None:
+        held = connection.held.pop(name, b"")
+        if held:
+            self._push(connection, followed, held)
+
+    def _push(self, connection: Connection, followed: _Followed, whole: bytes) -> None:
+        connection.push(whole, followed.key[2] if followed.topic.conflates else "")
+        self.dirty[connection] = None
+
+    def _frame(self, connection: Connection, name: str, text: str) -> bytes:
+        return frame((self.streams.envelope(name, text) if connection.opening.combined else text).encode())
+
+
+def _payload(whole: bytes) -> bytes:
+    """The text of a frame made by `frame`."""
+    size = whole[1]
+    return whole[2 if size < 126 else 4 if size == 126 else 10 :]

@@ -1,0 +1,311 @@
+"""The local venue: Binance's and Bybit's public REST and WebSocket at one local address, limits and faults included.
+
+    async with LocalVenue(seed=7) as venue:
+        ...  # venue.url + "/binance_spot/api/v3/depth?symbol=BTCUSDT"
+
+Each budget has its own path prefix (`/binance_spot`, `/binance_usdm`, `/binance_coinm`, `/bybit`); below it are
+exactly the venue's own paths. Beside them: `GET /statistics`, `GET`, `POST` and `DELETE /faults`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol, Self
+from urllib.parse import unquote_plus
+
+import msgspec
+from aiohttp import web
+
+from engine.exchange.dialects.binance import BinanceRest
+from engine.exchange.dialects.binance_streams import BinanceStreams
+from engine.exchange.dialects.bybit import BybitRest
+from engine.exchange.dialects.bybit_streams import BybitStreams
+from engine.exchange.dialects.refusal import VenueRefusal
+from engine.exchange.enforcement import Enforcement, Rules, Verdict
+from engine.exchange.faults import BadFault, Fault, Faults, read
+from engine.exchange.hub import Hub
+from engine.exchange.listings import MARKETS, listings
+from engine.exchange.market import Market
+from engine.exchange.random_market import RandomMarket
+from engine.exchange.rest_faults import RestFaults
+from engine.exchange.served import ServedMarket
+from engine.exchange.sockets import Sockets
+from engine.exchange.venue_rules import RULES
+
+HOST: Final = "127.0.0.1"
+TURN_S: Final = 0.01
+MAX_BODY: Final = 65_536
+MAX_ARGUMENTS: Final = 64
+BUDGETS: Final[Mapping[str, tuple[str, ...]]] = {
+    "binance_spot": ("binance_spot",),
+    "binance_usdm": ("binance_usdm",),
+    "binance_coinm": ("binance_coinm",),
+    "bybit": ("bybit_spot", "bybit_linear", "bybit_inverse"),
+}
+MakeMarket = Callable[[str], Market]
+
+
+class RestDialect(Protocol):
+    """One budget's REST protocol."""
+
+    def answer(self, method: str, path: str, arguments: Mapping[str, str], now_ns: int) -> bytes:
+        """The body of a good answer. VenueRefusal otherwise."""
+        ...
+
+    def is_snapshot(self, path: str) -> bool:
+        """Whether the call asks for a book."""
+        ...
+
+    def refusal(self, status: int, code: int, message: str, now_ns: int) -> tuple[str, bytes]:
+        """(content type, body) of an error."""
+        ...
+
+    def refused(self, verdict: Verdict, now_ns: int) -> tuple[str, bytes]:
+        """(content type, body) of a refusal by limits."""
+        ...
+
+
+class Budget:
+    """One budget: its markets, protocols and limits."""
+
+    def __init__(
+        self, name: str, rules: Rules, make: MakeMarket, seed: int, faults: Faults, markets: Sequence[str]
+    ) -> None:
+        self.name: Final = name
+        self.enforcement: Final = Enforcement(rules)
+        self.markets: Final = {key: ServedMarket(make(key), seed) for key in markets}
+        self.rest: RestDialect
+        if name == "bybit":
+            streams = BybitStreams(self.markets)
+            self.hub = Hub(name, self.markets, streams, faults)
+            self.rest = BybitRest(self.markets, streams.book_number)
+        else:
+            market = self.markets[markets[0]]
+            self.hub = Hub(name, self.markets, BinanceStreams(market), faults)
+            self.rest = BinanceRest(market, self.enforcement)
+
+
+class LocalVenue:
+    """Serves until stopped. One asyncio loop, on 127.0.0.1 unless told otherwise.
+
+    `symbols` is how many each market lists (1 to 200), `rate` how often each that is asked for moves in a second.
+    `rules` replaces the limits of budgets, e.g. `{"binance_spot": BINANCE_SPOT.with_window(...)}`; `make` the
+    random markets, given a market key.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 1,
+        rate: float = 10.0,
+        symbols: int = 100,
+        levels: int = 1_000,
+        rules: Mapping[str, Rules] | None = None,
+        make: MakeMarket | None = None,
+        turn_s: float = TURN_S,
+        wall: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.faults: Final = Faults()
+        self.url = ""
+        self._wall = wall
+        self._turn_s = turn_s
+
+        def random_market(key: str) -> Market:
+            return RandomMarket(key, listings(key, symbols), seed, rate, levels)
+
+        limits = {**RULES, **(rules or {})}
+        self.budgets: Final = {
+            name: Budget(name, limits[name], make or random_market, seed, self.faults, markets)
+            for name, markets in BUDGETS.items()
+        }
+        self.sockets: Final = Sockets(
+            {name: each.hub for name, each in self.budgets.items()}, self.faults, wall
+        )
+        self._rest_faults = RestFaults(self.faults, seed)
+        self._runner: web.ServerRunner | None = None
+        self._turns: asyncio.Task[None] | None = None
+        self._late_turns = 0
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def start(self, port: int = 0, host: str = HOST) -> str:
+        """Begin to serve; the base address, without a slash at the end. OSError when the port is taken."""
+        runner = web.ServerRunner(web.Server(self._handle, access_log=None), handle_signals=False)
+        await runner.setup()
+        site = web.TCPSite(runner, host, port, backlog=1_024)
+        try:
+            await site.start()
+        except OSError:
+            await runner.cleanup()
+            raise
+        self._runner = runner
+        bound = runner.addresses[0]
+        self.url = f"http://{bound[0]}:{bound[1]}"
+        self._turns = asyncio.create_task(self._turn_forever(), name="local venue")
+        return self.url
+
+    async def stop(self) -> None:
+        """Close all connections and the address."""
+        if self._turns is not None:
+            self._turns.cancel()
+            await asyncio.gather(self._turns, return_exceptions=True)
+            self._turns = None
+        await self.sockets.stop()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def inject(self, fault: Fault) -> int:
+        """Order a fault; its number, or for one that happens at once how many it hit. BadFault when it cannot be."""
+        now_ns = time.monotonic_ns()
+        self._check_names(fault)
+        hit = self.sockets.carry_out(fault)
+        return self.faults.add(now_ns, fault) if hit is None else hit
+
+    def statistics(self) -> dict[str, Any]:
+        """Everything counted so far, as `GET /statistics` answers it."""
+        return {
+            "url": self.url,
+            "late_turns": self._late_turns,
+            "faults_done": dict(self.faults.done),
+            "budgets": {
+                name: {
+                    **each.enforcement.statistics(),
+                    "streams": each.hub.topics,
+                    "sockets": self.sockets.statistics(name),
+                }
+                for name, each in self.budgets.items()
+            },
+        }
+
+    def consume(self, budget: str, address: str, weight: int) -> bool:
+        """A neighbour behind `address` takes weight of a budget; whether the venue served it."""
+        return self.budgets[budget].enforcement.consume(self._wall(), address, weight)
+
+    async def _turn_forever(self) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            self.turn()
+            due += self._turn_s
+            late = loop.time() - due
+            if late > self._turn_s:
+                self._late_turns += 1
+                due = loop.time()
+            await asyncio.sleep(max(0.0, due - loop.time()))
+
+    def turn(self) -> None:
+        """Turn all markets to now, and send what they bring."""
+        now_ns, monotonic_ns = self._wall(), time.monotonic_ns()
+        for budget in self.budgets.values():
+            budget.hub.turn(now_ns, monotonic_ns)
+        self.sockets.flush(monotonic_ns)
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        path, _, query = request.raw_path.partition("?")
+        head, _, rest = path[1:].partition("/")
+        budget = self.budgets.get(head)
+        if budget is None:
+            return await self._control(request, path, query)
+        rest = f"/{rest}"
+        now_ns = self._wall()
+        address = request.remote or ""
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            verdict = budget.enforcement.connect(now_ns, address)
+            if not verdict.served:
+                return self.refused(budget, verdict, now_ns)
+            return await self.sockets.serve(budget.hub, budget.enforcement, request, rest, query)
+        arguments = _arguments(query)
+        if self.faults.any:
+            answer = await self._rest_faults.around(self, budget, request, rest, arguments, address)
+            if answer is not None:
+                return answer
+            now_ns = self._wall()
+        return self.answer(budget, request.method, rest, arguments, address, now_ns)
+
+    def answer(
+        self,
+        budget: Budget,
+        method: str,
+        path: str,
+        arguments: Mapping[str, str],
+        address: str,
+        now_ns: int,
+    ) -> web.Response:
+        """One call, judged and answered."""
+        verdict = budget.enforcement.request(now_ns, address, f"{method} {path}", arguments)
+        if not verdict.served:
+            return self.refused(budget, verdict, now_ns)
+        try:
+            body = budget.rest.answer(method, path, arguments, now_ns)
+        except VenueRefusal as refusal:
+            kind, body = budget.rest.refusal(refusal.status, refusal.code, refusal.message, now_ns)
+            return web.Response(status=refusal.status, body=body, content_type=kind, headers=verdict.headers)
+        return web.Response(body=body, content_type="application/json", headers=verdict.headers)
+
+    def wall_ns(self) -> int:
+        """The venue's clock."""
+        return self._wall()
+
+    def refused(self, budget: Budget, verdict: Verdict, now_ns: int) -> web.Response:
+        """The answer to a call that is over a limit."""
+        kind, body = budget.rest.refused(verdict, now_ns)
+        return web.Response(status=verdict.status, body=body, content_type=kind, headers=verdict.headers)
+
+    async def _control(self, request: web.BaseRequest, path: str, query: str) -> web.Response:
+        """`/statistics` and `/faults`: they count against no limit."""
+        call = f"{request.method} {path}"
+        if call == "GET /statistics":
+            return _json(self.statistics())
+        if call == "GET /faults":
+            return _json({"active": self.faults.rows(time.monotonic_ns()), "done": self.faults.done})
+        if call == "DELETE /faults":
+            number = _arguments(query).get("id", "0")
+            if not (number.isascii() and number.isdigit() and len(number) < 10):
+                return _json({"error": f"fault: id: {number[:32]!r} is not a number"}, 400)
+            return _json({"forgotten": self.faults.clear(int(number))})
+        if call == "POST /faults":
+            if (request.content_length or 0) > MAX_BODY:
+                return _json({"error": f"fault: body: longer than {MAX_BODY:,} bytes"}, 413)
+            try:
+                return _json({"id": self.inject(read(await request.read()))})
+            except BadFault as error:
+                return _json({"error": str(error)}, 400)
+        return _json({"error": f"{call[:100]} does not exist", "budgets": list(self.budgets)}, 404)
+
+    def _check_names(self, fault: Fault) -> None:
+        if fault.budget and fault.budget not in self.budgets:
+            raise BadFault("budget", f"{fault.budget!r} does not exist; there are {', '.join(self.budgets)}")
+        if fault.market and fault.market not in MARKETS:
+            raise BadFault("market", f"{fault.market!r} does not exist; there are {', '.join(MARKETS)}")
+        known = any(
+            fault.symbol in market.listings or fault.symbol in market.by_symbol
+            for budget in self.budgets.values()
+            for market in budget.markets.values()
+        )
+        if fault.symbol and not known:
+            raise BadFault("symbol", f"{fault.symbol!r} is listed nowhere")
+
+
+def _arguments(query: str) -> dict[str, str]:
+    """A query's arguments; of a name given twice the first counts."""
+    arguments: dict[str, str] = {}
+    if not query:
+        return arguments
+    for part in query.split("&", MAX_ARGUMENTS)[:MAX_ARGUMENTS]:
+        name, _, value = part.partition("=")
+        if "%" in value or "+" in value:
+            value = unquote_plus(value)
+        arguments.setdefault(name, value)
+    return arguments
+
+
+def _json(value: object, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=msgspec.json.encode(value), content_type="application/json")

@@ -1,0 +1,64 @@
+"""Pieces of JSON text, written by hand where it is written often: numbers as decimal text, levels, frames."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from typing import Final
+
+from engine.exchange.market import Level
+
+Text = Callable[[int], str]
+
+CONTINUATION: Final = 0
+TEXT: Final = 1
+PING: Final = 9
+
+
+@lru_cache(maxsize=512)
+def decimal(decimals: int, shown: int = -1) -> Text:
+    """A function from scaled integers to text: `decimal(2)(1250)` is "12.50", `decimal(2, 4)(1250)` "12.5000".
+
+    `shown` (default `decimals`) is how many decimals are written; fewer than `decimals` cuts digits off.
+    """
+    shown = decimals if shown < 0 else shown
+    if shown < decimals:
+        cut, finer = 10 ** (decimals - shown), decimal(shown)
+        return lambda value: finer(value // cut)
+    if not decimals:
+        tail = "." + "0" * shown if shown else ""
+        return lambda value: f"{value}{tail}"
+    unit, zeros = 10**decimals, "0" * (shown - decimals)
+
+    def text(value: int) -> str:
+        if value < 0:
+            return "-" + text(-value)
+        whole, rest = divmod(value, unit)
+        return f"{whole}.{rest:0{decimals}d}{zeros}"
+
+    return text
+
+
+@lru_cache(maxsize=512)
+def short_decimal(decimals: int) -> Text:
+    """As `decimal`, without zeros at the end: 1250 with 2 decimals is "12.5"."""
+    full = decimal(decimals)
+    if not decimals:
+        return full
+    return lambda value: full(value).rstrip("0").rstrip(".")
+
+
+def levels(rows: Iterable[Level], price: Text, size: Text) -> str:
+    """`[["1.50","3"],...]`."""
+    return "[" + ",".join([f'["{price(p)}","{size(s)}"]' for p, s in rows]) + "]"
+
+
+def frame(payload: bytes, opcode: int = TEXT) -> bytes:
+    """One whole unmasked WebSocket frame, as a server sends it."""
+    size = len(payload)
+    if size < 126:
+        return struct.pack("!BB", 0x80 | opcode, size) + payload
+    if size < 1 << 16:
+        return struct.pack("!BBH", 0x80 | opcode, 126, size) + payload
+    return struct.pack("!BBQ", 0x80 | opcode, 127, size) + payload
