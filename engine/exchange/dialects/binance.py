@@ -438,12 +438,14 @@ class BinanceRest:
                 "allowedSelfTradePreventionModes": ["EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH"],
             }
         status = "contractStatus" if self.coin else "status"
-        size_of: dict[str, Any] = {"contractSize": listing.contract_size} if self.coin else {}
+        own: dict[str, Any] = {"permissionSets": ["GRID", "COPY"]}
+        if self.coin:
+            own = {"contractSize": listing.contract_size, "equalQtyPrecision": 4}
         if not self.coin:
             filters.append({"filterType": "MIN_NOTIONAL", "notional": "5"})
         return (
             base
-            | size_of
+            | own
             | {
                 "pair": pair_of(listing.native),
                 "contractType": "PERPETUAL",
