@@ -1,0 +1,363 @@
+"""What a venue's own count says: how full its window is, and what others on the same address take of it.
+
+The venue reports with each answer how much of a window is used, its caller's part and everybody else's in one
+number U. From the times a call was sent and answered, this follower bounds what the venue's count can be when the
+next call arrives there. Two bounds hold at once, and the lesser counts:
+
+- the newest report, plus every call in flight (of which some may be in the report already);
+- the newest *settled* report, plus what was answered with a higher U or is in flight. A report is settled once
+  every call sent before its answer came has been answered: which calls are in it is known exactly then, for within
+  a server's window U grows with every call and so orders them as the server did. What U grew by more than our own
+  calls between two settled reports, others took: exact, not estimated.
+
+Others also take something between the report and our next arrival. Their rate and its variance are measured over
+settled reports (a compound Poisson flow's variance grows as its mean does, with time), and `CAUTION` standard
+deviations are kept free. Nobody else there: both are 0, and nothing is kept free.
+
+A fixed window's reset is learned from certain drops of U (one call was sent after the other was answered, and
+reports half or less): the boundary lies between the last call sent that was still counted in the old window and
+the first answer that was counted in the new one. Until it is known, a report holds for one whole window.
+While it is known, others are also left what they are expected to take in the rest of the window ("soft"): their
+refusals would count against the same address. When nothing is in flight, one call may use that share, to learn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+Nanos = int
+
+NEVER: Final = 1 << 62
+CAUTION: Final = 3.0  # standard deviations of others' use that are kept free
+DEAF_AFTER: Final = 3  # answers without the header, one after the other: the venue does not report
+DRIFT_PARTS: Final = 5_000  # two clocks part by at most one part in so many
+FEELER_PARTS: Final = 8  # of a limit, what may be sent before the first report in a window
+SETTLE_PARTS: Final = 16  # of a window, the least time between two settled reports
+
+
+@dataclass(slots=True)
+class _Report:
+    """One answer's U."""
+
+    used: int
+    sent: Nanos
+    answered: Nanos
+    after: int = 0  # own units known to be answered that are not in it
+    whole: bool = True  # a real report; False: the empty count at a window's beginning
+
+
+class Boundary:
+    """When a server's fixed windows begin, as an interval that is certain to hold it, by our clock."""
+
+    __slots__ = (
+        "_high_sent", "_low_answered", "_low_sent", "_lower", "_old_peak", "_peak", "_peak_answered",
+        "_refine_until", "_upper", "guard", "hi", "lo", "window",
+    )  # fmt: skip
+
+    def __init__(self, window: Nanos, guard: Nanos) -> None:
+        self.window, self.guard = window, guard
+        self.lo = self.hi = NEVER  # the next boundary is in [lo, hi]; NEVER: not known
+        self._peak = self._old_peak = 0
+        self._peak_answered = self._high_sent = self._refine_until = 0
+        self._lower = self._upper = 0
+        self._low_sent = self._low_answered = 0  # the first low report since the last high one; 0 = none
+
+    @property
+    def known(self) -> bool:
+        """Whether boundaries can be told in advance."""
+        return self.hi != NEVER
+
+    def forget(self) -> None:
+        """Start learning anew."""
+        self.lo = self.hi = NEVER
+        self._peak = self._old_peak = 0
+
+    def passed(self, now: Nanos) -> Nanos:
+        """Move on to the next boundary; the earliest moment that the one just passed can have been at."""
+        steps = (now - self.hi) // self.window + 1
+        last_lo = self.lo + (steps - 1) * self.window
+        drift = steps * (self.window // DRIFT_PARTS)
+        self.lo += steps * self.window - drift
+        self.hi += steps * self.window + drift
+        if self.hi - self.lo > self.window // 4:
+            self.forget()
+        return last_lo
+
+    def learn(self, sent: Nanos, answered: Nanos, used: int, least: int) -> bool:
+        """Take one report; whether it shows that a new window has begun. `least`: a peak below it tells nothing."""
+        if answered - self._peak_answered > self.window:
+            self._restart(sent, answered, used)
+            return False
+        low = used * 2 <= self._peak
+        if low and self._peak >= least:
+            if not self._low_answered:
+                self._low_sent, self._low_answered = sent, answered
+            if sent < self._peak_answered:
+                return False  # it may have been counted before the peak, in the same window
+            self._lower, self._upper, self._old_peak = self._high_sent, self._low_answered, self._peak
+            self._refine_until = answered + self.window // 8
+            self._restart(sent, answered, used)
+            self._commit(answered)
+            return True
+        if answered < self._refine_until and sent < self._upper and used * 4 >= self._old_peak * 3:
+            if sent > self._lower:
+                self._lower = sent  # still counted in the old window
+                self._commit(answered)
+            return False
+        if not low and sent >= self._low_sent:
+            self._low_answered = 0  # the low one was only late
+        if used > self._peak:
+            self._peak, self._peak_answered = used, answered
+        if used * 4 >= self._peak * 3:
+            self._high_sent = max(self._high_sent, sent)
+        return False
+
+    def _restart(self, sent: Nanos, answered: Nanos, used: int) -> None:
+        self._peak, self._peak_answered, self._high_sent = used, answered, sent
+        self._low_answered = 0
+
+    def _commit(self, now: Nanos) -> None:
+        lower, upper = self._lower - self.guard, self._upper + self.guard
+        if self.known:
+            steps = round((lower + upper - self.lo - self.hi) / (2 * self.window))
+            drift = abs(steps) * (self.window // DRIFT_PARTS)
+            known_lo = self.lo + steps * self.window - drift
+            known_hi = self.hi + steps * self.window + drift
+            if max(lower, known_lo) < min(upper, known_hi):
+                lower, upper = max(lower, known_lo), min(upper, known_hi)
+        if upper - lower > self.window // 4:
+            return
+        steps = max(0, (now - upper) // self.window + 1)
+        self.lo, self.hi = lower + steps * self.window, upper + steps * self.window
+
+
+class Rate:
+    """How fast others take units, and how unevenly: mean and variance a nanosecond, over about one window."""
+
+    __slots__ = ("_seen", "mean", "memory", "variance")
+
+    def __init__(self, memory: Nanos) -> None:
+        self.memory = memory
+        self._seen = 0
+        self.mean = self.variance = 0.0
+
+    def add(self, units: int, took: Nanos, size: float) -> None:
+        """`units` were taken by others in `took`; `size` is what a call usually costs, the least unevenness."""
+        self._seen = min(self._seen + took, self.memory)
+        part = min(1.0, took / self._seen)
+        surprise = (units - self.mean * took) ** 2 / took
+        self.mean += part * (units / took - self.mean)
+        self.variance += part * (surprise - self.variance)
+        if self.mean * self.memory < 0.5:  # nobody, or one who left
+            self.mean = self.variance = 0.0
+        else:
+            self.variance = max(self.variance, self.mean * size)
+
+    def most_in(self, horizon: Nanos) -> float:
+        """Units to keep free for others over a stretch of time."""
+        if self.mean == 0.0 or horizon <= 0:
+            return 0.0
+        return self.mean * horizon + CAUTION * math.sqrt(self.variance * horizon)
+
+
+class Follower:
+    """One reported window. Times never go back; `flying` is what own calls in flight cost."""
+
+    __slots__ = (
+        "_boundary", "_candidate", "_epoch_hi", "_fixed", "_lost", "_near", "_newest", "_settled", "_silent",
+        "_size", "_surplus", "_trip", "_window", "limit", "rate", "taken",
+    )  # fmt: skip
+
+    def __init__(self, limit: int, window: Nanos, guard: Nanos, *, fixed: bool) -> None:
+        self.limit = limit
+        self._window, self._fixed = window, fixed
+        self._boundary = Boundary(window, guard)
+        self.rate = Rate(window)
+        self._newest: _Report | None = None
+        self._settled: _Report | None = None
+        self._candidate: _Report | None = None
+        self._epoch_hi = 0  # a call sent later is counted in the running window for certain
+        self._near = 0  # own units answered since the next boundary may have passed
+        self._lost: deque[tuple[Nanos, int]] = deque()  # (may arrive until, units)
+        self._silent = 0
+        self._size = 1.0  # what an own call costs, smoothed
+        self._trip = 0.0  # ns from sending to answer, smoothed
+        self._surplus: deque[tuple[Nanos, int]] = (
+            deque()
+        )  # sliding: (when, U less what is held here), ascending
+        self.taken = 0  # by others in the running window, up to the newest settled report
+
+    @property
+    def deaf(self) -> bool:
+        """The venue does not report this window."""
+        return self._silent >= DEAF_AFTER
+
+    @property
+    def reported(self) -> int | None:
+        """The newest U of the running window."""
+        return None if self._newest is None else self._newest.used
+
+    def known(self) -> int | None:
+        """What is settled, without calls in flight and without others' margin; None = nothing is."""
+        return None if self._settled is None else self._settled.used + self._settled.after
+
+    def heard(self, sent: Nanos, answered: Nanos, used: int, cost: int, oldest: Nanos, held: int) -> None:
+        """An answer reported U.
+
+        `oldest` is when the oldest call still in flight was sent, or `answered`; `held` is what own answered calls
+        hold, this one included.
+        """
+        self.roll(answered)
+        self._silent = 0
+        self._size += 0.02 * (cost - self._size)
+        self._trip += (0.05 if self._trip else 1.0) * (answered - sent - self._trip)
+        if not self._fixed:
+            self._slide(sent, answered, used, held)
+            return
+        if answered >= self._boundary.lo:
+            self._near += cost
+        self._count(used, cost)
+        self._order(sent, answered, used)
+        if sent >= self._epoch_hi:
+            self._report(sent, answered, used)
+        candidate = self._candidate
+        if candidate is not None and oldest >= candidate.answered:
+            self._settle(candidate)
+
+    def unheard(self, answered: Nanos, cost: int) -> None:
+        """An answer came without a report; the call counts as not in any."""
+        self.roll(answered)
+        self._silent += 1
+        if answered >= self._boundary.lo:
+            self._near += cost
+        self._count(NEVER, cost)
+
+    def lost(self, now: Nanos, cost: int, until: Nanos) -> None:
+        """A call without an answer: it was counted, or will be, until `until`."""
+        self.roll(now)
+        self._lost.append((until, cost))
+        self._count(NEVER, cost)
+
+    def roll(self, now: Nanos) -> None:
+        """Bring reports up to date with the time alone: a window that is certainly over says nothing more."""
+        if now >= self._boundary.hi:
+            began_hi = self._boundary.hi
+            began = self._boundary.passed(now)
+            near, self._near = (self._near if now - began_hi < self._window else 0), 0
+            while self._lost and self._lost[0][0] <= began:
+                self._lost.popleft()
+            near += sum(cost for _, cost in self._lost)
+            self._newest = self._candidate = None
+            self._settled = _Report(0, began, began, near, whole=False)
+            self._epoch_hi = now if now - began_hi >= self._window else began_hi
+            self.taken = 0
+        elif not self._boundary.known:
+            if self._newest is not None and now - self._newest.answered > self._window:
+                self._newest = self._candidate = None
+            if self._settled is not None and now - self._settled.answered > self._window:
+                self._settled = None
+
+    def room(self, now: Nanos, flying: int, held: int, limit: int) -> tuple[int, int]:
+        """(hard, soft) units that still fit under `limit`: for not being refused; for leaving others theirs.
+
+        Cost: a few square roots.
+        """
+        self.roll(now)
+        if not self._fixed:
+            if not self._surplus:
+                return limit, limit
+            at, surplus = self._surplus[0]
+            fits = (
+                limit
+                - held
+                - flying
+                - max(0, surplus)
+                - math.ceil(self.rate.most_in(now - at + int(self._trip)))
+            )
+            return fits, fits
+        if self._newest is None and (self._settled is None or not self._settled.whole):
+            own = flying + (self._settled.after if self._settled is not None else 0)
+            feeler = max(self.limit // FEELER_PARTS - own, 0)
+            feeler = limit if own == 0 else feeler
+            return feeler, feeler
+        hard = soft = math.inf
+        for report in (self._newest, self._settled):
+            if report is None:
+                continue
+            count = report.used + flying + report.after
+            aged = now - report.sent + int(self._trip)
+            rest = self._boundary.hi - report.sent
+            hard = min(hard, count + self.rate.most_in(min(aged, rest)))
+            soft = min(soft, count + self.rate.most_in(rest if self._boundary.known else self._window))
+        return limit - math.ceil(hard), limit - math.ceil(soft)
+
+    def relief(self) -> Nanos:
+        """When time alone makes room: the next boundary, or the end of the newest report; NEVER = not."""
+        if self._boundary.known:
+            return self._boundary.hi
+        newest = max(
+            (report.answered for report in (self._newest, self._settled) if report is not None), default=NEVER
+        )
+        return newest if newest == NEVER else newest + self._window + 1
+
+    def ends(self) -> Nanos:
+        """When the running window is certainly over; NEVER = not known."""
+        return self._boundary.hi
+
+    def _slide(self, sent: Nanos, answered: Nanos, used: int, held: int) -> None:
+        """A sliding server's count falls as calls grow old, so it orders nothing: what it says beyond our own is
+        others', or of ours in flight. The least of the newest stretch has the fewest of those.
+        """
+        surplus = self._surplus
+        if surplus and surplus[0][0] < answered - self._window // SETTLE_PARTS:
+            surplus.popleft()
+        while surplus and surplus[-1][1] >= used - held:
+            surplus.pop()
+        surplus.append((sent, used - held))
+        self._newest = _Report(used, sent, answered)
+        self.taken = max(0, surplus[0][1])
+        self.rate.mean = self.taken / self._window
+        self.rate.variance = self.rate.mean * self._size
+
+    def _count(self, used: int, cost: int) -> None:
+        if self._settled is not None and used > self._settled.used:
+            self._settled.after += cost
+        if self._candidate is not None and used > self._candidate.used:
+            self._candidate.after += cost
+        if self._newest is not None and used > self._newest.used:
+            self._newest.after += cost
+
+    def _order(self, sent: Nanos, answered: Nanos, used: int) -> None:
+        """Learn the boundary; a drop that the known boundary does not explain makes it unknown."""
+        newest = self._newest
+        dropped = newest is not None and sent >= newest.answered and used < newest.used
+        began = self._boundary.learn(sent, answered, used, self.limit // 20)
+        if dropped and sent >= self._epoch_hi:
+            if not began:
+                self._boundary.forget()
+            self._newest = self._settled = self._candidate = None
+            self._epoch_hi = self._boundary.hi - self._window if self._boundary.known else 0
+            self._near = self.taken = 0
+
+    def _report(self, sent: Nanos, answered: Nanos, used: int) -> None:
+        newest = self._newest
+        if newest is None or sent >= newest.answered or used >= newest.used:
+            self._newest = newest = _Report(used, sent, answered)
+            settled = self._settled
+            since = settled.answered if settled is not None else 0
+            if self._candidate is None and answered - since >= self._window // SETTLE_PARTS:
+                self._candidate = _Report(used, sent, answered)
+
+    def _settle(self, candidate: _Report) -> None:
+        settled = self._settled
+        if settled is not None:
+            own = settled.after - candidate.after
+            units = max(0, candidate.used - settled.used - own)
+            took = (candidate.sent + candidate.answered - settled.sent - settled.answered) // 2
+            if settled.whole and took > 0:
+                self.rate.add(units, took, self._size)
+            self.taken += units
+        self._settled, self._candidate = candidate, None
