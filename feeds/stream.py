@@ -150,6 +150,7 @@ class Connection:
         self.inbox = inbox
         self.frames = 0
         self.muted = False  # replaced: what still comes is not wanted
+        self.answered = False  # every topic has been, once
         self.pulse = pulse
         self._url, self._dialect = url, dialect
         self._on_frames, self._on_happened = on_frames, on_happened
@@ -255,6 +256,7 @@ class Connection:
         control = self._dialect.control(frame)
         if control is not None:
             happened = self.talk.on_control(control)
+            self.answered = self.answered or self.talk.settled
             self._settled.set()
             self.nudge()
             if happened is not None and not self.muted:
@@ -320,6 +322,11 @@ class Stream:
 
     @property
     def ready(self) -> bool:
+        """Whether it is connected and what it was to carry at first has been answered for."""
+        return self.state == "open" and self._current is not None and self._current.answered
+
+    @property
+    def settled(self) -> bool:
         """Whether it is connected and every topic has been answered for."""
         return self.state == "open" and self._current is not None and self._current.talk.settled
 

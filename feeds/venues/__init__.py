@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # A venue's module has its markets in `DIALECTS`.
 MODULES: Final = {
     "feeds.venues.binance_dialect": ("binance_spot", "binance_usdm", "binance_coinm"),
+    "feeds.venues.bybit": ("bybit_spot", "bybit_linear", "bybit_inverse"),
 }
 
 

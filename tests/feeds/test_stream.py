@@ -195,7 +195,7 @@ def against(
             stream.want(["a", "b"])
             running = asyncio.create_task(stream.run())
             try:
-                await until(lambda: stream.ready or not venue.every_s)
+                await until(lambda: stream.settled)
                 await scenario(stream, desk)
                 assert not running.done()
             finally:
@@ -234,7 +234,7 @@ def test_topics_come_and_go_while_it_runs() -> None:
     async def scenario(stream: Stream, desk: Desk) -> None:
         stream.want(["c"])
         stream.drop(["a"])
-        await until(lambda: stream.ready and len(venue.heard) == 3)
+        await until(lambda: stream.settled and len(venue.heard) == 3)
         desk.frames.clear()
         await until(lambda: len(desk.frames) > 10)
         await until(lambda: {json.loads(frame)[0] for frame in desk.frames[-6:]} == {"b", "c"})
@@ -248,7 +248,7 @@ def test_topics_come_and_go_while_it_runs() -> None:
 def test_a_refused_topic_is_told_and_the_others_come() -> None:
     async def scenario(stream: Stream, desk: Desk) -> None:
         stream.want(["c", "bad", "d"])
-        await until(lambda: desk.of("refused") and stream.ready)
+        await until(lambda: desk.of("refused") and stream.settled)
         desk.frames.clear()
         await until(lambda: {json.loads(frame)[0] for frame in desk.frames} == {"a", "b", "c", "d"})
         assert stream.topics == ("a", "b", "c", "d")
@@ -273,7 +273,7 @@ def test_a_broken_connection_is_told_counted_and_opened_again(fault: str, reason
         venue.fault = fault
         await until(lambda: desk.of("broken"))
         venue.fault = ""
-        await until(lambda: stream.ready)
+        await until(lambda: stream.settled)
         desk.frames.clear()
         await until(lambda: len(desk.frames) > 4)
         view = stream.view(time.time_ns())
@@ -306,13 +306,13 @@ def test_slow_answers_are_waited_for_and_none_at_all_are_not() -> None:
     async def scenario(stream: Stream, desk: Desk) -> None:
         venue.fault = "slow"
         stream.want(["c"])
-        await until(lambda: stream.ready)
+        await until(lambda: stream.settled)
         assert not desk.of("broken")
         venue.fault = "deaf"
         stream.want(["d"])
         await until(lambda: desk.of("broken"))
         venue.fault = ""
-        await until(lambda: stream.ready)
+        await until(lambda: stream.settled)
         desk.frames.clear()
         await until(lambda: {json.loads(frame)[0] for frame in desk.frames} == {"a", "b", "c", "d"})
 

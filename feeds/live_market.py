@@ -1,0 +1,589 @@
+"""One connected market: its list of instruments, its streams, its books kept right, its polls.
+
+Pure decisions are elsewhere: what to say (`conversation`), what to fetch next (`snapshots`), what came twice
+(`overlap`), when to poll (`polls`). Here they are put together on the engine's loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import difflib
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Final
+
+from engine.errors import BadCommand, BadFrame, CallFailed, LimitError
+from engine.limits.gate import Gate, Permit
+from engine.limits.limiter import Priority
+from engine.market.batches import Batch, Source
+from engine.market.instruments import Instrument
+from engine.market.sequencing import BookState, Outcome
+from engine.market.sink import Sink
+from engine.telemetry.board import LiveSymbolView, VenueState, VenueView
+from engine.telemetry.hub import TelemetryFull
+from engine.venues import Note
+from feeds.backoff import Backoff
+from feeds.dialect import Dialect, Listing, Topics
+from feeds.frames import join
+from feeds.overlap import Overlap
+from feeds.polls import Deliver, Poller
+from feeds.rest import RestClient
+from feeds.snapshots import SnapshotQueue, Ticket
+from feeds.stream import Stream, Timing
+
+SECOND_NS: Final = 1_000_000_000
+MOST_SYMBOLS: Final = 128
+TURN_NS: Final = 1_000_000  # of decoding between two awaits
+CHUNK_FIRST: Final = 64
+CHUNK_LEAST: Final = 8
+CHUNK_MOST: Final = 1_024
+RENEW_WITHIN_S: Final = 10.0  # for the snapshot of a topic subscribed again
+CLOSE_MATCHES: Final = 3
+
+_APPLIED: Final = Outcome.APPLIED
+_WRONG: Final = frozenset({Outcome.GAP, Outcome.CROSSED, Outcome.UNUSABLE, Outcome.BUFFERED})
+
+
+@dataclass(slots=True)
+class _Followed:
+    """One symbol that is followed."""
+
+    instrument: Instrument
+    streams: list[tuple[Stream, Topics]]
+    book: BookState = BookState.EMPTY
+    synced: asyncio.Event | None = None  # somebody waits for a streamed snapshot
+
+
+class LiveMarket:
+    """A market from its connecting to its end: one `run`, cancelled to disconnect.
+
+    `symbols` are those to begin with, asked for once the venue's list is known; what it does not list is left out
+    with a note. A broken stream, an unreachable venue, a book that went wrong: all are tried again, told to the sink,
+    and touch nothing else.
+    """
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        gate: Gate,
+        sink: Sink,
+        *,
+        symbols: Callable[[], Iterable[str]],
+        intervals: Mapping[str, int],
+        base: str = "",
+        wall: Callable[[], int] = time.time_ns,
+        random: Random,
+        note: Note,
+        timing: Timing | None = None,
+    ) -> None:
+        self.dialect, self.source = dialect, Source(dialect.key, "live")
+        self.state: VenueState = "connecting"
+        self.detail = ""
+        self.offset_ns: int | None = None
+        self.round_trip_ns: int | None = None
+        self._gate, self._sink = gate, sink
+        self._names = symbols
+        self._wall, self._random, self._note = wall, random, note
+        self._timing = timing or Timing()
+        self._since_ns = wall()
+        self._next_try_ns = 0
+        self._client = RestClient(dialect, gate, base=base, wall=wall)
+        self._stream_base = dialect.endpoints(base).stream
+        self._listed: dict[str, Instrument] = {}  # by universal symbol
+        self._native: dict[str, Instrument] = {}
+        self._listed_names: tuple[str, ...] = ()
+        self._followed: dict[str, _Followed] = {}
+        self._unsynced: set[str] = set()
+        self._streams: list[Stream] = []
+        self._tasks: dict[Stream, asyncio.Task[None]] = {}
+        self._numbers: dict[str, int] = {}  # of streams made on each path
+        self._decoder = dialect.decoder(self.source, ())
+        self._queue = SnapshotQueue()
+        self._fetches: dict[str, asyncio.Task[None]] = {}  # of snapshots
+        self._overlap = Overlap()
+        self._arrived = asyncio.Event()
+        self._queued = asyncio.Event()
+        self._chunk = CHUNK_FIRST
+        self._dropped: dict[Stream, int] = {}
+        self._told: tuple[bool, str] | None = None
+        self._open = False
+        self._group: asyncio.TaskGroup | None = None
+        self._poller = Poller(
+            self._client,
+            self.source,
+            lambda: self._decoder.instruments,
+            Deliver(self._sink.on_batch, self._take_listing, self._take_offset),
+            wall=wall,
+            chance=random.random,
+        )
+        for endpoint, interval_s in intervals.items():
+            try:
+                self._poller.set(endpoint, interval_s)
+            except BadCommand as error:
+                self._note("warn", dialect.key, "poll", str(error))
+
+    # --- commands ----------------------------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the venue's list is known and the source stands."""
+        return self._open
+
+    def native_of(self, text: str) -> str:
+        """The venue's own name of a symbol that is followed; "" when it is not."""
+        wanted = text.strip().upper()
+        names = ((symbol.upper(), one.instrument.native) for symbol, one in self._followed.items())
+        return next((native for symbol, native in names if wanted in (symbol, native.upper())), "")
+
+    def add(self, text: str) -> str:
+        """Follow one more symbol; its universal name. BadCommand when it cannot be."""
+        if not self._open:
+            raise BadCommand(f"{self.dialect.label} is not connected yet; try again when it is")
+        instrument = self._find(text)
+        if instrument.symbol in self._followed:
+            raise BadCommand(f"{self.dialect.label} already follows {instrument.symbol}")
+        if len(self._followed) >= MOST_SYMBOLS:
+            raise BadCommand(f"{self.dialect.label} follows {MOST_SYMBOLS} symbols, the most it may")
+        try:
+            self._sink.add_symbol(self.source, instrument)
+        except TelemetryFull as error:
+            raise BadCommand(f"{instrument.symbol} cannot be followed: {error}") from error
+        self._follow(instrument)
+        self._poller.soon("candles")
+        self._judge()
+        return instrument.symbol
+
+    def remove(self, text: str) -> str:
+        """Follow a symbol no more; its universal name. BadCommand when it is not followed."""
+        wanted = text.strip().upper()
+        symbol = next(
+            (s for s, one in self._followed.items() if wanted in (s.upper(), one.instrument.native.upper())),
+            None,
+        )
+        if symbol is None:
+            raise BadCommand(f"{self.dialect.label} does not follow {text.strip()[:40]!r}")
+        followed = self._followed.pop(symbol)
+        self._forget_snapshot(symbol)
+        self._unsynced.discard(symbol)
+        for stream, topics in followed.streams:
+            stream.drop(topics.topics)
+            if not stream.topics:
+                self._streams.remove(stream)
+                self._dropped.pop(stream, None)
+                self._tasks.pop(stream).cancel()
+        self._decoder.remove(symbol)
+        self._sink.remove_symbol(self.source, symbol)
+        self._judge()
+        return symbol
+
+    def set_poll(self, endpoint: str, interval_s: int) -> None:
+        """As `Poller.set`."""
+        self._poller.set(endpoint, interval_s)
+
+    def view(self, now_ns: int) -> VenueView:
+        """The market as it stands at a wall time."""
+        return VenueView(
+            venue=self.dialect.key,
+            label=self.dialect.label,
+            state=self.state,
+            detail=self.detail,
+            since_ns=self._since_ns,
+            next_try_ns=self._next_try_ns or _earliest(stream.next_try_ns for stream in self._streams),
+            offset_ns=self.offset_ns,
+            round_trip_ns=self.round_trip_ns,
+            symbols=tuple(
+                LiveSymbolView(symbol, one.instrument.native, one.book.name, symbol in self._queue)
+                for symbol, one in self._followed.items()
+            ),
+            listed=self._listed_names,
+            streams=tuple(stream.view(now_ns) for stream in self._streams),
+            polls=self._poller.views(),
+            snapshots_waiting=len(self._queue),
+            snapshots_done=self._queue.fetched,
+            snapshots_failed=self._queue.failures,
+        )
+
+    # --- its life ----------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Serve until cancelled; everything is closed on the way out, within two seconds."""
+        reason = "stopped"
+        try:
+            self._take_listing(await self._first_listing())
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                self._begin()
+                group.create_task(self._drain(), name=f"{self.source.key} frames")
+                group.create_task(self._dispatch(), name=f"{self.source.key} snapshots")
+                group.create_task(self._poller.run(), name=f"{self.source.key} polls")
+        except Exception as error:
+            reason = str(error) or type(error).__name__
+            raise
+        finally:
+            if self._open:
+                self._open = False
+                self._sink.close_source(self.source, reason)
+            await self._client.close()
+
+    async def _first_listing(self) -> Listing:
+        """What the venue lists, however often it takes to ask."""
+        backoff = Backoff(self._timing.backoff_s)
+        while True:
+            try:
+                return await self._client.instruments()
+            except (CallFailed, LimitError) as error:
+                detail = error.reason if isinstance(error, CallFailed) else str(error)
+            backoff.failed()
+            delay_s = backoff.delay_s(self._random.random())
+            self._next_try_ns = self._wall() + round(delay_s * SECOND_NS)
+            self._enter("reconnecting", detail)
+            await asyncio.sleep(delay_s)
+            self._next_try_ns = 0
+
+    def _begin(self) -> None:
+        """Open the source with every symbol that the venue lists and there is room for, and follow them."""
+        found: dict[str, Instrument] = {}
+        for name in dict.fromkeys(self._names()):
+            try:
+                instrument = self._find(name)
+            except BadCommand as error:
+                self._note("warn", self.dialect.key, "symbol", str(error))
+                continue
+            found[instrument.symbol] = instrument
+        left = list(found.values())[MOST_SYMBOLS:]
+        chosen = list(found.values())[:MOST_SYMBOLS]
+        opening = (self.dialect.label, chosen, self.dialect.rule, _same)
+        try:
+            self._sink.open_source(self.source, *opening)
+        except TelemetryFull:
+            self._sink.open_source(self.source, self.dialect.label, (), self.dialect.rule, _same)
+            chosen, rest = self._admitted(chosen)
+            left = rest + left
+        self._open = True
+        if left:
+            names = ", ".join(instrument.symbol for instrument in left[:5])
+            self._note("warn", self.dialect.key, "symbol", f"no room for {len(left)} symbols: {names} ...")
+        for instrument in chosen:
+            self._follow(instrument)
+        self._judge()
+
+    def _admitted(self, instruments: Sequence[Instrument]) -> tuple[list[Instrument], list[Instrument]]:
+        for at, instrument in enumerate(instruments):
+            try:
+                self._sink.add_symbol(self.source, instrument)
+            except TelemetryFull:
+                return list(instruments[:at]), list(instruments[at:])
+        return list(instruments), []
+
+    def _find(self, text: str) -> Instrument:
+        """The listed instrument of this name, universal or native. BadCommand names close ones."""
+        wanted = text.strip().upper()
+        found = self._listed.get(wanted) or self._native.get(wanted)
+        if found is not None:
+            return found
+        known = [*self._listed, *self._native] if len(wanted) <= 40 else []
+        close = difflib.get_close_matches(wanted, known, n=CLOSE_MATCHES, cutoff=0.6)
+        universal = dict.fromkeys((self._listed.get(name) or self._native[name]).symbol for name in close)
+        hint = f"; did you mean {' or '.join(universal)}?" if universal else ""
+        raise BadCommand(f"{self.dialect.label} lists no {text.strip()[:40]!r}{hint}")
+
+    def _follow(self, instrument: Instrument) -> None:
+        self._decoder.add(instrument)
+        streams = [(self._stream_for(topics), topics) for topics in self.dialect.topics(instrument)]
+        self._followed[instrument.symbol] = _Followed(instrument, streams)
+        self._unsynced.add(instrument.symbol)
+        for stream, topics in streams:
+            stream.want(topics.topics)
+
+    def _stream_for(self, topics: Topics) -> Stream:
+        """A stream on the right path with room; a new one when there is none."""
+        url = self._stream_base + topics.path
+        most = self.dialect.streams.topics_per_connection
+        for stream in self._streams:
+            if stream.url == url and len(stream.topics) + len(topics.topics) <= most:
+                return stream
+        number = self._numbers.get(topics.path, 0) + 1
+        self._numbers[topics.path] = number
+        stream = Stream(
+            f"{_short(topics.path)} {number}",
+            url,
+            self.dialect,
+            self._connect,
+            self,
+            wall=self._wall,
+            random=self._random,
+            timing=self._timing,
+        )
+        self._streams.append(stream)
+        assert self._group is not None
+        self._tasks[stream] = self._group.create_task(stream.run(), name=f"{self.source.key} {stream.name}")
+        return stream
+
+    async def _connect(self) -> Permit:
+        return await self._gate.acquire("CONNECT")
+
+    def _take_listing(self, listing: Listing) -> None:
+        self._listed, self._native = {}, {}
+        for instrument in listing.instruments:
+            if self._listed.setdefault(instrument.symbol.upper(), instrument) is instrument:
+                self._native[instrument.native.upper()] = instrument
+        self._listed_names = tuple(sorted(one.symbol for one in self._listed.values()))
+        gone = [symbol for symbol in self._followed if symbol.upper() not in self._listed]
+        if gone:
+            self._note("warn", self.dialect.key, "symbol", f"no longer listed: {', '.join(gone[:5])}")
+
+    def _take_offset(self, offset_ns: int, round_trip_ns: int) -> None:
+        self.offset_ns, self.round_trip_ns = offset_ns, round_trip_ns
+
+    # --- frames ------------------------------------------------------------------------------------------
+
+    async def _drain(self) -> None:
+        """Decode what arrived, a millisecond at a time, every stream in its turn."""
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while waiting := [stream for stream in self._streams if len(stream.inbox)]:
+                for stream in waiting:
+                    self._deliver(stream)
+                    await asyncio.sleep(0)
+
+    def _deliver(self, stream: Stream) -> None:
+        texts, recv_ns = stream.inbox.take(self._chunk)
+        if not texts:
+            return
+        self._count_dropped(stream)
+        frames = join(texts, recv_ns)
+        started_ns = time.perf_counter_ns()
+        decoded = self._decoder.decode(frames)
+        decode_ns = time.perf_counter_ns() - started_ns
+        for item in decoded:
+            if isinstance(item, Batch):
+                self._on_batch(item)
+            elif isinstance(item, BadFrame):
+                self._sink.on_bad_frame(self.source, item)
+            else:
+                self._revise(item)
+        sizes = frames.sizes
+        total = max(int(sizes.sum()), 1)
+        # Frames are decoded together; each gets the share of its bytes.
+        self._sink.on_frames(self.source, len(frames), total, (decode_ns * sizes) // total)
+        if len(texts) == self._chunk:
+            took_ns = time.perf_counter_ns() - started_ns
+            fits = self._chunk * TURN_NS // max(took_ns, 1)
+            self._chunk = max(CHUNK_LEAST, min(fits, 2 * self._chunk, CHUNK_MOST))
+
+    def _count_dropped(self, stream: Stream) -> None:
+        dropped = stream.inbox.dropped - self._dropped.get(stream, 0)
+        if dropped:
+            self._dropped[stream] = stream.inbox.dropped
+            self._sink.on_dropped(self.source, dropped)
+
+    def _on_batch(self, batch: Batch) -> Outcome:
+        if self._overlap.active:
+            fresh = self._overlap.fresh(batch)
+            if fresh is None:
+                return Outcome.STALE
+            batch = fresh
+        outcome = self._sink.on_batch(batch)
+        if outcome is _APPLIED:
+            if batch.symbol in self._unsynced:
+                self._is_synced(batch.symbol)
+        elif outcome in _WRONG:
+            self._is_wrong(batch.symbol, outcome)
+        return outcome
+
+    def _revise(self, instrument: Instrument) -> None:
+        self._followed[instrument.symbol].instrument = instrument
+        self._sink.revise(self.source, instrument)
+
+    # --- books -------------------------------------------------------------------------------------------
+
+    def _is_synced(self, symbol: str) -> None:
+        self._unsynced.discard(symbol)
+        followed = self._followed[symbol]
+        followed.book = BookState.SYNCED
+        if followed.synced is not None:
+            followed.synced.set()
+
+    def _is_wrong(self, symbol: str, outcome: Outcome) -> None:
+        followed = self._followed[symbol]
+        self._unsynced.add(symbol)
+        if outcome is not Outcome.BUFFERED:
+            followed.book = BookState.STALE if followed.book is not BookState.BUFFERING else followed.book
+        elif followed.book is BookState.EMPTY:
+            followed.book = BookState.BUFFERING
+        self._want_snapshot(symbol)
+
+    def _want_snapshot(self, symbol: str) -> None:
+        if self._queue.want(symbol, time.monotonic_ns(), self._random.random()):
+            self._queued.set()
+
+    async def _dispatch(self) -> None:
+        """Fetch snapshots as the queue lets them go."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._queued.clear()
+                now_ns = time.monotonic_ns()
+                ticket = self._queue.start(now_ns)
+                if ticket is not None:
+                    group.create_task(
+                        self._repair(ticket), name=f"{self.source.key} snapshot {ticket.symbol}"
+                    )
+                    continue
+                wait_ns = self._queue.wait_ns(now_ns)
+                with contextlib.suppress(TimeoutError):
+                    timeout_s = None if wait_ns is None else max(wait_ns / SECOND_NS, 0.001)
+                    await asyncio.wait_for(self._queued.wait(), timeout_s)
+
+    async def _repair(self, ticket: Ticket) -> None:
+        """Bring one book back; tell the queue how it went."""
+        repaired = False
+        try:
+            followed = self._followed.get(ticket.symbol)
+            if followed is not None:
+                call = self.dialect.snapshot_call(followed.instrument)
+                if call is None:
+                    repaired = await self._renewed(ticket.symbol, followed)
+                else:
+                    answer = await self._client.fetch(call, priority=Priority.RESYNC)
+                    if self._queue.is_valid(ticket):
+                        repaired = self._on_snapshot(ticket.symbol, answer.body, answer.recv_ns)
+        except (CallFailed, LimitError) as error:
+            self._note("warn", self.dialect.key, "snapshot", f"{ticket.symbol}: {error}")
+        if repaired:
+            self._queue.done(ticket)
+        else:
+            self._queue.failed(ticket, time.monotonic_ns(), self._random.random())
+        if self._fetches.get(ticket.symbol) is asyncio.current_task():
+            del self._fetches[ticket.symbol]
+        self._queued.set()
+
+    def _forget_snapshot(self, symbol: str) -> None:
+        """It needs none now. A fetch under way may wait for hours where the venue banned us: it is given up."""
+        self._queue.forget(symbol)
+        fetch = self._fetches.pop(symbol, None)
+        if fetch is not None and fetch is not asyncio.current_task():
+            fetch.cancel()
+        self._queued.set()
+
+    def _on_snapshot(self, symbol: str, body: bytes, recv_ns: int) -> bool:
+        """Whether the book is right with it."""
+        outcome: Outcome | None = None
+        for item in self._decoder.snapshot(symbol, body, recv_ns):
+            if isinstance(item, Batch):
+                outcome = self._on_batch(item)
+            elif isinstance(item, BadFrame):
+                self._sink.on_bad_frame(self.source, item)
+            else:
+                self._revise(item)
+        return outcome is Outcome.APPLIED or outcome is Outcome.STALE
+
+    async def _renewed(self, symbol: str, followed: _Followed) -> bool:
+        """Whether the book came back by subscribing to it again."""
+        if symbol not in self._unsynced:
+            return True  # the venue sent a snapshot by itself meanwhile
+        followed.synced = asyncio.Event()
+        try:
+            for stream, topics in followed.streams:
+                if topics.book and not stream.renew(topics.book):
+                    return False
+            async with asyncio.timeout(RENEW_WITHIN_S):
+                await followed.synced.wait()
+        except TimeoutError:
+            return False
+        finally:
+            followed.synced = None
+        return True
+
+    def _with_books_on(self, stream: Stream) -> list[str]:
+        return [
+            symbol
+            for symbol, followed in self._followed.items()
+            if any(one is stream and topics.book for one, topics in followed.streams)
+        ]
+
+    # --- what streams say (`feeds.stream.Listener`) --------------------------------------------------------
+
+    def arrived(self) -> None:
+        """Frames wait in a stream's inbox."""
+        self._arrived.set()
+
+    def subscribed(self, stream: Stream, topics: tuple[str, ...]) -> None:
+        """The venue sends these from here on: a book without snapshot gets one, whether or not it moves."""
+        del stream
+        now = set(topics)
+        for symbol, followed in self._followed.items():
+            if symbol not in self._unsynced or self.dialect.snapshot_call(followed.instrument) is None:
+                continue
+            if any(now.intersection(one.book) for _, one in followed.streams):
+                self._want_snapshot(symbol)
+
+    def refused(self, stream: Stream, topic: str, text: str) -> None:
+        """The venue does not send a topic."""
+        self._note("error", self.dialect.key, "refused", f"{stream.name}: {topic} was refused: {text}")
+
+    def broken(self, stream: Stream, reason: str) -> None:
+        """Books on this stream are old until it is back and their snapshots are."""
+        while len(stream.inbox):
+            self._deliver(stream)
+        symbols = self._with_books_on(stream)
+        for symbol in symbols:
+            self._forget_snapshot(symbol)
+            followed = self._followed[symbol]
+            followed.book = BookState.STALE if followed.book >= BookState.SYNCED else BookState.EMPTY
+            self._unsynced.add(symbol)
+        if self._open:
+            self._sink.interrupted(self.source, symbols, f"{stream.name}: {reason}")
+
+    def overlapping(self, stream: Stream, begins: bool) -> None:
+        """What came twice is dropped while a replacement takes over."""
+        if begins:
+            self._overlap.begin()
+            return
+        while len(stream.inbox):  # what the replacement held is still to be compared
+            self._deliver(stream)
+        self._overlap.end()
+
+    def changed(self, stream: Stream) -> None:
+        """A stream's state is another."""
+        del stream
+        self._judge()
+
+    # --- its state -----------------------------------------------------------------------------------------
+
+    def _judge(self) -> None:
+        """The market is live when all of its streams are; else say what is the matter with the first that is not."""
+        if not self._open:
+            return
+        down = [stream for stream in self._streams if not stream.ready]
+        if not down:
+            self._enter("live", "" if self._streams else "no symbol is followed")
+        else:
+            reason = next((stream.reason for stream in down if stream.reason), "")
+            self._enter("reconnecting" if reason else "connecting", reason)
+        told = (not down, self.detail if down else "")
+        if told != self._told:
+            self._told = told
+            self._sink.condition(self.source, *told)
+
+    def _enter(self, state: VenueState, detail: str) -> None:
+        if state != self.state:
+            self._since_ns = self._wall()
+        self.state, self.detail = state, detail
+
+
+def _same(wall_ns: int) -> int:
+    """A live source's clock is the wall's."""
+    return wall_ns
+
+
+def _short(path: str) -> str:
+    """What a path of streams is called: "/public/stream" is public, "/v5/public/linear" linear."""
+    return path.strip("/").removesuffix("/stream").rsplit("/", 1)[-1]
+
+
+def _earliest(times: Iterable[int]) -> int:
+    return min((moment for moment in times if moment), default=0)

@@ -1,0 +1,76 @@
+"""Drops what comes twice while one connection takes over from another. Pure.
+
+Books tell copies by their sequences. Trades and quotes have none that anyone checks: a trade that came twice would
+count twice in volumes and candles, and an old quote would stand as the newest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from engine.market.batches import Batch, Kind
+
+MOST_IDS: Final = 200_000  # of trades in one overlap, some seconds
+
+
+class Overlap:
+    """Remembers what came since `begin`; does nothing when no overlap is under way."""
+
+    def __init__(self) -> None:
+        self.copies = 0  # rows dropped so far
+        self._depth = 0  # connections being replaced at this moment
+        self._ids: dict[str, set[int]] = {}
+        self._quotes: dict[str, int] = {}
+        self._held = 0
+
+    @property
+    def active(self) -> bool:
+        """Whether batches have to be passed through `fresh`."""
+        return self._depth > 0
+
+    def begin(self) -> None:
+        """Two connections may deliver the same from here on."""
+        self._depth += 1
+
+    def end(self) -> None:
+        """As many as began have ended: all is forgotten at the last."""
+        self._depth = max(0, self._depth - 1)
+        if not self._depth:
+            self._ids.clear()
+            self._quotes.clear()
+            self._held = 0
+
+    def fresh(self, batch: Batch) -> Batch | None:
+        """The batch without the rows that came before; None when nothing is left. Books pass as they are."""
+        if batch.kind is Kind.TRADES:
+            return self._trades(batch)
+        if batch.kind is Kind.QUOTES:
+            return self._newer(batch)
+        return batch
+
+    def _trades(self, batch: Batch) -> Batch | None:
+        ids = self._ids.setdefault(batch.symbol, set())
+        keep = []
+        for number in batch.rows["trade_id"].tolist():
+            keep.append(number not in ids)
+            if self._held < MOST_IDS and number not in ids:
+                ids.add(number)
+                self._held += 1
+        return self._left(batch, np.array(keep, bool))
+
+    def _newer(self, batch: Batch) -> Batch | None:
+        sequences = batch.rows["sequence"]
+        newest = self._quotes.get(batch.symbol, -1)
+        keep = sequences > newest
+        self._quotes[batch.symbol] = max(newest, int(sequences.max()))
+        return self._left(batch, keep)
+
+    def _left(self, batch: Batch, keep: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Batch | None:
+        count = int(keep.sum())
+        if count == len(keep):
+            return batch
+        self.copies += len(keep) - count
+        return replace(batch, rows=batch.rows[keep]) if count else None
