@@ -63,7 +63,9 @@ class Hub:
             listing = market.touch(topic.symbol, now_ns)
             followed = _Followed(key, topic, (listing.native, listing.instrument.symbol))
             self._followed[key] = followed
-            self._by_symbol.setdefault((opening.market, topic.symbol), []).append(followed)
+            same_symbol = self._by_symbol.setdefault((opening.market, topic.symbol), [])
+            # Quotes come before the levels behind them, as with the venues.
+            same_symbol.insert(len(same_symbol) if topic.book else 0, followed)
             if not isinstance(topic, ChangeTopic):
                 self._timed[key] = followed
         connection.names[name] = followed.topic
