@@ -11,7 +11,7 @@ import contextlib
 import logging
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -26,6 +26,7 @@ from engine.errors import BadSetting, UserError
 if TYPE_CHECKING:
     from dashboards.server import Wsgi
     from engine.service import Engine, OpenReplay, Replay
+    from engine.venues import OpenMarkets
 
 # Each group is compiled by a child of its own: what the first finds in the cache already, the second has compiled.
 KERNEL_GROUPS: Final = (
@@ -42,6 +43,9 @@ KERNEL_GROUPS: Final = (
 KERNEL_MODULES: Final = tuple(name for group in KERNEL_GROUPS for name in group)
 SPEEDS: Final = {"1": 1.0, "10": 10.0, "max": float("inf")}
 SAMPLE: Final = "sample"
+LOCAL: Final = "local"
+LIMITS_FILE: Final = "rate_limits.json"
+VENUE_START_S: Final = 90.0  # a cold compile cache included
 
 cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=False)
 
@@ -65,6 +69,16 @@ def serve(
         str | None, typer.Option(help="Recorded Binance capture to play, or `sample` for one made here.")
     ] = None,
     speed: Annotated[str | None, typer.Option(help="Replay speed: 1, 10 or max. [default: 1]")] = None,
+    venues: Annotated[
+        str | None,
+        typer.Option(metavar="MARKETS", help="Live markets to connect at start: binance_spot,bybit_linear."),
+    ] = None,
+    venue_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="A local venue in place of the real ones; `local` starts one for this run."
+        ),
+    ] = None,
 ) -> None:
     """Show how exchanges behave, live, on http://localhost:8050."""
     if context.invoked_subcommand is not None:
@@ -73,11 +87,32 @@ def serve(
         raise BadSetting("speed", speed, f"choose one of {', '.join(SPEEDS)}")
     if speed is not None and replay is None:
         raise BadSetting("speed", speed, "it goes with --replay")
-    chosen = settings.load(host=host, port=_number(port), rate=_number(rate), seed=_number(seed))
+    chosen = settings.load(
+        host=host,
+        port=_number(port),
+        rate=_number(rate),
+        seed=_number(seed),
+        venues=venues,
+        venue_url=venue_url,
+    )
     _configure_log(chosen.log_level)
     if not asyncio.run(run(chosen, replay, SPEEDS[speed or "1"])):
         structlog.get_logger(__name__).error("the engine's thread did not end in time")
         raise typer.Exit(1)
+
+
+@cli.command("venue")
+def serve_venue(
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="0 takes any that is free.")] = 8051,
+    symbols: Annotated[int, typer.Option(min=1, max=200, help="Symbols each market lists.")] = 100,
+    rate: Annotated[float, typer.Option(help="Moves a second of each symbol that is asked for.")] = 10.0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of its random markets.")] = 1,
+) -> None:
+    """Serve a local venue: Binance's and Bybit's public protocols, their limits, and faults on command."""
+    from engine.exchange import serve as local
+
+    given = ["--port", str(port), "--symbols", str(symbols), "--rate", str(rate), "--seed", str(seed)]
+    raise typer.Exit(local.main(given))
 
 
 def _number(text: str | None) -> int | str | None:
@@ -117,6 +152,7 @@ def build(chosen: settings.Settings, replay: str | None = None, speed: float = 1
         open_sample=_opener(SAMPLE, SPEEDS["1"], chosen, clock),
         open_replay=_opener(replay, speed, chosen, clock) if replay is not None else None,
         exchange_log=exchange_log,
+        open_markets=_market_opener(chosen, clock),
         clock=clock,
     )
     pages = create_app(Transport(engine, clock))
@@ -130,15 +166,76 @@ async def run(chosen: settings.Settings, replay: str | None = None, speed: float
     stop = asyncio.Event()
     _on_signals(stop.set)
     sock = server.listen(chosen.host, chosen.port)
-    application = build(chosen, replay, speed)
-    application.engine.start()
-    name = "[::1]" if chosen.host == "::1" else "localhost"
-    print(f"Venuescope on http://{name}:{chosen.port} (Ctrl-C ends it)", flush=True)
-    try:
-        await server.serve(application.wsgi, sock, stop)
-    finally:
-        ended = application.engine.stop()
+    async with _own_venue(chosen) as chosen:
+        application = build(chosen, replay, speed)
+        application.engine.start()
+        name = "[::1]" if chosen.host == "::1" else "localhost"
+        print(f"Venuescope on http://{name}:{chosen.port} (Ctrl-C ends it)", flush=True)
+        try:
+            await server.serve(application.wsgi, sock, stop)
+        finally:
+            ended = application.engine.stop()
     return ended
+
+
+@contextlib.asynccontextmanager
+async def _own_venue(chosen: settings.Settings) -> AsyncIterator[settings.Settings]:
+    """The settings, with the address of a local venue that lives as long as the block where `local` was asked for."""
+    if chosen.venue_url != LOCAL:
+        yield chosen
+        return
+    command = (sys.executable, "-m", "engine.exchange.serve", "--port", "0", "--seed", str(chosen.seed))
+    child = await asyncio.create_subprocess_exec(
+        *command, cwd=Path(__file__).resolve().parent, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert child.stdout is not None
+        said = (await asyncio.wait_for(child.stdout.readline(), VENUE_START_S)).decode().split()
+        url = next((word for word in said if word.startswith("http://")), "")
+        if not url:
+            raise BadSetting("venue_url", LOCAL, "the local venue did not start; its reason stands above")
+        print(f"Local venue on {url}", flush=True)
+        yield chosen.model_copy(update={"venue_url": url})
+    finally:
+        if child.returncode is None:
+            child.terminate()
+            await child.wait()
+
+
+def _market_opener(chosen: settings.Settings, clock: SteadyClock) -> OpenMarkets:
+    """A function that makes the live venues; settings and limits are checked now, so that bad ones end the program."""
+    from engine.limits import rules
+    from engine.limits.desk import LimitDesk
+    from engine.limits.store import BanStore
+    from engine.venues import LiveMarkets, Note
+    from feeds.live import LiveVenues
+    from feeds.venues import DIALECTS
+
+    for key, names in (("venues", chosen.venues), ("symbols", chosen.symbols), ("polls", chosen.polls)):
+        for name in names:
+            if name not in DIALECTS:
+                raise BadSetting(key, name, f"there is no such market; there are {', '.join(DIALECTS)}")
+    own = Path(LIMITS_FILE)
+    limits = rules.load(chosen.rate_limits or (own if own.exists() else None))
+    # What a local venue bans says nothing of the real one.
+    bans = chosen.data_dir / ("bans-local" if chosen.venue_url else "bans")
+
+    def open_markets(note: Note) -> LiveMarkets:
+        desk = LimitDesk(limits, BanStore(bans), wall=clock, note=note)
+        venues = LiveVenues(
+            DIALECTS.values(),
+            desk,
+            base=chosen.venue_url,
+            symbols=chosen.symbols,
+            polls=chosen.polls,
+            wall=clock,
+            note=note,
+        )
+        for name in chosen.venues:
+            venues.connect(name)
+        return LiveMarkets(venues, desk)
+
+    return open_markets
 
 
 def _opener(replay: str, speed: float, chosen: settings.Settings, clock: SteadyClock) -> OpenReplay:

@@ -73,8 +73,8 @@ class Settings(BaseSettings):
     )
     venue_url: str = Field(
         "",
-        pattern=r"^(https?://[^/\s]+)?$",
-        description="address of a local venue to connect to in place of the real ones",
+        pattern=r"^(local|https?://[^/\s]+)?$",
+        description="address of a local venue to connect to in place of the real ones; `local` starts one",
     )
     rate_limits: Path | None = Field(
         None, description="file of rate limits; otherwise rate_limits.json here, if there is one"
