@@ -9,12 +9,15 @@ import argparse
 import asyncio
 import signal
 import sys
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final, cast
 
+from engine.exchange.enforcement import Kind, Rules
 from engine.exchange.listings import MAX_SYMBOLS
 from engine.exchange.random_market import MAX_RATE
 from engine.exchange.server import HOST, LocalVenue
+from engine.exchange.venue_rules import RULES
 
 PORT: Final = 8051
 
@@ -28,14 +31,37 @@ async def serve(
     stop: asyncio.Event,
     symbols: int = 100,
     levels: int = 1_000,
+    rules: Mapping[str, Rules] | None = None,
 ) -> None:
     """Serve until `stop` is set. OSError when the port is taken."""
-    venue = LocalVenue(seed=seed, rate=rate, symbols=symbols, levels=levels)
+    venue = LocalVenue(seed=seed, rate=rate, symbols=symbols, levels=levels, rules=rules)
     print(await venue.start(port, host), flush=True)
     try:
         await stop.wait()
     finally:
         await venue.stop()
+
+
+def limits(
+    windows: Sequence[str] = (), refusals_before_ban: int | None = None, first_ban_s: int | None = None
+) -> dict[str, Rules]:
+    """The venues' limits with other windows (`BUDGET:KIND:SECONDS:LIMIT`) and bans. ValueError names what is wrong."""
+    rules = dict(RULES)
+    for text in windows:
+        budget, _, rest = text.partition(":")
+        parts = rest.split(":")
+        if budget not in rules or len(parts) != 3 or not all(each.isdecimal() for each in parts[1:]):
+            raise ValueError(
+                f"--window {text!r} is not BUDGET:KIND:SECONDS:LIMIT; budgets are {', '.join(rules)}"
+            )
+        rules[budget] = rules[budget].with_window(cast(Kind, parts[0]), int(parts[1]), int(parts[2]))
+    for budget, each in rules.items():
+        if refusals_before_ban is not None and each.style == "binance":
+            rules[budget] = each = replace(each, refusals_before_ban=max(refusals_before_ban, 0))
+        if first_ban_s is not None:
+            longest = max(first_ban_s, each.longest_ban_s)
+            rules[budget] = replace(each, first_ban_s=max(first_ban_s, 1), longest_ban_s=longest)
+    return rules
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,6 +73,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate", type=float, default=10.0, help="moves a second of each symbol")
     parser.add_argument("--symbols", type=int, default=100, help="that each market lists")
     parser.add_argument("--levels", type=int, default=1_000, help="of each side of a book")
+    parser.add_argument(
+        "--window",
+        action="append",
+        default=[],
+        metavar="BUDGET:KIND:SECONDS:LIMIT",
+        help="another window for a budget, as binance_spot:REQUEST_WEIGHT:6:6000; may be repeated",
+    )
+    parser.add_argument("--refusals-before-ban", type=int, help="429s that Binance's budgets forgive")
+    parser.add_argument("--first-ban-s", type=int, help="a first ban's length, in all budgets")
     parser.add_argument("--market", choices=["random"], default="random")
     given = parser.parse_args(arguments)
     if not 1 <= given.symbols <= MAX_SYMBOLS:
@@ -55,6 +90,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--rate is above 0, at most {MAX_RATE:g}")
     if not 1 <= given.levels <= 5_000:
         parser.error("--levels is 1 to 5000")
+    try:
+        rules = limits(given.window, given.refusals_before_ban, given.first_ban_s)
+    except ValueError as error:
+        parser.error(str(error))
 
     async def run() -> None:
         stop = asyncio.Event()
@@ -68,6 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stop=stop,
             symbols=given.symbols,
             levels=given.levels,
+            rules=rules,
         )
 
     try:

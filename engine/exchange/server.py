@@ -4,7 +4,7 @@
         ...  # venue.url + "/binance_spot/api/v3/depth?symbol=BTCUSDT"
 
 Each budget has its own path prefix (`/binance_spot`, `/binance_usdm`, `/binance_coinm`, `/bybit`); below it are
-exactly the venue's own paths. Beside them: `GET /statistics`, `GET`, `POST` and `DELETE /faults`.
+exactly the venue's own paths. Beside them: `GET /statistics`; `GET`, `POST` and `DELETE /faults`; `POST /neighbour`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Protocol, Self
+from typing import Annotated, Any, Final, Protocol, Self
 from urllib.parse import unquote_plus
 
 import msgspec
@@ -45,6 +45,14 @@ BUDGETS: Final[Mapping[str, tuple[str, ...]]] = {
     "bybit": ("bybit_spot", "bybit_linear", "bybit_inverse"),
 }
 MakeMarket = Callable[[str], Market]
+
+
+class Neighbour(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The body of `POST /neighbour`: weight that someone behind the same address takes."""
+
+    budget: str
+    weight: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+    address: str = ""  # empty: the caller's own
 
 
 class RestDialect(Protocol):
@@ -271,14 +279,23 @@ class LocalVenue:
             if not (number.isascii() and number.isdigit() and len(number) < 10):
                 return _json({"error": f"fault: id: {number[:32]!r} is not a number"}, 400)
             return _json({"forgotten": self.faults.clear(int(number))})
-        if call == "POST /faults":
+        if call in ("POST /faults", "POST /neighbour"):
             if (request.content_length or 0) > MAX_BODY:
-                return _json({"error": f"fault: body: longer than {MAX_BODY:,} bytes"}, 413)
+                return _json({"error": f"body: longer than {MAX_BODY:,} bytes"}, 413)
+            body = await request.read()
             try:
-                return _json({"id": self.inject(read(await request.read()))})
-            except BadFault as error:
+                if path == "/faults":
+                    return _json({"id": self.inject(read(body))})
+                return _json({"served": self._neighbour(body, request.remote or "")})
+            except (BadFault, msgspec.DecodeError) as error:
                 return _json({"error": str(error)}, 400)
         return _json({"error": f"{call[:100]} does not exist", "budgets": list(self.budgets)}, 404)
+
+    def _neighbour(self, body: bytes, address: str) -> bool:
+        taken = msgspec.json.decode(body, type=Neighbour)
+        if taken.budget not in self.budgets:
+            raise BadFault("budget", f"{taken.budget!r} does not exist; there are {', '.join(self.budgets)}")
+        return self.consume(taken.budget, taken.address or address, taken.weight)
 
     def _check_names(self, fault: Fault) -> None:
         if fault.budget and fault.budget not in self.budgets:
