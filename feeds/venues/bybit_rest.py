@@ -11,13 +11,14 @@ import msgspec
 import numpy as np
 
 from engine.errors import BadAnswer
-from engine.market.batches import CANDLE, FUNDING, Batch, Kind, Rows, Source
+from engine.market.batches import FUNDING, Batch, Kind, Rows, Source
 from engine.market.instruments import Instrument, needed_decimals, parse_decimal
 from feeds.dialect import Call, Listing
 from feeds.venues.bybit_rows import (
     MS,
     BadField,
-    candle_row,
+    CandleTexts,
+    candle_rows,
     decoded,
     hours_of,
     millis_of,
@@ -72,7 +73,7 @@ class ListedAnswer(msgspec.Struct):
 
 
 class Candles(msgspec.Struct):
-    rows: list[tuple[str, str, str, str, str, str, str]] = msgspec.field(name="list")
+    rows: list[CandleTexts] = msgspec.field(name="list")
 
 
 class CandlesAnswer(msgspec.Struct):
@@ -197,18 +198,13 @@ def parse_candles(
 ) -> Batch:
     """CANDLES, oldest first: Bybit gives the newest first."""
     with answer_of(instrument.venue, call):
-        rows = [
-            candle_row(instrument, millis_of("start", start), (opened, high, low, close), volume, turnover)
-            for start, opened, high, low, close, volume, turnover in reversed(
-                decoded(_candles, body).result.rows
-            )
-        ]
+        rows = candle_rows(instrument, decoded(_candles, body).result.rows[::-1])
     interval_ns = interval_s * 10**9
     return Batch(
         Kind.CANDLES,
         source,
         instrument.symbol,
-        np.array(rows, CANDLE),
+        rows,
         ts_recv_ns=recv_ns,
         interval_ns=interval_ns,
     )

@@ -24,6 +24,7 @@ from feeds.frames import join
 from feeds.venues import bybit
 from feeds.venues.bybit import DIALECTS, BybitDialect
 from feeds.venues.bybit_frames import MAX_LEVELS, MAX_SYMBOLS, BybitDecoder, Decoded
+from feeds.venues.bybit_rows import BadField, candle_row, candle_rows
 
 SAMPLES = Path(__file__).parents[3] / "shared/data/shapes/jkorf_bybit.net_samples.tar.gz"
 SOURCE = Source("bybit_linear", "live")
@@ -506,6 +507,36 @@ def test_candles_of_another_form_name_the_field() -> None:
     body = wire({"retCode": 0, "result": {"list": [["1670608800000", "x", "1", "1", "1", "1", "1"]]}})
     with pytest.raises(BadAnswer, match="bad 'open'"):
         LINEAR.parse_candles(BTC, 60, body, SOURCE, 5)
+
+
+def digits(whole: int, decimals: int) -> st.SearchStrategy[str]:
+    """Decimal texts with so many digits, at most, before and behind the point."""
+    fraction = st.integers(0, 10**decimals - 1).map(
+        lambda number: f".{number:0{decimals}}" if decimals else ""
+    )
+    return st.builds(lambda big, small: f"{big}{small}", st.integers(0, 10**whole - 1), fraction)
+
+
+CANDLE_TEXTS = st.tuples(
+    st.integers(0, 10**13 - 1).map(str),
+    *[digits(8, 1)] * 4,
+    st.one_of(digits(9, 0), digits(20, 4)),
+    st.one_of(digits(9, 8), digits(12, 11), st.just("x"), st.just('1","2"],["3')),
+)
+
+
+@given(st.lists(CANDLE_TEXTS, max_size=4), st.sampled_from([BTC, INVERSE]))
+def test_many_candles_at_once_are_as_one_by_one(texts: list, instrument: Instrument) -> None:
+    def patiently() -> list:
+        return [candle_row(instrument, int(one[0]) * 10**6, one[1:5], *one[5:]) for one in texts]
+
+    try:
+        expected = patiently()
+    except BadField:
+        with pytest.raises(BadField):
+            candle_rows(instrument, texts)
+    else:
+        assert candle_rows(instrument, texts).tolist() == expected
 
 
 def test_a_day_s_turnover_of_a_cheap_coin_is_exact() -> None:
