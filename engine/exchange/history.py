@@ -23,7 +23,7 @@ FASTEST_S: Final = 4.0
 OCTAVES: Final = 13  # the slowest takes two years
 VOLATILITY: Final = 0.5  # a year's
 YEAR_S: Final = 365.25 * 86_400
-SAMPLES: Final = 6  # inside a candle, for its high and low
+_SHARES: Final = np.array([0.2, 0.5, 0.8])  # of a candle's time, where its high and low are looked for
 NOTIONAL_PER_S: Final = 20_000.0  # traded on average
 _MASK: Final = (1 << 64) - 1
 _GOLDEN: Final = 0x9E3779B97F4A7C15
@@ -71,23 +71,25 @@ class History:
         return np.asarray(self.listing.start_price * np.exp(log))
 
     def candles(self, opens_s: Ints, interval_s: int, now_s: float) -> Ints:
-        """Rows (open, high, low, close, volume, trades) of the candles that open at these times, in units.
+        """Rows (open, high, low, close, volume, trades) of successive candles that open at these times, in units.
 
         One that still runs at `now_s` ends there.
         """
         starts = opens_s.astype(np.float64)
         ends = np.minimum(starts + interval_s, now_s)
-        share = np.linspace(0.0, 1.0, SAMPLES + 2)
-        times = starts[:, None] + (ends - starts)[:, None] * share[None, :]
-        prices = np.round(self.prices(times) / self._tick)
+        # A candle's close is the next one's open: it is computed once.
+        inside = starts[:, None] + (ends - starts)[:, None] * _SHARES[None, :]
+        prices = np.round(self.prices(inside) / self._tick)
+        edges = np.round(self.prices(np.append(starts, ends[-1:])) / self._tick)
+        opened, closed = edges[:-1], edges[1:]
         key = _mix(self._own ^ interval_s)
         noise = _hashed_array(key, opens_s // interval_s)
-        wick = np.abs(noise) * 0.15 * VOLATILITY * math.sqrt(interval_s / YEAR_S) * prices[:, 0]
+        wick = np.abs(noise) * 0.15 * VOLATILITY * math.sqrt(interval_s / YEAR_S) * opened
         rows = np.empty((len(opens_s), 6), np.int64)
-        rows[:, 0] = prices[:, 0]
-        rows[:, 1] = prices.max(axis=1) + np.floor(wick)
-        rows[:, 2] = np.maximum(prices.min(axis=1) - np.floor(wick), 1)
-        rows[:, 3] = prices[:, -1]
+        rows[:, 0], rows[:, 3] = opened, closed
+        rows[:, 1] = np.maximum(np.maximum(opened, closed), prices.max(axis=1)) + np.floor(wick)
+        least = np.minimum(np.minimum(opened, closed), prices.min(axis=1)) - np.floor(wick)
+        rows[:, 2] = np.maximum(least, 1)
         rows[:, :4] *= self._tick
         seconds = np.maximum(ends - starts, 0.0)
         rows[:, 4] = self._sizes(NOTIONAL_PER_S * seconds * (1.0 + 0.6 * noise), rows[:, 0])

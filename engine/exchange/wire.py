@@ -32,10 +32,12 @@ def decimal(decimals: int, shown: int = -1) -> Text:
     unit, zeros = 10**decimals, "0" * (shown - decimals)
 
     def text(value: int) -> str:
+        if value >= unit:
+            digits = str(value)
+            return f"{digits[:-decimals]}.{digits[-decimals:]}{zeros}"
         if value < 0:
             return "-" + text(-value)
-        whole, rest = divmod(value, unit)
-        return f"{whole}.{rest:0{decimals}d}{zeros}"
+        return f"0.{value:0{decimals}d}{zeros}"
 
     return text
 
