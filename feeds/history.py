@@ -44,6 +44,7 @@ SAY_EVERY_S: Final = 1.0
 ATTEMPTS: Final = 3  # of one chunk before it goes back into the queue
 MOST_TROUBLE: Final = 30  # failures in a row, of any chunk, before it is given up
 MOST_CONCURRENCY: Final = 256
+GRACE_S: Final = 1.0  # for calls under way at the end of a timed run
 SAMPLES_KEPT: Final = 200_000  # latencies
 SETTLE_NS: Final = 2 * SECOND_NS  # a candle counts as closed this long after its end
 SETTLE_MOST_NS: Final = 90 * SECOND_NS  # a longer window is not waited for between two cells of a sweep
@@ -77,7 +78,7 @@ class Download:
         self._wall, self._monotonic = wall, monotonic
         self._chunks: deque[Chunk] = deque()
         self._trouble = 0
-        self._started_ns = monotonic()
+        self._started_ns, self._ended_ns = monotonic(), 0  # of `run`; 0 = not yet
         self.total = self.done = self.candles = self.calls = self.refused = 0
         self.waited_ns = 0  # for permits, of all calls together
         self.latencies_ns: list[int] = []
@@ -85,22 +86,30 @@ class Download:
         self.stopped: CallFailed | LimitError | None = None
 
     async def run(self, chunks: Sequence[Chunk], concurrency: int, *, for_s: float | None = None) -> None:
-        """Fetch them all, or as many as go in `for_s` seconds."""
+        """Fetch them all, or as many as are answered within `for_s` seconds; what comes later is not counted.
+
+        Calls that are under way then get a moment to end: one given up on the way weighs on the limits for long.
+        """
         self._chunks.extend(chunks)
         self.total += len(chunks)
-        self._started_ns = self._monotonic()
-        try:
-            async with asyncio.timeout(for_s), asyncio.TaskGroup() as group:
-                for number in range(concurrency):
-                    group.create_task(self._work(), name=f"history {number}")
-        except TimeoutError:
-            if for_s is None:
-                raise
+        self._started_ns, self._ended_ns = self._monotonic(), 0
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(self._work(), name=f"history {number}") for number in range(concurrency)
+            ]
+            if for_s is not None:
+                _, late = await asyncio.wait(tasks, timeout=for_s)
+                if late:
+                    self._ended_ns = self._monotonic()
+                    _, late = await asyncio.wait(late, timeout=GRACE_S)
+                for task in late:
+                    task.cancel()
+        self._ended_ns = self._ended_ns or self._monotonic()
 
     @property
     def elapsed_ns(self) -> int:
-        """Since `run` began."""
-        return self._monotonic() - self._started_ns
+        """Since `run` began, to its end."""
+        return (self._ended_ns or self._monotonic()) - self._started_ns
 
     def progress(self, weight: int) -> Progress:
         """How far it is; `weight` as the limits count it."""
@@ -108,8 +117,11 @@ class Download:
             self.done, self.total, len(self.failed), self.candles, self.calls, weight, self.elapsed_ns
         )
 
+    def _is_over(self) -> bool:
+        return self._ended_ns > 0
+
     async def _work(self) -> None:
-        while self._chunks and self.stopped is None:
+        while self._chunks and self.stopped is None and not self._is_over():
             chunk = self._chunks.popleft()
             try:
                 batch, decimals = await self._fetch(chunk)
@@ -123,6 +135,8 @@ class Download:
                 if self._trouble >= MOST_TROUBLE:
                     self.stopped = error
                 continue
+            if self._is_over():
+                return
             self._trouble = 0
             self._keep(chunk, batch.rows, decimals)
             self.done += 1
@@ -135,9 +149,10 @@ class Download:
         self.calls += 1
         asked_ns = self._wall()
         answer = await self._client.fetch(call, priority=Priority.BULK, attempts=ATTEMPTS)
-        self.waited_ns += max(0, answer.sent_ns - asked_ns)
-        if len(self.latencies_ns) < SAMPLES_KEPT:
-            self.latencies_ns.append(answer.recv_ns - answer.sent_ns)
+        if not self._is_over():
+            self.waited_ns += max(0, answer.sent_ns - asked_ns)
+            if len(self.latencies_ns) < SAMPLES_KEPT:
+                self.latencies_ns.append(answer.recv_ns - answer.sent_ns)
         return self._read(chunk, call, answer, instrument)
 
     def _read(
