@@ -9,7 +9,7 @@
   const word = (allowed) => (text) => (allowed.includes(text) ? text : undefined);
   const text = (value) => (/^[\w./:-]{1,40}$/.test(value) ? value : undefined);
   const WINDOWS = [60, 300, 900, 3600];
-  // key: [name in the URL, default, reader, kept between visits]
+  // key: [name in the URL (null: not in it), default, reader, kept between visits]
   const FIELDS = {
     symbol: ["symbol", "", text, true],
     source: ["source", "", text, true],
@@ -17,6 +17,9 @@
     window: ["window", 300, number(WINDOWS), true],
     interval: ["interval", 0, number([0, 1, 5, 60, 300, 900, 3600]), true],
     stage: ["stage", "receive", text, true],
+    budget: ["budget", "", (value) => (value === "" ? "" : text(value)), true],
+    health: ["health", "", word(["engine", "venues"]), true],
+    off: [null, "controls", word(["controls", "venues"]), false],
     hz: ["hz", calm ? 1 : 4, number([1, 2, 4, 10]), true],
     theme: ["theme", "system", word(["dark", "light", "system"]), true],
     updown: ["colours", "safe", word(["safe", "classic"]), true],
@@ -40,7 +43,7 @@
   const query = new URLSearchParams(location.search);
   const state = {};
   for (const [key, [name, standard, read, keep]] of Object.entries(FIELDS)) {
-    const asked = query.has(name) ? read(query.get(name)) : undefined;
+    const asked = name && query.has(name) ? read(query.get(name)) : undefined;
     const old = keep && kept[key] !== undefined ? read(Array.isArray(kept[key]) ? kept[key].join(",") : String(kept[key] === true ? write[key]() : kept[key])) : undefined;
     state[key] = asked !== undefined ? asked : old !== undefined ? old : standard;
   }
@@ -52,7 +55,7 @@
   V.address = () => {
     const out = new URLSearchParams();
     for (const [key, [name, standard]] of Object.entries(FIELDS))
-      if (!same(state[key], standard)) out.set(name, (write[key] || String)(state[key]));
+      if (name && !same(state[key], standard)) out.set(name, (write[key] || String)(state[key]));
     const search = out.toString();
     const wanted = location.pathname + (search ? "?" + search : "") + location.hash;
     if (wanted !== location.pathname + location.search + location.hash) history.replaceState(history.state, "", wanted);

@@ -56,5 +56,9 @@
   const inUnit = (us, name) => (none(us) ? null : name === "ms" ? us / 1000 : us);
   // What a size counts: the base, or contracts where the venue trades those.
   const sizeUnit = (market) => (market ? market.size_unit || market.base || "" : "");
-  V.format = { sizeUnit, NONE, none, group, signed, scaled, three, si, span, age, time, day, millis, bytes, unit, inUnit };
+  // What is left until something: seconds below a minute, then minutes and seconds.
+  const left = (ms) => (none(ms) ? NONE : ms < 59500 ? `${Math.max(0, Math.ceil(ms / 1000 - 0.05))} s` : span(Math.max(0, ms) / 1000));
+  // Blanks as wide as the digits (and the point) that a number of fewer decimals lacks, so that points stay in line.
+  const filled = (decimals, most) => (decimals >= most ? "" : (decimals ? "" : "\u2008") + "\u2007".repeat(most - decimals));
+  V.format = { left, filled, sizeUnit, NONE, none, group, signed, scaled, three, si, span, age, time, day, millis, bytes, unit, inUnit };
 })();

@@ -6,7 +6,7 @@
     candles: ["t", "o", "h", "l", "c", "v", "n_trades"],
     latency: ["t", "p50", "p90", "p95", "p99", "p999", "max", "count"],
     metrics: ["t", "bid", "ask", "imbalance"],
-    limits: ["t", "allowed", "throttled", "waiting"],
+    limits: ["t", "allowed", "throttled", "refused", "waiting"],
     tiles: ["t", "real", "sim", "p50", "p99", "spread", "throttled", "gaps"],
   };
   const RATES = ["messages", "orders", "trades"];
@@ -70,6 +70,27 @@
       trim(s.rows, d.keep, names);
       return n > 0;
     },
+    mids(s, d) {
+      if (!s.rows) Object.assign(s, { rows: { t: [] }, series: [] });
+      const fresh = { t: d.t };
+      for (const one of d.series) fresh[one.id] = one.bp;
+      for (const key of Object.keys(fresh))
+        if (!s.rows[key]) s.rows[key] = new Array(s.rows.t.length).fill(null);
+      s.series = d.series.map(({ id, label, colour, run }) => ({ id, label, colour, run }));
+      const names = Object.keys(s.rows), n = upsert(s.rows, fresh, names);
+      Object.assign(s, { keep: d.keep, step: d.step });
+      trim(s.rows, d.keep, names);
+      return n > 0;
+    },
+    prices(s, d) {
+      s.ages = d.ages;
+      if (d.rows) Object.assign(s, { rows: d.rows, found: d.found, decimals: d.decimals });
+      return Boolean(d.rows);
+    },
+    listing(s, d) {
+      s.lists = { ...(s.lists || {}), ...(d.lists || {}) };
+      return Boolean(d.lists);
+    },
     trades(s, d) {
       if (!s.rows) Object.assign(s, { rows: { t: [], p: [], q: [], side: [], id: [] }, seen: 0 });
       s.seen += d.n || 0;
@@ -102,7 +123,7 @@
       if (!names.includes(key) && !["key", "reset", "age_ms", "n", "lost", "note"].includes(key)) s[key] = value;
     const n = upsert(s.rows, d, names);
     trim(s.rows, d.keep, names);
-    return n > 0;
+    return n > 0 || Boolean(d.venues);
   };
 
   const store = { answer: null, streams: {}, rev: 0, epoch: null };
@@ -133,7 +154,7 @@
       if (again && !delta.reset && (name === "trades" || name === "events")) continue;
       const join = merge[name] || (COLUMNS[name] ? rows(name) : whole);
       if (join(s, delta)) s.rev = ++store.rev;
-      if (answer.market && !["health", "events", "limits"].includes(name)) s.market = answer.market;
+      if (answer.market && !["health", "events", "limits", "venues", "listing"].includes(name)) s.market = answer.market;
     }
   };
   // The UTC day of a time, when it is not today.

@@ -43,6 +43,28 @@
       if (el.hasAttribute(name)) el.removeAttribute(name);
     } else if (el.getAttribute(name) !== value) el.setAttribute(name, value);
   };
+  // A text that counts down to a time by the server's clock: `form` is "s" (4 s), "m" (0:04), after a word before it.
+  dom.until = (el, at, { before = "", form = "s", over = "now" } = {}) => {
+    if (!el) return;
+    if (at === null || at === undefined) {
+      dom.attr(el, "data-until", null);
+      return;
+    }
+    dom.attr(el, "data-until", String(at));
+    if (el.dataset.before !== before) el.dataset.before = before;
+    if (el.dataset.form !== form) el.dataset.form = form;
+    if (el.dataset.over !== over) el.dataset.over = over;
+    count(el);
+  };
+  const count = (el) => {
+    const left = Number(el.dataset.until) - Date.now() - (V.link.offset || 0), F = V.format;
+    const said = left <= 0 ? el.dataset.over : el.dataset.form === "m" ? F.span(Math.ceil(left / 1000)) : F.left(left);
+    dom.text(el, left <= 0 ? said : el.dataset.before + said);
+  };
+  // Once in a quarter of a second. Panels of a paused page stand still, with what they count down to.
+  dom.tick = () => {
+    for (const el of document.querySelectorAll("[data-until]")) if (!V.state.paused || !el.closest(".vs-panel")) count(el);
+  };
   dom.make = (tag, cls, ...children) => {
     const el = document.createElement(tag);
     if (cls) el.className = cls;

@@ -355,13 +355,35 @@
     empty: (s) => !s.venues || !s.venues.length || !s.rows || !s.rows.t.length,
     shape: () => ({ key: "" }),
     data(s) {
-      const t = s.rows.t, step = t.length > 1 ? t[1] - t[0] : 1000, [x0, x1] = edges(s, step);
+      const r = s.rows, t = r.t, step = (s.step || 1) * 1000, [x0, x1] = edges(s, step);
+      const bad = t.map((_, i) => i).filter((i) => r.refused[i] > 0);
       return [
-        [0, { x: t.map((x) => x + step / 2), y: s.rows.throttled }],
-        [1, { x: t, y: s.rows.waiting }],
-        [2, { x: [x0, x1], y: [0, 0] }],
+        [0, { x: t.map((x) => x + step / 2), y: r.throttled }],
+        [1, { x: t.concat(lastOf(t) + step), y: r.waiting.concat(lastOf(r.waiting)) }],
+        [2, { x: bad.map((i) => t[i] + step / 2), y: bad.map((i) => Math.max(r.throttled[i], r.waiting[i], 1)), customdata: bad.map((i) => r.refused[i]) }],
+        [3, { x: [x0, x1, x1], y: [0, 0, Math.max(4, ...r.throttled, ...r.waiting) * 1.08] }],
       ];
     },
+  };
+
+  charts.mids = {
+    stream: "mids", hz: 2,
+    empty: (s) => !s.rows || !s.rows.t.length || !s.series.some((one) => (s.rows[one.id] || []).some((x) => x !== null)),
+    shape(s, spec) {
+      const traces = s.series.map((one) => {
+        const trace = resolve(structuredClone(spec.slots.real));
+        trace.name = one.label;
+        trace.line.color = token(colourOf(one));
+        return trace;
+      });
+      return { key: s.series.map((one) => `${one.id}.${one.colour}`).join("|"), traces };
+    },
+    data(s) {
+      const step = (s.step || 1) * 1000, [x0, x1] = edges(s, step);
+      const [x, ys] = broken(s.rows.t, step, s.series.map((one) => s.rows[one.id] || []));
+      return [[0, { x: [x0, x1], y: [0, 0] }], [1, { x: [x0, x1], y: [0, 0] }], ...ys.map((y, i) => [i + 2, { x, y }])];
+    },
+    legend: (s) => s.series,
   };
 
   // ---------- drawing ----------

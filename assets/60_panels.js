@@ -5,7 +5,7 @@
   const F = V.format, D = V.dom;
   const MARKET = new Set(["depth", "candles", "trades", "metrics", "latency", "stages", "distribution"]);
   const SILENT_MS = 3000; // the matching engine's figures come each second
-  const DOT = { live: "", stale: "is-stale", resyncing: "is-sync", ended: "is-off", loading: "is-off", error: "is-error", paused: "is-paused", off: "is-off", disconnected: "is-error", compiling: "is-sync" };
+  const DOT = { live: "", stale: "is-stale", reconnecting: "is-stale", connecting: "is-sync", resyncing: "is-sync", ended: "is-off", loading: "is-off", error: "is-error", paused: "is-paused", off: "is-off", disconnected: "is-error", compiling: "is-sync" };
   V.dot = (state) => `vs-dot ${DOT[state] || ""}`.trim();
 
   const windowWord = () => ({ 60: "minute", 300: "5 minutes", 900: "15 minutes", 3600: "hour" })[V.state.window];
@@ -14,12 +14,18 @@
   const nothing = (name, stream) => {
     const a = V.store.answer, symbol = (a && a.market && a.market.symbol) || "This symbol", far = V.state.window === 3600;
     const wider = far ? null : ["Show 1 h", "set", { key: "window", value: "3600" }];
-    if (stream === "limits") return ["limits", "No venue is connected, so nothing is throttled", "Budgets appear here with the first call to a venue.", null];
+    const connect = a && a.venues && a.venues.length ? ["Connect a venue", "venues", {}] : null;
+    const on = Boolean(a && a.venues && a.venues.some((one) => one.state !== "off"));
+    if (stream === "limits" && on) return ["limits", "No call has been made yet", "Budgets, endpoints and waits appear here with the first call.", null];
+    if (stream === "limits") return ["limits", "No venue is connected, so nothing is throttled", "Budgets appear here with the first call to a venue.", name === "limits-strip" || name === "windows" ? connect : null];
+    if (stream === "prices") return ["market", "No book to compare", `No source shown has a book of ${symbol}.`, on ? null : connect];
+    if (stream === "mids") return ["empty", "Nothing to compare yet", `Mids are compared once two live venues have ${symbol}.`, on ? null : connect];
+    if (stream === "health" && ["streams", "clocks"].includes(name)) return ["plug", "No venue is connected", "Connections, clocks and snapshots of live markets are listed here.", connect];
     if (stream === "candles") return ["empty", `No candles in the last ${windowWord()}`, `${symbol} has not traded since.`, wider];
     if (stream === "trades") return ["empty", `No trades in the last ${windowWord()}`, `${symbol} has not traded since.`, null];
     if (stream === "depth") return ["empty", "The book is empty", `${symbol} has no resting orders.`, null];
     if (stream === "latency" || stream === "distribution") return ["empty", `No samples in the last ${windowWord()}`, "No event with a venue's time came in.", wider];
-    if (stream === "events") return ["empty", name === "limit-events" ? "Nothing was limited" : "Nothing has happened", "Connects, gaps, throttles and errors are listed here.", null];
+    if (stream === "events") return ["empty", name === "limit-events" ? "Nothing was limited" : name === "venue-events" ? "No venue has said anything" : "Nothing has happened", name === "limit-events" ? "Throttles, corrections and bans are listed here." : "Connects, gaps, throttles and errors are listed here.", null];
     if (stream === "matching") return ["health", "The matching engine is starting", "Its books are filled and their past is made first.", null];
     if (stream === "health") return ["health", "No malformed frames", "Frames that do not match a venue's format are kept here, the newest 20.", null];
     if (stream === "stages") return ["empty", "No samples yet", "Stages are measured as messages pass.", null];
@@ -33,12 +39,14 @@
     const stream = panel.dataset.streams.split(" ")[0];
     switch (stream) {
       case "depth": return V.charts.depth.empty(s);
-      case "limits": return !s.venues || !s.venues.length;
+      case "limits": return panel.dataset.part === "endpoints" ? !s.endpoints || !s.endpoints.length : !s.venues || !s.venues.length;
+      case "prices": return !s.rows || !s.rows.length;
+      case "funding": return !s.funding;
       case "trades": return !s.rows || !s.rows.t.length;
       case "matching": return !s.symbols || !s.symbols.length;
       case "stages": return !s.rows || !s.rows.length;
       case "throughput": return V.charts.throughput.empty(s);
-      case "health": return panel.dataset.part === "bad_frames" && !(s.bad_frames || []).length;
+      case "health": return ["bad_frames", "streams", "venues"].includes(panel.dataset.part) && !(s[panel.dataset.part] || []).length;
       case "events": return !V.live.events(panel.dataset.panel, s).length;
       default: return false;
     }
@@ -60,7 +68,7 @@
       return ["compiling", null, ["refresh", `Compiling kernels ${done} of ${total}`, "On the first start only; later starts take them from the cache.", null]];
     }
     const shown = a.sources.filter((one) => one.shown);
-    if (!shown.length && (!s || !["health", "events", "limits", "matching"].includes(stream))) {
+    if (!shown.length && (!s || !["health", "events", "limits", "matching", "funding"].includes(stream))) {
       const first = a.sources[0];
       return ["off", null, ["plug", "No source is shown", "Every source is switched off in this browser.", first ? [`Show ${first.label}`, "show", { source: first.id }] : null]];
     }
@@ -69,7 +77,7 @@
     const source = market ? V.store.primary() : null;
     const since = source && source.since ? F.time(source.since) : "";
     const over = source && source.state === "ended";
-    if (source && stream === "depth" && !over && s.state !== "SYNCED" && (s.state === "BUFFERING" || source.state === "resyncing"))
+    if (source && stream === "depth" && !over && source.state !== "reconnecting" && s.state !== "SYNCED" && (s.state === "BUFFERING" || source.state === "resyncing"))
       return ["resyncing", null, ["sync", `${source.label}: the book is being rebuilt`, `${source.detail ? sentence(source.detail) + " " : ""}Nothing is drawn until it is right again.`, null]];
     const empty = isEmpty(panel, s);
     const again = source && source.run === "replay" ? ["Play again", "replay", {}] : null;
@@ -80,6 +88,7 @@
     if (empty) return ["empty", null, nothing(panel.dataset.panel, stream)];
     if (source && source.state === "error") return ["error", ["error", `${source.label} failed at ${since}`, why, again], null];
     if (source && source.state === "ended") return ["ended", ["ended", `Replay ended at ${since}`, source.detail || "", ["Play again", "replay", {}]], null];
+    if (source && source.state === "reconnecting") return ["stale", ["stale", `Reconnecting since ${since}`, why, null, V.venues.nextTry(source)], null];
     if (source && (source.state === "stale" || (stream === "depth" && s.state === "STALE"))) return ["stale", ["stale", `Stale since ${since}`, source.detail || "", null], null];
     if (stream === "matching" && s.age_ms > SILENT_MS) return ["stale", ["stale", `No figures since ${F.time(s.ts)}`, "The built-in exchange gives none; see Tasks.", null], null];
     if (V.state.paused) return ["paused", null, null];
@@ -92,9 +101,14 @@
     host.dataset.was = key;
     host.replaceChildren();
     if (!what) return;
-    const [state, title, more, act] = what;
+    const [state, title, more, act, until] = what;
     const dot = D.make("i", V.dot(state));
     const note = D.make("div", `vs-note is-${state}`, dot, D.make("b", "", title), D.make("span", "vs-sec", more));
+    if (until) {
+      const next = D.make("span", "vs-next");
+      note.insertBefore(next, note.lastElementChild);
+      D.until(next, until, { before: "next try in ", over: "trying now" });
+    }
     note.title = [title, more].filter(Boolean).join(": ");
     if (act) note.append(D.button(act[0], act[1], "vs-btn is-sm is-bare", act[2]));
     host.append(note);
@@ -135,7 +149,6 @@
     trades: (s) => `${within(s, "trades")} trades`,
     tape: (s) => `${many(s.seen, "trade")} since opened`,
     metrics: (s) => (s.rows ? many(s.rows.t.length, "second") : ""),
-    limits: (s) => (s.venues ? many(s.venues.reduce((n, v) => n + v.windows.length, 0), "window") : ""),
     events: (s) => many((s.list || []).length, "event"),
     health: () => "",
     tasks: (s) => many(s.tasks.length, "task"),
@@ -145,6 +158,16 @@
     matching: (s) => many(s.symbols.length, "symbol"),
     load: (s) => many(s.figures.at(-1).n, "batch", "batches"),
     "limit-events": (s) => many(V.live.events("limit-events", s).length, "event"),
+    "venue-events": (s) => many(V.live.events("venue-events", s).length, "event"),
+    endpoints: (s) => many(s.endpoints.length, "endpoint"),
+    limits: (s) => `${many(s.venues.length, "budget")}, ${s.step || 1} s buckets`,
+    windows: (s) => many(s.venues.reduce((n, v) => n + v.windows.length, 0), "window"),
+    "limits-strip": (s) => `${Math.min(5, s.venues.length)} of ${many(s.venues.reduce((n, v) => n + v.windows.length, 0), "window")}`,
+    streams: (s) => many(s.streams.filter((x) => x.stream).length, "connection"),
+    clocks: (s) => many(s.venues.length, "market"),
+    prices: (s) => `${s.rows.filter((x) => !x.why).length} of ${many(s.rows.length, "book")} compared`,
+    mids: (s) => many(s.series.length, "venue"),
+    funding: () => "",
     ladder: () => "",
     frames: (s) => many((s.bad_frames || []).length, "frame"),
   };
@@ -157,9 +180,10 @@
   };
   const notes = {
     depth: (s) => (s.seq ? `sequence ${F.group(s.seq)}` : ""),
-    candles: (s) => (s.interval ? `${s.interval >= 60 ? s.interval / 60 + " m" : s.interval + " s"} candles; hollow rises, filled falls` : ""),
+    candles: (s) => (s.interval ? `${s.interval >= 60 ? s.interval / 60 + " m" : s.interval + " s"} candles; hollow rises, filled falls${s.seam ? `; older than ${F.time(s.seam).slice(0, 5)} from the venue's own candles` : ""}` : ""),
     latency: (s) => `${s.step || 1} s buckets, log scale`,
     stages: () => `${F.unit("stages", null)} throughout`,
+    prices: (s) => (s.rows ? V.live.between(s) : ""),
   };
 
   // A panel's remark: what its rows tell and what the stream says, else what stands there always.

@@ -82,14 +82,16 @@
     const replay = (!asked || failed) && !a.sources.some((one) => one.run === "replay");
     const broke = a.sources.some((one) => one.run === "replay" && one.state === "error");
     missed(failed && !broke ? asked.detail || "See the log." : "");
-    const n = list.length + (replay ? 1 : 0);
+    const markets = new Set((a.venues || []).map((one) => one.source));
     for (const where of ["bar", "off"]) {
       const host = D.host(`chips:${where}`);
       if (!host) continue;
-      const els = D.pool(host, n, chip);
-      list.forEach((one, i) => {
+      // A live market has a chip of its own in the bar, which connects it; here it is shown or not, as any source.
+      const mine = where === "bar" ? list.filter((one) => !markets.has(one.id)) : list;
+      const n = mine.length + (replay ? 1 : 0), els = D.pool(host, n, chip);
+      mine.forEach((one, i) => {
         const el = els[i], [swatch, name, dot, val] = el.children;
-        const bad = one.shown && (one.state === "stale" ? " is-stale" : one.state === "error" ? " is-error" : "");
+        const bad = one.shown && (["stale", "reconnecting"].includes(one.state) ? " is-stale" : one.state === "error" ? " is-error" : "");
         const cls = `vs-chip${one.shown ? bad || "" : " is-off"}`;
         if (el.className !== cls) el.className = cls;
         if (el.dataset.id !== one.id) {
@@ -105,7 +107,7 @@
         if (dot.className !== dotted) dot.className = dotted;
         D.attr(el, "aria-pressed", String(one.shown));
         const age = one.age_ms === null ? null : one.age_ms;
-        const words = { ended: "ended", error: one.run === "replay" ? "failed" : "error", loading: "loading" };
+        const words = { ended: "ended", error: one.run === "replay" ? "failed" : "error", loading: "loading", reconnecting: "away" };
         D.text(val, one.shown ? words[one.state] || F.age(age) : "");
         val.hidden = !one.shown;
         const day = one.run === "replay" ? V.otherDay(one.now) : "";
@@ -247,8 +249,8 @@
     put("tile.spread.unit", m.quote || "");
     put("tile.spread.side", F.none(f.spread_bp) ? "" : `${F.group(f.spread_bp, 3)} bp`);
     put("tile.throttled", F.group(f.throttled), f.throttled > 0 ? "warn" : "");
-    put("tile.throttled.unit", F.none(f.throttled) ? "" : "calls");
-    put("tile.throttled.side", F.none(f.throttled) ? "no venue" : word);
+    put("tile.throttled.unit", F.none(f.throttled) ? "" : "calls/s");
+    put("tile.throttled.side", F.none(f.throttled) ? "no venue" : "");
     put("tile.gaps", F.group(f.gaps), f.gaps > 0 ? "warn" : "");
     if (s.drawn !== mark(s)) {
       s.drawn = mark(s);
@@ -261,8 +263,10 @@
   const books = () => {
     const host = D.host("books"), a = V.store.answer;
     if (!host || !a) return;
-    const list = a.sources.filter((one) => one.shown).slice(0, 6);
-    const total = list.reduce((n, one) => [n[0] + (one.books ? one.books[0] : 0), n[1] + (one.books ? one.books[1] : 0)], [0, 0]);
+    const shown = a.sources.filter((one) => one.shown), ailing = (one) => one.state !== "live" || !one.books || one.books[0] < one.books[1];
+    // Six have room: those that ail come first, so that none of them is left out for one that does not.
+    const list = shown.length > 6 ? [...shown.filter(ailing), ...shown.filter((one) => !ailing(one))].slice(0, 6) : shown;
+    const total = shown.reduce((n, one) => [n[0] + (one.books ? one.books[0] : 0), n[1] + (one.books ? one.books[1] : 0)], [0, 0]);
     put("books.side", total[1] ? `${total[0]} of ${total[1]} synced` : "");
     host.dataset.few = list.length <= 2 ? "1" : "";
     const cells = D.pool(host, list.length, () => D.make("div", "", D.make("i", "vs-dot"), D.make("b", ""), D.make("span", "")));
@@ -272,7 +276,8 @@
       const state = one.state === "live" && !full ? "resyncing" : one.state;
       dot.className = V.dot(state === "ended" ? "off" : state);
       D.text(name, one.label);
-      D.text(word, state === "live" ? "synced" : state);
+      D.text(word, state === "live" ? "synced" : state === "reconnecting" ? "retrying" : state);
+      D.attr(cells[i], "title", `${one.label}: ${one.books ? `${one.books[0]} of ${one.books[1]} books synced, ` : ""}${one.state}`);
       word.dataset.tone = state === "live" || state === "ended" ? "" : "warn";
     });
   };
@@ -307,7 +312,7 @@
     if (latency && latency.what) put("sub.latency", latency.what[0].toUpperCase() + latency.what.slice(1));
     const shape = stream("distribution");
     put("unit.distribution", shape ? F.unit("distribution", null) : "");
-    for (const name of ["candles", "latency", "metrics", "throughput", "limits"]) {
+    for (const name of ["candles", "latency", "metrics", "throughput", "limits", "mids"]) {
       const rows = (stream(name) || {}).rows, day = rows && rows.t ? V.otherDay(lastOf(rows.t)) : "";
       put(`utc.${name}`, day ? `${day} UTC` : "UTC");
     }
@@ -474,108 +479,43 @@
     D.table(host, rows);
   };
   const legends = () => {
-    for (const name of ["throughput", "messages", "orders", "trades"]) {
-      const host = D.host(`keys:${name}`), s = stream("throughput");
+    for (const name of ["throughput", "messages", "orders", "trades", "mids"]) {
+      const host = D.host(`keys:${name}`), s = stream(name === "mids" ? "mids" : "throughput");
       if (!host || !s || !s.series) continue;
       const list = V.charts[name].legend(s);
       const key = list.map((one) => one.id).join();
       if (host.dataset.was === key) continue;
       host.dataset.was = key;
-      host.replaceChildren(...list.map((one) => {
-        const mark = D.make("i", one.run === "sim" ? "hatch" : "");
+      let group = "";
+      host.replaceChildren();
+      for (const one of list) {
+        const mark = D.make("i", one.run === "sim" ? "hatch" : name === "mids" ? "ln" : "");
         mark.style.setProperty("--c", `var(--vs-venue-${one.colour})`);
-        return D.make("span", "", mark, one.label);
-      }));
+        // Live markets by their names beside the venue's, as the chips have them.
+        const market = (V.store.answer.venues || []).find((x) => x.source === one.id && x.venue);
+        if (market && market.venue !== group) host.append(D.make("span", "of", market.venue));
+        group = market ? market.venue : "";
+        host.append(D.make("span", "", mark, market ? market.short : one.label));
+      }
     }
-  };
-
-  // ---------- limits ----------
-  const TAG = { ok: "is-ok", live: "is-ok", throttling: "is-warn", warn: "is-warn", banned: "is-bad", error: "is-bad" };
-  const SAYS = { ok: "within limits", live: "within limits" };
-  const resets = (x) => (F.none(x) ? "" : `resets ${F.span(x / 1000)}`);
-  const meter = () => {
-    const el = D.make("div", "vs-meter", D.make("i", ""), D.make("u", ""), D.make("b", ""));
-    el.setAttribute("role", "meter");
-    el.setAttribute("aria-valuemin", "0");
-    return el;
-  };
-  const setMeter = (el, w, label, bad) => {
-    const share = w.limit ? w.used / w.limit : 0;
-    const cls = `vs-meter ${bad || share > 1 ? "is-bad" : share >= 0.8 ? "is-warn" : ""}`.trim();
-    if (el.className !== cls) el.className = cls;
-    el.children[0].style.width = `${Math.min(100, share * 100).toFixed(1)}%`;
-    el.children[1].style.left = `${Math.min(100, share * 100).toFixed(1)}%`;
-    el.children[1].style.width = `${w.limit ? Math.min(100, (w.reserved / w.limit) * 100).toFixed(1) : 0}%`;
-    D.attr(el, "aria-valuenow", String(w.used));
-    D.attr(el, "aria-valuemax", String(w.limit));
-    D.attr(el, "aria-label", label);
-  };
-  const limits = () => {
-    const s = stream("limits");
-    if (!s || !s.venues) return;
-    const line = D.host("limits-strip");
-    if (line) {
-      const cells = D.pool(line, Math.min(5, s.venues.length), () =>
-        D.make("div", "", D.make("div", "r", D.make("span", "", D.make("b", ""), D.make("span", "vs-mut")), D.make("span", "note")), meter(), D.make("div", "r", D.make("span", "", D.make("b", ""), D.make("span", "vs-mut")), D.make("span", "vs-mut"))));
-      s.venues.slice(0, 5).forEach((venue, i) => {
-        const w = [...venue.windows].sort((a, b) => b.used / b.limit - a.used / a.limit)[0];
-        if (!w) return;
-        const [head, m, foot] = cells[i].children, bad = TAG[venue.state] === "is-bad";
-        D.text(head.children[0].children[0], venue.label);
-        D.text(head.children[0].children[1], ` ${w.name.toLowerCase()}`);
-        D.text(head.children[1], bad ? venue.state : w.note || SAYS[venue.state] || venue.state);
-        head.children[1].dataset.tone = bad ? "bad" : TAG[venue.state] === "is-warn" ? "warn" : "mut";
-        setMeter(m, w, `${venue.label} ${w.name}`, bad);
-        D.text(foot.children[0].children[0], F.si(w.used));
-        D.text(foot.children[0].children[1], ` / ${F.si(w.limit)} · ${Math.round((w.used / w.limit) * 100)}%`);
-        D.text(foot.children[1], resets(w.resets_ms));
-      });
-    }
-    const cards = D.host("limits-cards");
-    if (cards) {
-      const els = D.pool(cards, s.venues.length, () => D.make("article", "vs-card", D.make("h3", "", D.make("i", "swatch"), D.make("span", ""), D.make("span", "vs-tag")), D.make("div", "wins")));
-      s.venues.forEach((venue, i) => {
-        const [head, wins] = els[i].children, bad = TAG[venue.state] === "is-bad";
-        els[i].dataset.tone = bad ? "bad" : "";
-        head.children[0].className = venue.colour === "sim" ? "swatch is-sim" : "swatch";
-        head.children[0].style.setProperty("--c", `var(--vs-venue-${venue.colour})`);
-        D.text(head.children[1], venue.label);
-        D.text(head.children[2], SAYS[venue.state] || venue.state);
-        head.children[2].className = `vs-tag ${TAG[venue.state] || ""}`;
-        const rows = D.pool(wins, venue.windows.length, () => D.make("div", "win", D.make("div", "", D.make("span", "vs-sec"), D.make("b", "")), meter(), D.make("div", "l", D.make("span", ""), D.make("span", ""))));
-        venue.windows.forEach((w, k) => {
-          const [top, m, foot] = rows[k].children;
-          D.text(top.children[0], w.name);
-          D.text(top.children[1], `${Math.round((w.used / w.limit) * 100)}%`);
-          setMeter(m, w, `${venue.label} ${w.name}`, bad && w.used >= w.limit);
-          D.text(foot.children[0], `${F.si(w.used)} / ${F.si(w.limit)}${w.note ? " · " + w.note : ""}`);
-          D.text(foot.children[1], resets(w.resets_ms));
-        });
-      });
-    }
-    const t = s.totals || {};
-    put("limits.allowed", F.group(t.allowed));
-    put("limits.throttled", F.group(t.throttled), t.throttled > 0 ? "warn" : "");
-    put("limits.waiting", F.group(t.waiting));
-    put("limits.mean", F.none(t.mean_wait_ms) ? "–" : `${F.group(t.mean_wait_ms)} ms`);
-    put("limits.max", F.none(t.max_wait_ms) ? "–" : `${F.group(t.max_wait_ms)} ms`);
   };
 
   // ---------- events and health ----------
-  const LIMITED = /throttl|ban|429|limit|correct|wait/i;
-  live.events = (panel, s) => (panel === "limit-events" ? (s.list || []).filter((e) => LIMITED.test(e.what)) : s.list || []);
+  const ABOUT = { "limit-events": "limits", "venue-events": "venue" };
+  live.events = (panel, s) => (ABOUT[panel] ? (s.list || []).filter((e) => e.about === ABOUT[panel]) : s.list || []);
   const labelOf = (id) => {
-    const one = V.store.answer.sources.find((x) => x.id === id);
+    const a = V.store.answer, limits = stream("limits");
+    const one = a.sources.find((x) => x.id === id) || (a.venues || []).find((x) => x.id === id) || ((limits && limits.venues) || []).find((x) => x.id === id);
     return one ? one.label : id;
   };
   const events = () => {
     const s = stream("events");
     if (!s) return;
-    for (const name of ["events", "limit-events"]) {
+    for (const name of ["events", "limit-events", "venue-events"]) {
       const host = D.host(name);
       if (!host || s[`listed:${name}`] === mark(s)) continue;
       s[`listed:${name}`] = mark(s);
-      const rows = live.events(name, s).slice(-80).reverse();
+      const rows = live.events(name, s).slice().reverse();
       D.table(host, rows.map((e) => [
         { text: F.time(e.t), cls: "vs-sec" },
         { text: labelOf(e.source), cls: "name" },
@@ -657,9 +597,12 @@
     facts();
     totals();
     legends();
-    limits();
     events();
     health();
-    live.matching({ n, bar, mark });
+    const parts = { n, bar, mark, swatch, options };
+    live.matching(parts);
+    live.limits(parts);
+    live.prices(parts);
+    V.venues.update(parts);
   };
 })();

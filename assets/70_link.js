@@ -3,7 +3,7 @@
   "use strict";
   const V = window.venuescope;
   const F = V.format, D = V.dom;
-  const link = (V.link = { at: 0, opened: Date.now(), streams: [], poke: 0, hiddenAt: 0 });
+  const link = (V.link = { at: 0, opened: Date.now(), streams: [], also: [], poke: 0, hiddenAt: 0 });
   Object.assign(V, { polls: 0, painted: 0, last: { v: 0, now: 0, painted_at: 0, newest_event: 0 }, ages: [], errors: [] });
   const props = (id, values) => window.dash_clientside.set_props(id, values);
   const period = () => 1000 / V.state.hz;
@@ -19,9 +19,10 @@
   let sent = "";
   link.ask = (force = false) => {
     if (!link.started) return;
-    const { symbol, hidden, source, window: seconds, interval, stage } = V.state;
-    const params = { client: V.client, symbol, hidden, source, window: seconds, interval, stage, streams: link.streams };
-    for (const key of ["symbol", "source"]) if (!params[key]) delete params[key];
+    const { symbol, hidden, source, window: seconds, interval, stage, budget } = V.state;
+    const streams = [...new Set([...link.streams, ...link.also])].sort();
+    const params = { client: V.client, symbol, hidden, source, window: seconds, interval, stage, budget, streams };
+    for (const key of ["symbol", "source", "budget"]) if (!params[key]) delete params[key];
     const text = JSON.stringify(params);
     if (text === sent && !force) return;
     sent = text;
@@ -44,7 +45,8 @@
       V.say(V.state.paused ? "Paused" : "Resumed");
     }
     if (changed.includes("hz")) tune(true);
-    if (changed.some((key) => ["symbol", "hidden", "source", "window", "interval", "stage"].includes(key))) link.ask();
+    if (changed.some((key) => ["symbol", "hidden", "source", "window", "interval", "stage", "budget"].includes(key))) link.ask();
+    if (changed.includes("off")) V.controlsOpen(document.body.classList.contains("is-off-open"));
     if (changed.includes("theme") || changed.includes("updown")) link.redraw();
     V.controls();
     V.refresh();
@@ -275,9 +277,10 @@
       else if (source.state === "ended") [state, word, age] = ["ended", "Ended", null];
       else if (source.state === "error") [state, word, age] = ["error", "Error", null];
       else if (source.state === "resyncing") [state, word] = ["resyncing", "Resyncing"];
+      else if (source.state === "reconnecting") [state, word] = ["reconnecting", "Retrying"];
       else if (source.state === "loading") [state, word] = ["off", "Loading"];
     }
-    const kind = { paused: " is-paused", stale: " is-stale", resyncing: " is-stale", compiling: " is-stale", error: " is-error", off: " is-off", ended: " is-off" }[state] || "";
+    const kind = { paused: " is-paused", stale: " is-stale", reconnecting: " is-stale", resyncing: " is-stale", compiling: " is-stale", error: " is-error", off: " is-off", ended: " is-off" }[state] || "";
     if (el.className !== `vs-badge${kind}`) el.className = `vs-badge${kind}`;
     const dot = el.firstElementChild, dotted = V.dot(state);
     if (dot.className !== dotted) dot.className = dotted;
@@ -292,6 +295,7 @@
     if (gone && V.store.answer) V.strip(host, ["disconnected", `Disconnected since ${F.time(gone)} UTC`, "The server does not answer; the page keeps asking and goes on by itself.", null]);
     else if (V.state.paused && V.store.answer) V.strip(host, ["paused", `Paused at ${F.time(V.pausedAt || Date.now())} UTC`, "The engine goes on.", ["Resume", "pause", {}]]);
     else V.strip(host, null);
+    V.venues.banners();
   };
   V.controls = () => {
     for (const el of document.querySelectorAll("[data-key][data-value]"))
@@ -304,6 +308,9 @@
     if (sky) sky.className = `vs-i vs-i-${V.theme() === "dark" ? "sun" : "moon"}`;
     const shell = document.getElementById("shell");
     if (shell) shell.dataset.rail = V.state.slim ? "slim" : "";
+    document.body.dataset.health = V.venues.view();
+    const off = document.getElementById("shell-off");
+    if (off) off.dataset.view = V.state.off;
     const here = location.pathname.replace(/\/+$/, "") || "/";
     for (const el of document.querySelectorAll(".vs-link")) {
       const mine = el.getAttribute("href") === here;
@@ -346,6 +353,7 @@
   };
   const clock = () => {
     D.put("clock", F.time(Date.now() + (link.offset || 0)));
+    D.tick();
     badge();
     banner();
     if (link.gone() || V.state.paused || !V.store.answer) V.panels.update();
@@ -367,7 +375,7 @@
       for (const el of page.querySelectorAll("[data-streams]")) for (const name of el.dataset.streams.split(" ")) if (name) wanted.add(name);
     if (page && page.dataset.page === "latency") wanted.add("stages");
     link.streams = [...wanted].sort();
-    document.body.classList.remove("is-off-open");
+    V.controlsOpen(false);
     for (const el of document.querySelectorAll(".vs-panel[data-max]")) delete el.dataset.max;
     V.address();
     link.ask();
@@ -387,6 +395,13 @@
     setInterval(clock, 250);
   };
 
+  // The off-canvas of controls and venues; what only venues need is asked for while they are seen.
+  V.controlsOpen = (open) => {
+    document.body.classList.toggle("is-off-open", open);
+    link.also = open && V.state.off === "venues" ? ["listing", "venues"] : [];
+    link.ask();
+    V.refresh();
+  };
   let nth = 0;
   V.command = (name, args) => props("shell-command", { data: { id: `${V.client}-${++nth}`, name, args } });
   const KEPT = 12;

@@ -13,12 +13,13 @@
   const keys = (open) => window.dash_clientside.set_props("shell-keys", { is_open: open });
   const controls = (open) => {
     const off = document.getElementById("shell-off");
-    document.body.classList.toggle("is-off-open", open);
+    V.controlsOpen(open);
     if (open && off) {
-      const first = off.querySelector("button, select, input");
+      const first = off.querySelector(".vs-line button[aria-pressed=true]");
       if (first) first.focus();
     }
   };
+  const opened = () => document.body.classList.contains("is-off-open");
   // The chart as it is on screen: what is written over it in the page becomes part of the picture.
   const png = (name) => {
     const panel = document.getElementById(`panel-${name}`), gd = panel && V.graph(panel.dataset.chart);
@@ -43,7 +44,20 @@
     set: (el) => V.setText(el.dataset.key, el.dataset.value),
     pause: () => V.set({ paused: !V.state.paused }),
     theme: () => V.set({ theme: V.theme() === "dark" ? "light" : "dark" }),
-    controls: () => controls(!document.body.classList.contains("is-off-open")),
+    controls: () => {
+      const other = opened() && V.state.off !== "controls";
+      V.set({ off: "controls" });
+      controls(other || !opened());
+    },
+    venues: () => {
+      V.set({ off: "venues" });
+      controls(true);
+    },
+    close: () => controls(false),
+    venue: (el) => V.venues.toggle(el.dataset.venue),
+    "remove-symbol": (el) => V.command("remove_symbol", { venue: el.dataset.venue, symbol: el.dataset.symbol }),
+    "add-symbol": (el) => V.venues.add(el.dataset.venue),
+    calls: () => document.getElementById("rail-limits").click(),
     keys: () => keys(true),
     slim: () => {
       V.set({ slim: !V.state.slim });
@@ -74,6 +88,8 @@
   });
   document.addEventListener("change", (event) => {
     const select = event.target.closest && event.target.closest("select[data-select]");
+    const poll = event.target.closest && event.target.closest("select[data-poll]");
+    if (poll) V.command("set_poll", { venue: poll.dataset.venue, endpoint: poll.dataset.poll, interval_s: Number(poll.value) });
     if (!select) return;
     V.setText(select.dataset.select, select.value);
     select.blur();
@@ -83,7 +99,7 @@
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const inField = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName) && event.target.type !== "range";
     if (event.key === "Escape") {
-      if (document.body.classList.contains("is-off-open")) controls(false);
+      if (opened()) controls(false);
       else if (document.querySelector(".vs-panel[data-max]")) maximise(null);
       return;
     }

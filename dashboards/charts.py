@@ -313,12 +313,38 @@ def _limits() -> Figure:
             },
             _line("Waiting", "var(--vs-paused)", width=1.6, hovertemplate="%{y} in queue")
             | {"line": {"color": "var(--vs-paused)", "width": 1.6, "shape": "hv"}},
+            {
+                "type": "scatter",
+                "name": "Refused",
+                "mode": "markers",
+                "x": [],
+                "y": [],
+                "customdata": [],
+                "marker": {"color": "var(--vs-error)", "symbol": "diamond", "size": 8},
+                "hovertemplate": "%{customdata} refused by the venue",
+            },
             _bounds(),
         ],
         "layout": {
             "bargap": 0.25,
             "xaxis": _time_axis(),
-            "yaxis": {"autorange": True, "rangemode": "tozero", "nticks": 5},
+            "yaxis": {"autorange": True, "rangemode": "tozero", "nticks": 5, "tickformat": ",d"},
+            "margin": {"t": 18, "r": 52},
+        },
+    }
+
+
+def _mids() -> Figure:
+    """One line a venue, made from the slot: its mid less the consensus of all, in basis points."""
+    return {
+        "data": [_bounds(), _line("Consensus", MUTED, width=1, dash="dot", hoverinfo="skip")],
+        "slots": {
+            "real": _line("", MUTED, width=1.4, connectgaps=False, hovertemplate="%{y:+,.3~f} bp")
+            | {"line": {"width": 1.4, "shape": "hv"}}
+        },
+        "layout": {
+            "xaxis": _time_axis(),
+            "yaxis": {"autorange": True, "nticks": 5, "tickformat": "+~g"},
             "margin": {"t": 18, "r": 52},
         },
     }
@@ -336,6 +362,7 @@ SPECS: dict[str, Figure] = {
     "distribution": _distribution(),
     "samples": _samples(),
     "limits": _limits(),
+    "mids": _mids(),
 }
 
 

@@ -103,12 +103,29 @@ def bar() -> Component:
     second = html.Div(
         [
             html.Div(
-                className="vs-chips",
-                role="group",
-                **{"aria-label": "Sources", "data-host": "chips:bar"},
+                [
+                    html.Div(
+                        className="vs-chips",
+                        role="group",
+                        **{"aria-label": "Sources", "data-host": "chips:bar"},
+                    ),
+                    html.Div(
+                        className="vs-chips",
+                        role="group",
+                        **{"aria-label": "Live markets", "data-host": "chips:venues"},
+                    ),
+                ],
+                className="vs-chiprow",
+            ),
+            button(
+                [icon("plug"), html.Span("Venues")],
+                "venues",
+                cls="vs-btn is-bare is-sm",
+                name="Live venues: connect, symbols, polls",
             ),
             html.Span(
-                [html.Span("Simulation rate", className="vs-lab"), _rate("bar")], className="vs-ctl vs-push"
+                [html.Span("Simulation rate", className="vs-lab vs-rate-of"), _rate("bar")],
+                className="vs-ctl vs-push",
             ),
         ],
         className="vs-bar-row vs-hide-s",
@@ -153,29 +170,48 @@ def _field(label: str, *children: Component) -> Component:
     return html.Div([html.Span(label), *children], className="vs-field")
 
 
+VIEWS = (("controls", "Controls"), ("venues", "Venues"))
+
+
 def off_canvas() -> Component:
-    """All controls in one column: the only ones on a phone, and where theme and colours are set."""
+    """Two columns of which one is seen: all controls (the only ones on a phone, and where theme and colours are
+    set), and live venues: what is connected, followed and polled, alike for every browser.
+    """
+    settings = [
+        _field("Symbol", select("symbol", "Symbol", cls="is-tall")),
+        _field("Window", segment("window", "Window", WINDOWS, cls="is-full")),
+        _field("Refreshes per second", segment("hz", "Refreshes per second", RATES, cls="is-full")),
+        _field(
+            "Sources shown in this browser",
+            html.Div(
+                className="vs-chips", role="group", **{"aria-label": "Sources", "data-host": "chips:off"}
+            ),
+        ),
+        _field("Simulation rate", _rate("off")),
+        _field("Theme", segment("theme", "Theme", THEMES, cls="is-full")),
+        _field("Up and down", segment("updown", "Colours of up and down", PALETTES, cls="is-full")),
+    ]
+    venues = [
+        html.P(
+            "Connections, symbols and intervals belong to the engine: what is changed here holds for every browser.",
+            className="vs-sec",
+        ),
+        html.Div(className="vs-venues", **{"data-host": "venues"}),
+    ]
     return html.Aside(
         [
             html.Div(
                 [
-                    html.H2("Controls"),
-                    button(icon("x"), "controls", cls="vs-btn is-bare is-icon", name="Close the controls"),
+                    html.H2("Controls", className="vs-vh"),
+                    segment("off", "What is set here", VIEWS),
+                    button(icon("x"), "close", cls="vs-btn is-bare is-icon", name="Close the controls"),
                 ],
                 className="vs-line",
             ),
-            _field("Symbol", select("symbol", "Symbol", cls="is-tall")),
-            _field("Window", segment("window", "Window", WINDOWS, cls="is-full")),
-            _field("Refreshes per second", segment("hz", "Refreshes per second", RATES, cls="is-full")),
-            _field(
-                "Sources",
-                html.Div(
-                    className="vs-chips", role="group", **{"aria-label": "Sources", "data-host": "chips:off"}
-                ),
+            html.Div(settings, className="vs-off-part", **{"data-part-of": "controls"}),
+            html.Section(
+                venues, className="vs-off-part", **{"data-part-of": "venues", "aria-label": "Live venues"}
             ),
-            _field("Simulation rate", _rate("off")),
-            _field("Theme", segment("theme", "Theme", THEMES, cls="is-full")),
-            _field("Up and down", segment("updown", "Colours of up and down", PALETTES, cls="is-full")),
         ],
         className="vs-off",
         id="shell-off",

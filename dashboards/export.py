@@ -14,9 +14,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from dashboards.streams import activity, latency, market
+from dashboards.streams import activity, latency, limits, market, prices, venues
 from dashboards.streams.common import Json, step_s
-from dashboards.view import View
+from dashboards.view import NS_A_SECOND, View
 from engine.errors import BadCommand
 from engine.market import metrics
 from engine.market.instruments import format_decimal
@@ -137,12 +137,25 @@ def _depth(view: View, _telemetry: Telemetry, _part: str, low: float, high: floa
 
 
 def _candles(view: View, _telemetry: Telemetry, _part: str, low: float, high: float) -> Table:
-    columns = (*TIMES, "open", "high", "low", "close", "volume", "size_unit", "trades", "provisional")
+    columns = (
+        *TIMES,
+        "open",
+        "high",
+        "low",
+        "close",
+        "volume",
+        "size_unit",
+        "trades",
+        "provisional",
+        "made_by",
+    )
     book = view.book
     if book is None:
         return columns, []
     unit = book.instrument
     found, _ = market.candle_rows(view)
+    _, seam = market.window_rows(view)
+    step_ns = view.params.interval_s * NS_A_SECOND
 
     def row(candle: Any, provisional: bool) -> Sequence[Any]:
         prices = (
@@ -150,7 +163,9 @@ def _candles(view: View, _telemetry: Telemetry, _part: str, low: float, high: fl
         )
         volume = format_decimal(int(candle["volume"]), unit.size_decimals)
         traded = (volume, unit.size_unit, int(candle["trades"]))
-        return (*when(int(candle["ts_open_ns"])), *prices, *traded, int(provisional))
+        opened_ns = int(candle["ts_open_ns"])
+        made_by = "us" if opened_ns >= seam else "venue" if opened_ns + step_ns <= seam else "venue and us"
+        return (*when(opened_ns), *prices, *traded, int(provisional), made_by)
 
     last = len(found) - 1
     return columns, [
@@ -285,19 +300,106 @@ def _totals(view: View, drawn: Sequence[tuple[SourceView, dict[str, list[float |
     return (*TIMES, "window_s", "source", "run", *figures), rows
 
 
-def _limits(_view: View, _telemetry: Telemetry, _part: str, _low: float, _high: float) -> Table:
-    return (
-        "time_utc",
-        "epoch_ms",
-        "venue",
-        "window",
-        "used",
-        "limit",
-        "reserved",
-        "allowed",
-        "throttled",
-        "waiting",
-    ), []
+def _limits(view: View, _telemetry: Telemetry, part: str, low: float, high: float) -> Table:
+    """Steps of what was held back (`series`), endpoints (`endpoints`), else every window of every budget."""
+    if part == "series":
+        return _limit_steps(view, low, high)
+    if part == "endpoints":
+        return _rows(view, limits.endpoint_rows(view), _ENDPOINT)
+    tightest = part == "tightest"
+    rows = []
+    for budget in limits.budgets(view):
+        row = limits.budget_row(view, budget)
+        windows = sorted(row["windows"], key=limits.tightness) if tightest else row["windows"]
+        for window in windows[:1] if tightest else windows:
+            resets = "" if window["resets"] is None else iso(round(window["resets"] * 1e6))
+            share = round(window["used"] / window["limit"] * 100, 2) if window["limit"] else None
+            spent = (window["used"], window["limit"], share, window["reserved"], window["foreign"])
+            until = iso(round(row["until"] * 1e6)) if row["until"] is not None else ""
+            head = (row["id"], row["state"], until, window["name"], window["scope"])
+            rows.append((*when(view.wall_ns), *head, *spent, resets, window["note"]))
+    names = ("venue", "state", "banned_until", "window", "scope", "used", "limit", "used_pct")
+    return (*TIMES, *names, "reserved", "foreign", "resets", "note"), rows
+
+
+_ENDPOINT: Final = (
+    *("id", "endpoint", "weight", "calls", "throttled", "waiting"),
+    *("mean_ms", "p99_ms", "max_ms", "refused", "status"),
+)
+
+
+def _limit_steps(view: View, low: float, high: float) -> Table:
+    names = ("allowed", "throttled", "refused", "waiting")
+    columns = limits.limit_rows(view, limits.limits_start(view))
+    venues = " ".join(budget.venue for budget in limits.chosen(view))
+    step_s = limits.STEPS_S[view.params.window_s]
+    return (*TIMES, "step_s", "venues", *names), [
+        (*when(at), step_s, venues, *(columns[name][place] for name in names))
+        for place, at in enumerate(columns["t"])
+        if _seen(at, low, high) and columns["allowed"][place] is not None
+    ]
+
+
+def _rows(view: View, found: Sequence[Json], names: Sequence[str]) -> Table:
+    """Rows of one moment, some of their fields."""
+    return (*TIMES, *names), [(*when(view.wall_ns), *(_flat(row[name]) for name in names)) for row in found]
+
+
+def _prices(view: View, _telemetry: Telemetry, _part: str, _low: float, _high: float) -> Table:
+    found, _ = prices.price_rows(view)
+    decimals = prices.finest(view.quotes)
+    columns = ("source", "symbol", "counts", "left_out", "book", "bid", "bid_size", "ask", "ask_size")
+    rows = []
+    for row in found:
+        fine = decimals - row["price_decimals"]
+
+        def price(value: int | None, row: Json = row, fine: int = fine) -> str | None:
+            return None if value is None else format_decimal(value // 10**fine, row["price_decimals"])
+
+        def size(value: int | None, row: Json = row) -> str | None:
+            return None if value is None else format_decimal(value, row["size_decimals"])
+
+        mid = None if row["mid2"] is None else format_decimal(row["mid2"] * 5, decimals + 1)
+        sides = (price(row["bid"]), size(row["bid_size"]), price(row["ask"]), size(row["ask_size"]))
+        told = (row["size_unit"], row["spread_bp"], mid, row["diff_bp"], row["age_ms"])
+        head = (row["id"], row["symbol"], int(not row["why"]), row["why"], row["book"])
+        rows.append((*when(view.wall_ns), *head, *sides, *told))
+    return (*TIMES, *columns, "size_unit", "spread_bp", "mid", "mid_less_consensus_bp", "age_ms"), rows
+
+
+def _mids(view: View, _telemetry: Telemetry, _part: str, low: float, high: float) -> Table:
+    books = prices.comparable(view)
+    times, series = prices.mid_rows(view, prices.mids_start(view))
+    return (*TIMES, "source", "symbol", "mid_less_consensus_bp"), [
+        (*when(at), quote.source.source.key, quote.symbol, values[place])
+        for place, at in enumerate(times)
+        if _seen(at, low, high)
+        for quote, values in zip(books, series, strict=True)
+        if values[place] is not None
+    ]
+
+
+def _funding(view: View, _telemetry: Telemetry, _part: str, _low: float, _high: float) -> Table:
+    found = prices.funding_fields(view)
+    columns = ("rate_pct", "interval_s", "apr_pct", "next", "mark_price", "premium_bp", "said")
+    if found is None:
+        return (*TIMES, *columns), []
+    mark = None if found["mark"] is None else format_decimal(found["mark"], found["decimals"])
+    at, said = (None if found[name] is None else iso(round(found[name] * 1e6)) for name in ("next", "ts"))
+    cells = (found["rate_pct"], found["interval_s"], found["apr_pct"], at, mark, found["premium_bp"], said)
+    return (*TIMES, *columns), [(*when(view.wall_ns), *cells)]
+
+
+def _venues(view: View, _telemetry: Telemetry, _part: str, _low: float, _high: float) -> Table:
+    """Every live market, connected or not."""
+    return _rows(view, venues.venue_fields(view), ("id", "label", "state", "detail", "books"))
+
+
+def _listing(view: View, _telemetry: Telemetry, _part: str, _low: float, _high: float) -> Table:
+    """Every symbol that can be followed."""
+    return (*TIMES, "venue", "symbol"), [
+        (*when(view.wall_ns), venue.venue, symbol) for venue in view.venues for symbol in venue.listed
+    ]
 
 
 def _tiles(view: View, _telemetry: Telemetry, _part: str, low: float, high: float) -> Table:
@@ -311,11 +413,14 @@ def _tiles(view: View, _telemetry: Telemetry, _part: str, low: float, high: floa
     ]
 
 
-def _events(view: View, telemetry: Telemetry, _part: str, _low: float, _high: float) -> Table:
+def _events(view: View, telemetry: Telemetry, part: str, _low: float, _high: float) -> Table:
+    """The newest events; `limits` and `venue`: those of them that are about it."""
     columns = (*TIMES, "number", "level", "source", "what", "text")
     found = [event for event in telemetry.events.since(0) if event.number <= view.events_head]
     return columns, [
-        (*when(e.ts_ns), e.number, e.level, e.source, e.what, e.text) for e in found[-activity.EVENTS_SHOWN :]
+        (*when(e.ts_ns), e.number, e.level, e.source, e.what, e.text)
+        for e in found[-activity.EVENTS_SHOWN :]
+        if not part or activity.about(e) == part
     ]
 
 
@@ -355,4 +460,9 @@ _TABLES: Final[dict[str, Callable[[View, Telemetry, str, float, float], Table]]]
     "events": _events,
     "health": _health,
     "matching": _matching,
+    "prices": _prices,
+    "mids": _mids,
+    "funding": _funding,
+    "venues": _venues,
+    "listing": _listing,
 }

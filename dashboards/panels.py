@@ -30,6 +30,11 @@ STREAMS = frozenset(
         "events",
         "health",
         "matching",
+        "prices",
+        "mids",
+        "funding",
+        "venues",
+        "listing",
     ]
 )
 
@@ -257,7 +262,7 @@ def tile(name: str, title: str, unit: str, colour: str, *, hatch: bool = False, 
     )
 
 
-def facts(label: str, *items: tuple[str, str, str]) -> Component:
+def facts(label: str, *items: tuple[str, str, str], cls: str = "") -> Component:
     """A row of figures in one frame: (title, field, colour token or '')."""
     cells = []
     for title, field, colour in items:
@@ -269,7 +274,9 @@ def facts(label: str, *items: tuple[str, str, str]) -> Component:
         cells.append(
             html.Div([html.Span([title, side]), figure(field), html.Small("", **{"data-f": f"{field}.unit"})])
         )
-    return html.Section(cells, className="vs-facts", style={"--n": len(cells)}, **{"aria-label": label})
+    return html.Section(
+        cells, className=f"vs-facts {cls}".strip(), style={"--n": len(cells)}, **{"aria-label": label}
+    )
 
 
 def page(name: str, title: str, *children: Any, fit: bool = True) -> Component:

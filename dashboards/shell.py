@@ -91,6 +91,8 @@ def _layout() -> html.Div:
             controls.rail(),
             html.Main(
                 [
+                    html.Div(className="vs-banner-host", **{"data-host": "bans"}),
+                    html.Div(className="vs-banner-host", **{"data-host": "away"}),
                     html.Div(className="vs-banner-host", **{"data-host": "banner"}),
                     html.Div(dash.page_container, id=ids.PAGE),
                 ],

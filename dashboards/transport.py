@@ -13,6 +13,7 @@ Parameters (`params`, JSON object made by `assets/20_state.js`)::
     window    int    seconds: 60, 300, 900 or 3600
     interval  int    candle interval in seconds: 0 (by window: 1, 1, 5, 15), 1, 5, 60, 300, 900, 3600
     stage     str    latency stage of the percentile charts: "receive" by default
+    budget    str    the budget the Limits page looks at ("bybit"); absent or unknown: all
     streams   [str]  the streams the page's panels need (below)
     painted   [[float, float|null]]  since the last poll, for each painted refresh: ms from reply to painted
                      frame, ms from newest market event to painted frame (null: none was drawn, or replayed); at
@@ -32,13 +33,18 @@ Answer::
               replay: null | {file, speed, state: "opening"|"waiting"|"playing"|"ended"|"failed",
               progress (0..1), detail}}
     sources  [{id, venue, label, colour (1..7 | "sim"), run: "sim"|"live"|"replay", state: "live"|"loading"|
-              "resyncing"|"stale"|"ended"|"error", detail, shown: bool, age_ms: float|null (newest event, by
-              the source's own clock), now (the source's clock), since (ms, when `state` began), symbols: [str],
+              "resyncing"|"stale"|"reconnecting"|"ended"|"error", detail, shown: bool, age_ms: float|null
+              (newest event, by the source's own clock), now (the source's clock), since (ms, when `state` began),
+              symbols: [str],
               stages: [str] (its latency stages, the main one first), books: [synced, total], gaps, malformed,
               offset_ms: float|null, agreement: [agreed, checked]}]
     market   {source, symbol, base, quote, size_unit (the base, or "contracts"), price_decimals, size_decimals,
               last (int|null), change (int|null, since the start of the window), change_pct (float|null), window}
               null when no source is shown
+    venues   [{id ("binance_spot"), source ("binance_spot:live": its source while it is connected), label, venue
+              ("Binance"), short ("Spot"), colour, state: "off"|"connecting"|"live"|"reconnecting", detail (why it
+              is not live), since, next_try (ms or null), books: [synced, followed]}]: every live market there is
+    bans     [{id (the budget), label, until (ms), reason, waiting (calls)}]: bans that hold now
     streams  {name: stream}, of those asked for:
 
 Prices and sizes are integers in units of 10^-price_decimals and 10^-size_decimals; latencies are
@@ -49,8 +55,9 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
     depth       {seq, ts, state: "EMPTY"|"BUFFERING"|"SYNCED"|"STALE", levels: [bids, asks], bid, ask,
                  imbalance (-1..1), b: {p: [int], q: [int]}, a: {...}}   best first, at most 240 a side; `p` is
                  delta-coded: the first price, then differences; `q` sizes. Unchanged since the cursor: no `b`, `a`
-    candles     {interval (s), t, o, h, l, c, v, n_trades, open (t of the running candle or null), vwap (of the
-                 window, in price units, to two decimals of them; null without trades),
+    candles     {interval (s), seam (candles that open before are the venue's own; null: none is), t, o, h, l, c, v,
+                 n_trades, open (t of the running candle or null), vwap (of the window, in
+                 price units, to two decimals of them; null without trades),
                  gaps: [[from, to]], keep (drop candles older than this t)}: new or changed candles, upsert by t
     latency     {stage, label, what (is measured), step (s), unit: "us", t, p50, p90, p95, p99, p999, max, count,
                  keep}: new rows
@@ -61,16 +68,28 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
                  `n` counts messages and orders
     trades      {t, p, q, side (1 buy, -1 sell, 0 unknown), id}: oldest first, at most 200 a poll
     metrics     {t, bid, ask, imbalance, keep}: one row a second, new rows
-    limits      {venues: [{id, label, colour, state, windows: [{name, used, limit, reserved, resets_ms, note}]}],
-                 t, allowed, throttled, waiting, keep,
-                 totals: {allowed, throttled, waiting, mean_wait_ms, max_wait_ms}}
+    limits      {t, allowed, throttled, refused, waiting (the most at once), step (s), keep: of the chosen budgets,
+                 new steps; and whole, each second and when something changed:
+                 venues: [{id, label, colour, shown (in this browser), state: "within limits"|"throttling"|"banned",
+                 until (of a ban, ms or null), reason, allowed, throttled, waiting, refused: [429s, 418s, 403s],
+                 windows: [{name, scope, window_s, used, limit, reserved, foreign (of `used`, by others on this
+                 address), resets (ms or null), note}]}], endpoints: [{id, label, colour, endpoint, weight, calls,
+                 throttled, waiting, mean_ms, p99_ms, max_ms, refused, status (null: none yet)}], most throttled
+                 first, totals: {allowed, throttled, waiting, refused, mean_wait_ms, max_wait_ms} since the start}
     tiles       {t, real, sim, p50, p99, spread, throttled, gaps (60 values each, null where none; latencies in
-                 us), figures: {real, sim, p50, p99, stage, stage_label, spread, spread_bp, throttled (null: no
-                 venue is connected), gaps (since opened), books: [synced, total]}, keep}, whole, each second
-    events      {rows: [{t, level: "info"|"warn"|"error", source, what, text}]}: new rows, at most 200 kept
+                 us), figures: {real, sim, p50, p99, stage, stage_label, spread, spread_bp, throttled (calls
+                 in the newest second; null: no venue is connected), gaps (since opened), books: [synced, total]},
+                 keep}, whole, each second
+    events      {rows: [{t, level: "info"|"warn"|"error", source, what, text, about: "limits"|"venue"|""}]}: new
+                 rows, at most 200 kept
     health      {tasks: [{name, state, restarts, error, since}], rings: [{name, rows, capacity, written, bytes}],
                  queues: [{name, depth, peak, capacity, dropped}], sources: [{id, label, frames, malformed, gaps,
                  resyncs, dropped, late, levels_dropped, unchecked, agreement: [agreed, checked]}],
+                 streams: [{id (the market), label, colour, stream ("" = none yet), state, since, newest, frames,
+                 frames_per_s, bytes, subscriptions, gaps (of the market), reconnects, rotations, stalls, dropped,
+                 next_try, reason}], venues: [{id, label, colour, state, since, offset_ms (venue's clock less
+                 ours), round_trip_ms, books_synced, books, gaps, snapshots_waiting, snapshots_done,
+                 snapshots_failed, polled, polls_failed, poll_error}]: of connected markets,
                  bad_frames: [{t, source, field, frame}], loop: {lag_p50_ms, lag_p99_ms, lag_max_ms},
                  process: {cpu_pct, rss_bytes, threads, uptime_s, epoch, lost_rows},
                  log: null (off) | {mode, state, sequence (of the next command), durable (likewise), backlog_bytes,
@@ -82,6 +101,23 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
                  far_bid_levels, far_ask_levels, trades, used}],
                  figures: [{label, unit: ""|"us", n (seconds or batches), last, p50, p99, max, total, spark: [60]}]
                  over the last minute}, whole, each second
+    prices      {ages: [float|null] (of the rows), and, when a top of book changed, decimals (of all prices here, the
+                 finest of them), rows: [{id, label, colour, run, symbol, same (as the one looked at), why ("" = it
+                 counts, else why it is left out), state (of the source), book, bid, bid_size, ask, ask_size,
+                 mid2 (bid + ask), spread_bp, diff_bp (mid less the consensus), price_decimals, size_decimals,
+                 size_unit (its own)}], found: {bid: [price, row]|null, ask, between (best ask less best bid;
+                 negative: a venue bids more than another asks), between_bp, consensus4 (four times the median of
+                 the mids; null with fewer than two), apart2 (twice the largest difference of mids), apart_bp,
+                 lowest, highest (rows), compared (mids)}}
+    mids        {t, series: [{id, label, colour, run, bp: mid less the consensus of that second}], step (s), keep}:
+                 per second, new rows; live books of the symbol alone
+    funding     {funding: null | {rate_pct (for one interval), interval_s (or null), apr_pct, next (ms or null),
+                 mark (or null), premium_bp (mark less mid), ts, decimals}}
+    venues      {rows: [{id, symbols: [{symbol, native, state, waiting (for a snapshot)}], listed (how many can be
+                 added), offset_ms, round_trip_ms, streams: [open, all], frames_per_s, snapshots: [waiting, done,
+                 failed], polls: [{endpoint, call, interval_s (0 = not polled), last, next, error, done,
+                 failed}]}]}, whole, each second and when something changed
+    listing     {lists: {market: [symbol]}}: the lists that changed
 """
 
 from __future__ import annotations
@@ -92,7 +128,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from dashboards import export as exports
-from dashboards.streams import activity, latency, market, matching
+from dashboards.streams import activity, latency, market, matching, prices, venues
+from dashboards.streams import limits as limits_of
 from dashboards.streams.common import Json, Stream, ms
 from dashboards.view import NS_A_SECOND, Params, View, Views, look
 from engine.errors import BadCommand
@@ -135,11 +172,16 @@ class Transport:
             "throughput": activity.throughput,
             "trades": market.trades,
             "metrics": market.metrics,
-            "limits": activity.limits,
+            "limits": limits_of.limits,
             "tiles": activity.tiles,
             "events": lambda view, cursor: activity.events(view, cursor, self._telemetry),
             "health": activity.health,
             "matching": matching.matching,
+            "prices": prices.prices,
+            "mids": prices.mids,
+            "funding": prices.funding,
+            "venues": venues.venues,
+            "listing": venues.listing,
         }
         self._lock = threading.Lock()
         self._lost_rows = 0
@@ -173,6 +215,8 @@ class Transport:
             "engine": engine_fields(view, self._telemetry),
             "sources": [source_fields(view, source) for source in view.sources],
             "market": market_fields(view),
+            "venues": venues.venue_fields(view),
+            "bans": venues.ban_fields(view),
             "streams": streams,
         }
         self._note(params.get("painted"), time.perf_counter_ns() - started)

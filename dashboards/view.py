@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from engine.errors import BadCommand
 from engine.market.batches import Rows
-from engine.telemetry.board import BookView, EngineView, SourceView
+from engine.telemetry.board import BookView, EngineView, LimitsView, SourceView, VenueView
 from engine.telemetry.hub import MarketRings, Telemetry
 from engine.telemetry.latency import StageLatency
 from engine.telemetry.ring import Ring, Slice
@@ -26,6 +26,7 @@ VIEWS_A_PAGE: Final = 16
 PAGES: Final = 32
 CLIENT_MAX: Final = 32
 NS_A_SECOND: Final = 1_000_000_000
+COMPARING: Final = frozenset(("prices", "mids"))  # streams that look at more than the primary source
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Params:
     window_s: int = 300
     interval_s: int = 1
     stage: str = "receive"
+    budget: str = ""
     streams: tuple[str, ...] = ()
 
     @classmethod
@@ -59,10 +61,21 @@ class Params:
             window_s=window_s,
             interval_s=interval_s,
             stage=str(raw.get("stage") or "receive")[:20],
+            budget=str(raw.get("budget") or "")[:40],
             streams=tuple(name for name in known_streams if name in streams)
             if isinstance(streams, list)
             else (),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Quoted:
+    """One shown source's book of the symbol looked at, or of another form of the same base and quote."""
+
+    source: SourceView
+    symbol: str
+    book: BookView
+    market: MarketRings | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +95,10 @@ class View:
     symbol: str
     book: BookView | None
     market: MarketRings | None
+    quotes: tuple[Quoted, ...]  # of the streams that compare venues, where it asked for one
+    venues: tuple[VenueView, ...]
+    limits: tuple[LimitsView, ...]
+    limit_rings: dict[str, Ring]
     stages: dict[str, StageLatency]
     counters: dict[str, Ring]
     heads: dict[str, int]
@@ -142,6 +159,23 @@ def pick(
     return shown, primary, next(same, primary.symbols[0])
 
 
+def quoted(telemetry: Telemetry, shown: Sequence[SourceView], symbol: str) -> tuple[Quoted, ...]:
+    """Books of `symbol` at every shown source, then those of other forms of the same base and quote
+    (`BTC-USDT-PERP` beside `BTC-USDT`); each in the order of the sources.
+    """
+    pair = symbol.split("-")[:2]
+    same: list[Quoted] = []
+    others: list[Quoted] = []
+    for source in shown:
+        for name in source.symbols:
+            book = telemetry.board.books.get((source.source.key, name))
+            if book is None or name.split("-")[:2] != pair:
+                continue
+            market = telemetry.markets.get((source.source.key, name))
+            (same if name == symbol else others).append(Quoted(source, name, book, market))
+    return (*same, *others)
+
+
 def look(
     telemetry: Telemetry,
     params: Params,
@@ -166,7 +200,16 @@ def look(
     counters = {
         s.source.key: c.ring for s in shown if (c := telemetry.counters.get(s.source.key)) is not None
     }
-    rings = [*(market or ()), *(ring for s in stages.values() for ring in s.rings), *counters.values()]
+    comparing = symbol and COMPARING & set(params.streams)
+    quotes = quoted(telemetry, shown, symbol) if comparing else ()
+    limit_rings = dict(telemetry.limits)
+    rings = [
+        *(market or ()),
+        *(ring for s in stages.values() for ring in s.rings),
+        *counters.values(),
+        *limit_rings.values(),
+        *(quote.market.metrics for quote in quotes if quote.market is not None),
+    ]
     return View(
         number=number,
         epoch=telemetry.epoch,
@@ -181,6 +224,10 @@ def look(
         symbol=symbol,
         book=board.books.get((key, symbol)),
         market=market,
+        quotes=quotes,
+        venues=board.venues,
+        limits=board.limits,
+        limit_rings=limit_rings,
         stages=stages,
         counters=counters,
         heads={ring.name: ring.head for ring in rings},

@@ -1,6 +1,8 @@
-"""Health: what runs, what is held, what was lost, and what happened."""
+"""Health: what runs, what is held, what was lost, and what happened; of the engine, or of live venues."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from dash import html
 from dash.development.base_component import Component
@@ -27,6 +29,14 @@ def layout(**_: object) -> Component:
     return panels.page(
         "health",
         "Health",
+        html.Div(
+            [
+                panels.segment("health", "What is shown", (("engine", "Engine"), ("venues", "Live venues"))),
+                html.Span("", className="vs-mut", **{"data-f": "health.venues"}),
+            ],
+            className="vs-views",
+        ),
+        *venue_rows(part),
         panels.facts(
             "Process",
             ("Loop lag p99", "health.lag", ""),
@@ -37,6 +47,7 @@ def layout(**_: object) -> Component:
             ("Up", "health.uptime", ""),
             ("Kernels", "health.kernels", ""),
             ("Log", "health.log", ""),
+            cls="of-engine",
         ),
         html.Div(
             [
@@ -94,7 +105,7 @@ def layout(**_: object) -> Component:
                     cls="c5",
                 ),
             ],
-            className="vs-grid row1",
+            className="vs-grid row1 of-engine",
         ),
         html.Div(
             [
@@ -124,7 +135,7 @@ def layout(**_: object) -> Component:
                     "c7",
                 ),
             ],
-            className="vs-grid row2",
+            className="vs-grid row2 of-engine",
         ),
         html.Div(
             [
@@ -181,6 +192,69 @@ def layout(**_: object) -> Component:
                     className="vs-stack c3",
                 ),
             ],
-            className="vs-grid row3",
+            className="vs-grid row3 of-engine",
         ),
+    )
+
+
+def venue_rows(part: Callable[..., Component]) -> tuple[Component, Component]:
+    """The rows about live venues: connections, then each market's clock, snapshots and polls, and what happened."""
+    connections = part(
+        "streams",
+        "Connections",
+        "WebSocket connections of connected markets; counts since it was connected",
+        [
+            ("Market", ""),
+            ("Stream", ""),
+            ("State", ""),
+            ("For", "n"),
+            ("Newest", "n"),
+            ("Frames/s", "n"),
+            ("Subscribed", "n"),
+            ("Gaps", "n"),
+            ("Reconnects", "n"),
+            ("Rotations", "n vs-hide-l"),
+            ("Stalls", "n"),
+            ("Dropped", "n"),
+            ("Next try", "n"),
+            ("Reason of the last end", ""),
+        ],
+        "c12",
+    )
+    clocks = part(
+        "clocks",
+        "Markets",
+        "Clock, books, snapshots and polls of each",
+        [
+            ("Market", ""),
+            ("State", ""),
+            ("Clock less ours", "n"),
+            ("Round trip", "n"),
+            ("Books synced", "n"),
+            ("Snapshots waiting", "n"),
+            ("Done", "n"),
+            ("Failed", "n"),
+            ("Polls", "n"),
+            ("Failed", "n"),
+            ("Last error", ""),
+        ],
+        "c8",
+        of="venues",
+    )
+    happened = panels.panel(
+        "venue-events",
+        "Venue events",
+        "Connects, gaps, rotations; newest first",
+        streams=["events"],
+        body=panels.table(
+            "venue-events",
+            [("Time, UTC", ""), ("Source", ""), ("What", ""), ("", "")],
+            caption="Venue events",
+        ),
+        part="venue",
+        cls="c4",
+    )
+    return (
+        html.Div([connections], className="vs-grid rowv1 of-venues"),
+        html.Div([clocks, happened], className="vs-grid rowv2 of-venues"),
     )

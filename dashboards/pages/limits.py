@@ -1,4 +1,4 @@
-"""Limits: what venues allow, what we spend, what was held back."""
+"""Limits: what venues allow, what we spend, what was held back, which calls it was for."""
 
 from __future__ import annotations
 
@@ -13,9 +13,16 @@ def layout(**_: object) -> Component:
     windows = panels.panel(
         "windows",
         "Budgets",
-        "Every window of every venue; the notch marks 80%, hatched is reserved by waiting calls",
+        "Every window of every venue; the notch marks 80%",
         streams=["limits"],
         body=html.Div(className="vs-cards", **{"data-host": "limits-cards"}),
+        tools=[
+            panels.keys(
+                ("by us", "--vs-text-2", ""),
+                ("by others on this address", "--vs-p95", "dots"),
+                ("reserved by waiting calls", "--vs-text-2", "hatch"),
+            )
+        ],
         part="windows",
         cls="is-cards",
     )
@@ -25,20 +32,27 @@ def layout(**_: object) -> Component:
         "Calls held back, calls in queue",
         streams=["limits"],
         chart="limits",
-        tools=[panels.keys(("throttled", "--vs-stale-solid", ""), ("waiting", "--vs-paused", "ln"))],
+        tools=[
+            panels.keys(
+                ("throttled", "--vs-stale-solid", ""),
+                ("waiting", "--vs-paused", "ln"),
+                ("refused", "--vs-error", "dia"),
+            ),
+        ],
         read=panels.readout(
-            ("Allowed", "limits.allowed"),
+            ("Calls", "limits.allowed"),
             ("Throttled", "limits.throttled"),
+            ("Refused", "limits.refused"),
             ("Waiting", "limits.waiting"),
-            ("Mean wait", "limits.mean", "opt"),
-            ("Longest", "limits.max", "opt"),
+            ("Mean wait", "limits.mean", "opt vs-hide-l"),
+            ("Longest", "limits.max", "opt vs-hide-l"),
         ),
         units=(("tr", "calls"), ("br", "{utc.limits}")),
-        cls="c7",
+        part="series",
     )
     said = panels.panel(
         "limit-events",
-        "Events",
+        "Limit events",
         "What venues said, what was done",
         streams=["events"],
         body=panels.table(
@@ -46,6 +60,38 @@ def layout(**_: object) -> Component:
             [("Time, UTC", ""), ("Source", ""), ("What", ""), ("", "")],
             caption="Limit events",
         ),
-        cls="c5",
+        part="limits",
     )
-    return panels.page("limits", "Limits", windows, html.Div([throttled, said], className="vs-grid row2"))
+    endpoints = panels.panel(
+        "endpoints",
+        "Endpoints",
+        "Every call goes through one limiter per venue",
+        streams=["limits"],
+        body=panels.table(
+            "endpoints",
+            [
+                ("Venue", ""),
+                ("Endpoint", ""),
+                ("Weight", "n"),
+                ("Calls", "n"),
+                ("Throttled", "n"),
+                ("Waiting", "n"),
+                ("Mean", "n"),
+                ("p99", "n"),
+                ("Max, ms", "n"),
+                ("Refused", "n"),
+                ("Last", "n"),
+            ],
+            caption="Endpoints",
+        ),
+        tools=[panels.select("budget", "Budget of the endpoints and the chart")],
+        part="endpoints",
+        note="since the start, in ms; GET unless said",
+        cls="c7",
+    )
+    return panels.page(
+        "limits",
+        "Limits",
+        windows,
+        html.Div([html.Div([throttled, said], className="vs-stack c5"), endpoints], className="vs-grid row2"),
+    )

@@ -1,4 +1,4 @@
-"""Market: candles with volume, and every trade as it comes."""
+"""Market: candles with volume, every trade as it comes, one symbol's prices across venues, funding."""
 
 from __future__ import annotations
 
@@ -33,5 +33,86 @@ def layout(**_: object) -> Component:
         cls="is-ladder",
     )
     return panels.page(
-        "market", "Market", html.Div([shared.candles("is-tall", market=True), tape], className="vs-cols")
+        "market",
+        "Market",
+        html.Div(
+            [
+                shared.candles("is-tall", market=True),
+                html.Div([funding(), tape], className="vs-stack"),
+            ],
+            className="vs-cols",
+        ),
+        html.Div([prices(), mids()], className="vs-grid row2"),
+    )
+
+
+def prices() -> Component:
+    """Every venue's top of book of one symbol, and what comparing them gives."""
+    return panels.panel(
+        "prices",
+        "Prices across venues",
+        "Best bid and ask of one symbol at every source shown",
+        streams=["prices"],
+        read=panels.readout(
+            ("Best bid", "prices.bid", "up"),
+            ("Best ask", "prices.ask", "down"),
+            ("Between", "prices.between"),
+            ("Mids apart", "prices.apart", "opt vs-hide-l"),
+        ),
+        body=panels.table(
+            "prices",
+            [
+                ("Venue", ""),
+                ("Bid size", "n"),
+                ("Bid", "n"),
+                ("Ask", "n"),
+                ("Ask size", "n"),
+                ("Spread, bp", "n"),
+                ("Mid", "n vs-hide-xl"),
+                ("Off median, bp", "n"),
+                ("", "diff vs-hide-m"),
+                ("Age", "n"),
+                ("Book", ""),
+            ],
+            caption="Prices across venues",
+        ),
+        note="",
+        cls="c8",
+    )
+
+
+def mids() -> Component:
+    """How far each venue's mid was from the consensus."""
+    return panels.panel(
+        "mids",
+        "Mids apart",
+        "Mid less the median of all",
+        streams=["mids"],
+        chart="mids",
+        tools=[html.Div(className="vs-keys", **{"data-host": "keys:mids"})],
+        units=(("tr", "bp"), ("br", "{utc.mids}")),
+        note="live books alone",
+        cls="c4",
+    )
+
+
+def funding() -> Component:
+    """What holding a perpetual costs; shown only where the symbol has funding."""
+    cells = [
+        html.Div([html.Span(title, **({"data-f": f"{field}.of"} if of else {})), panels.figure(field)])
+        for title, field, of in (
+            ("Rate", "funding.rate", True),
+            ("A year, not compounded", "funding.apr", False),
+            ("Next payment", "funding.next", True),
+            ("Mark price", "funding.mark", False),
+            ("Mark less mid", "funding.premium", False),
+        )
+    ]
+    return panels.panel(
+        "funding",
+        "Funding",
+        "Above zero longs pay shorts",
+        streams=["funding"],
+        body=html.Div(cells, className="vs-pairs"),
+        cls="is-pairs",
     )

@@ -1,14 +1,17 @@
-"""Streams over all shown sources and the engine: throughput, tiles, limits, events, health."""
+"""Streams over all shown sources and the engine: throughput, tiles, events, health."""
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import numpy as np
 
 from dashboards.streams.common import Json, head, last_minute, ms, shown_key, step_s, whole_seconds
 from dashboards.streams.latency import SPARK_POINTS, STAGES, second_key, spark, window_counts
+from dashboards.streams.limits import throttled_tail
 from dashboards.streams.market import market_key
+from dashboards.streams.venues import MARKETS, connection_tables
 from dashboards.view import NS_A_SECOND, View
 from engine.market import metrics
 from engine.market.batches import Rows
@@ -22,6 +25,7 @@ RATES: Final = ("messages", "orders", "trades")
 EVENTS_SHOWN: Final = 200
 BAD_FRAMES_SHOWN: Final = 20
 FRAME_SHOWN: Final = 200
+VENUES: Final = {*MARKETS, *(market.budget for market in MARKETS.values())}
 
 
 def identity(source: SourceView) -> Json:
@@ -128,6 +132,7 @@ def tile_values(view: View) -> Json:
         rows = view.last(view.market.metrics, SPARK_POINTS)
         rows = rows[(rows["bid_size"] > 0) & (rows["ask_size"] > 0)]
         spread = tail(rows["ask_price"] - rows["bid_price"])
+    throttled = throttled_tail(view, SPARK_POINTS)
     first = view.main_stage
     p50, p99 = None, None
     sparks: dict[str, list[Any]] = {"p50": [None] * SPARK_POINTS, "p99": [None] * SPARK_POINTS}
@@ -144,7 +149,7 @@ def tile_values(view: View) -> Json:
         "real": real,
         "sim": sim,
         "spread": spread,
-        "throttled": [None] * SPARK_POINTS,  # no source of this build makes calls that a venue limits
+        "throttled": throttled,
         "gaps": gaps,
         **sparks,
         "keep": (view.closed_ns - SPARK_POINTS * NS_A_SECOND) // 1_000_000,
@@ -155,7 +160,7 @@ def tile_values(view: View) -> Json:
             "p99": p99,
             "stage": first.stage if first is not None else None,
             "stage_label": STAGES[first.stage][0] if first is not None else None,
-            "throttled": None,
+            "throttled": throttled[-1],
             "gaps": sum(source.gaps for source in view.shown),
             "books": [
                 sum(source.books_synced for source in view.shown),
@@ -179,22 +184,17 @@ def spread_figures(view: View) -> Json:
     }
 
 
-# --- limits, events, health -----------------------------------------------------------------------------------
+# --- events and health ----------------------------------------------------------------------------------------
+
+ABOUT_LIMITS: Final = re.compile(r"throttl|\bban|\b(429|418|403|10006)\b|limit|correct|refus", re.IGNORECASE)
 
 
-def limits(view: View, cursor: Json) -> tuple[Json, Json]:
-    """Rate limits of connected venues. No source of this build makes rate-limited calls, so there is no window."""
-    key = shown_key(view)
-    stream = head(view, key, cursor, 0, 0, wall=True) | {
-        "venues": [],
-        "t": [],
-        "allowed": [],
-        "throttled": [],
-        "waiting": [],
-        "totals": {"allowed": 0, "throttled": 0, "waiting": 0, "mean_wait_ms": None, "max_wait_ms": None},
-        "keep": view.wall_start_ns // 1_000_000,
-    }
-    return stream, {"k": key}
+def about(event: Event) -> str:
+    """What an event is about: "limits", "venue" (a live market's connection and data), or "" for all else."""
+    venue, _, run = event.source.partition(":")
+    if run not in ("", "live") or venue not in VENUES:
+        return ""
+    return "limits" if ABOUT_LIMITS.search(event.what) else "venue"
 
 
 def event_row(event: Event) -> Json:
@@ -205,6 +205,7 @@ def event_row(event: Event) -> Json:
         "source": event.source,
         "what": event.what,
         "text": event.text,
+        "about": about(event),
     }
 
 
@@ -255,6 +256,7 @@ def health_tables(telemetry: Telemetry, wall_ns: int, lost_rows: int) -> Json:
             for q in board.queues
         ],
         "sources": [source_health(source) for source in board.sources],
+        **connection_tables(board),
         "bad_frames": [
             {"t": ms(row.ts_ns), "source": row.source, "field": row.field, "frame": frame_text(row.frame)}
             for row in list(telemetry.bad_frames.copy())[-BAD_FRAMES_SHOWN:]

@@ -9,6 +9,7 @@ import numpy as np
 from dashboards.streams.common import (
     LONG_STEP_S,
     LONG_WINDOW_S,
+    MINUTE_S,
     Json,
     fresh,
     head,
@@ -24,6 +25,7 @@ from engine.telemetry.hub import IMBALANCE_LEVELS, METRIC
 
 DEPTH_LEVELS: Final = 240
 TAPE_ROWS: Final = 200
+MINUTE_NS: Final = MINUTE_S * NS_A_SECOND
 
 
 def market_key(view: View) -> str:
@@ -70,7 +72,7 @@ def candle_rows(view: View, since: int | None = None) -> tuple[Rows, int]:
         return np.empty(0, CANDLE), 0
     ring, step_ns = view.market.candles, view.params.interval_s * NS_A_SECOND
     end = view.heads.get(ring.name, 0)
-    from_ns = view.start_ns - view.start_ns % step_ns
+    from_ns = first_candle_ms(view) * 1_000_000
     running = view.book.candle if view.book is not None else None
     if since is not None:
         changed = view.since(ring, since).rows["ts_open_ns"][:1]
@@ -79,20 +81,54 @@ def candle_rows(view: View, since: int | None = None) -> tuple[Rows, int]:
         if len(changed) == 0:
             return np.empty(0, CANDLE), end
         from_ns = max(from_ns, int(changed[0]) - int(changed[0]) % step_ns)
+    rows = joined(view)[0]
+    return roll_up(rows[rows["ts_open_ns"] >= from_ns], step_ns), end
+
+
+def joined(view: View) -> tuple[Rows, int]:
+    """(CANDLE rows behind the candles of the window, oldest first, the running second's last; the time in ns
+    before which they are the venue's own minutes, 0 where all are ours).
+
+    Ours are of seconds and begin when the market was connected. For candles of a minute and more, the venue's
+    own minutes stand before that, and for the minute in which ours begin, once the venue has closed it.
+    """
+    if view.market is None:
+        return np.empty(0, CANDLE), 0
     # At most one row a second, so the window and the bucket it begins in hold at most this many.
-    rows = view.last(ring, view.params.window_s + view.params.interval_s + 2)
+    rows = view.last(view.market.candles, view.params.window_s + view.params.interval_s + 2)
+    running = view.book.candle if view.book is not None else None
     if running is not None and (len(rows) == 0 or running["ts_open_ns"][0] > rows["ts_open_ns"][-1]):
         rows = np.concatenate((rows, running))
-    return roll_up(rows[rows["ts_open_ns"] >= from_ns], step_ns), end
+    if view.params.interval_s < MINUTE_S:
+        return rows, 0
+    minutes = once_each(view.last(view.market.minutes, view.market.minutes.capacity))
+    minutes = minutes[minutes["ts_open_ns"] >= first_candle_ms(view) * 1_000_000]
+    if len(rows):
+        whole = -(-int(rows["ts_open_ns"][0]) // MINUTE_NS) * MINUTE_NS  # the first minute that is all ours
+        minutes = minutes[minutes["ts_open_ns"] < whole]
+    if not len(minutes):
+        return rows, 0
+    seam = int(minutes["ts_open_ns"][-1]) + MINUTE_NS
+    return np.concatenate((minutes, rows[rows["ts_open_ns"] >= seam])), seam
+
+
+def once_each(rows: Rows) -> Rows:
+    """CANDLE rows, oldest first, one for each opening time: what was asked for again counts as it came last."""
+    rows = rows[np.argsort(rows["ts_open_ns"], kind="stable")]
+    opened = rows["ts_open_ns"]
+    return rows[np.append(opened[1:] != opened[:-1], True)] if len(rows) else rows
 
 
 def candles(view: View, cursor: Json) -> tuple[Json, Json]:
     """Candles that are new or changed; the last is provisional while its second runs."""
     key = f"{market_key(view)}|{view.params.interval_s}|{view.params.window_s}"
+    behind, seam = window_rows(view)
+    if seam and view.market is not None:
+        # A minute the venue closed may replace what was drawn, wherever it lies: so all is drawn again.
+        key += f"|{seam}|{view.heads.get(view.market.minutes.name, 0)}"
     rows, end = candle_rows(view, int(cursor["n"]) if cursor.get("k") == key else None)
     book = view.book
     running = book is not None and book.candle is not None and len(rows) > 0
-    behind = window_rows(view)
     stream = head(view, key, cursor, book.last_trade_ns if book else 0, int(behind["trades"].sum())) | {
         "interval": view.params.interval_s,
         "t": ms_list(rows["ts_open_ns"]),
@@ -105,19 +141,16 @@ def candles(view: View, cursor: Json) -> tuple[Json, Json]:
         "open": ms_list(rows["ts_open_ns"])[-1] if running else None,
         "vwap": None if (price := metrics_of.vwap(behind)) is None else round(price, 2),
         "gaps": outages(view),
+        "seam": ms(seam) if seam else None,
         "keep": first_candle_ms(view),
     }
     return stream, {"k": key, "n": end}
 
 
-def window_rows(view: View) -> Rows:
-    """One-second CANDLE rows behind the candles of the window, the running second's last."""
-    if view.market is None:
-        return np.empty(0, CANDLE)
-    rows = view.last(view.market.candles, view.params.window_s + view.params.interval_s + 2)
-    rows = rows[rows["ts_open_ns"] >= first_candle_ms(view) * 1_000_000]
-    running = view.book.candle if view.book is not None else None
-    return rows if running is None else np.concatenate((rows, running))
+def window_rows(view: View) -> tuple[Rows, int]:
+    """(CANDLE rows behind the candles of the window, the running second's last; the seam, as `joined` has it)."""
+    rows, seam = joined(view)
+    return rows[rows["ts_open_ns"] >= first_candle_ms(view) * 1_000_000], seam
 
 
 def first_candle_ms(view: View) -> int:

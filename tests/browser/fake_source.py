@@ -95,6 +95,8 @@ class FakeSource:
             "engine": self._engine(now),
             "sources": self._sources(params, now),
             "market": None,
+            "venues": [],
+            "bans": [],
             "streams": {},
         }
         shown = [s for s in answer["sources"] if s["shown"]]
@@ -325,6 +327,11 @@ class FakeSource:
             "events": {"rows": []},
             "health": {},
             "matching": {"symbols": [], "figures": [], "engine": None, "ts": None},
+            "prices": {"ages": [], "decimals": 1, "rows": [], "found": {}},
+            "mids": {"t": [], "series": [], "step": 1, "keep": 0},
+            "funding": {"funding": None},
+            "venues": {"rows": []},
+            "listing": {"lists": {}},
         }[name]  # fmt: skip
 
     def _stream(
@@ -340,7 +347,16 @@ class FakeSource:
         params: dict[str, Any],
     ) -> tuple[dict[str, Any], Any, float, int]:
         at = self._data_now()
-        if name in ("throughput", "limits", "tiles", "events", "health", "matching"):
+        if name in ("venues", "listing", "funding"):
+            return (
+                {"venues": {"rows": []}, "listing": {"lists": {}}, "funding": {"funding": None}}[name],
+                1,
+                0.0,
+                0,
+            )
+        if name == "prices":
+            return self._prices(symbol, shown, at), 1, 42.0, len(shown)
+        if name in ("throughput", "limits", "tiles", "events", "health", "matching", "mids"):
             at += self.behind_ms
         second = int(at // 1000)
         start = second - window
@@ -351,13 +367,14 @@ class FakeSource:
             return self._candles(symbol, cursor, start, step, at)
         if name == "trades":
             return self._trades(symbol, cursor, at)
-        if name in ("latency", "throughput", "metrics", "tiles", "limits"):
+        if name in ("latency", "throughput", "metrics", "tiles", "limits", "mids"):
             every = {
                 "latency": max(1, window // 300) * 1,
                 "throughput": 1,
                 "metrics": 1,
                 "tiles": 1,
                 "limits": 3,
+                "mids": 1,
             }[name]
             keep = second - 60 if name == "tiles" else start
             first = keep if cursor is None else cursor + every
@@ -585,17 +602,62 @@ class FakeSource:
             },
         }
 
+    def _prices(self, symbol: str, shown: list[dict[str, Any]], at: float) -> dict[str, Any]:
+        """Every source's top, a few units from the common one; the built-in one is left out."""
+        _, decimals, size_decimals = SYMBOLS[symbol]
+        depth = self._depth(symbol, at)
+        rows = []
+        for i, source in enumerate(shown):
+            bid, ask = depth["bid"] + 3 * i, depth["ask"] + 3 * i
+            rows.append(
+                {
+                    **{key: source[key] for key in ("id", "label", "colour", "run", "state")},
+                    "symbol": symbol, "same": True, "why": "simulated" if source["run"] == "sim" else "",
+                    "book": depth["state"], "bid": bid, "ask": ask, "bid_size": 1_000 + i, "ask_size": 2_000 + i,
+                    "mid2": bid + ask, "spread_bp": 0.01, "diff_bp": 0.3 * i, "price_decimals": decimals,
+                    "size_decimals": size_decimals, "size_unit": symbol.split("-")[0],
+                }
+            )  # fmt: skip
+        live = [i for i, row in enumerate(rows) if not row["why"]]
+        found: dict[str, Any] = dict.fromkeys(("bid", "ask", "between", "between_bp", "apart2", "apart_bp"))
+        if live:
+            found |= {
+                "bid": [rows[live[-1]]["bid"], live[-1]],
+                "ask": [rows[live[0]]["ask"], live[0]],
+                "between": rows[live[0]]["ask"] - rows[live[-1]]["bid"],
+                "between_bp": -0.05,
+                "apart2": 6 * (len(live) - 1),
+                "apart_bp": 0.3 * (len(live) - 1),
+                "lowest": live[0],
+                "highest": live[-1],
+            }
+        return {"ages": [42.0] * len(rows), "decimals": decimals, "rows": rows, "found": found}
+
+    def _mids_row(self, t: int, symbol: str, shown: list[dict[str, Any]]) -> Row:
+        return {s["id"]: round(0.3 * i + 0.1 * gauss(self.seed, t, i, 80), 4) for i, s in enumerate(shown)}
+
+    def _mids(
+        self, times: Any, rows: Any, primary: Any, symbol: Any, shown: Any, params: Any, every: int, at: float
+    ) -> Any:
+        series = [
+            {key: s[key] for key in ("id", "label", "colour", "run")} | {"bp": [r[s["id"]] for r in rows]}
+            for s in shown
+            if s["run"] == "live"
+        ]
+        return {"series": series, "step": every}
+
     def _limits_row(self, t: int, symbol: str, shown: list[dict[str, Any]]) -> Row:
         return {
             "allowed": 40 + int(8 * noise(self.seed, t, 50)),
             "throttled": int(12 * self._bump(t)),
+            "refused": int(t % 240 == 126),
             "waiting": int(14 * self._bump(t - 6) + noise(self.seed, t, 51)),
         }
 
     def _limits(self, *args: Any) -> Any:
         rows = args[1] or []
         at = args[7] if len(args) > 7 else 0.0
-        columns = {k: [r[k] for r in rows] for k in ("allowed", "throttled", "waiting")}
+        columns = {k: [r[k] for r in rows] for k in ("allowed", "throttled", "refused", "waiting")}
         venues = []
         if self.mode not in ("bare", "empty"):
             used = 3412 + int(100 * noise(int(at // 1000)))
@@ -615,9 +677,22 @@ class FakeSource:
                         "id": key,
                         "label": label,
                         "colour": colour,
-                        "state": state,
+                        "shown": True,
+                        "state": {"ok": "within limits"}.get(state, state),
+                        "until": at + 362_000 if state == "banned" else None,
+                        "reason": "429 from GET /api/v1/bullet" if state == "banned" else "",
+                        "waiting": 14 if state == "throttling" else 0,
                         "windows": [
-                            {"name": n, "used": u, "limit": m, "reserved": r, "resets_ms": ms, "note": note}
+                            {
+                                "name": n,
+                                "scope": "ip",
+                                "used": u,
+                                "limit": m,
+                                "reserved": r,
+                                "foreign": 0,
+                                "resets": at + ms,
+                                "note": note,
+                            }
                             for n, u, m, r, ms, note in windows
                         ],
                     }
@@ -625,17 +700,43 @@ class FakeSource:
         return {
             "t": [],
             "keep": 0,
+            "step": 3,
             "venues": venues,
+            "endpoints": [
+                {
+                    **{key: venue[key] for key in ("id", "label", "colour")},
+                    "endpoint": f"GET /{name}",
+                    "weight": 1,
+                    "calls": calls,
+                    "throttled": held,
+                    "waiting": 0,
+                    "mean_ms": 41.2,
+                    "p99_ms": 188.0,
+                    "max_ms": 611.0,
+                    "refused": 0,
+                    "status": 200,
+                }
+                for venue in venues[:4]
+                for name, calls, held in (("depth", 1_840, 21 * (venue["id"] == "bybit")), ("klines", 960, 0))
+            ],
             **(columns if venues else {k: [0] * len(rows) for k in columns}),
             "totals": {
                 "allowed": 12_371,
                 "throttled": 37,
                 "waiting": 2,
+                "refused": 1,
                 "mean_wait_ms": 118.0,
                 "max_wait_ms": 2_914.0,
             }
             if venues
-            else {"allowed": 0, "throttled": 0, "waiting": 0, "mean_wait_ms": None, "max_wait_ms": None},
+            else {
+                "allowed": 0,
+                "throttled": 0,
+                "waiting": 0,
+                "refused": 0,
+                "mean_wait_ms": None,
+                "max_wait_ms": None,
+            },
         }
 
     def _stages(self, primary: Any, second: int, at: float) -> Any:
@@ -689,7 +790,9 @@ class FakeSource:
         for t in range(first, second + 1):
             if t % 20 == 0:
                 level, source, what, text = said[(t // 20) % len(said)]
-                rows.append({"t": t * 1000, "level": level, "source": source, "what": what, "text": text})
+                about = "limits" if what in ("throttle", "ban") else "venue" if source != "engine" else ""
+                row = {"t": t * 1000, "level": level, "source": source, "what": what, "text": text}
+                rows.append(row | {"about": about})
         return {"rows": rows}
 
     def _health(self, primary: Any, second: int, at: float) -> Any:
@@ -727,6 +830,8 @@ class FakeSource:
                      ("okx_swap", "OKX"), ("builtin", "Built-in"))
                 )
             ],
+            "streams": [],
+            "venues": [],
             "loop": {"lag_p50_ms": 0.12, "lag_p99_ms": 1.84 + noise(second), "lag_max_ms": 9.7},
             "process": {"cpu_pct": 41.2 + 5 * noise(second, 2), "rss_bytes": 412_000_000, "threads": 14,
                         "uptime_s": 3_912 + second % 1000, "epoch": self.epoch, "lost_rows": 214},

@@ -34,6 +34,7 @@ def load(name: str) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ImportError(name)
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
 
@@ -47,7 +48,9 @@ def serve(source: Any, port: int = 0) -> tuple[str, Any]:
     return f"http://127.0.0.1:{server.server_port}", server
 
 
-def shot(driver: Any, url: str, path: Path, size: tuple[int, int], wait_s: float) -> dict[str, Any]:
+def shot(
+    driver: Any, url: str, path: Path, size: tuple[int, int], wait_s: float, script: str = ""
+) -> dict[str, Any]:
     """One picture, and what was wrong on the page: console errors, texts cut off, sideways overflow."""
     driver.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
@@ -59,6 +62,8 @@ def shot(driver: Any, url: str, path: Path, size: tuple[int, int], wait_s: float
         if driver.execute_script("return (window.venuescope && window.venuescope.painted) || 0") > 2:
             break
         time.sleep(0.1)
+    if script:
+        driver.execute_script(script)
     time.sleep(wait_s)
     driver.save_screenshot(str(path))
     return {
@@ -75,6 +80,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--url", help="an application that is already serving")
     parser.add_argument("--mode", default="live", help="state of the fake source")
+    parser.add_argument("--source", default="fake", choices=("fake", "venues"), help="what is served")
+    parser.add_argument("--script", default="", help="JavaScript run in the page before its picture")
+    parser.add_argument("--name", default="", help="put behind the file's name")
     parser.add_argument("--pages", default="")
     parser.add_argument("--sizes", default="")
     parser.add_argument("--themes", default="dark,light")
@@ -86,7 +94,8 @@ def main() -> None:
     source = None
     url = args.url
     if not url:
-        source = load("fake_source").FakeSource()
+        made = {"venues": ("venue_source", "VenueSource"), "fake": ("fake_source", "FakeSource")}[args.source]
+        source = getattr(load(made[0]), made[1])()
         source.switch(args.before or args.mode)
         url, _ = serve(source)
     sizes = [tuple(map(int, s.split("x"))) for s in args.sizes.split(",") if s] or list(SIZES)
@@ -99,9 +108,8 @@ def main() -> None:
                 continue
             for theme in args.themes.split(","):
                 for size in sizes:
-                    name = (
-                        f"{page.name}-{theme}-{size[0]}{'-' + args.mode if args.mode != 'live' else ''}.png"
-                    )
+                    mode = f"-{args.mode}" if args.mode != "live" else ""
+                    name = f"{page.name}-{theme}-{size[0]}{mode}{args.name}.png"
                     if source and args.before:
                         source.switch(args.before)
                         threading.Timer(2.5, source.switch, [args.mode]).start()
@@ -111,6 +119,7 @@ def main() -> None:
                         args.folder / name,
                         size,
                         args.wait,
+                        args.script,
                     )
                     print(name, said)
     finally:

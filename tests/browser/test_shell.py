@@ -98,7 +98,7 @@ def test_paused_nothing_moves_and_resuming_catches_up(page: Any) -> None:
 def test_every_page_opens_draws_and_leaves_nothing_of_the_last_one(page: Any) -> None:
     charts = {
         "book": {"depth", "metrics"},
-        "market": {"candles"},
+        "market": {"candles", "mids"},
         "latency": {"latency", "distribution", "samples"},
         "throughput": {"messages", "orders", "trades"},
         "limits": {"limits"},
@@ -117,7 +117,8 @@ def test_every_page_opens_draws_and_leaves_nothing_of_the_last_one(page: Any) ->
                         "return [...document.querySelectorAll('section[data-panel]')].map(p => p.dataset.state)"
                     )
                 )
-                <= ({"live", "empty"} if name == "health" else {"live"})  # no malformed frames
+                <= ({"live", "empty"} if name in ("health", "market") else {"live"})
+                # no malformed frames, no venue, no funding
             ),
             15,
         )

@@ -22,6 +22,7 @@ from tests.engine.markets import BTC, SECOND, SIM, SPOT, START, Desk
 ALL = [
     *("depth", "candles", "latency", "stages", "distribution", "throughput"),
     *("trades", "metrics", "limits", "tiles", "events", "health", "matching"),
+    *("prices", "mids", "funding", "venues", "listing"),
 ]
 
 
@@ -84,7 +85,9 @@ def test_an_answer_has_every_stream_asked_for_and_no_other_and_is_json() -> None
     page = Page(busy(3))
     answer = page.poll()
     assert list(answer["streams"]) == ALL
-    assert set(answer) == {"v", "epoch", "now", "cursors", "engine", "sources", "market", "streams"}
+    assert set(answer) == {
+        *("v", "epoch", "now", "cursors", "engine", "sources", "market", "venues", "bans", "streams"),
+    }
     for stream in answer["streams"].values():
         assert {"key", "reset", "age_ms", "n", "lost", "note"} <= set(stream)
     assert b"NaN" not in orjson.dumps(answer)

@@ -1,0 +1,181 @@
+/* Live markets: their chips, what is said when they are away or banned, their rows on the Health page. */
+(() => {
+  "use strict";
+  const V = window.venuescope;
+  const F = V.format, D = V.dom;
+  const HOLD_MS = 2500; // what was asked is shown until the engine's answer comes, or for so long
+  const PATIENCE_MS = 3000; // a market that is back sooner was never away
+  const venues = (V.venues = {});
+  const all = () => (V.store.answer && V.store.answer.venues) || [];
+  const sourceOf = (one) => V.store.answer.sources.find((x) => x.id === one.source) || null;
+
+  // ---------- what was asked, until it is so ----------
+  const asked = new Map();
+  const stateOf = (one) => {
+    const wish = asked.get(one.id);
+    if (wish && (Date.now() > wish.until || wish.on === (one.state !== "off"))) asked.delete(one.id);
+    return asked.has(one.id) ? (asked.get(one.id).on ? "connecting" : "off") : one.state;
+  };
+  venues.state = stateOf;
+  venues.toggle = (id) => {
+    const one = all().find((x) => x.id === id);
+    if (!one) return;
+    const on = stateOf(one) === "off";
+    asked.set(id, { on, until: Date.now() + HOLD_MS });
+    V.command(on ? "connect_venue" : "disconnect_venue", { venue: id });
+    V.say(`${one.label}: ${on ? "connecting" : "disconnecting"}`);
+    V.refresh();
+  };
+  venues.nextTry = (source) => (all().find((x) => x.source === source.id) || {}).next_try || null;
+  // The part of the Health page that is seen: as chosen, else venues once there is one.
+  venues.view = () => V.state.health || (all().some((x) => x.state !== "off") ? "venues" : "engine");
+
+  // ---------- chips ----------
+  const chip = (one) => {
+    const el = D.make("button", "vs-chip", D.make("span", "swatch"), D.make("span", "name", one.short), D.make("i", "vs-dot"), D.make("span", "val"));
+    el.type = "button";
+    Object.assign(el.dataset, { act: "venue", venue: one.id });
+    el.style.setProperty("--c", `var(--vs-venue-${one.colour})`);
+    return el;
+  };
+  // [what the dot says, the class of the chip, the words of the title] of a market.
+  venues.says = (one) => {
+    const state = stateOf(one), source = state === "live" ? sourceOf(one) : null;
+    if (state === "off") return ["off", " is-off", "off"];
+    if (state === "reconnecting") return ["reconnecting", " is-stale", `reconnecting since ${F.time(one.since)} UTC${one.detail ? `: ${one.detail}` : ""}`];
+    if (state === "connecting" || !source) return ["connecting", "", one.detail ? `connecting: ${one.detail}` : "connecting"];
+    const books = `${one.books[0]} of ${one.books[1]} ${one.books[1] === 1 ? "book" : "books"} synced`;
+    const hidden = source.shown ? "" : "; hidden in this browser";
+    const bad = { stale: " is-stale", reconnecting: " is-stale", error: " is-error" }[source.state] || "";
+    return [source.state, bad, `${source.state}, ${books}${source.detail ? `; ${source.detail}` : ""}${hidden}`];
+  };
+  const chips = () => {
+    const host = D.host("chips:venues"), list = all();
+    if (!host) return;
+    const key = list.map((one) => one.id).join();
+    if (host.dataset.was !== key) {
+      host.dataset.was = key;
+      let group = "";
+      host.replaceChildren();
+      for (const one of list) {
+        if (one.venue && one.venue !== group) host.append(D.make("span", "vs-group", one.venue));
+        group = one.venue;
+        host.append(chip(one));
+      }
+    }
+    for (const one of list) {
+      const el = host.querySelector(`[data-venue="${one.id}"]`), [, , dot, val] = el.children;
+      const [state, bad, words] = venues.says(one), source = sourceOf(one), off = state === "off";
+      const cls = `vs-chip is-market${bad}${source && !source.shown && !off ? " is-hidden" : ""}`;
+      if (el.className !== cls) el.className = cls;
+      const dotted = V.dot(state === "loading" ? "connecting" : state);
+      if (dot.className !== dotted) dot.className = dotted;
+      if (val.hidden !== off) val.hidden = off;
+      D.until(val, state === "reconnecting" ? one.next_try : null, { before: "in ", over: "trying" });
+      if (state !== "reconnecting" || !one.next_try) D.text(val, off ? "" : ["connecting", "loading"].includes(state) ? "opening" : state === "reconnecting" ? "trying" : F.age(source && source.age_ms));
+      D.attr(el, "aria-pressed", String(!off));
+      D.attr(el, "aria-label", `${one.label}: ${off ? "connect" : "disconnect"}, for every browser`);
+      D.attr(el, "title", `${one.label}: ${words}. Press to ${off ? "connect" : "disconnect"} it, for every browser.`);
+    }
+  };
+
+  // ---------- banners ----------
+  const bans = () => {
+    const host = D.host("bans"), list = (V.store.answer && V.store.answer.bans) || [];
+    if (!host || (!list.length && !host.firstElementChild)) return;
+    const els = D.pool(host, list.length, () => {
+      const el = D.make("div", "vs-banner", D.icon("stop"), D.make("div", "", D.make("b", ""), D.make("span", "vs-sec")), D.make("span", "big"), D.button("Show calls", "calls"));
+      el.setAttribute("role", "alert");
+      return el;
+    });
+    list.forEach((ban, i) => {
+      const [, said, left] = els[i].children;
+      D.text(said.children[0], `${ban.label} has banned this address until ${F.time(ban.until)} UTC. `);
+      const why = ban.reason ? `${ban.reason}. ` : "";
+      D.text(said.children[1], `${why}${ban.waiting ? `${F.group(ban.waiting)} ${ban.waiting === 1 ? "call waits" : "calls wait"}.` : "No call waits."}`);
+      D.until(left, ban.until, { form: "m", over: "0:00" });
+    });
+  };
+  // Markets that cannot be reached. One that tries stays on the list, so that the line stands still.
+  const gone = new Set();
+  const away = () => {
+    const host = D.host("away"), list = all(), now = V.store.answer ? V.store.answer.now : 0;
+    if (!host) return;
+    for (const one of list) {
+      const state = stateOf(one);
+      if (state === "live" || state === "off") gone.delete(one.id);
+      else if (state === "reconnecting" && now - one.since > PATIENCE_MS) gone.add(one.id);
+    }
+    const lost = list.filter((one) => gone.has(one.id));
+    if (!lost.length || V.link.gone()) {
+      if (host.firstElementChild) host.replaceChildren();
+      return;
+    }
+    if (!host.firstElementChild) {
+      const more = D.button("Venues", "venues", "vs-btn is-sm is-bare");
+      host.append(D.make("div", "vs-note is-stale", D.make("i", V.dot("reconnecting")), D.make("b", ""), D.make("span", "vs-next"), D.make("span", "vs-sec"), more));
+    }
+    const first = lost.filter((one) => one.next_try).sort((x, y) => x.next_try - y.next_try)[0] || lost[0];
+    const [, title, next, why] = host.firstElementChild.children;
+    const others = lost.filter((one) => one !== first).map((one) => one.label);
+    D.text(title, `${first.label}${others.length > 1 ? ` and ${others.length} more` : others.length ? ` and ${others[0]}` : ""}: reconnecting`);
+    D.until(next, first.state === "reconnecting" ? first.next_try : null, { before: "next try in ", over: "trying now" });
+    if (first.state !== "reconnecting" || !first.next_try) D.text(next, "trying now");
+    if (first.detail) D.text(why, first.detail);
+    D.attr(host.firstElementChild, "title", lost.map((one) => `${one.label}: ${one.detail || "connecting"}`).join("\n"));
+  };
+  venues.banners = () => {
+    bans();
+    away();
+  };
+
+  // ---------- health ----------
+  const DOTS = { open: "live", connecting: "connecting", "backing off": "reconnecting", closed: "off" };
+  const state = (word) => ({
+    draw(td) {
+      if (!td.firstElementChild) td.append(D.make("span", "vs-named", D.make("i", "vs-dot"), D.make("span", "")));
+      const [dot, said] = td.firstElementChild.children;
+      dot.className = V.dot(DOTS[word] || word);
+      D.text(said, word);
+    },
+  });
+  const ms = (x, sign = false) => (F.none(x) ? "–" : `${sign && x > 0 ? "+" : ""}${F.group(x, Math.abs(x) < 100 ? 1 : 0)} ms`);
+  const health = ({ n, mark, swatch }) => {
+    const s = V.store.streams.health, page = D.host("streams");
+    if (!s || !s.streams || !page || s.listed === mark(s)) return;
+    s.listed = mark(s);
+    const count = (x) => n(F.none(x) ? "–" : F.group(x), x > 0 ? "warn" : "mut");
+    const ago = (t) => (F.none(t) ? "–" : F.age(s.at - t));
+    D.table(page, s.streams.map((x) => [
+      swatch(x), { text: x.stream || "–", cls: "vs-sec" }, state(x.state), n(F.none(x.since) ? "–" : F.span((s.at - x.since) / 1000)),
+      n(ago(x.newest), x.newest && s.at - x.newest > 6000 ? "warn" : ""), n(F.none(x.frames_per_s) ? "–" : F.group(x.frames_per_s)), n(F.group(x.subscriptions)),
+      count(x.gaps), count(x.reconnects), { text: F.group(x.rotations), cls: "n vs-hide-l", tone: "mut" }, count(x.stalls), count(x.dropped),
+      {
+        cls: "n",
+        draw(td) {
+          D.until(td, x.next_try, { before: "in ", over: "now" });
+          if (!x.next_try) D.text(td, "–");
+        },
+        tone: x.next_try ? "" : "mut",
+      },
+      { text: x.reason || "–", cls: x.reason ? "wide" : "wide", tone: x.reason ? "" : "mut" },
+    ]));
+    D.table(D.host("clocks"), s.venues.map((x) => [
+      swatch(x), state(x.state), n(ms(x.offset_ms, true)), n(ms(x.round_trip_ms)),
+      n(`${x.books_synced} of ${x.books}`, x.books_synced < x.books ? "warn" : ""),
+      count(x.snapshots_waiting), n(F.group(x.snapshots_done)), count(x.snapshots_failed),
+      n(F.group(x.polled)), count(x.polls_failed), { text: x.poll_error || "–", cls: "wide", tone: x.poll_error ? "" : "mut" },
+    ]));
+  };
+
+  venues.update = (parts) => {
+    chips();
+    health(parts);
+    if (venues.follow) venues.follow();
+    const view = venues.view();
+    if (document.body.dataset.health !== view) document.body.dataset.health = view;
+    for (const el of document.querySelectorAll('[data-key="health"]')) D.attr(el, "aria-pressed", String(el.dataset.value === view));
+    const on = all().filter((x) => x.state !== "off");
+    D.put("health.venues", `${on.length} of ${all().length} markets connected${on.length ? `, ${on.filter((x) => x.state === "live").length} live` : ""}`);
+  };
+})();
