@@ -21,10 +21,11 @@ import typer
 
 from engine import kernels, settings
 from engine.clock import SteadyClock
-from engine.errors import BadSetting, UserError
+from engine.errors import BadSetting, CallFailed, UserError
 
 if TYPE_CHECKING:
     from dashboards.server import Wsgi
+    from engine.limits.rules import Rules
     from engine.service import Engine, OpenReplay, Replay
     from engine.venues import OpenMarkets
 
@@ -113,6 +114,62 @@ def serve_venue(
 
     given = ["--port", str(port), "--symbols", str(symbols), "--rate", str(rate), "--seed", str(seed)]
     raise typer.Exit(local.main(given))
+
+
+@cli.command("history")
+def fetch_history(
+    market: Annotated[str, typer.Argument(help="A live market: binance_spot, bybit_linear, ...")],
+    symbols: Annotated[str, typer.Argument(help="Symbols, comma-separated: BTC-USDT,ETH-USDT.")],
+    start: Annotated[str, typer.Option("--from", help="First moment, UTC: 2026-08-01, or -90d.")],
+    end: Annotated[str, typer.Option("--to", help="End, UTC.")] = "now",
+    interval: Annotated[str, typer.Option(help="Length of a candle: 1m, 1h, ...")] = "1m",
+    concurrency: Annotated[str, typer.Option(help="Calls at a time; a sweep takes several: 1,4,16.")] = "4",
+    batch: Annotated[
+        str, typer.Option(help="Candles a call; a sweep takes several. [default: the venue's most]")
+    ] = "",
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="Measure each pair of concurrency and batch instead.")
+    ] = False,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where candles are kept. [default: data_dir/history]")
+    ] = None,
+    venue_url: Annotated[str, typer.Option(help="A local venue in place of the real one.")] = "",
+) -> None:
+    """Fetch candles of many symbols over months, within the limits; a fetch that was broken off goes on."""
+    chosen = settings.load(venue_url=venue_url)
+    _configure_log(chosen.log_level)
+    kernels.activate(chosen.cache_dir / "numba", KERNEL_MODULES)
+
+    from engine.limits.desk import LimitDesk
+    from engine.limits.store import BanStore
+    from feeds import history
+    from feeds.venues import DIALECTS
+
+    if market not in DIALECTS:
+        raise BadSetting("market", market, f"there is no such market; there are {', '.join(DIALECTS)}")
+    names = [name.strip() for name in symbols.split(",") if name.strip()]
+
+    async def run_it() -> int:
+        desk = LimitDesk(_limits(chosen), BanStore(_bans(chosen)))
+        return await history.main(
+            DIALECTS[market],
+            desk,
+            names,
+            start=start,
+            end=end,
+            interval=interval,
+            concurrency=concurrency,
+            batch=batch,
+            sweep=sweep,
+            folder=folder or chosen.data_dir / "history",
+            base=chosen.venue_url,
+        )
+
+    try:
+        raise typer.Exit(asyncio.run(run_it()))
+    except CallFailed as error:
+        print(f"venuescope: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
 
 
 def _number(text: str | None) -> int | str | None:
@@ -204,7 +261,6 @@ async def _own_venue(chosen: settings.Settings) -> AsyncIterator[settings.Settin
 
 def _market_opener(chosen: settings.Settings, clock: SteadyClock) -> OpenMarkets:
     """A function that makes the live venues; settings and limits are checked now, so that bad ones end the program."""
-    from engine.limits import rules
     from engine.limits.desk import LimitDesk
     from engine.limits.store import BanStore
     from engine.venues import LiveMarkets, Note
@@ -215,10 +271,7 @@ def _market_opener(chosen: settings.Settings, clock: SteadyClock) -> OpenMarkets
         for name in names:
             if name not in DIALECTS:
                 raise BadSetting(key, name, f"there is no such market; there are {', '.join(DIALECTS)}")
-    own = Path(LIMITS_FILE)
-    limits = rules.load(chosen.rate_limits or (own if own.exists() else None))
-    # What a local venue bans says nothing of the real one.
-    bans = chosen.data_dir / ("bans-local" if chosen.venue_url else "bans")
+    limits, bans = _limits(chosen), _bans(chosen)
 
     def open_markets(note: Note) -> LiveMarkets:
         desk = LimitDesk(limits, BanStore(bans), wall=clock, note=note)
@@ -236,6 +289,19 @@ def _market_opener(chosen: settings.Settings, clock: SteadyClock) -> OpenMarkets
         return LiveMarkets(venues, desk)
 
     return open_markets
+
+
+def _limits(chosen: settings.Settings) -> Rules:
+    """The rate limits: the file that is named, else the one in the working directory, else our own."""
+    from engine.limits import rules
+
+    own = Path(LIMITS_FILE)
+    return rules.load(chosen.rate_limits or (own if own.exists() else None))
+
+
+def _bans(chosen: settings.Settings) -> Path:
+    """Where bans are kept. What a local venue bans says nothing of the real one."""
+    return chosen.data_dir / ("bans-local" if chosen.venue_url else "bans")
 
 
 def _opener(replay: str, speed: float, chosen: settings.Settings, clock: SteadyClock) -> OpenReplay:
