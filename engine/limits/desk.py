@@ -156,7 +156,7 @@ def _window_view(window: Window, now: int, wall_ns: int) -> WindowView:
     if window.flying:
         clear = max(clear, now + window.rule.window_ns)
     if follower is not None and used > window.used:
-        clear = max(clear, min(follower.relief(), now + window.rule.window_ns))
+        clear = max(clear, min(follower.relief(now), now + window.rule.window_ns))
     return WindowView(
         name=f"{window.rule.label} ({window.account})" if window.account else window.rule.label,
         scope=window.rule.scope,

@@ -130,31 +130,45 @@ class Boundary:
                 lower, upper = max(lower, known_lo), min(upper, known_hi)
         if upper - lower > self.window // 4:
             return
-        steps = max(0, (now - upper) // self.window + 1)
+        steps = max(1, (now - upper) // self.window + 1)  # this one has passed
         self.lo, self.hi = lower + steps * self.window, upper + steps * self.window
 
 
 class Rate:
     """How fast others take units, and how unevenly: mean and variance a nanosecond, over about one window."""
 
-    __slots__ = ("_seen", "mean", "memory", "variance")
+    __slots__ = ("_newest", "_seen", "mean", "memory", "variance")
 
     def __init__(self, memory: Nanos) -> None:
         self.memory = memory
-        self._seen = 0
+        self._seen = 0  # how long it was measured, at most `memory`
+        self._newest = 0
         self.mean = self.variance = 0.0
 
-    def add(self, units: int, took: Nanos, size: float) -> None:
-        """`units` were taken by others in `took`; `size` is what a call usually costs, the least unevenness."""
+    def young(self, now: Nanos) -> bool:
+        """Whether it was measured too briefly, or too long ago, to be relied on."""
+        return self._seen < self.memory // (2 if self.mean else 4) or now - self._newest > self.memory
+
+    def distrust(self) -> None:
+        """It was wrong: measure anew."""
+        self._seen = 0
+
+    def add(self, units: int, took: Nanos, size: float, most: float, now: Nanos) -> None:
+        """`units` were taken by others in `took`; one of their calls costs between `size` and `most`, on the whole."""
+        if now - self._newest > self.memory:
+            self._seen = 0
+        self._newest = now
+        first = self._seen == 0
         self._seen = min(self._seen + took, self.memory)
         part = min(1.0, took / self._seen)
-        surprise = (units - self.mean * took) ** 2 / took
+        if not first:
+            surprise = (units - self.mean * took) ** 2 / took
+            self.variance += part * (surprise - self.variance)
         self.mean += part * (units / took - self.mean)
-        self.variance += part * (surprise - self.variance)
         if self.mean * self.memory < 0.5:  # nobody, or one who left
             self.mean = self.variance = 0.0
         else:
-            self.variance = max(self.variance, self.mean * size)
+            self.variance = min(max(self.variance, self.mean * size), self.mean * most)
 
     def most_in(self, horizon: Nanos) -> float:
         """Units to keep free for others over a stretch of time."""
@@ -167,13 +181,14 @@ class Follower:
     """One reported window. Times never go back; `flying` is what own calls in flight cost."""
 
     __slots__ = (
-        "_boundary", "_candidate", "_epoch_hi", "_fixed", "_lost", "_near", "_newest", "_settled", "_silent",
-        "_size", "_surplus", "_trip", "_window", "limit", "rate", "taken",
+        "_boundary", "_candidate", "_epoch_hi", "_fixed", "_lost", "_near", "_newest", "_pace", "_settled", "_silent",
+        "_size", "_sum", "_surplus", "_trip", "_window", "limit", "rate", "taken",
     )  # fmt: skip
 
     def __init__(self, limit: int, window: Nanos, guard: Nanos, *, fixed: bool) -> None:
         self.limit = limit
         self._window, self._fixed = window, fixed
+        self._pace = window // SETTLE_PARTS
         self._boundary = Boundary(window, guard)
         self.rate = Rate(window)
         self._newest: _Report | None = None
@@ -183,6 +198,7 @@ class Follower:
         self._near = 0  # own units answered since the next boundary may have passed
         self._lost: deque[tuple[Nanos, int]] = deque()  # (may arrive until, units)
         self._silent = 0
+        self._sum = 0  # own units answered since the first report
         self._size = 1.0  # what an own call costs, smoothed
         self._trip = 0.0  # ns from sending to answer, smoothed
         self._surplus: deque[tuple[Nanos, int]] = (
@@ -212,6 +228,7 @@ class Follower:
         """
         self.roll(answered)
         self._silent = 0
+        self._sum += cost
         self._size += 0.02 * (cost - self._size)
         self._trip += (0.05 if self._trip else 1.0) * (answered - sent - self._trip)
         if not self._fixed:
@@ -220,8 +237,7 @@ class Follower:
         if answered >= self._boundary.lo:
             self._near += cost
         self._count(used, cost)
-        self._order(sent, answered, used)
-        if sent >= self._epoch_hi:
+        if self._order(sent, answered, used) or sent >= self._epoch_hi:
             self._report(sent, answered, used)
         candidate = self._candidate
         if candidate is not None and oldest >= candidate.answered:
@@ -278,11 +294,16 @@ class Follower:
                 - math.ceil(self.rate.most_in(now - at + int(self._trip)))
             )
             return fits, fits
-        if self._newest is None and (self._settled is None or not self._settled.whole):
-            own = flying + (self._settled.after if self._settled is not None else 0)
-            feeler = max(self.limit // FEELER_PARTS - own, 0)
-            feeler = limit if own == 0 else feeler
-            return feeler, feeler
+        feeler = limit
+        unsure = self._newest is None and (self._settled is None or not self._settled.whole)
+        if unsure or self.rate.young(now):
+            since = self._settled or self._candidate
+            own = flying + (since.after if since is not None else 0)
+            asks = not flying and (since is None or now - since.answered >= self._pace)
+            if own and not asks:
+                feeler = max(self.limit // FEELER_PARTS - own, 0)
+            if unsure:
+                return feeler, feeler
         hard = soft = math.inf
         for report in (self._newest, self._settled):
             if report is None:
@@ -292,16 +313,35 @@ class Follower:
             rest = self._boundary.hi - report.sent
             hard = min(hard, count + self.rate.most_in(min(aged, rest)))
             soft = min(soft, count + self.rate.most_in(rest if self._boundary.known else self._window))
-        return limit - math.ceil(hard), limit - math.ceil(soft)
+        if not self._boundary.known:  # leave room to ask whether a new window has begun
+            soft += self.limit // FEELER_PARTS // 2
+        newest = self._newest or self._settled
+        if newest is not None and now - newest.sent < self._pace:
+            hard = max(hard, soft)  # news is fresh: no need to ask
+        elif (
+            newest is not None
+            and flying
+            and hard * 2 > limit
+            and now - newest.sent > 2 * self._pace + self._trip
+        ):
+            feeler = 0  # it is old, and much is used: the call in flight brings newer
+        return min(feeler, limit - math.ceil(hard)), min(feeler, limit - math.ceil(soft))
 
-    def relief(self) -> Nanos:
+    def relief(self, now: Nanos) -> Nanos:
         """When time alone makes room: the next boundary, or the end of the newest report; NEVER = not."""
+        for report in (self._newest, self._settled, self._candidate):
+            if report is not None and now < report.answered + self._pace:
+                return report.answered + self._pace  # one call may ask then
         if self._boundary.known:
             return self._boundary.hi
         newest = max(
             (report.answered for report in (self._newest, self._settled) if report is not None), default=NEVER
         )
         return newest if newest == NEVER else newest + self._window + 1
+
+    def refused(self) -> None:
+        """The venue refused a call although it seemed to fit: go slowly until others' rate is known anew."""
+        self.rate.distrust()
 
     def ends(self) -> Nanos:
         """When the running window is certainly over; NEVER = not known."""
@@ -312,7 +352,7 @@ class Follower:
         others', or of ours in flight. The least of the newest stretch has the fewest of those.
         """
         surplus = self._surplus
-        if surplus and surplus[0][0] < answered - self._window // SETTLE_PARTS:
+        if surplus and surplus[0][0] < answered - self._pace:
             surplus.popleft()
         while surplus and surplus[-1][1] >= used - held:
             surplus.pop()
@@ -330,17 +370,24 @@ class Follower:
         if self._newest is not None and used > self._newest.used:
             self._newest.after += cost
 
-    def _order(self, sent: Nanos, answered: Nanos, used: int) -> None:
-        """Learn the boundary; a drop that the known boundary does not explain makes it unknown."""
+    def _order(self, sent: Nanos, answered: Nanos, used: int) -> bool:
+        """Learn the boundary; whether this report is the first of a new window. A drop that no boundary explains
+        makes it unknown.
+        """
         newest = self._newest
         dropped = newest is not None and sent >= newest.answered and used < newest.used
+        was_known, lo = self._boundary.known, self._boundary.lo
         began = self._boundary.learn(sent, answered, used, self.limit // 20)
-        if dropped and sent >= self._epoch_hi:
-            if not began:
-                self._boundary.forget()
-            self._newest = self._settled = self._candidate = None
-            self._epoch_hi = self._boundary.hi - self._window if self._boundary.known else 0
-            self._near = self.taken = 0
+        if not dropped or sent < self._epoch_hi:
+            return False
+        if not began:
+            self._boundary.forget()
+        self._newest = self._settled = self._candidate = None
+        if began and was_known and self._boundary.known and answered >= lo:
+            self._settled = _Report(0, lo, lo, self._near, whole=False)
+        self._epoch_hi = self._boundary.hi - self._window if self._boundary.known else 0
+        self._near = self._sum = self.taken = 0
+        return began
 
     def _report(self, sent: Nanos, answered: Nanos, used: int) -> None:
         newest = self._newest
@@ -348,16 +395,18 @@ class Follower:
             self._newest = newest = _Report(used, sent, answered)
             settled = self._settled
             since = settled.answered if settled is not None else 0
-            if self._candidate is None and answered - since >= self._window // SETTLE_PARTS:
+            if self._candidate is None and answered - since >= self._pace:
                 self._candidate = _Report(used, sent, answered)
 
     def _settle(self, candidate: _Report) -> None:
         settled = self._settled
-        if settled is not None:
+        if settled is None:
+            self.taken = max(0, candidate.used - self._sum + candidate.after)
+        else:
             own = settled.after - candidate.after
             units = max(0, candidate.used - settled.used - own)
             took = (candidate.sent + candidate.answered - settled.sent - settled.answered) // 2
-            if settled.whole and took > 0:
-                self.rate.add(units, took, self._size)
+            if took > 0:
+                self.rate.add(units, took, self._size, self.limit / FEELER_PARTS, candidate.answered)
             self.taken += units
         self._settled, self._candidate = candidate, None

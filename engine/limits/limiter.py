@@ -467,6 +467,9 @@ class Limiter:
         counts.refused += 1
         if status in self.refused:
             self.refused[status] += 1
+        for window, _ in call.charge.entries:
+            if window.follower is not None:
+                window.follower.refused()
         told = _retry_after(headers)
         scope: Scope = "ip" if status in BANS else self.rules.codes.get(code, "ip")
         account = call.charge.account

@@ -111,7 +111,7 @@ class Window:
         """When a call may fit by time alone; NEVER = not before an answer comes. Cost: entries to be freed."""
         excess = self.flying + self.answered + cost - self.rooms[priority]
         if excess <= 0:
-            return now if self.follower is None or self.follower.deaf else self.follower.relief()
+            return now if self.follower is None or self.follower.deaf else self.follower.relief(now)
         for free, units in self._log:
             excess -= units
             if excess <= 0:
