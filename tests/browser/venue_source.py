@@ -95,7 +95,9 @@ def markets() -> list[Market]:
 class VenueSource:
     """PageSource and engine in one; `commands` records what pages asked for."""
 
-    def __init__(self, *, seed: int = 7, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, *, seed: int = 7, clock: Callable[[], float] = time.time, history_s: int = HISTORY_S
+    ) -> None:
         self.seed, self.clock = seed, clock
         self.commands: list[tuple[str, dict[str, Any]]] = []
         self.exports: list[dict[str, Any]] = []
@@ -106,7 +108,7 @@ class VenueSource:
         self.started_ns = self._now()
         self.telemetry = Telemetry(self.started_ns - 3_912 * SECOND)
         self.transport = Transport(self, self._now)
-        self._second = self.started_ns // SECOND - HISTORY_S
+        self._second = self.started_ns // SECOND - history_s
         self.switch("live")
 
     # ---------- what the shell calls ----------
