@@ -19,10 +19,10 @@ UNITS_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
 def moment_of(key: str, text: str, now_ns: int) -> int:
-    """`2026-01-31`, `2026-01-31T12:00`, `now`, or so long ago: `90d`, `12h`; ns UTC. BadSetting otherwise."""
+    """`2026-01-31`, `2026-01-31T12:00`, `now`, or so long ago: `90d`, `-12h`; ns UTC. BadSetting otherwise."""
     if text == "now":
         return now_ns
-    ago = re.fullmatch(r"(\d{1,6})([smhdw])", text)
+    ago = re.fullmatch(r"-?(\d{1,6})([smhdw])", text)
     if ago:
         return now_ns - int(ago[1]) * UNITS_S[ago[2]] * SECOND_NS
     try:
