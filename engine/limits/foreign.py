@@ -149,6 +149,11 @@ class Rate:
         """Whether it was measured too briefly, or too long ago, to be relied on."""
         return self._seen < self.memory // (2 if self.mean else 4) or now - self._newest > self.memory
 
+    @property
+    def relied_until(self) -> Nanos:
+        """When it is too old to be relied on."""
+        return self._newest + self.memory
+
     def distrust(self) -> None:
         """It was wrong: measure anew."""
         self._seen = 0
@@ -182,7 +187,8 @@ class Follower:
 
     __slots__ = (
         "_boundary", "_candidate", "_epoch_hi", "_fixed", "_lost", "_near", "_newest", "_pace", "_settled", "_silent",
-        "_size", "_sum", "_surplus", "_trip", "_window", "limit", "rate", "taken",
+        "_size", "_sum", "_surplus", "_trip", "_window", "calm_until", "committed",
+        "limit", "rate", "taken",
     )  # fmt: skip
 
     def __init__(self, limit: int, window: Nanos, guard: Nanos, *, fixed: bool) -> None:
@@ -197,6 +203,8 @@ class Follower:
         self._epoch_hi = 0  # a call sent later is counted in the running window for certain
         self._near = 0  # own units answered since the next boundary may have passed
         self._lost: deque[tuple[Nanos, int]] = deque()  # (may arrive until, units)
+        self.committed = 0  # what `room` last found taken, calls in flight apart
+        self.calm_until = 0  # it holds until then, unless something is heard
         self._silent = 0
         self._sum = 0  # own units answered since the first report
         self._size = 1.0  # what an own call costs, smoothed
@@ -259,6 +267,7 @@ class Follower:
 
     def roll(self, now: Nanos) -> None:
         """Bring reports up to date with the time alone: a window that is certainly over says nothing more."""
+        self.calm_until = 0
         if now >= self._boundary.hi:
             began_hi = self._boundary.hi
             began = self._boundary.passed(now)
@@ -294,13 +303,14 @@ class Follower:
                 - math.ceil(self.rate.most_in(now - at + int(self._trip)))
             )
             return fits, fits
-        feeler = limit
+        feeler, asks = limit, False
         unsure = self._newest is None and (self._settled is None or not self._settled.whole)
         if unsure or self.rate.young(now):
             since = self._settled or self._candidate
             own = flying + (since.after if since is not None else 0)
-            asks = not flying and (since is None or now - since.answered >= self._pace)
-            if own and not asks:
+            # One call, of any weight, may always ask when nothing else is under way.
+            asks = not own or (not flying and (since is None or now - since.answered >= self._pace))
+            if not asks:
                 feeler = max(self.limit // FEELER_PARTS - own, 0)
             if unsure:
                 return feeler, feeler
@@ -316,16 +326,19 @@ class Follower:
         if not self._boundary.known:  # leave room to ask whether a new window has begun
             soft += self.limit // FEELER_PARTS // 2
         newest = self._newest or self._settled
-        if newest is not None and now - newest.sent < self._pace:
+        assert newest is not None
+        old = newest.sent + 2 * self._pace + int(self._trip)
+        if now - newest.sent < self._pace:
             hard = max(hard, soft)  # news is fresh: no need to ask
-        elif (
-            newest is not None
-            and flying
-            and hard * 2 > limit
-            and now - newest.sent > 2 * self._pace + self._trip
-        ):
-            feeler = 0  # it is old, and much is used: the call in flight brings newer
-        return min(feeler, limit - math.ceil(hard)), min(feeler, limit - math.ceil(soft))
+        elif flying and now > old and hard * 2 > limit:
+            feeler, asks = 0, True  # it is old, and much is used: the call in flight brings newer
+        spare = min(feeler, limit - math.ceil(soft))
+        if not asks:
+            self.committed = limit - spare - flying
+            self.calm_until = min(
+                old, self._boundary.hi, newest.answered + self._window, self.rate.relied_until
+            )
+        return min(feeler, limit - math.ceil(hard)), spare
 
     def relief(self, now: Nanos) -> Nanos:
         """When time alone makes room: the next boundary, or the end of the newest report; NEVER = not."""
@@ -342,6 +355,7 @@ class Follower:
     def refused(self) -> None:
         """The venue refused a call although it seemed to fit: go slowly until others' rate is known anew."""
         self.rate.distrust()
+        self.calm_until = 0
 
     def ends(self) -> Nanos:
         """When the running window is certainly over; NEVER = not known."""

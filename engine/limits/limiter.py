@@ -26,6 +26,9 @@ Nanos = int
 SECOND_NS: Final = 1_000_000_000
 ACCOUNTS_MOST: Final = 256  # whose windows are kept
 ENDPOINTS_MOST: Final = 256  # counted one by one; further ones share the default's weight and one row
+VALUES_MOST: Final = 256  # of an argument, whose charges are kept at hand
+KEPT: Final = (str, int)
+NOT_KEPT: Final = object()
 STOP_MOST_NS: Final = 7 * 86_400 * SECOND_NS
 RESET_MOST_NS: Final = 60 * SECOND_NS
 FORGOTTEN_NS: Final = 300 * SECOND_NS  # far beyond any timeout of a call
@@ -94,12 +97,15 @@ class Call:
 class _Plan:
     """How an endpoint's calls are charged."""
 
-    __slots__ = ("charges", "costs", "counts", "endpoint", "single")
+    __slots__ = ("by", "charges", "costs", "counts", "endpoint", "given", "single")
 
     def __init__(self, endpoint: str, costs: tuple[tuple[str, Cost], ...], counts: EndpointCounts) -> None:
         self.endpoint, self.costs, self.counts = endpoint, costs, counts
         self.charges: dict[tuple[str, tuple[int, ...]], Charge] = {}
         self.single: Charge | None = None  # the only charge there is, whatever the arguments
+        names = {cost.by for _, cost in costs if cost.fixed < 0}
+        self.by = names.pop() if len(names) == 1 else ""  # the only argument that matters
+        self.given: dict[object, Charge] = {}  # by its value
 
 
 class Limiter:
@@ -346,10 +352,17 @@ class Limiter:
         plan = self._plans.get(endpoint)
         if plan is None:
             plan = self._plan(endpoint)
+        value = arguments.get(plan.by) if plan.by and not account else NOT_KEPT
+        if isinstance(value, KEPT):
+            charge = plan.given.get(value)
+            if charge is not None:
+                return charge
         costs = tuple(cost.of(arguments) for _, cost in plan.costs)
         charge = plan.charges.get((account, costs))
         if charge is None:
             charge = self._new_charge(plan, account, costs)
+        if isinstance(value, KEPT) and len(plan.given) < VALUES_MOST:
+            plan.given[value] = charge
         return charge
 
     def _plan(self, endpoint: str) -> _Plan:
@@ -390,6 +403,7 @@ class Limiter:
                 del self.windows[key]
         for plan in self._plans.values():
             plan.charges.clear()
+            plan.given.clear()
             plan.single = None
 
     def _blocked(self, call: Call, claimed: set[Window], now: Nanos) -> bool:

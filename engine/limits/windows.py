@@ -60,6 +60,7 @@ class Window:
         self.shared_rooms = (limit, limit, less, less)
         if self.follower is not None:
             self.follower.limit = limit
+            self.follower.calm_until = 0
 
     def fits(self, cost: int, priority: int, now: Nanos) -> bool:
         """Whether a call may be sent now."""
@@ -68,7 +69,14 @@ class Window:
         if self.flying + self.answered + cost > self.rooms[priority]:
             return False
         follower = self.follower
-        if follower is None or follower.deaf:
+        if follower is None:
+            return True
+        if (
+            now < follower.calm_until
+            and follower.committed + self.flying + cost <= self.shared_rooms[priority]
+        ):
+            return True
+        if follower.deaf:
             return True
         hard, soft = follower.room(now, self.flying, self.answered, self.shared_rooms[priority])
         return cost <= soft or (self.flying == 0 and cost <= hard)
