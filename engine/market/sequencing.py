@@ -39,6 +39,11 @@ class Rule(Enum):
         """Whether a snapshot comes in the stream, in line with the deltas: by subscribing again, not by REST."""
         return self is Rule.BYBIT
 
+    @property
+    def numbers_quotes(self) -> bool:
+        """Whether the best prices' updates are numbered as the book's, so that one can be checked by the other."""
+        return self is not Rule.BYBIT
+
 
 class BookState(IntEnum):
     """What the book is worth."""

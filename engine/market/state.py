@@ -40,6 +40,8 @@ class SymbolState:
         self.book = L2Book(book_capacity)
         self.candles = CandleBuilder()
         self.check = TopCheck()
+        # Where quotes have no numbers there is nothing to compare, and tops would only pile up.
+        self._on_top = self.check.on_top if rule.numbers_quotes else _unchecked
         self.closed: Rows = np.empty(0, CANDLE)
         self.last_trade: Rows | None = None  # one TRADE row, shape (1,)
         self.quote: Rows | None = None  # one BBO row, shape (1,)
@@ -161,13 +163,17 @@ class SymbolState:
 
     def _apply(self, delta: Batch) -> Outcome:
         crossed = self.book.apply(delta.rows, delta.bids)
-        self.check.on_top(delta.last_sequence, self.book.packed_bbo())
+        self._on_top(delta.last_sequence, self.book.packed_bbo())
         return self._crossed() if crossed else _APPLIED
 
     def _crossed(self) -> Outcome:
         self.crossings += 1
         self.sync.invalidate()
         return Outcome.CROSSED
+
+
+def _unchecked(sequence: int, top: bytes) -> None:
+    del sequence, top
 
 
 def _rescale_pairs(rows: Rows, price_factor: int, size_factor: int) -> Rows:

@@ -184,3 +184,12 @@ def test_a_streamed_snapshot_replaces_the_book_though_its_number_is_lower() -> N
     assert state.on_batch(depth(Kind.SNAPSHOT, [(90, 4)], [(95, 5)], 0, 1)) is Outcome.APPLIED
     assert (state.book.bbo(), state.state) == ((90, 4, 95, 5), BookState.SYNCED)
     assert state.on_batch(depth(Kind.DELTA, [(90, 3)], [], 2, 2)) is Outcome.APPLIED
+
+
+def test_a_book_without_numbered_quotes_is_not_checked_by_them() -> None:
+    state = SymbolState(SOURCE, BTC, Rule.BYBIT)
+    state.on_batch(depth(Kind.SNAPSHOT, [(100, 1)], [(101, 1)], 0, 1))
+    state.on_batch(quote(0, 99, 1, 101, 1))
+    state.on_batch(depth(Kind.DELTA, [(100, 2)], [], 2, 2))
+    assert state.settle() == (0, 0)
+    assert (state.check.pending, state.check.unchecked) == (0, 0)
