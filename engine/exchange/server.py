@@ -36,6 +36,7 @@ from engine.exchange.venue_rules import RULES
 
 HOST: Final = "127.0.0.1"
 TURN_S: Final = 0.01
+STOP_WITHIN_S: Final = 1.0
 MAX_BODY: Final = 65_536
 MAX_ARGUMENTS: Final = 64
 BUDGETS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -145,7 +146,7 @@ class LocalVenue:
 
     async def start(self, port: int = 0, host: str = HOST) -> str:
         """Begin to serve; the base address, without a slash at the end. OSError when the port is taken."""
-        runner = web.ServerRunner(web.Server(self._handle, access_log=None), handle_signals=False)
+        runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=STOP_WITHIN_S)
         await runner.setup()
         site = web.TCPSite(runner, host, port, backlog=1_024)
         try:

@@ -22,6 +22,7 @@ MAX_MESSAGE: Final = 1 << 16  # bytes of one message from a client
 MAX_CONNECTIONS: Final = 2_000
 CLOSE_WITHIN_S: Final = 2.0
 SHUTDOWN_S: Final = 10.0
+STOP_WITHIN_S: Final = 0.5
 CARE_EVERY_NS: Final = 500_000_000
 SHOWN_CONNECTIONS: Final = 200
 _REFUSE: Final = frozenset({"refuse"})
@@ -164,13 +165,15 @@ class Sockets:
         return hit
 
     async def stop(self) -> None:
-        """Close every connection."""
-        for task in self._tasks:
+        """Close every connection; those that do not answer are broken off."""
+        connections = [each for hub in self._hubs.values() for each in hub.connections.values()]
+        closing = [asyncio.ensure_future(_closed(socket)) for socket in self._sockets.values()]
+        if closing:
+            await asyncio.wait(closing, timeout=STOP_WITHIN_S)
+        for connection in connections:
+            connection.abort()
+        for task in (*closing, *self._tasks):
             task.cancel()
-        sockets = list(self._sockets.values())
-        await asyncio.gather(
-            *(socket.close(code=WSCloseCode.GOING_AWAY) for socket in sockets), return_exceptions=True
-        )
 
     async def _talk(
         self, hub: Hub, enforcement: Enforcement, connection: Connection, socket: web.WebSocketResponse
