@@ -313,6 +313,9 @@ class RestClient:
         query = query_of(call.arguments)
         url = URL(f"{self._base}{call.path}?{query}" if query else self._base + call.path, encoded=True)
         permit = await self._gate.acquire(endpoint, call.arguments, priority=priority)
+        if self._closed:
+            permit.unsent()
+            raise Unreachable(self.venue, endpoint, "the client was closed")
         settle: Callable[[], None] = permit.lost
         try:
             sent_ns = self._wall()
@@ -327,11 +330,11 @@ class RestClient:
             settle = lambda: permit.answered(status, headers, code)  # noqa: E731
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
             settle = permit.unsent
-            raise Unreachable(self.venue, endpoint, _reason(error)) from error
+            raise Unreachable(self.venue, endpoint, reason_of(error)) from error
         except TimeoutError as error:
             raise Unreachable(self.venue, endpoint, f"no answer within {self._timeout_s:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise Unreachable(self.venue, endpoint, _reason(error)) from error
+            raise Unreachable(self.venue, endpoint, reason_of(error)) from error
         finally:
             settle()
         failed = failure(self.venue, endpoint, status, code, text)
@@ -357,8 +360,10 @@ class RestClient:
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """One sentence, without what is only of interest to aiohttp."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"the certificate of {error.host}:{error.port} is not trusted ({error.certificate_error})"
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"no connection to {error.host}:{error.port} ({error.os_error.strerror or error.os_error})"
     return str(error) or type(error).__name__

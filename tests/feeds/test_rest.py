@@ -5,24 +5,27 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import random
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import aiohttp
 import numpy as np
 import pytest
 from aiohttp import web
+from aiohttp.client_reqrep import ConnectionKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.errors import BadAnswer, OverLimit, Refused, Unreachable, VenueBroken
+from engine.errors import BadAnswer, CallFailed, OverLimit, Refused, Unreachable, VenueBroken
 from engine.limits.limiter import Priority
 from engine.market.batches import CANDLE, Batch, Kind, Source
 from engine.market.instruments import Instrument
 from feeds.dialect import Call, Endpoints, Listing
-from feeds.rest import Offset, RestClient, failure, is_retryable, query_of
+from feeds.rest import Answer, Offset, RestClient, failure, is_retryable, query_of, reason_of
 
 SECOND_NS = 1_000_000_000
 SOURCE = Source("fake", "live")
@@ -35,15 +38,20 @@ class CountingPermit:
     """Notes what it was settled with; a permit that is settled twice is a mistake of the client."""
 
     log: list[tuple[Any, ...]]
+    times: int = 0
 
     def answered(self, status: int, headers: Mapping[str, str], code: int = 0) -> None:
-        self.log.append(("answered", status, code, headers.get("x-used", "")))
+        self._settle("answered", status, code, headers.get("x-used", ""))
 
     def lost(self) -> None:
-        self.log.append(("lost",))
+        self._settle("lost")
 
     def unsent(self) -> None:
-        self.log.append(("unsent",))
+        self._settle("unsent")
+
+    def _settle(self, *what: Any) -> None:
+        self.log.append(what)
+        self.times += 1
 
 
 @dataclass
@@ -51,12 +59,14 @@ class CountingGate:
     acquired: list[tuple[str, dict[str, Any], Priority]] = field(default_factory=list)
     settled: list[tuple[Any, ...]] = field(default_factory=list)
     adopted: list[tuple[str, int, int]] = field(default_factory=list)
+    permits: list[CountingPermit] = field(default_factory=list)
 
     async def acquire(
         self, endpoint: str, arguments: Mapping[str, object] = {}, *, priority: Priority = Priority.NORMAL
     ) -> CountingPermit:
         self.acquired.append((endpoint, dict(arguments), priority))
-        return CountingPermit(self.settled)
+        self.permits.append(CountingPermit(self.settled))
+        return self.permits[-1]
 
     def adopt(self, announced: Sequence[tuple[str, int, int]]) -> None:
         self.adopted += announced
@@ -295,6 +305,34 @@ def test_a_cancelled_call_is_settled_once() -> None:
     asyncio.run(run())
 
 
+def test_every_permit_is_settled_once_whatever_happens() -> None:
+    """Many calls at once to a server that is slow, breaks off and fails, cancelled at any moment."""
+    chance = random.Random(3)
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(chance.random() * 0.45)
+        what = chance.random()
+        if what < 0.15:
+            assert request.transport is not None
+            request.transport.close()
+        if what < 0.3:
+            return await half(request)
+        return web.json_response({}, status=chance.choice((200, 200, 429, 500)))
+
+    async def run() -> None:
+        async with served(handler, timeout_s=0.4) as (client, gate):
+            tasks = [asyncio.create_task(client.fetch(PING)) for _ in range(200)]
+            for task in chance.sample(tasks, 100):
+                await asyncio.sleep(chance.random() * 0.001)
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            kinds = (Answer, CallFailed, asyncio.CancelledError)
+            assert all(isinstance(result, kinds) for result in results)
+            assert [permit.times for permit in gate.permits] == [1] * len(gate.acquired)
+
+    asyncio.run(run())
+
+
 def test_a_body_over_the_bound_is_not_read_to_its_end() -> None:
     async def endless(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -427,6 +465,49 @@ def test_a_closed_client_asks_for_no_permit() -> None:
         assert gate.acquired == []
 
     asyncio.run(run())
+
+
+def test_a_client_closed_while_a_call_waits_gives_its_permit_back() -> None:
+    async def run() -> None:
+        async with served(answering((200, {}))) as (client, gate):
+            granted = asyncio.Event()
+            acquire = gate.acquire
+
+            async def slowly(*arguments: Any, **options: Any) -> CountingPermit:
+                await granted.wait()
+                return await acquire(*arguments, **options)
+
+            gate.acquire = slowly  # type: ignore[method-assign]
+            task = asyncio.create_task(client.fetch(PING))
+            await asyncio.sleep(0)
+            await client.close()
+            granted.set()
+            with pytest.raises(Unreachable, match="closed"):
+                await task
+            assert gate.settled == [("unsent",)]
+
+    asyncio.run(run())
+
+
+def test_calls_under_way_end_with_the_client() -> None:
+    async def run() -> None:
+        async with served(silence) as (client, gate):
+            task = asyncio.create_task(client.fetch(PING))
+            while not gate.acquired:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05)
+            await client.close()
+            with pytest.raises(Unreachable):
+                await task
+            assert gate.settled == [("lost",)]
+
+    asyncio.run(run())
+
+
+def test_a_certificate_that_is_not_trusted_is_said_so() -> None:
+    key = ConnectionKey("api.example", 443, True, True, None, None, None)
+    error = aiohttp.ClientConnectorCertificateError(key, ValueError("self-signed"))
+    assert reason_of(error) == "the certificate of api.example:443 is not trusted (self-signed)"
 
 
 @given(st.dictionaries(st.text(min_size=1, max_size=8), st.text(max_size=8) | st.integers(), max_size=4))
