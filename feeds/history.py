@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.errors import BadAnswer, BadSetting, CallFailed, LimitError, OverLimit, Refused, TooHeavy
+from engine.errors import BadAnswer, BadSetting, CallFailed, LimitError, Refused, TooHeavy
 from engine.limits.desk import LimitDesk
 from engine.limits.limiter import Priority
 from engine.market.batches import Batch, Rows, Source
@@ -79,7 +79,7 @@ class Download:
         self._chunks: deque[Chunk] = deque()
         self._trouble = 0
         self._started_ns, self._ended_ns = monotonic(), 0  # of `run`; 0 = not yet
-        self.total = self.done = self.candles = self.calls = self.refused = 0
+        self.total = self.done = self.candles = 0
         self.waited_ns = 0  # for permits, of all calls together
         self.latencies_ns: list[int] = []
         self.failed: dict[Chunk, str] = {}
@@ -93,17 +93,18 @@ class Download:
         self._chunks.extend(chunks)
         self.total += len(chunks)
         self._started_ns, self._ended_ns = self._monotonic(), 0
-        async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(self._work(), name=f"history {number}") for number in range(concurrency)
-            ]
-            if for_s is not None:
-                _, late = await asyncio.wait(tasks, timeout=for_s)
-                if late:
-                    self._ended_ns = self._monotonic()
-                    _, late = await asyncio.wait(late, timeout=GRACE_S)
-                for task in late:
-                    task.cancel()
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._work(), name=f"history {n}") for n in range(concurrency)]
+                if for_s is not None:
+                    _, late = await asyncio.wait(tasks, timeout=for_s)
+                    if late:
+                        self._ended_ns = self._monotonic()
+                        _, late = await asyncio.wait(late, timeout=GRACE_S)
+                    for task in late:
+                        task.cancel()
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from failed  # `keep` failed; one of them says why
         self._ended_ns = self._ended_ns or self._monotonic()
 
     @property
@@ -113,9 +114,7 @@ class Download:
 
     def progress(self, weight: int) -> Progress:
         """How far it is; `weight` as the limits count it."""
-        return Progress(
-            self.done, self.total, len(self.failed), self.candles, self.calls, weight, self.elapsed_ns
-        )
+        return Progress(self.done, self.total, len(self.failed), self.candles, weight, self.elapsed_ns)
 
     def _is_over(self) -> bool:
         return self._ended_ns > 0
@@ -129,7 +128,6 @@ class Download:
                 self.failed[chunk] = str(error)
                 continue
             except (CallFailed, LimitError) as error:
-                self.refused += isinstance(error, OverLimit)
                 self._chunks.append(chunk)
                 self._trouble += 1
                 if self._trouble >= MOST_TROUBLE:
@@ -146,7 +144,6 @@ class Download:
         instrument = self._instruments[chunk.symbol]
         count = (chunk.end_ns - chunk.start_ns) // (self._interval_s * SECOND_NS)
         call = self._dialect.candles_call(instrument, self._interval_s, chunk.start_ns, chunk.end_ns, count)
-        self.calls += 1
         asked_ns = self._wall()
         answer = await self._client.fetch(call, priority=Priority.BULK, attempts=ATTEMPTS)
         if not self._is_over():
@@ -349,20 +346,23 @@ class _Job:
     async def _watched(
         self, download: Download, chunks: list[Chunk], concurrency: int, store: HistoryStore, before: Spent
     ) -> None:
-        """Run it, saying how far it is, and syncing, each second."""
-
-        async def watch() -> None:
-            while True:
-                await asyncio.sleep(SAY_EVERY_S)
-                await asyncio.to_thread(store.sync)
-                self.say(str(download.progress(self._spent().weight_since(before))))
-
-        watching = asyncio.create_task(watch())
+        """Run it, saying how far it is, and syncing, each second. A disk that refuses ends it."""
+        running = asyncio.create_task(download.run(chunks, concurrency))
         try:
-            await download.run(chunks, concurrency)
+            while not running.done():
+                await asyncio.wait((running,), timeout=SAY_EVERY_S)
+                # To its end even when cancelled: the files are closed after it.
+                syncing = asyncio.ensure_future(asyncio.to_thread(store.sync, store.unsynced()))
+                try:
+                    await asyncio.shield(syncing)
+                finally:
+                    await asyncio.wait((syncing,))
+                if not running.done():
+                    self.say(str(download.progress(self._spent().weight_since(before))))
+            await running
         finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
 
     async def _settled(self) -> None:
         """Nothing is spent of any short window any more."""

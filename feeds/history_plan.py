@@ -122,7 +122,6 @@ class Progress:
     chunks_total: int
     chunks_failed: int
     candles: int
-    calls: int  # sent, tries that failed included
     weight: int  # spent of the venue's limits; 0 where it is not known
     elapsed_ns: int
 

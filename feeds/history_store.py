@@ -159,21 +159,38 @@ class HistoryStore:
         return contents
 
     def append(self, symbol: str, start_ns: int, end_ns: int, rows: Rows, decimals: tuple[int, int]) -> None:
-        """Keep a finished chunk; outlives the process at once, a power cut after the next `sync`. OSError as it is."""
+        """Keep a finished chunk; outlives the process at once, a power cut when its file is synced next.
+
+        BadDataFolder when the disk refuses: what it took of the chunk is cut off when the file is opened again.
+        """
         data = frame(rows, start_ns, end_ns, self.interval_s * 10**9, decimals)
-        write_all(self._files[symbol], data)
+        try:
+            write_all(self._files[symbol], data)
+        except OSError as error:
+            raise self._refused(error) from error
         self._unsynced.add(symbol)
 
-    def sync(self) -> None:
-        """All that was appended is on the disk. Waits for it."""
+    def unsynced(self) -> list[int]:
+        """The files that something was appended to since the last call: to be given to `sync`, in any thread."""
         symbols, self._unsynced = self._unsynced, set()
-        for symbol in symbols:
-            sync_file(self._files[symbol])
+        return [self._files[symbol] for symbol in symbols]
+
+    def sync(self, files: list[int]) -> None:
+        """What was appended to these files before is on the disk. Waits for it. BadDataFolder when it refuses."""
+        try:
+            for file in files:
+                sync_file(file)
+        except OSError as error:
+            raise self._refused(error) from error
+
+    def _refused(self, error: OSError) -> BadDataFolder:
+        reason = f"cannot be written: {error.strerror or error}"
+        return BadDataFolder(str(self.folder / self.venue), reason, "make room or mend it")
 
     def close(self) -> None:
         """Sync, and let others have the folder."""
         try:
-            self.sync()
+            self.sync(self.unsynced())
         finally:
             for file in self._files.values():
                 os.close(file)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import random
@@ -112,11 +113,11 @@ def test_a_high_below_the_close_is_wrong() -> None:
 
 
 def test_progress_says_what_is_left() -> None:
-    progress = Progress(25, 105, 5, 25_000, 27, 50, 10 * SECOND_NS)
+    progress = Progress(25, 105, 5, 25_000, 50, 10 * SECOND_NS)
     assert progress.candles_per_s == 2500
     assert progress.left_s == 30
     assert str(progress) == "25 of 105 chunks, 25,000 candles, 2,500 candles/s, weight 50, 0:30 left"
-    assert Progress(0, 5, 0, 0, 0, 0, 0).left_s is None
+    assert Progress(0, 5, 0, 0, 0, 0).left_s is None
     assert clock_text(3_725) == "1:02:05"
 
 
@@ -384,6 +385,29 @@ def test_candles_in_finer_units_than_today_s_are_kept(tmp_path: Path) -> None:
     rows, decimals = read(path_of(tmp_path, "bybit_spot", "BTC-USDT", 60), 60).rows()
     assert rows["close"][0] == 1_000_505 * 10 ** (decimals[0] - 4)
     assert rows["close"][-1] % 10 ** (decimals[0] - 1) == 0
+
+
+def test_a_full_disk_ends_it_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = 0
+
+    def fills_up(file: int, data: bytes) -> None:
+        nonlocal written
+        written += 1
+        if written > 3:
+            os.write(file, data[:100])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        os.write(file, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("feeds.history_store.write_all", fills_up)
+        with pytest.raises(BadDataFolder, match="No space left"):
+            run(CandleVenue(), tmp_path, batch="100")
+    venue = CandleVenue()
+    code, said = run(venue, tmp_path, batch="100")
+    assert code == 0
+    assert any("bytes of an unfinished chunk were dropped" in text for text in said)
+    assert len(venue.asked) == 30 - 3
+    assert opened(tmp_path, "BTC-USDT") == opened(tmp_path, "ETH-USDT") == a_day()
 
 
 @pytest.mark.parametrize(
