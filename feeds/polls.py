@@ -6,7 +6,7 @@ For `feeds/live.py`, one `Poller` for each connected market, on the loop of its 
                     intervals={"funding": 30})
     group.create_task(poller.run())          # until cancelled
     poller.set("candles", 0)                 # from a page; BadCommand when unknown or out of range
-    poller.soon("candles")                   # a symbol was added: don't wait for the next time
+    poller.soon("candles", "BTC-USDT")       # a symbol was added: all its past, and not at the next time only
     view = replace(view, polls=poller.views())
 
 What is delivered comes in the symbols' newest revisions and only for symbols that are followed at that moment, so
@@ -128,7 +128,8 @@ class Poller:
         self._symbols = symbols
         self._deliver = deliver
         self._wall, self._monotonic, self._chance = wall, monotonic, chance
-        self._newest: dict[str, int] = {}  # when the newest candle delivered of each symbol opened
+        # Of each symbol: the revision its candles were delivered in, and when the newest of them opened.
+        self._newest: dict[str, tuple[int, int]] = {}
         polls = {
             "time": self._poll_time,
             "instruments": self._poll_instruments,
@@ -159,8 +160,12 @@ class Poller:
         found.schedule.set(interval_s, self._monotonic(), self._chance())
         found.changed.set()
 
-    def soon(self, endpoint: str) -> None:
-        """Poll an endpoint now, if it is polled at all. Does nothing where the venue has none such."""
+    def soon(self, endpoint: str, symbol: str = "") -> None:
+        """Poll an endpoint now, if it is polled at all; of this symbol as if nothing had been fetched yet.
+
+        Does nothing where the venue has no such endpoint.
+        """
+        self._newest.pop(symbol, None)
         found = self._endpoints.get(endpoint)
         if found is not None:
             found.schedule.soon(self._monotonic())
@@ -247,8 +252,13 @@ class Poller:
         end_ns = (
             (self._wall() + (self._client.offset.offset_ns or 0) - CANDLES_SETTLE_NS) // MINUTE_NS * MINUTE_NS
         )
-        oldest_ns = end_ns - CANDLES_BACK * MINUTE_NS
-        at = max(oldest_ns, self._newest.get(symbol, oldest_ns - MINUTE_NS) + MINUTE_NS)
+        at = end_ns - CANDLES_BACK * MINUTE_NS
+        first = self._followed(symbol)
+        revision, newest_ns = self._newest.get(symbol, (-1, 0))
+        if (
+            first is not None and revision == first.revision
+        ):  # in finer units all that was delivered began anew
+            at = max(at, newest_ns + MINUTE_NS)
         most = self._dialect.candles_most
         while at < end_ns and (instrument := self._followed(symbol)):
             until_ns = min(at + most * MINUTE_NS, end_ns)

@@ -44,6 +44,7 @@ MAX_LEVELS: Final = 16_384  # in one frame
 MAX_SYMBOLS: Final = 128  # on one decoder
 MINUTE_NS: Final = 60_000_000_000
 IGNORED_KEPT: Final = 64  # names counted apart
+NAME_KEPT: Final = 32  # characters of them
 
 Whole = Annotated[int, msgspec.Meta(ge=0, lt=10**18)]
 Millis = Annotated[int, msgspec.Meta(ge=0, lt=10**13)]
@@ -442,6 +443,7 @@ class BybitDecoder:
         return None
 
     def _ignore(self, name: str) -> None:
+        name = name[:NAME_KEPT]
         name = name if name in self.ignored or len(self.ignored) < IGNORED_KEPT else "other"
         self.ignored[name] = self.ignored.get(name, 0) + 1
 

@@ -279,6 +279,22 @@ def test_a_symbol_added_later_gets_its_own_past() -> None:
     assert sum(len(batch.rows) for batch in wanted.batches if batch.symbol == ETH.symbol) == CANDLES_BACK
 
 
+@pytest.mark.parametrize("how", ["added again", "revised"])
+def test_a_symbol_whose_candles_were_forgotten_gets_its_past_again(how: str) -> None:
+    wanted = Wanted(FakeClient(), OFF | {"candles": 3600})
+
+    async def run() -> None:
+        await candles_polled(wanted)
+        if how == "revised":
+            wanted.followed = [BTC.with_decimals(3, 3)]
+        else:
+            wanted.poller.soon("candles", BTC.symbol)
+        await candles_polled(wanted)
+
+    asyncio.run(run())
+    assert sum(len(batch.rows) for batch in wanted.batches) == 2 * CANDLES_BACK
+
+
 @pytest.mark.parametrize("endpoint", ["funding", "candles"])
 def test_what_changed_during_a_call_counts(endpoint: str) -> None:
     """A symbol removed meanwhile gets nothing; one in finer units gets its numbers in those."""
