@@ -15,12 +15,12 @@ from typing import Final
 
 from engine.exchange.history import History
 from engine.exchange.market import Change, Level, Listing, Quote, Snapshot, Trade
+from engine.exchange.update_numbers import FIRST_ID, UpdateNumbers
 
 LEVELS: Final = 1_000  # of each side
 SPREAD: Final = 1e-5  # of the price
 GAP: Final = 3e-6  # of the price, between levels near the best on average
 NOTIONAL: Final = 8_000.0  # a level's, in quote money
-FIRST_ID: Final = 1_000_000_000
 MAX_RATE: Final = 1_000.0
 TRADES_PER_S: Final = 4.0
 
@@ -46,7 +46,7 @@ class RandomMarket:
         self._seed = seed
         self._levels = levels
         self._by_name = {each.native: each for each in listings}
-        self._numbers = _Numbers(shared=any(each.kind != "spot" for each in listings))
+        self._numbers = UpdateNumbers(shared=any(each.kind != "spot" for each in listings))
         self._books: dict[str, _Symbol] = {}
 
     def activate(self, symbol: str, now_ns: int) -> None:
@@ -71,22 +71,6 @@ class RandomMarket:
     def last_update(self, symbol: str) -> int:
         """The number of the symbol's last update. KeyError when it is not active."""
         return self._books[symbol].last_update
-
-
-class _Numbers:
-    """Update numbers: each symbol's own, or drawn from one counter with other symbols' between."""
-
-    def __init__(self, shared: bool) -> None:
-        self.shared = shared
-        self._last = FIRST_ID
-
-    def take(self, count: int, previous: int, jump: int) -> tuple[int, int]:
-        """(first, last) of `count` numbers after `previous`."""
-        if not self.shared:
-            return previous + 1, previous + count
-        first = self._last + 1 + jump
-        self._last = first + count - 1
-        return first, self._last
 
 
 class _Side:
@@ -122,7 +106,7 @@ class _Symbol:
         seed: int,
         levels: int,
         rate: float,
-        numbers: _Numbers,
+        numbers: UpdateNumbers,
         now_ns: int,
         phase_ns: int,
     ) -> None:

@@ -16,7 +16,7 @@ from typing import Final, cast
 from engine.exchange.enforcement import Kind, Rules
 from engine.exchange.listings import MAX_SYMBOLS
 from engine.exchange.random_market import MAX_RATE
-from engine.exchange.server import HOST, LocalVenue
+from engine.exchange.server import HOST, LocalVenue, MakeMarket
 from engine.exchange.venue_rules import RULES
 
 PORT: Final = 8051
@@ -32,9 +32,14 @@ async def serve(
     symbols: int = 100,
     levels: int = 1_000,
     rules: Mapping[str, Rules] | None = None,
+    make: MakeMarket | None = None,
 ) -> None:
-    """Serve until `stop` is set. OSError when the port is taken."""
-    venue = LocalVenue(seed=seed, rate=rate, symbols=symbols, levels=levels, rules=rules)
+    """Serve until `stop` is set; arguments as `LocalVenue`'s. OSError when the port is taken.
+
+    Prints one line, the base address. With `make` (`simulated_market.simulated_markets`) the markets are others
+    than random ones.
+    """
+    venue = LocalVenue(seed=seed, rate=rate, symbols=symbols, levels=levels, rules=rules, make=make)
     print(await venue.start(port, host), flush=True)
     try:
         await stop.wait()

@@ -232,7 +232,10 @@ class ServedMarket:
         return day._replace(last=last, high=max(day.high, last), low=min(day.low, last))
 
     def mark(self, symbol: str, now_ns: int) -> float:
-        """The mark price in the instrument's units, not rounded."""
+        """The mark price in the instrument's units, not rounded: the middle of the book."""
+        quote = self.quote(symbol, now_ns)
+        if quote.bid and quote.ask:
+            return (quote.bid + quote.ask) / 2
         return self._history(symbol).price(now_ns / 1e9)
 
     def price_at(self, symbol: str, at_s: int) -> float:
