@@ -272,9 +272,8 @@ class Poller:
             batch = self._client.parsed_candles(instrument, 60, at, until_ns, call, answer, self._source)
             if len(batch.rows):
                 self._deliver.batch(batch)
-            self._newest[symbol] = (
-                until_ns - MINUTE_NS
-            )  # a minute without trades has no candle on some venues
+            # The end rather than the last candle: a minute without trades has none on some venues.
+            self._newest[symbol] = (instrument.revision, until_ns - MINUTE_NS)
             at = until_ns
 
     def _followed(self, symbol: str) -> Instrument | None:

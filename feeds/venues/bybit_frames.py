@@ -23,6 +23,7 @@ from engine.market.instruments import INT64_MAX, Instrument
 from feeds.frames import Frames
 from feeds.levels import parse_levels
 from feeds.venues.bybit_rows import (
+    MAX_MILLIS,
     MS,
     UNKNOWN,
     BadField,
@@ -47,7 +48,7 @@ IGNORED_KEPT: Final = 64  # names counted apart
 NAME_KEPT: Final = 32  # characters of them
 
 Whole = Annotated[int, msgspec.Meta(ge=0, lt=10**18)]
-Millis = Annotated[int, msgspec.Meta(ge=0, lt=10**13)]
+Millis = Annotated[int, msgspec.Meta(ge=0, le=MAX_MILLIS)]
 Told = Literal["snapshot", "delta"]
 
 

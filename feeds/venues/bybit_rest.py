@@ -12,9 +12,10 @@ import numpy as np
 
 from engine.errors import BadAnswer
 from engine.market.batches import FUNDING, Batch, Kind, Rows, Source
-from engine.market.instruments import Instrument, needed_decimals, parse_decimal
+from engine.market.instruments import INT64_MAX, Instrument, needed_decimals, parse_decimal
 from feeds.dialect import Call, Listing
 from feeds.venues.bybit_rows import (
+    MAX_MILLIS,
     MS,
     BadField,
     CandleTexts,
@@ -143,7 +144,7 @@ def parse_time(venue: str, call: Call, body: bytes) -> int:
     """The venue's clock, ns UTC."""
     with answer_of(venue, call):
         text: str = decoded(_clock, body).result.timeNano
-        if not text.isascii() or not text.isdigit() or len(text) > 19:
+        if not text.isascii() or not text.isdigit() or len(text) > 19 or int(text) > INT64_MAX:
             raise BadField("timeNano")
         return int(text)
 
@@ -215,7 +216,7 @@ def parse_funding(instrument: Instrument, call: Call, body: bytes, source: Sourc
     with answer_of(instrument.venue, call):
         answer: TickersAnswer = decoded(_tickers, body)
         ticker = next((entry for entry in answer.result.rows if entry.symbol == instrument.native), None)
-        if ticker is None or not 0 <= answer.time < 10**13:
+        if ticker is None or not 0 <= answer.time <= MAX_MILLIS:
             raise BadField("symbol" if ticker is None else "time")
         rows = []
         if ticker.fundingRate:

@@ -14,6 +14,7 @@ from engine.market.instruments import INT64_MAX, Instrument, needed_decimals, pa
 from feeds.levels import parse_levels
 
 MS: Final = 1_000_000
+MAX_MILLIS: Final = INT64_MAX // MS  # in April of 2262
 MAX_DECIMALS: Final = 12  # the finest prices have 10; more would only serve to overflow a book
 RATE_DECIMALS: Final = 12
 NOTIONAL_LIMIT: Final = 1 << (WORD + 62)
@@ -92,8 +93,8 @@ def rate_of(field: str, text: str) -> int:
 
 
 def millis_of(field: str, text: str) -> int:
-    """A time in milliseconds, as text, in nanoseconds. BadField when it is none, or past the year 2286."""
-    if not text.isascii() or not text.isdigit() or len(text) > 13:
+    """A time in milliseconds, as text, in nanoseconds. BadField when it is none, or past int64."""
+    if not text.isascii() or not text.isdigit() or len(text) > 13 or int(text) > MAX_MILLIS:
         raise BadField(field)
     return int(text) * MS
 

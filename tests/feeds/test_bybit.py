@@ -24,7 +24,7 @@ from feeds.frames import join
 from feeds.venues import bybit
 from feeds.venues.bybit import DIALECTS, BybitDialect
 from feeds.venues.bybit_frames import MAX_LEVELS, MAX_SYMBOLS, BybitDecoder, Decoded
-from feeds.venues.bybit_rows import BadField, candle_row, candle_rows
+from feeds.venues.bybit_rows import MAX_MILLIS, BadField, candle_row, candle_rows, millis_of
 
 SAMPLES = Path(__file__).parents[3] / "shared/data/shapes/jkorf_bybit.net_samples.tar.gz"
 SOURCE = Source("bybit_linear", "live")
@@ -326,6 +326,23 @@ def test_a_bad_ticker_names_its_field_and_changes_nothing(field: str, text: str)
     assert decode(feed, ticker("delta", 2, markPrice="5")) == []
 
 
+@pytest.mark.parametrize("ts", [MAX_MILLIS, MAX_MILLIS + 1, 10**13 - 1, 10**30])
+def test_times_past_int64_are_bad(ts: int) -> None:
+    quote = json.loads(best([["1", "1"]], [["2", "1"]])) | {"ts": ts}
+    frames = [
+        wire(BOOK | {"ts": ts}),
+        wire(quote),
+        trades(TRADE | {"T": ts}),
+        candles(CANDLE | {"start": ts}),
+    ]
+    frames.append(ticker("snapshot", ts, fundingRate="1", nextFundingTime=str(ts)))
+    good = ts <= MAX_MILLIS
+    for frame in frames:
+        (item,) = decode(decoder(), frame)
+        on_a_minute = b"kline" not in frame
+        assert isinstance(item, Batch if good and on_a_minute else BadFrame)
+
+
 def test_frames_that_are_no_data_are_counted() -> None:
     feed = decoder()
     other = wire({"topic": "liquidation.BTCUSDT", "data": {}})
@@ -528,7 +545,7 @@ CANDLE_TEXTS = st.tuples(
 @given(st.lists(CANDLE_TEXTS, max_size=4), st.sampled_from([BTC, INVERSE]))
 def test_many_candles_at_once_are_as_one_by_one(texts: list, instrument: Instrument) -> None:
     def patiently() -> list:
-        return [candle_row(instrument, int(one[0]) * 10**6, one[1:5], *one[5:]) for one in texts]
+        return [candle_row(instrument, millis_of("start", one[0]), one[1:5], *one[5:]) for one in texts]
 
     try:
         expected = patiently()
