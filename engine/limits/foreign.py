@@ -209,9 +209,7 @@ class Follower:
         self._sum = 0  # own units answered since the first report
         self._size = 1.0  # what an own call costs, smoothed
         self._trip = 0.0  # ns from sending to answer, smoothed
-        self._surplus: deque[tuple[Nanos, int]] = (
-            deque()
-        )  # sliding: (when, U less what is held here), ascending
+        self._surplus = 0.0  # sliding: U less what is held here, smoothed
         self.taken = 0  # by others in the running window, up to the newest settled report
 
     @property
@@ -292,17 +290,15 @@ class Follower:
         """
         self.roll(now)
         if not self._fixed:
-            if not self._surplus:
-                return limit, limit
-            at, surplus = self._surplus[0]
-            fits = (
-                limit
-                - held
-                - flying
-                - max(0, surplus)
-                - math.ceil(self.rate.most_in(now - at + int(self._trip)))
-            )
-            return fits, fits
+            if self._newest is None:
+                own = flying + held
+                feeler = max(self.limit // FEELER_PARTS - own, 0) if own else limit
+                return feeler, feeler
+            # No reset gives others room again, so their swing over a whole window is left to them.
+            margin = self.rate.mean * (now - self._newest.sent)
+            margin += CAUTION * math.sqrt(self.rate.variance * self._window)
+            spare = limit - held - flying - math.ceil(max(0.0, self._surplus) + margin)
+            return spare, spare
         feeler, asks = limit, False
         unsure = self._newest is None and (self._settled is None or not self._settled.whole)
         if unsure or self.rate.young(now):
@@ -362,17 +358,14 @@ class Follower:
         return self._boundary.hi
 
     def _slide(self, sent: Nanos, answered: Nanos, used: int, held: int) -> None:
-        """A sliding server's count falls as calls grow old, so it orders nothing: what it says beyond our own is
-        others', or of ours in flight. The least of the newest stretch has the fewest of those.
+        """A sliding server's count falls as calls grow old, so it orders nothing. What it says beyond our own is
+        others'; calls of ours that overtook each other make it too much as often as too little: the mean counts.
         """
-        surplus = self._surplus
-        if surplus and surplus[0][0] < answered - self._pace:
-            surplus.popleft()
-        while surplus and surplus[-1][1] >= used - held:
-            surplus.pop()
-        surplus.append((sent, used - held))
+        newest = self._newest
+        part = 1.0 if newest is None else min(1.0, (answered - newest.answered) / (2 * self._pace))
+        self._surplus += part * (used - held - self._surplus)
         self._newest = _Report(used, sent, answered)
-        self.taken = max(0, surplus[0][1])
+        self.taken = max(0, round(self._surplus))
         self.rate.mean = self.taken / self._window
         self.rate.variance = self.rate.mean * self._size
 
