@@ -16,7 +16,7 @@ from engine.telemetry.board import PollView, VenueView
 from engine.venues import Note
 from feeds.backoff import Backoff
 from feeds.dialect import Dialect
-from feeds.live_market import MOST_SYMBOLS, LiveMarket
+from feeds.live_market import MOST_SYMBOLS, LiveMarket, sentence_of
 from feeds.polls import DEFAULTS, LONGEST_S, calls_of
 from feeds.stream import Timing
 
@@ -188,7 +188,7 @@ class LiveVenues:
                 place.market = market
                 await market.run()
             except Exception as error:  # noqa: BLE001  the market's outer edge: the others go on
-                place.fault = _sentence(error)
+                place.fault = sentence_of(error)
                 self._note("error", place.dialect.key, "failed", f"{place.dialect.label}: {place.fault}")
             finally:
                 place.market = None
@@ -212,13 +212,6 @@ class LiveVenues:
             note=self._note,
             timing=self._timing,
         )
-
-
-def _sentence(error: BaseException) -> str:
-    """What failed, of a group the first."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return f"{type(error).__name__}: {error}"
 
 
 def _view(place: _Place) -> VenueView:

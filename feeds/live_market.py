@@ -220,7 +220,7 @@ class LiveMarket:
                 group.create_task(self._dispatch(), name=f"{self.source.key} snapshots")
                 group.create_task(self._poller.run(), name=f"{self.source.key} polls")
         except Exception as error:
-            reason = str(error) or type(error).__name__
+            reason = sentence_of(error)
             raise
         finally:
             if self._open:
@@ -435,8 +435,8 @@ class LiveMarket:
                     continue
                 wait_ns = self._queue.wait_ns(now_ns)
                 with contextlib.suppress(TimeoutError):
-                    timeout_s = None if wait_ns is None else max(wait_ns / SECOND_NS, 0.001)
-                    await asyncio.wait_for(self._queued.wait(), timeout_s)
+                    async with asyncio.timeout(None if wait_ns is None else max(wait_ns / SECOND_NS, 0.001)):
+                        await self._queued.wait()
 
     async def _repair(self, ticket: Ticket) -> None:
         """Bring one book back; tell the queue how it went."""
@@ -573,6 +573,13 @@ class LiveMarket:
         if state != self.state:
             self._since_ns = self._wall()
         self.state, self.detail = state, detail
+
+
+def sentence_of(error: BaseException) -> str:
+    """What failed; of a group the first."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}"
 
 
 def _same(wall_ns: int) -> int:

@@ -24,7 +24,7 @@ class Pulse:
     def __init__(self, silent_after_s: float) -> None:
         self._silent_after_s = silent_after_s
         self._rate: float | None = None  # frames a second; None until it was measured
-        self._folded_ns = 0
+        self._folded_ns = 0  # since when frames are counted; 0 = not yet
         self._newest_ns = 0
         self._frames = 0
 
@@ -44,12 +44,14 @@ class Pulse:
 
     def start(self, now_ns: int) -> None:
         """A connection begins to be asked for data; the pace it had before still counts."""
-        self._newest_ns = self._folded_ns = now_ns
-        self._frames = 0
+        self._newest_ns, self._folded_ns = now_ns, 0
 
     def beat(self, now_ns: int, frames: int) -> None:
         """Data came."""
         self._newest_ns = now_ns
+        if not self._folded_ns:  # what went before is the time to subscribe, not the market's pace
+            self._folded_ns, self._frames = now_ns, 0
+            return
         self._frames += frames
         passed_ns = now_ns - self._folded_ns
         if passed_ns >= FOLD_NS or (self._rate is None and passed_ns >= SECOND_NS):

@@ -36,6 +36,7 @@ from feeds.pulse import Pulse
 
 SECOND_NS: Final = 1_000_000_000
 ROTATE_SHARE: Final = 0.05  # of the time to the rotation, at most so much earlier: not all at once
+LOOKS: Final = 6  # at the pulse, in the time a stream that moves may be silent
 DATA: Final = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 
 Ending = Literal["closed", "stalled", "too big", "unanswered"]
@@ -199,6 +200,7 @@ class Connection:
         socket = self._socket
         assert socket is not None
         self.pulse.start(time.monotonic_ns())
+        look_ns = round(self._dialect.streams.silent_after_s * SECOND_NS / LOOKS)
         try:
             while socket.state is SocketState.OPEN:
                 self._nudged.clear()
@@ -215,10 +217,14 @@ class Connection:
                 silent_ns = self.pulse.wait_ns(now_ns) if self.talk.topics else None
                 if silent_ns == 0:
                     return End("stalled", f"no data for {self.pulse.limit_s:.3g} s")
+                # The limit falls as the pace becomes known, and data wakes nobody here: look again now and then.
+                if silent_ns is not None:
+                    silent_ns = min(silent_ns, look_ns)
                 waits = [wait for wait in (silent_ns, self.talk.wait_ns(now_ns)) if wait is not None]
                 with contextlib.suppress(TimeoutError):
-                    timeout_s = max(min(waits) / SECOND_NS, 0.001) if waits else None
-                    await asyncio.wait_for(self._nudged.wait(), timeout_s)
+                    # Not `wait_for`: before Python 3.12 it loses a cancellation that comes with the event.
+                    async with asyncio.timeout(max(min(waits) / SECOND_NS, 0.001) if waits else None):
+                        await self._nudged.wait()
         except (ConnectionClosed, TimeoutError):
             pass
         return _end_of(socket)
