@@ -46,6 +46,11 @@ class Inbox:
         self._recv_ns.clear()
         self.size_bytes = 0
 
+    def abandon(self) -> None:
+        """Give up all; counted."""
+        self.dropped += len(self._frames)
+        self.clear()
+
     def pour(self, other: Inbox) -> None:
         """Take over what another holds, behind what is here."""
         for frame, recv_ns in zip(*other.take(len(other)), strict=True):

@@ -37,6 +37,7 @@ from feeds.stream import Stream, Timing
 SECOND_NS: Final = 1_000_000_000
 MOST_SYMBOLS: Final = 128
 TURN_NS: Final = 1_000_000  # of decoding between two awaits
+EMPTY_NS: Final = 20_000_000  # the most that is decoded at once, where a connection ends
 CHUNK_FIRST: Final = 64
 CHUNK_LEAST: Final = 8
 CHUNK_MOST: Final = 1_024
@@ -375,9 +376,17 @@ class LiveMarket:
             fits = self._chunk * TURN_NS // max(took_ns, 1)
             self._chunk = max(CHUNK_LEAST, min(fits, 2 * self._chunk, CHUNK_MOST))
 
+    def _empty(self, stream: Stream) -> None:
+        """Decode all that arrived on a stream, at once; what is more than a turn can bear is given up, and counted."""
+        until_ns = time.perf_counter_ns() + EMPTY_NS
+        while len(stream.inbox) and time.perf_counter_ns() < until_ns:
+            self._deliver(stream)
+        stream.inbox.abandon()
+        self._count_dropped(stream)
+
     def _count_dropped(self, stream: Stream) -> None:
         dropped = stream.inbox.dropped - self._dropped.get(stream, 0)
-        if dropped:
+        if dropped and self._open:
             self._dropped[stream] = stream.inbox.dropped
             self._sink.on_dropped(self.source, dropped)
 
@@ -527,8 +536,7 @@ class LiveMarket:
 
     def broken(self, stream: Stream, reason: str) -> None:
         """Books on this stream are old until it is back and their snapshots are."""
-        while len(stream.inbox):
-            self._deliver(stream)
+        self._empty(stream)
         symbols = self._with_books_on(stream)
         for symbol in symbols:
             self._forget_snapshot(symbol)
@@ -543,8 +551,7 @@ class LiveMarket:
         if begins:
             self._overlap.begin()
             return
-        while len(stream.inbox):  # what the replacement held is still to be compared
-            self._deliver(stream)
+        self._empty(stream)  # what the replacement held is still to be compared
         self._overlap.end()
 
     def changed(self, stream: Stream) -> None:

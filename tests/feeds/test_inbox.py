@@ -40,6 +40,15 @@ def test_it_never_holds_more_than_its_bounds_and_gives_up_the_oldest(
     assert inbox.size_bytes == 0
 
 
+def test_what_is_abandoned_is_counted_and_what_is_cleared_is_not() -> None:
+    inbox = Inbox()
+    inbox.put(b"a", 1)
+    inbox.abandon()
+    inbox.put(b"b", 2)
+    inbox.clear()
+    assert (len(inbox), inbox.size_bytes, inbox.dropped) == (0, 0, 1)
+
+
 def test_what_another_held_comes_behind() -> None:
     first, second = Inbox(4), Inbox()
     first.put(b"a", 1)
