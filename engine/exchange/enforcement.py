@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypedDict
 
 SECOND_NS: Final = 1_000_000_000
-MAX_ADDRESSES: Final = 10_000  # the one that was quiet longest is forgotten
+MAX_ADDRESSES: Final = 10_000  # beyond it the one that came first is forgotten
 NO_ARGUMENTS: Final[Mapping[str, str]] = {}
 
 Kind = Literal["REQUEST_WEIGHT", "RAW_REQUESTS", "ORDERS", "ENDPOINT", "CONNECTIONS"]

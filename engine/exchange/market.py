@@ -104,7 +104,7 @@ class Market(Protocol):
         ...
 
     def snapshot(self, symbol: str, levels: int) -> Snapshot:
-        """At most `levels` of each side of an active symbol, as of the last turn."""
+        """At most `levels` of each side as of the last turn. KeyError for a symbol that has no book yet."""
         ...
 
     def last_update(self, symbol: str) -> int:

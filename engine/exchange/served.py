@@ -15,6 +15,7 @@ import numpy as np
 
 from engine.exchange.history import History
 from engine.exchange.market import Change, Listing, Market, Quote, Snapshot, Trade
+from engine.exchange.update_numbers import FIRST_ID
 
 SECOND_NS: Final = 1_000_000_000
 KEPT_TRADES: Final = 1_000
@@ -22,6 +23,7 @@ KEPT_CANDLES: Final = 1_500  # closed, of each followed interval
 MAX_INTERVALS: Final = 8  # followed at once, of one symbol; the oldest goes
 MAX_CANDLES: Final = 1_500  # in one answer
 PAST_TRADES: Final = 500  # made up when a symbol is first asked for
+STILL_NOTIONAL: Final = 8_000.0
 DAY_S: Final = 86_400
 WEEK_S: Final = 7 * DAY_S
 MONDAY_S: Final = 4 * DAY_S  # the first Monday after 1970 began
@@ -88,7 +90,6 @@ class _Tape:
     trades: deque[Trade]
     running: dict[int, Candle]
     closed: dict[int, deque[Candle]]
-    day: tuple[int, Day] | None = None
 
 
 class ServedMarket:
@@ -102,6 +103,7 @@ class ServedMarket:
         self._seed = seed
         self._histories: dict[str, History] = {}
         self._tapes: dict[str, _Tape] = {}
+        self._days: dict[str, tuple[int, Day]] = {}  # with the minute they were made in
         self._now_ns = 0
 
     def touch(self, symbol: str, now_ns: int) -> Listing:
@@ -137,8 +139,11 @@ class ServedMarket:
         return self.market.last_update(symbol)
 
     def quote(self, symbol: str, now_ns: int) -> Quote:
-        """Best bid and ask; 0 where a side is empty."""
-        book = self.snapshot(symbol, 1, now_ns)
+        """Best bid and ask; 0 where a side is empty. Asking for it does not make the symbol move."""
+        try:
+            book = self.market.snapshot(symbol, 1)
+        except KeyError:
+            return self._still_quote(symbol, now_ns)
         bid = book.bids[0] if book.bids else (0, 0)
         ask = book.asks[0] if book.asks else (0, 0)
         return Quote(*bid, *ask)
@@ -201,34 +206,22 @@ class ServedMarket:
         closed = tape.closed.get(interval_s) if tape is not None else None
         return closed[-1] if closed else None
 
+    def last_trade(self, symbol: str, now_ns: int) -> Trade:
+        """The newest trade. Asking for it does not make the symbol move."""
+        tape = self._tapes.get(symbol)
+        if tape is not None:
+            return tape.trades[-1]
+        quote = self.quote(symbol, now_ns)
+        return Trade(now_ns // SECOND_NS % 100_000_000 + FIRST_ID, now_ns, quote.bid, quote.bid_size, True)
+
     def day(self, symbol: str, now_ns: int) -> Day:
-        """The last 24 hours, from half-hour candles; made anew each minute."""
-        self.touch(symbol, now_ns)
-        tape = self._tapes[symbol]
+        """The last 24 hours, from half-hour candles; made anew each minute. The symbol need not move for it."""
         minute = now_ns // (60 * SECOND_NS)
-        trades = tape.trades
-        if tape.day is None or tape.day[0] != minute:
-            now_s = now_ns // SECOND_NS
-            history = self._history(symbol)
-            opens = np.arange(now_s - DAY_S, now_s, 1_800, dtype=np.int64)
-            rows = history.candles(opens, 1_800, now_ns / 1e9)
-            notional = int((rows[:, 3].astype(float) * rows[:, 4]).sum())
-            total = rows.sum(axis=0)
-            tape.day = (
-                minute,
-                Day(
-                    open=int(rows[0, 0]),
-                    high=int(rows[:, 1].max()),
-                    low=int(rows[:, 2].min()),
-                    last=int(rows[-1, 3]),
-                    volume=int(total[4]),
-                    notional=notional,
-                    trades=int(total[5]),
-                    hour_ago=int(rows[-2, 0]),
-                ),
-            )
-        day = tape.day[1]
-        last = trades[-1].price if trades else day.last
+        made, day = self._days.get(symbol) or (-1, None)
+        if day is None or made != minute:
+            day = self._day_until(symbol, now_ns)
+            self._days[symbol] = (minute, day)
+        last = self.last_trade(symbol, now_ns).price
         return day._replace(last=last, high=max(day.high, last), low=min(day.low, last))
 
     def mark(self, symbol: str, now_ns: int) -> float:
@@ -265,6 +258,30 @@ class ServedMarket:
         history = self._history(symbol)
         return [(paid, history.funding_rate_e8(paid)) for paid in range(first, last + 1, interval_s)]
 
+    def _still_quote(self, symbol: str, now_ns: int) -> Quote:
+        """What a symbol that nobody follows would be quoted at."""
+        history, instrument = self._history(symbol), self.listings[symbol].instrument
+        tick = instrument.tick_size
+        bid = max(round(history.price(now_ns / 1e9)) // tick * tick, tick)
+        size = history.size_of(STILL_NOTIONAL, bid)
+        return Quote(bid, size, bid + tick, size)
+
+    def _day_until(self, symbol: str, now_ns: int) -> Day:
+        now_s = now_ns // SECOND_NS
+        opens = np.arange(now_s - DAY_S, now_s, 1_800, dtype=np.int64)
+        rows = self._history(symbol).candles(opens, 1_800, now_ns / 1e9)
+        total = rows.sum(axis=0)
+        return Day(
+            open=int(rows[0, 0]),
+            high=int(rows[:, 1].max()),
+            low=int(rows[:, 2].min()),
+            last=int(rows[-1, 3]),
+            volume=int(total[4]),
+            notional=int((rows[:, 3].astype(float) * rows[:, 4]).sum()),
+            trades=int(total[5]),
+            hour_ago=int(rows[-2, 0]),
+        )
+
     def _history(self, symbol: str) -> History:
         history = self._histories.get(symbol)
         if history is None:
@@ -293,7 +310,7 @@ class ServedMarket:
         history, instrument = self._history(symbol), self.listings[symbol].instrument
         times = now_ns - SECOND_NS // 2 * np.arange(PAST_TRADES, 0, -1)
         prices = (history.prices(times / 1e9) / instrument.tick_size).round().astype(np.int64)
-        first = now_ns // SECOND_NS % 100_000_000 + 1_000_000_000 - PAST_TRADES
+        first = now_ns // SECOND_NS % 100_000_000 + FIRST_ID - PAST_TRADES
         made = (
             Trade(
                 first + at,

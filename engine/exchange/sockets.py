@@ -179,7 +179,10 @@ class Sockets:
         self, hub: Hub, enforcement: Enforcement, connection: Connection, socket: web.WebSocketResponse
     ) -> None:
         now_ns = self._wall()
-        for name in connection.opening.streams[: enforcement.rules.streams_per_connection]:
+        if len(connection.opening.streams) > enforcement.rules.streams_per_connection:
+            await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"too many streams")
+            return
+        for name in connection.opening.streams:
             hub.subscribe(connection, name, now_ns)
         while not socket.closed:
             message = await socket.receive()

@@ -256,7 +256,7 @@ class BinanceRest:
     def _day_row(self, name: str, now_ns: int) -> dict[str, Any]:
         listing, (price, size) = self.market.listings[name], self._texts[name]
         day = self.market.day(name, now_ns)
-        last = self.market.trades(name, 1, now_ns)[-1]
+        last = self.market.last_trade(name, now_ns)
         quote = self.market.quote(name, now_ns)
         average = day.notional // max(day.volume, 1)
         row: dict[str, Any] = {"symbol": name}
