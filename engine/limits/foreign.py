@@ -299,9 +299,9 @@ class Follower:
             margin += CAUTION * math.sqrt(self.rate.variance * self._window)
             spare = limit - held - flying - math.ceil(max(0.0, self._surplus) + margin)
             return spare, spare
-        feeler, asks = limit, False
+        feeler, asks, young = limit, False, self.rate.young(now)
         unsure = self._newest is None and (self._settled is None or not self._settled.whole)
-        if unsure or self.rate.young(now):
+        if unsure or young:
             since = self._settled or self._candidate
             own = flying + (since.after if since is not None else 0)
             # One call, of any weight, may always ask when nothing else is under way.
@@ -331,9 +331,8 @@ class Follower:
         spare = min(feeler, limit - math.ceil(soft))
         if not asks:
             self.committed = limit - spare - flying
-            self.calm_until = min(
-                old, self._boundary.hi, newest.answered + self._window, self.rate.relied_until
-            )
+            calm = min(old, self._boundary.hi, newest.answered + self._window)
+            self.calm_until = calm if young else min(calm, self.rate.relied_until)
         return min(feeler, limit - math.ceil(hard)), spare
 
     def relief(self, now: Nanos) -> Nanos:

@@ -105,7 +105,8 @@ class Gate:
         stop = self.limiter.answered(permit, status, headers, code, self._monotonic(), self._wall())
         if stop is not None:
             self._on_stop(stop)
-        self._pump()
+        if stop is not None or self.limiter.listening:
+            self._pump()
 
     def on_lost(self, permit: Permit) -> None:
         """`Permit.lost`."""

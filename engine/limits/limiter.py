@@ -123,6 +123,9 @@ class Limiter:
         self._flying: deque[Call] = deque()  # in order of sending; answered ones go as the oldest does
         self._arrivals = 0
         self._wake = NEVER
+        self.listening = (
+            False  # an answer may let a waiting call go, or tell when it can; else only time does
+        )
         self.stops: dict[tuple[Scope, str], Stop] = {}
         self.waiting = 0
         self.allowed = self.throttled = 0
@@ -203,7 +206,7 @@ class Limiter:
     def pump(self, now: Nanos) -> list[Call]:
         """The waiting calls that may be sent now, in order; each is counted as sent."""
         granted: list[Call] = []
-        self._wake = NEVER
+        self._wake, self.listening = NEVER, False
         now = self._at(now)
         self._end_stops(now)
         if not self.waiting:
@@ -420,9 +423,11 @@ class Limiter:
             return False
         own = [window for window in full if window not in claimed]
         if len(own) == len(full):  # otherwise it goes after the one that claims, whenever that is
-            at = max(
-                window.when(cost, call.priority, now) for window, cost in call.charge.entries if window in own
-            )
+            at = now
+            for window, cost in call.charge.entries:
+                if window in own:
+                    at = max(at, window.when(cost, call.priority, now))
+                    self.listening |= not window.full(cost, call.priority) or at > now + window.hold
             self._wake = min(self._wake, at)
         call.claims = tuple({*call.claims, *own})
         claimed.update(call.claims)

@@ -23,14 +23,27 @@ class Window:
     """One window of one account or address. `now` never goes back (the limiter sees to it)."""
 
     __slots__ = (
-        "_grain", "_hold", "_log", "account", "answered", "flying", "follower", "limit", "next_free", "own_limit",
-        "reserve", "rooms", "rule", "shared_rooms", "waiting",
+        "_grain",
+        "_log",
+        "account",
+        "answered",
+        "flying",
+        "follower",
+        "hold",
+        "limit",
+        "next_free",
+        "own_limit",
+        "reserve",
+        "rooms",
+        "rule",
+        "shared_rooms",
+        "waiting",
     )  # fmt: skip
 
     def __init__(self, rule: WindowRule, account: str, guard_ns: Nanos, reserve: float) -> None:
         self.rule, self.account, self.reserve = rule, account, reserve
         self._grain = max(1, rule.window_ns >> GRAIN_BITS)
-        self._hold = rule.window_ns + guard_ns
+        self.hold = rule.window_ns + guard_ns
         self._log: deque[list[int]] = deque()  # [free at, units], ascending
         self.next_free = NEVER
         self.flying = 0  # units of calls in flight
@@ -93,7 +106,7 @@ class Window:
         """It was answered."""
         self.flying -= cost
         self.answered += cost
-        free = (now + self._hold) // self._grain * self._grain + self._grain
+        free = (now + self.hold) // self._grain * self._grain + self._grain
         log = self._log
         if log and log[-1][0] >= free:  # the same grain, or behind a lost call
             self._insert(free, cost)
@@ -106,7 +119,7 @@ class Window:
         """No answer came; it may reach the venue until `within` from now."""
         self.flying -= cost
         self.answered += cost
-        self._insert((now + within + self._hold) // self._grain * self._grain + self._grain, cost)
+        self._insert((now + within + self.hold) // self._grain * self._grain + self._grain, cost)
 
     def release(self, now: Nanos) -> None:
         """Free what is one window old."""
@@ -125,6 +138,10 @@ class Window:
             if excess <= 0:
                 return free
         return NEVER
+
+    def full(self, cost: int, priority: int) -> bool:
+        """Whether own units alone are in the way of a call."""
+        return self.flying + self.answered + cost > self.rooms[priority]
 
     def clear_at(self) -> Nanos:
         """When all that is used now is free again; 0 = nothing is used, or that is not known yet."""
