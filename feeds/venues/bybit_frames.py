@@ -43,6 +43,9 @@ Decoded = Batch | Instrument | BadFrame
 DEPTH: Final = 200  # levels a side of the book's topic; see `bybit`
 MAX_LEVELS: Final = 16_384  # in one frame
 MAX_SYMBOLS: Final = 128  # on one decoder
+ROOM: Final = (
+    INT64_MAX // 1_000
+)  # a book may grow to a thousand times its snapshot before its numbers pass int64
 MINUTE_NS: Final = 60_000_000_000
 IGNORED_KEPT: Final = 64  # names counted apart
 NAME_KEPT: Final = 32  # characters of them
@@ -147,6 +150,8 @@ class _Slot:
     next_ns: int = 0
     interval_s: int = 0
     mark_price: int = 0
+    most_price: int = 0  # of the newest snapshot
+    most_size: int = 0
 
 
 Handler = Callable[[_Slot, bytes, int, list[Decoded]], None]
@@ -250,6 +255,8 @@ class BybitDecoder:
     ) -> None:
         bids, count = self._read_levels(slot, book, out)
         rows = self._levels[:count].copy()
+        if kind is Kind.SNAPSHOT and count:
+            slot.most_price, slot.most_size = int(rows["price"].max()), int(rows["size"].max())
         number = book.u
         out.append(
             Batch(kind, self.source, slot.instrument.symbol, rows, bids, number, number, -1, ts * MS, recv_ns)
@@ -370,7 +377,7 @@ class BybitDecoder:
                 raise BadField(field) from error
         if sum(map(len, sides)) > MAX_LEVELS:
             raise BadField("b" if len(sides[0]) > MAX_LEVELS else "a")
-        instrument = self._finer(slot.instrument, ((f, f, s) for f, s in zip("ba", sides, strict=True)))
+        instrument = self._finer(slot, ((f, f, s) for f, s in zip("ba", sides, strict=True)))
         at = 0
         for field, side in zip("ba", sides, strict=True):
             for price, size in side:
@@ -385,20 +392,27 @@ class BybitDecoder:
         """Put pairs the compiled parser refused into the level array, opening the revision they need."""
         if len(pairs) > MAX_LEVELS:
             raise BadField("data")
-        instrument = self._finer(slot.instrument, [(price_field, size_field, pairs)])
+        instrument = self._finer(slot, [(price_field, size_field, pairs)])
         for at, (price, size) in enumerate(pairs):
             self._levels[at] = _scaled_pair(price_field, size_field, price, size, instrument)
         self._revise(slot, instrument, out)
 
-    def _finer(
-        self, instrument: Instrument, groups: Iterable[tuple[str, str, list[tuple[str, str]]]]
-    ) -> Instrument:
-        """The instrument, in the revision that holds all pairs exactly. BadField where one is no number."""
+    def _finer(self, slot: _Slot, groups: Iterable[tuple[str, str, list[tuple[str, str]]]]) -> Instrument:
+        """The instrument, in the revision that holds all pairs exactly.
+
+        BadField where one is no number, or where so fine a unit would leave no room for what the book holds: then it
+        is one frame that is wrong, not the market that has changed.
+        """
+        instrument = slot.instrument
         price_decimals, size_decimals = instrument.price_decimals, instrument.size_decimals
         for price_field, size_field, pairs in groups:
             for price, size in pairs:
                 price_decimals = max(price_decimals, decimals_of(price_field, price))
                 size_decimals = max(size_decimals, decimals_of(size_field, size))
+                if slot.most_price * 10 ** (price_decimals - instrument.price_decimals) > ROOM:
+                    raise BadField(price_field)
+                if slot.most_size * 10 ** (size_decimals - instrument.size_decimals) > ROOM:
+                    raise BadField(size_field)
         if (price_decimals, size_decimals) == (instrument.price_decimals, instrument.size_decimals):
             return instrument
         return instrument.with_decimals(price_decimals, size_decimals)
@@ -415,6 +429,7 @@ class BybitDecoder:
             _finer_pair(slot.bid, by_price, by_size),
             _finer_pair(slot.ask, by_price, by_size),
         )
+        slot.most_price, slot.most_size = slot.most_price * by_price, slot.most_size * by_size
         slot.mark_price = mark if (mark := slot.mark_price * by_price) <= INT64_MAX else 0
         slot.instrument = instrument
         out.append(instrument)

@@ -251,6 +251,21 @@ def test_finer_trades_open_a_revision() -> None:
     assert batch.rows[["price", "size"]].tolist() == [(16578500, 10), (16578505, 15)]
 
 
+def test_units_too_fine_for_the_book_are_a_bad_frame() -> None:
+    """One damaged number must not bring a whole book to units that it does not fit."""
+    data = {"s": "BTCUSDT", "b": [["0.01", "99999999999.999"]], "a": [], "u": 1}
+    for price, size, field in (("0.01", "0.00000000001", "b"), ("0.01", "0.0001", "")):
+        feed = decoder()
+        decode(feed, wire(BOOK | {"type": "snapshot", "data": data}))
+        frame = wire(BOOK | {"data": data | {"b": [[price, size]], "u": 2}})
+        if field:
+            assert bad_field(frame, feed=feed) == field
+            assert feed.instruments == [BTC]
+            assert bad_field(trades(TRADE | {"v": size}), feed=feed) == "v"
+        else:
+            assert isinstance(decode(feed, frame)[0], Instrument)
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [
