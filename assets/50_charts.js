@@ -86,6 +86,9 @@
     return labels;
   };
 
+  // Small sizes in full, large ones as 12k: 0.4 would be 400m there.
+  const sizes = (most) => (most < 10000 ? ",~r" : "~s");
+
   // ---------- the charts ----------
   const charts = (V.charts = {});
 
@@ -93,7 +96,10 @@
   charts.depth = {
     stream: "depth", hz: 10,
     empty: (s) => !s.b || !s.a || !s.b.p.length || !s.a.p.length,
-    shape: (s) => ({ key: `${s.market.price_decimals}`, layout: { xaxis: { hoverformat: `,.${s.market.price_decimals}f` } } }),
+    shape(s) {
+      const format = sizes(Math.max(lastOf(s.b.c), lastOf(s.a.c)) / 10 ** s.market.size_decimals);
+      return { key: `${s.market.price_decimals}${format}`, layout: { xaxis: { hoverformat: `,.${s.market.price_decimals}f` }, yaxis: { tickformat: format } } };
+    },
     data(s) {
       const k = 10 ** s.market.price_decimals, z = 10 ** s.market.size_decimals;
       const bid = s.b.p[0] / k, ask = s.a.p[0] / k, mid = (bid + ask) / 2;
@@ -146,10 +152,13 @@
   charts.candles = {
     stream: "candles", hz: 2,
     empty: (s) => !s.rows || !s.rows.t.length,
-    shape: (s) => ({
-      key: `${s.market.price_decimals}`,
-      layout: { yaxis: { hoverformat: `,.${s.market.price_decimals}f` } },
-    }),
+    shape(s) {
+      const format = sizes(Math.max(...s.rows.v) / 10 ** s.market.size_decimals);
+      return {
+        key: `${s.market.price_decimals}${format}`,
+        layout: { yaxis: { hoverformat: `,.${s.market.price_decimals}f` }, yaxis2: { tickformat: format } },
+      };
+    },
     data(s) {
       const r = s.rows, k = 10 ** s.market.price_decimals, z = 10 ** s.market.size_decimals, step = s.interval * 1000;
       const down = (c) => c.map((v) => (v === null ? null : v / k));

@@ -22,7 +22,7 @@
     const known = m && !F.none(m.change);
     const percent = known ? `${F.signed(m.change_pct, 2)}%` : "";
     put("quote.percent", known ? arrow(m.change) + percent : "", known ? tone(m.change) : "");
-    put("quote.change", known ? `${arrow(m.change)}${F.signed(m.change / 10 ** m.price_decimals, m.price_decimals)} (${percent}) in ${{ 60: "1 m", 300: "5 m", 900: "15 m", 3600: "1 h" }[m.window] || "window"}` : "", known ? tone(m.change) : "");
+    put("quote.change", known ? `${arrow(m.change)}${F.signed(m.change / 10 ** m.price_decimals, m.price_decimals)} (${percent}) ${{ 60: "1 m", 300: "5 m", 900: "15 m", 3600: "1 h" }[m.window] || "window"}` : "", known ? tone(m.change) : "");
     put("unit.quote", m ? m.quote : "");
     put("unit.size", F.sizeUnit(m));
   };
@@ -276,7 +276,7 @@
       const state = one.state === "live" && !full ? "resyncing" : one.state;
       dot.className = V.dot(state === "ended" ? "off" : state);
       D.text(name, one.label);
-      D.text(word, state === "live" ? "synced" : state === "reconnecting" ? "retrying" : state);
+      D.text(word, state === "live" ? (list.length > 4 ? "" : "synced") : state === "reconnecting" ? "retrying" : state);
       D.attr(cells[i], "title", `${one.label}: ${one.books ? `${one.books[0]} of ${one.books[1]} books synced, ` : ""}${one.state}`);
       word.dataset.tone = state === "live" || state === "ended" ? "" : "warn";
     });
@@ -487,6 +487,7 @@
       if (host.dataset.was === key) continue;
       host.dataset.was = key;
       let group = "";
+      host.title = list.map((one) => one.label).join(", ");
       host.replaceChildren();
       for (const one of list) {
         const mark = D.make("i", one.run === "sim" ? "hatch" : name === "mids" ? "ln" : "");

@@ -48,7 +48,7 @@
     if (venue.until === null) D.text(el.lastElementChild, "");
     D.attr(el, "title", venue.reason || null);
   };
-  const noted = (w) => [w.note, w.foreign ? `${F.si(w.foreign)} by others` : ""].filter(Boolean).join(" · ");
+  const noted = (w) => [w.note, w.foreign >= w.limit / 200 ? `${F.si(w.foreign)} by others` : ""].filter(Boolean).join(" · ");
 
   const strip = (s) => {
     const line = D.host("limits-strip");
@@ -76,28 +76,36 @@
     });
   };
 
+  const spent = new Set();
   const cards = (s) => {
     const host = D.host("limits-cards");
     if (!host) return;
-    const els = D.pool(host, s.venues.length, () => D.make("article", "vs-card", D.make("h3", "", D.make("i", "swatch"), D.make("span", ""), D.make("span", "vs-tag")), D.make("div", "wins")));
+    const els = D.pool(host, s.venues.length, () => D.make("article", "vs-card", D.make("h3", "", D.make("i", "swatch"), D.make("span", ""), D.make("span", "vs-tag")), D.make("div", "wins"), D.make("p", "quiet")));
     s.venues.forEach((venue, i) => {
-      const [head, wins] = els[i].children, bad = venue.state === "banned";
+      const [head, wins, quiet] = els[i].children, bad = venue.state === "banned";
       els[i].dataset.tone = bad ? "bad" : "";
       head.children[0].style.setProperty("--c", `var(--vs-venue-${venue.colour})`);
       D.text(head.children[1], venue.label);
       tag(head.children[2], venue);
-      const rows = D.pool(wins, venue.windows.length, () => D.make("div", "win", D.make("div", "", D.make("span", "vs-sec"), D.make("b", "")), meter(), D.make("div", "l", D.make("span", ""), D.make("span", ""))));
+      // Windows of orders and accounts are one line until something is spent of them: what reads data never does.
+      const drawn = [], idle = [];
+      for (const w of venue.windows) {
+        const id = `${venue.id} ${w.name}`;
+        if (w.used || w.reserved) spent.add(id);
+        (["ip", "connect"].includes(w.scope) || spent.has(id) ? drawn : idle).push(w);
+      }
+      const rows = D.pool(wins, drawn.length, () => D.make("div", "win", D.make("div", "", D.make("span", "vs-sec"), D.make("b", "")), meter(), D.make("div", "l", D.make("span", ""), D.make("span", ""))));
       const full = Math.max(...venue.windows.map(percent));
-      venue.windows.forEach((w, k) => {
+      drawn.forEach((w, k) => {
         const [top, m, foot] = rows[k].children;
         D.text(top.children[0], w.name);
-        const idle = !(w.used || w.reserved);
-        D.text(top.children[1], idle ? `0 / ${F.si(w.limit)}` : `${F.group(percent(w))}%`);
+        D.text(top.children[1], `${F.group(percent(w))}%`);
         setMeter(m, w, `${venue.label} ${w.name}`, bad && percent(w) === full && full >= 100);
         D.text(foot.children[0], `${F.si(w.used)} / ${F.si(w.limit)}${noted(w) ? " · " + noted(w) : ""}`);
         resets(foot.children[1], w);
-        rows[k].dataset.idle = idle ? "1" : "";
       });
+      D.text(quiet, idle.length ? `unused: ${idle.map((w) => w.name.replace(",", "")).join(", ")}` : "");
+      D.attr(quiet, "title", idle.length ? idle.map((w) => `${w.name}: 0 of ${F.group(w.limit)}`).join("\n") : null);
     });
   };
 

@@ -117,11 +117,11 @@
     }
     const first = lost.filter((one) => one.next_try).sort((x, y) => x.next_try - y.next_try)[0] || lost[0];
     const [, title, next, why] = host.firstElementChild.children;
-    const others = lost.filter((one) => one !== first).map((one) => one.label);
-    D.text(title, `${first.label}${others.length > 1 ? ` and ${others.length} more` : others.length ? ` and ${others[0]}` : ""}: reconnecting`);
+    D.text(title, `${lost.length > 2 ? `${lost.length} live markets` : lost.map((one) => one.label).join(" and ")}: reconnecting`);
     D.until(next, first.state === "reconnecting" ? first.next_try : null, { before: "next try in ", over: "trying now" });
     if (first.state !== "reconnecting" || !first.next_try) D.text(next, "trying now");
-    if (first.detail) D.text(why, first.detail);
+    const told = lost.find((one) => one.detail);
+    if (told) D.text(why, told.detail);
     D.attr(host.firstElementChild, "title", lost.map((one) => `${one.label}: ${one.detail || "connecting"}`).join("\n"));
   };
   venues.banners = () => {
@@ -176,6 +176,6 @@
     if (document.body.dataset.health !== view) document.body.dataset.health = view;
     for (const el of document.querySelectorAll('[data-key="health"]')) D.attr(el, "aria-pressed", String(el.dataset.value === view));
     const on = all().filter((x) => x.state !== "off");
-    D.put("health.venues", `${on.length} of ${all().length} markets connected${on.length ? `, ${on.filter((x) => x.state === "live").length} live` : ""}`);
+    D.put("health.venues", `${on.length} of ${all().length} live markets switched on${on.length ? `, ${on.filter((x) => x.state === "live").length} live` : ""}`);
   };
 })();

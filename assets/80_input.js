@@ -107,6 +107,7 @@
     const link = /^[1-7]$/.test(event.key) ? document.querySelectorAll(".vs-link")[Number(event.key) - 1] : null;
     if (link) link.click();
     else if (event.key === "p" || event.key === "P") acts.pause();
+    else if (event.key === "v" || event.key === "V") acts.venues();
     else if (event.key === "t" || event.key === "T") acts.theme();
     else if (event.key === "e" || event.key === "E") V.exportPanel((document.activeElement && document.activeElement.closest("section[data-panel]")) || document.querySelector("section[data-panel]"));
     else if (event.key === "?") keys(true);

@@ -19,6 +19,7 @@ SHORTCUTS = (
     ("P", "pause and resume"),
     ("1 to 7", "go to a page"),
     ("T", "dark or light"),
+    ("V", "live venues: connect, symbols, polls"),
     ("E", "export the panel in focus, or the first, as CSV"),
     ("?", "this list"),
     ("Esc", "close what is open, leave a maximised panel"),

@@ -104,7 +104,7 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
     prices      {ages: [float|null] (of the rows), and, when a top of book changed, decimals (of all prices here, the
                  finest of them), rows: [{id, label, colour, run, symbol, same (as the one looked at), why ("" = it
                  counts, else why it is left out), state (of the source), book, bid, bid_size, ask, ask_size,
-                 mid2 (bid + ask), spread_bp, diff_bp (mid less the consensus), price_decimals, size_decimals,
+                 mid2 (bid + ask), spread_bp, diff_bp (mid less the consensus; of live ones), price_decimals, size_decimals,
                  size_unit (its own)}], found: {bid: [price, row]|null, ask, between (best ask less best bid;
                  negative: a venue bids more than another asks), between_bp, consensus4 (four times the median of
                  the mids; null with fewer than two), apart2 (twice the largest difference of mids), apart_bp,

@@ -231,7 +231,7 @@ def venue_rows(part: Callable[..., Component]) -> tuple[Component, Component]:
             ("Clock less ours", "n"),
             ("Round trip", "n"),
             ("Books synced", "n"),
-            ("Snapshots waiting", "n"),
+            ("Snapshots due", "n"),
             ("Done", "n"),
             ("Failed", "n"),
             ("Polls", "n"),

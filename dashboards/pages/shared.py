@@ -92,6 +92,7 @@ def limits_strip() -> Component:
         "Budget used in the tightest window of each venue; hatched is reserved by waiting calls",
         streams=["limits"],
         body=html.Div(className="vs-strip", **{"data-host": "limits-strip"}),
+        part="tightest",
         note="all windows on the Limits page",
         cls="is-strip",
     )

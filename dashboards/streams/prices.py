@@ -142,7 +142,7 @@ def price_rows(view: View) -> tuple[list[Json], Json]:
     found = compare(counted)
     consensus4 = found["consensus4"]
     for row in rows:
-        known = consensus4 is not None and row["mid2"] is not None
+        known = consensus4 is not None and row["mid2"] is not None and row["run"] == "live"
         row["diff_bp"] = basis_points(2 * row["mid2"] - consensus4, consensus4) if known else None
     return rows, found
 

@@ -102,7 +102,7 @@ def test_the_engines_refusal_is_a_toast(venues: Page) -> None:
 
 def test_symbols_are_added_from_the_venues_list_and_removed(venues: Page) -> None:
     assert venues.source.params["streams"].count("listing") == 0
-    venues.click(".vs-bar [data-act=venues]")
+    venues.duo.driver.find_element(By.TAG_NAME, "body").send_keys("v")
     venues.until(lambda: "listing" in venues.source.params["streams"])
     card = CARD.format("bybit_linear")
     venues.until(lambda: venues.js(CELLS, f"{card} .syms b") == ["BTC-USDT-PERP", "ETH-USDT-PERP"])
