@@ -36,7 +36,7 @@ _FUTURES: Final[dict[str, int]] = {
     "time": 1,
     "exchangeInfo": 1,
     "trades": 5,
-    "historicalTrades": 20,
+    "historicalTrades": 200,
     "aggTrades": 20,
     "fundingRate": 1,
     "fundingInfo": 1,

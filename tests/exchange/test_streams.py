@@ -51,7 +51,7 @@ def test_a_binance_book_follows_from_snapshot_and_diffs(
             followed = False
             tickers: list[Any] = []
             checked = 0
-            for message in waiting + await messages(socket, 150):
+            for message in waiting + await messages(socket, 80):
                 data = message["data"]
                 if message["stream"].endswith("bookTicker"):
                     tickers.append(data)
@@ -70,7 +70,7 @@ def test_a_binance_book_follows_from_snapshot_and_diffs(
                 if newest:
                     assert best(book) == (float(newest[-1]["b"]), float(newest[-1]["a"]))
                     checked += 1
-            assert checked > 5
+            assert checked > 3
 
     with_venue(test, rate=50.0)
 
@@ -96,7 +96,7 @@ def test_a_bybit_book_follows_one_message_at_a_time(category: str, depth: int) -
             await socket.send_json(
                 {"op": "subscribe", "args": [f"orderbook.{depth}.{symbol}"], "req_id": "r"}
             )
-            ack, first, *rest = await messages(socket, 40)
+            ack, first, *rest = await messages(socket, 20)
             assert ack == {**ack, "success": True, "req_id": "r", "op": "subscribe"}
             assert first["type"] == "snapshot"
             assert len(first["data"]["b"]) == len(first["data"]["a"]) == depth
