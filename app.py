@@ -133,7 +133,7 @@ def fetch_history(
     folder: Annotated[
         Path | None, typer.Option(help="Where candles are kept. [default: data_dir/history]")
     ] = None,
-    venue_url: Annotated[str, typer.Option(help="A local venue in place of the real one.")] = "",
+    venue_url: Annotated[str | None, typer.Option(help="A local venue in place of the real one.")] = None,
 ) -> None:
     """Fetch candles of many symbols over months, within the limits; a fetch that was broken off goes on."""
     chosen = settings.load(venue_url=venue_url)

@@ -44,7 +44,7 @@ CANDLE_GRACE_NS: Final = SECOND_NS  # a trade may arrive this long after its sec
 SECONDS_CAUGHT_UP: Final = 60
 SAMPLES_HELD: Final = 4_096
 OUTAGES_KEPT: Final = 32
-# Of the charts' venue colours; a venue keeps its own, whatever else is open.
+# Of the charts' venue colours; these markets keep their own, whatever else is open.
 COLOURS: Final = {
     "binance_spot": 1,
     "binance_usdm": 2,
@@ -53,7 +53,7 @@ COLOURS: Final = {
     "bybit_linear": 5,
     "bybit_inverse": 6,
 }
-OTHER_COLOUR: Final = 7
+COLOURS_MOST: Final = 7
 
 TURN_STAGES: Final = (
     "turn",
@@ -138,7 +138,7 @@ class Intake:
         self._desks[source] = _Desk(
             source=source,
             label=label,
-            colour="sim" if source.run == "sim" else COLOURS.get(source.venue, OTHER_COLOUR),
+            colour=self._colour(source),
             clock=clock,
             counters=self._telemetry.counter(source.key),
             markets={
@@ -177,6 +177,14 @@ class Intake:
         desk.parted = [a + b for a, b in zip(desk.parted, _counts(market.state), strict=True)]
         self._telemetry.forget_market(source.key, symbol)
         self.note("info", source, "symbol", f"{symbol} removed")
+
+    def _colour(self, source: Source) -> int | Literal["sim"]:
+        """A market's own colour, or the last one that no open source has."""
+        if source.run == "sim":
+            return "sim"
+        used = {desk.colour for desk in self._desks.values()}
+        free = [number for number in range(COLOURS_MOST, 0, -1) if number not in used]
+        return COLOURS.get(source.venue) or next(iter(free), COLOURS_MOST)
 
     def revise(self, source: Source, instrument: Instrument) -> None:
         """Bring a symbol's state to the finer units of a new revision; its rings begin anew in them."""
