@@ -119,15 +119,14 @@ class Gate:
         self._pump()
 
     async def _wait(self, permit: Permit) -> Permit:
-        self.limiter.enqueue(permit, self._monotonic())
-        self._pump()
-        if permit.granted:
-            return permit
-        self.limiter.held_back(permit)
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
+        if self.limiter.enqueue(permit, self._monotonic()):
+            self._pump()
+            if permit.granted:
+                return permit
+        self.limiter.held_back(permit)
         permit.future = self._loop.create_future()
-        self._arm()
         try:
             await permit.future
         except asyncio.CancelledError:

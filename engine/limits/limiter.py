@@ -168,8 +168,11 @@ class Limiter:
         self._flying.append(call)
         return True
 
-    def enqueue(self, call: Call, now: Nanos) -> None:
-        """The call, which `take` refused, waits its turn. TooHeavy, QueueFull at once. `pump` follows."""
+    def enqueue(self, call: Call, now: Nanos) -> bool:
+        """The call, which `take` refused, waits its turn. TooHeavy, QueueFull at once.
+
+        True: `pump` must follow. False: others wait in the same line, and it goes after them whatever happens.
+        """
         now = self._at(now)
         for window, cost in call.charge.entries:
             room = window.rooms[call.priority]
@@ -189,6 +192,7 @@ class Limiter:
         call.charge.counts.waiting += 1
         for window, cost in call.charge.entries:
             window.waiting += cost
+        return len(queue) == 1
 
     def held_back(self, call: Call) -> None:
         """The call was not granted at once: count it as throttled."""

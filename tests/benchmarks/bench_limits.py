@@ -5,17 +5,19 @@ Run: uv run python tests/benchmarks/bench_limits.py [--quick]
 All meet the project's own local venue over real sockets: Binance spot's rules, its windows of a minute shortened to
 6 s (fixed, by the venue's clock), the one of five minutes to 30 s. Each contender has a process and an address of
 its own, so a state of its own at the venue, and the same saturating load of mixed weights (`limits_client.py`). The
-figures are the venue's, of whole windows after the first whole one.
+figures are the venue's: utilisation of whole windows after the first whole one, refusals and bans from the start.
 
-- plain: one program alone on its address. utilisation = weight served / limit; refused = 429s, 418s and 403s.
+- plain: one program alone on its address. utilisation = weight served / limit; refused = 429s, 418s and 403s. A
+  venue bans who goes on after ten refusals, for two minutes at first: a contender that is banned is at 0 from there.
 - neighbour: the same with a slow network and a neighbour (`limits_server.py`). Every call takes 0 to 200 ms to the
   venue and its answer 0 to 200 ms back, evenly drawn each, so that calls overtake each other. The neighbour takes a
   third of the limit, in calls of 2, 4, 5 and 25 at Poisson times, and shows only in the headers; it goes on whatever
   happens. utilisation_of_rest = weight served to the contender / (limit less what the neighbour was served);
-  bans = answers 418. neighbour_refused_pct is what the contender made the neighbour suffer.
+  bans = how often the address was banned. neighbour_refused_pct is what the contender made the neighbour suffer.
 - acquire_ns: an uncontended `await gate.acquire(...)` with its permit, median over batches; the venue's real rules.
-- sustained: a limit of 1,250 calls a second, saturated. The limiter's share is the time inside its code (asking,
-  queueing, answers with their headers, waking) of the client's CPU time; measuring it is included.
+- sustained: a limit of 1,250 calls a second, saturated, calls of weight 1. The limiter's share is the CPU time
+  inside its code (asking, queueing, answers with their headers, waking) of one core; the share of what the client
+  took altogether, HTTP included, is beside it. Measuring it is included in both.
 
 The last line is one JSON object; the exit code is 1 when a bar is missed.
 """
@@ -75,8 +77,8 @@ class Venue:
         self.url = self._process.stdout.readline().strip()
         assert self.url, "the venue did not start"
 
-    def record(self) -> dict[str, dict[str, dict[str, int]]]:
-        """By address and window."""
+    def record(self) -> dict[str, Any]:
+        """What was served and refused, by address and window; bans by address."""
         with urllib.request.urlopen(f"{self.url}/record", timeout=10) as answer:
             return json.load(answer)
 
@@ -113,30 +115,33 @@ def contest(venue: Venue, places: list[tuple[str, str]], windows: int) -> tuple[
 
 def total(rows: dict[str, dict[str, int]], first: int, last: int) -> dict[str, int]:
     """The sum of some windows."""
-    chosen = [rows[str(at)] for at in range(first, last) if str(at) in rows]
+    chosen = [row for at, row in rows.items() if first <= int(at) < last]
     return {key: sum(row[key] for row in chosen) for key in next(iter(rows.values()))}
 
 
-def plain(rows: dict[str, dict[str, int]], first: int, last: int) -> dict[str, float]:
+def refusals(sums: dict[str, int]) -> int:
+    """Answers that say too many."""
+    return sums["429"] + sums["418"] + sums["403"]
+
+
+def plain(rows: dict[str, dict[str, int]], bans: int, first: int, last: int) -> dict[str, float]:
     """Figures of one contender alone."""
-    sums = total(rows, first, last)
     return {
-        "utilisation": round(sums["weight"] / (LIMIT * (last - first)), 4),
-        "refused": sums["429"] + sums["418"] + sums["403"],
-        "calls": sums["served"],
+        "utilisation": round(total(rows, first, last)["weight"] / (LIMIT * (last - first)), 4),
+        "refused": refusals(total(rows, 0, last + 1)),
+        "bans": bans,
     }
 
 
-def beside(rows: dict[str, dict[str, int]], first: int, last: int) -> dict[str, float]:
+def beside(rows: dict[str, dict[str, int]], bans: int, first: int, last: int) -> dict[str, float]:
     """Figures of one contender with a neighbour."""
-    sums = total(rows, first, last)
-    refused = sums["429"] + sums["418"] + sums["403"]
-    neighbours = sums["foreign_refused"] * sum(SIZES) / len(SIZES)
+    sums, ever = total(rows, first, last), total(rows, 0, last + 1)
+    neighbours = ever["foreign_refused"] * sum(SIZES) / len(SIZES)
     return {
         "utilisation_of_rest": round(sums["weight"] / (LIMIT * (last - first) - sums["foreign"]), 4),
-        "refused_pct": round(100 * refused / max(refused + sums["served"], 1), 3),
-        "bans": sums["418"],
-        "neighbour_refused_pct": round(100 * neighbours / max(neighbours + sums["foreign"], 1), 2),
+        "refused_pct": round(100 * refusals(ever) / max(refusals(ever) + ever["served"], 1), 3),
+        "bans": bans,
+        "neighbour_refused_pct": round(100 * neighbours / max(neighbours + ever["foreign"], 1), 2),
     }
 
 
@@ -175,7 +180,8 @@ def sustained(seconds: int) -> dict[str, float]:
     return {
         "calls_per_s": round(found["statuses"].get("200", 0) / found["wall_s"]),
         "refused": sum(count for status, count in found["statuses"].items() if status != "200"),
-        "limiter_share_of_cpu": round(found["limiter_s"] / found["cpu_s"], 4),
+        "limiter_share_of_cpu": round(found["limiter_s"] / found["wall_s"], 4),
+        "limiter_share_of_client": round(found["limiter_s"] / found["cpu_s"], 4),
         "limiter_us_per_call": round(1e6 * found["limiter_s"] / max(sum(found["statuses"].values()), 1), 1),
         "cpu_s": round(found["cpu_s"], 2),
     }
@@ -231,11 +237,12 @@ def main() -> int:
     finally:
         venue.close()
     for name, address in PLAIN.items():
-        figures[name] = plain(record[address], *spans[0])
+        figures[name] = plain(record["windows"][address], record["bans"][address], *spans[0])
         print(f"{name}: {figures[name]}", flush=True)
     figures["neighbour"] = {}
     for name, address in SLOW.items():
-        figures["neighbour"][name] = beside(record[address], *spans[1])
+        rows, bans = record["windows"][address], record["bans"][address]
+        figures["neighbour"][name] = beside(rows, bans, *spans[1])
         print(f"{name} beside a neighbour: {figures['neighbour'][name]}", flush=True)
     figures["sustained"] = sustained(6 if quick else 15)
     print(f"sustained: {figures['sustained']}", flush=True)

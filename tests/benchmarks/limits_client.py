@@ -208,11 +208,11 @@ class Clocked:
             if self._depth:
                 return work(*arguments)
             self._depth = 1
-            started = time.perf_counter_ns()
+            started = time.thread_time_ns()
             try:
                 return work(*arguments)
             finally:
-                self.spent_ns += time.perf_counter_ns() - started
+                self.spent_ns += time.thread_time_ns() - started
                 self._depth = 0
 
         return timed

@@ -47,6 +47,10 @@ class Recording(Enforcement):
         empty = {"served": 0, "weight": 0, "429": 0, "418": 0, "403": 0, "foreign": 0, "foreign_refused": 0}
         return rows.setdefault(now_ns // self._window_ns, empty)
 
+    def bans(self) -> dict[str, int]:
+        """Of each address, how often it was banned."""
+        return {address: client.bans for address, client in self._addresses.items()}
+
     def request(
         self,
         now_ns: int,
@@ -93,7 +97,7 @@ class BenchVenue(LocalVenue):
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path == "/record":
-            return web.json_response(self.recording.record)
+            return web.json_response({"windows": self.recording.record, "bans": self.recording.bans()})
         if request.remote not in self._slow:
             return await super()._handle(request)
         await asyncio.sleep(self._random.random() * self._jitter_s)

@@ -263,7 +263,7 @@ def test_a_ban_is_shown_noted_and_honoured_after_a_restart(tmp_path: Path) -> No
         assert desk.views(clock.now)[0].banned_until_ns == clock.now + 60 * SECOND
         task = await waiting(desk.gate("test"), 1)
         later.now += 61 * SECOND
-        (await desk.gate("test").acquire("GET /1")).unsent()  # whoever asks next finds the ban over
+        desk.gate("test").adopt([])  # looks at the queue, as the timer does when time really passes
         assert (await task).granted
         store.close()
 
