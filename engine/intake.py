@@ -184,7 +184,7 @@ class Intake:
             return "sim"
         used = {desk.colour for desk in self._desks.values()}
         free = [number for number in range(COLOURS_MOST, 0, -1) if number not in used]
-        return COLOURS.get(source.venue) or next(iter(free), COLOURS_MOST)
+        return COLOURS.get(source.venue, free[0] if free else COLOURS_MOST)
 
     def revise(self, source: Source, instrument: Instrument) -> None:
         """Bring a symbol's state to the finer units of a new revision; its rings begin anew in them."""
