@@ -162,6 +162,13 @@
     const day = V.format.none(t) ? "" : V.format.day(t);
     return day === V.format.day(store.answer ? store.answer.now : Date.now()) ? "" : day;
   };
+  // The source to look at for a symbol that the present one does not have; null when it has it, or none has.
+  V.having = (symbol) => {
+    const now = store.primary(), shown = store.answer ? store.answer.sources.filter((one) => one.shown) : [];
+    if (!now || now.symbols.includes(symbol)) return null;
+    const found = shown.filter((one) => one.symbols.includes(symbol));
+    return (found.find((one) => one.run !== "sim") || found[0] || { id: null }).id;
+  };
   store.primary = () => {
     const a = store.answer;
     return (a && a.market && a.sources.find((one) => one.id === a.market.source)) || null;

@@ -85,7 +85,7 @@
     if (!host || (!list.length && !host.firstElementChild)) return;
     const els = D.pool(host, list.length, () => {
       const el = D.make("div", "vs-banner", D.icon("stop"), D.make("div", "", D.make("b", ""), D.make("span", "vs-sec")), D.make("span", "big"), D.button("Show calls", "calls"));
-      el.setAttribute("role", "alert");
+      el.children[1].setAttribute("role", "alert"); // not of the countdown, which would be read out each second
       return el;
     });
     list.forEach((ban, i) => {
@@ -98,6 +98,7 @@
   };
   // Markets that cannot be reached. One that tries stays on the list, so that the line stands still.
   const gone = new Set();
+  let said = "";
   const away = () => {
     const host = D.host("away"), list = all(), now = V.store.answer ? V.store.answer.now : 0;
     if (!host) return;
@@ -109,6 +110,7 @@
     const lost = list.filter((one) => gone.has(one.id));
     if (!lost.length || V.link.gone()) {
       if (host.firstElementChild) host.replaceChildren();
+      said = "";
       return;
     }
     if (!host.firstElementChild) {
@@ -120,6 +122,7 @@
     D.text(title, `${lost.length > 2 ? `${lost.length} live markets` : lost.map((one) => one.label).join(" and ")}: reconnecting`);
     D.until(next, first.state === "reconnecting" ? first.next_try : null, { before: "next try in ", over: "trying now" });
     if (first.state !== "reconnecting" || !first.next_try) D.text(next, "trying now");
+    if (said !== title.textContent) V.say((said = title.textContent));
     const told = lost.find((one) => one.detail);
     if (told) D.text(why, told.detail);
     D.attr(host.firstElementChild, "title", lost.map((one) => `${one.label}: ${one.detail || "connecting"}`).join("\n"));

@@ -403,7 +403,11 @@
     V.refresh();
   };
   let nth = 0;
-  V.command = (name, args) => props("shell-command", { data: { id: `${V.client}-${++nth}`, name, args } });
+  V.command = (name, args) => {
+    props("shell-command", { data: { id: `${V.client}-${++nth}`, name, args } });
+    // A paused page asks once, so that it shows what became of it.
+    if (V.state.paused) setTimeout(() => link.ask(true), 500);
+  };
   const KEPT = 12;
   const later = [];
   const exportLater = () => {

@@ -91,6 +91,8 @@
     const poll = event.target.closest && event.target.closest("select[data-poll]");
     if (poll) V.command("set_poll", { venue: poll.dataset.venue, endpoint: poll.dataset.poll, interval_s: Number(poll.value) });
     if (!select) return;
+    const source = select.dataset.select === "symbol" ? V.having(select.value) : null;
+    if (source) V.set({ source });
     V.setText(select.dataset.select, select.value);
     select.blur();
   });

@@ -9,7 +9,7 @@ Parameters (`params`, JSON object made by `assets/20_state.js`)::
     symbol    str    "BTC-USDT"; unknown or absent: the first symbol of the primary source
     hidden    [str]  source ids switched off in this browser
     source    str    primary source asked for (depth, candles, tape, latency); absent, hidden or unknown:
-                     the first shown source
+                     the first shown source that has the symbol, real ones before simulated ones
     window    int    seconds: 60, 300, 900 or 3600
     interval  int    candle interval in seconds: 0 (by window: 1, 1, 5, 15), 1, 5, 60, 300, 900, 3600
     stage     str    latency stage of the percentile charts: "receive" by default
@@ -104,9 +104,9 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
     prices      {ages: [float|null] (of the rows), and, when a top of book changed, decimals (of all prices here, the
                  finest of them), rows: [{id, label, colour, run, symbol, same (as the one looked at), why ("" = it
                  counts, else why it is left out), state (of the source), book, bid, bid_size, ask, ask_size,
-                 mid2 (bid + ask), spread_bp, diff_bp (mid less the consensus; of live ones), price_decimals, size_decimals,
-                 size_unit (its own)}], found: {bid: [price, row]|null, ask, between (best ask less best bid;
-                 negative: a venue bids more than another asks), between_bp, consensus4 (four times the median of
+                 mid2 (bid + ask), spread_bp, diff_bp (mid less the consensus; of live ones), price_decimals,
+                 size_decimals, size_unit (its own)}], found: {bid: [price, row]|null, ask, between (best ask less
+                 best bid; negative: a venue bids more than another asks), between_bp, consensus4 (four times the median of
                  the mids; null with fewer than two), apart2 (twice the largest difference of mids), apart_bp,
                  lowest, highest (rows), compared (mids)}}
     mids        {t, series: [{id, label, colour, run, bp: mid less the consensus of that second}], step (s), keep}:

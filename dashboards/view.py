@@ -144,12 +144,14 @@ def pick(
 ) -> tuple[tuple[SourceView, ...], SourceView | None, str]:
     """(shown sources, the primary one, its symbol) for a page's parameters.
 
-    The primary is the one asked for if it is shown, else the first shown that is not simulated, else the
-    first shown. A symbol the primary does not have becomes its first of the same base, or its first.
+    The primary is the one asked for if it is shown; else, of those that have the symbol, or of all when none
+    has, the first shown that is not simulated, else the first shown. A symbol the primary does not have becomes
+    its first of the same base, or its first.
     """
     shown = tuple(s for s in sources if s.source.key not in params.hidden)
     asked = next((s for s in shown if s.source.key == params.source), None)
-    primary = asked or next((s for s in shown if s.source.run != "sim"), None) or next(iter(shown), None)
+    having = [s for s in shown if params.symbol in s.symbols] or shown
+    primary = asked or next((s for s in having if s.source.run != "sim"), None) or next(iter(having), None)
     if primary is None or not primary.symbols:
         return shown, primary, ""
     if params.symbol in primary.symbols:

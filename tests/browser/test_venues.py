@@ -218,6 +218,16 @@ def test_prices_name_the_best_anywhere_and_leave_out_what_is_not_live(venues: Pa
     assert "Binance spot" in venues.text('[data-f="prices.bid"]')
 
 
+def test_a_symbol_that_this_source_lacks_is_looked_at_elsewhere(venues: Page) -> None:
+    venues.until(lambda: venues.js("return venuescope.store.answer.market.source") == "binance_spot:live")
+    choose = """const s = document.querySelector('.vs-bar [data-select=symbol]'); s.value = 'BTC-USDT-PERP';
+        s.dispatchEvent(new Event('change', {bubbles: true}))"""
+    venues.until(lambda: "BTC-USDT-PERP" in venues.js(CELLS, ".vs-bar [data-select=symbol] option"))
+    venues.js(choose)
+    venues.until(lambda: venues.js("return venuescope.store.answer.market.source") == "binance_usdm:live")
+    assert venues.js("return venuescope.store.answer.market.symbol") == "BTC-USDT-PERP"
+
+
 def test_funding_stands_beside_a_perpetual(venues: Page) -> None:
     venues.open("/market?window=60&symbol=BTC-USDT-PERP&source=bybit_linear:live")
     venues.until(lambda: not venues.js("return document.getElementById('panel-funding').hidden"))

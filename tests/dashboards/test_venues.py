@@ -83,3 +83,13 @@ def test_a_market_that_has_no_connection_yet_is_listed_with_its_own_state() -> N
     market.streams, market.state, market.detail = (), "connecting", "asking for its instruments"
     (row,) = (row for row in tab.poll()["health"]["streams"] if row["id"] == "bybit_inverse")
     assert (row["stream"], row["state"], row["reason"]) == ("", "connecting", "asking for its instruments")
+
+
+def test_a_symbol_is_looked_at_where_there_is_one_unless_a_source_is_asked_for() -> None:
+    tab = Tab([], symbol="BTC-USDT-PERP")
+    tab.poll()
+    assert tab.answer["market"]["source"] == "binance_usdm:live"
+    tab.poll(source="bybit_spot:live")
+    assert (tab.answer["market"]["source"], tab.answer["market"]["symbol"]) == ("bybit_spot:live", "BTC-USDT")
+    tab.poll(source="", symbol="NO-SUCH")
+    assert tab.answer["market"]["source"] == "binance_spot:live"
