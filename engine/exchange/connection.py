@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from engine.exchange.dialects.sessions import Opening
-from engine.exchange.enforcement import MessageRate
+from engine.exchange.limit_windows import MessageRate
 from engine.exchange.topics import Topic
 from engine.exchange.wire import PING, frame
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final, cast
 
-from engine.exchange.enforcement import Kind, Rules
+from engine.exchange.limit_windows import Kind, Rules
 from engine.exchange.listings import MAX_SYMBOLS
 from engine.exchange.random_market import MAX_RATE
 from engine.exchange.server import HOST, LocalVenue, MakeMarket

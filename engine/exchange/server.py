@@ -23,9 +23,10 @@ from engine.exchange.dialects.binance_streams import BinanceStreams
 from engine.exchange.dialects.bybit import BybitRest
 from engine.exchange.dialects.bybit_streams import BybitStreams
 from engine.exchange.dialects.refusal import VenueRefusal
-from engine.exchange.enforcement import Enforcement, Rules, Verdict
+from engine.exchange.enforcement import Enforcement
 from engine.exchange.faults import BadFault, Fault, Faults, read
 from engine.exchange.hub import Hub
+from engine.exchange.limit_windows import Rules, Verdict
 from engine.exchange.listings import MARKETS, listings
 from engine.exchange.market import Market
 from engine.exchange.random_market import RandomMarket

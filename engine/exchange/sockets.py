@@ -13,9 +13,10 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from engine.exchange.connection import Connection
 from engine.exchange.dialects.sessions import Reaction
-from engine.exchange.enforcement import Enforcement, MessageRate
+from engine.exchange.enforcement import Enforcement
 from engine.exchange.faults import INSTANT_KINDS, Fault, Faults
 from engine.exchange.hub import Hub
+from engine.exchange.limit_windows import MessageRate
 from engine.exchange.wire import frame
 
 MAX_MESSAGE: Final = 1 << 16  # bytes of one message from a client

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from engine.exchange.enforcement import Rules, Weigher, Window
+from engine.exchange.limit_windows import Rules, Weigher, Window
 
 Steps = tuple[tuple[int, int], ...]  # (up to this limit, weight), ascending
 

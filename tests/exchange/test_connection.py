@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.exchange.connection import HARD_LIMIT, HIGH_WATER, SOFT_LIMIT, Connection
 from engine.exchange.dialects.sessions import Opening
-from engine.exchange.enforcement import MessageRate
+from engine.exchange.limit_windows import MessageRate
 
 
 class Transport:

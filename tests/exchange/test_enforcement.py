@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.exchange.enforcement import Enforcement, MessageRate, Rules, Window
+from engine.exchange.enforcement import Enforcement
+from engine.exchange.limit_windows import MessageRate, Rules, Window
 from engine.exchange.venue_rules import BINANCE_SPOT, BINANCE_USDM, BYBIT, RULES
 
 S = 1_000_000_000

@@ -12,11 +12,21 @@ from typing import Any, Final
 
 import msgspec
 
+from engine.exchange.dialects.binance_listing import symbol_row
+from engine.exchange.dialects.binance_texts import (
+    base_text,
+    marks,
+    notional_text,
+    pair_of,
+    texts_of,
+    turnover,
+)
 from engine.exchange.dialects.refusal import VenueRefusal
-from engine.exchange.enforcement import Enforcement, Verdict
+from engine.exchange.enforcement import Enforcement
+from engine.exchange.limit_windows import Verdict
 from engine.exchange.market import Listing, Snapshot, Trade
-from engine.exchange.served import Candle, ServedMarket, usable
-from engine.exchange.wire import Text, decimal, levels
+from engine.exchange.served import ServedMarket, usable
+from engine.exchange.wire import decimal, levels
 
 Arguments = Mapping[str, str]
 ROOTS: Final = {"binance_spot": "/api/v3", "binance_usdm": "/fapi/v1", "binance_coinm": "/dapi/v1"}
@@ -25,7 +35,6 @@ INTERVALS: Final[dict[str, int]] = {
     "6h": 21_600, "8h": 28_800, "12h": 43_200, "1d": 86_400, "3d": 259_200, "1w": 604_800,
 }  # fmt: skip
 FUTURES_DEPTHS: Final = (5, 10, 20, 50, 100, 500, 1000)
-FOREVER_MS: Final = 4_133_404_800_000
 MAX_FUTURES_CANDLES_DAYS: Final = 200  # COIN-M's longest span of one klines call
 MAX_KEPT_DEPTHS: Final = 256
 _WHOLE: Final = re.compile(r"\d{1,20}")
@@ -160,9 +169,9 @@ class BinanceRest:
             "qty": size(trade.size),
         }
         if self.coin:
-            row["baseQty"] = _base(listing, trade.size, trade.price)
+            row["baseQty"] = base_text(listing, trade.size, trade.price)
         else:
-            row["quoteQty"] = _notional(listing, trade.price * trade.size, 8 if self.spot else 2)
+            row["quoteQty"] = notional_text(listing, trade.price * trade.size, 8 if self.spot else 2)
         row |= {"time": trade.ts_ns // 1_000_000, "isBuyerMaker": trade.buyer_is_maker}
         if self.spot:
             row["isBestMatch"] = True
@@ -274,9 +283,9 @@ class BinanceRest:
             "volume": size(day.volume),
         }
         if self.coin:
-            row["baseVolume"] = _base(listing, day.volume, average)
+            row["baseVolume"] = base_text(listing, day.volume, average)
         else:
-            row["quoteVolume"] = _notional(listing, day.notional, 8 if self.spot else 2)
+            row["quoteVolume"] = notional_text(listing, day.notional, 8 if self.spot else 2)
         if self.spot:
             row |= {
                 "prevClosePrice": price(day.open),
@@ -374,137 +383,9 @@ class BinanceRest:
             | {
                 "rateLimits": self._enforcement.announced(),
                 "exchangeFilters": [],
-                "symbols": [self._symbol(self.market.listings[name]) for name in names],
+                "symbols": [symbol_row(self.market.listings[name]) for name in names],
             }
         )
-
-    def _symbol(self, listing: Listing) -> dict[str, Any]:
-        instrument, (price, size) = listing.instrument, self._texts[listing.native]
-        filters: list[dict[str, Any]] = [
-            {
-                "filterType": "PRICE_FILTER",
-                "minPrice": price(instrument.tick_size),
-                "maxPrice": price(listing.start_price * 20),
-                "tickSize": price(instrument.tick_size),
-            },
-            {
-                "filterType": "LOT_SIZE",
-                "minQty": size(instrument.lot_size),
-                "maxQty": size(instrument.lot_size * 1_000_000),
-                "stepSize": size(instrument.lot_size),
-            },
-            {
-                "filterType": "MARKET_LOT_SIZE",
-                "minQty": size(0 if self.spot else instrument.lot_size),
-                "maxQty": size(instrument.lot_size * 100_000),
-                "stepSize": size(0 if self.spot else instrument.lot_size),
-            },
-        ]
-        base: dict[str, Any] = {
-            "symbol": listing.native,
-            "baseAsset": instrument.base,
-            "baseAssetPrecision": 8,
-            "quoteAsset": instrument.quote,
-            "quotePrecision": 8,
-        }
-        if self.spot:
-            notional = {
-                "filterType": "NOTIONAL",
-                "minNotional": "5.00000000",
-                "applyMinToMarket": True,
-                "maxNotional": "9000000.00000000",
-                "applyMaxToMarket": False,
-                "avgPriceMins": 5,
-            }
-            return base | {
-                "status": "TRADING",
-                "quoteAssetPrecision": 8,
-                "baseCommissionPrecision": 8,
-                "quoteCommissionPrecision": 8,
-                "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS_LIMIT", "TAKE_PROFIT_LIMIT"],
-                "icebergAllowed": True,
-                "ocoAllowed": True,
-                "otoAllowed": True,
-                "quoteOrderQtyMarketAllowed": True,
-                "allowTrailingStop": True,
-                "cancelReplaceAllowed": True,
-                "amendAllowed": True,
-                "isSpotTradingAllowed": True,
-                "isMarginTradingAllowed": False,
-                "filters": [*filters, notional],
-                "permissions": [],
-                "permissionSets": [["SPOT"]],
-                "defaultSelfTradePreventionMode": "EXPIRE_MAKER",
-                "allowedSelfTradePreventionModes": ["EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH"],
-            }
-        status = "contractStatus" if self.coin else "status"
-        own: dict[str, Any] = {"permissionSets": ["GRID", "COPY"]}
-        if self.coin:
-            own = {"contractSize": listing.contract_size, "equalQtyPrecision": 4}
-        if not self.coin:
-            filters.append({"filterType": "MIN_NOTIONAL", "notional": "5"})
-        return (
-            base
-            | own
-            | {
-                "pair": pair_of(listing.native),
-                "contractType": "PERPETUAL",
-                "deliveryDate": FOREVER_MS,
-                "onboardDate": listing.listed_s * 1_000,
-                status: "TRADING",
-                "marginAsset": instrument.base if self.coin else instrument.quote,
-                "maintMarginPercent": "2.5000",
-                "requiredMarginPercent": "5.0000",
-                "pricePrecision": instrument.price_decimals,
-                "quantityPrecision": instrument.size_decimals,
-                "underlyingType": "COIN",
-                "underlyingSubType": ["PoW"],
-                "triggerProtect": "0.0500",
-                "liquidationFee": "0.012500",
-                "marketTakeBound": "0.05",
-                "maxMoveOrderLimit": 10_000,
-                "filters": filters,
-                "orderTypes": ["LIMIT", "MARKET", "STOP", "STOP_MARKET", "TAKE_PROFIT"],
-                "timeInForce": ["GTC", "IOC", "FOK", "GTX", "GTD"],
-            }
-        )
-
-
-def pair_of(native: str) -> str:
-    """`BTCUSD` of `BTCUSD_PERP`."""
-    return native.partition("_")[0]
-
-
-def texts_of(listing: Listing) -> tuple[Text, Text]:
-    """How Binance writes a listing's prices and sizes: spot always with eight decimals."""
-    instrument = listing.instrument
-    shown = 8 if listing.kind == "spot" else -1
-    return decimal(instrument.price_decimals, shown), decimal(instrument.size_decimals, shown)
-
-
-def turnover(listing: Listing, candle: Candle, *, taker: bool = False) -> str:
-    """A candle's other volume: quote money, or on COIN-M base coins."""
-    volume = candle.taker_volume if taker else candle.volume
-    notional = candle.taker_notional if taker else candle.notional
-    if listing.kind == "inverse":
-        return _base(listing, volume, notional // volume if volume else candle.close)
-    return _notional(listing, notional, 8 if listing.kind == "spot" else 5)
-
-
-def marks(market: ServedMarket, name: str, now_ns: int) -> tuple[str, str]:
-    """(mark price, index price) as text with eight decimals."""
-    price = market.mark(name, now_ns) / 10 ** market.listings[name].instrument.price_decimals
-    return f"{price:.8f}", f"{price * 0.9999:.8f}"
-
-
-def _notional(listing: Listing, notional: int, shown: int) -> str:
-    instrument = listing.instrument
-    return decimal(instrument.price_decimals + instrument.size_decimals, shown)(notional)
-
-
-def _base(listing: Listing, contracts: int, price: int) -> str:
-    """Coins that so many contracts are worth at a price (units)."""
-    return f"{contracts * listing.contract_size / max(price, 1) * 10**listing.instrument.price_decimals:.8f}"
 
 
 def _whole(arguments: Arguments, name: str) -> int | None:

@@ -13,7 +13,8 @@ from urllib.parse import unquote
 
 import msgspec
 
-from engine.exchange.dialects.binance import INTERVALS, encode, marks, pair_of, texts_of, turnover
+from engine.exchange.dialects.binance import INTERVALS, encode
+from engine.exchange.dialects.binance_texts import marks, pair_of, texts_of, turnover
 from engine.exchange.dialects.sessions import Opening, Reaction
 from engine.exchange.market import Change, Listing
 from engine.exchange.served import Candle, ServedMarket

@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from engine.exchange.dialects.refusal import VenueRefusal
-from engine.exchange.enforcement import Verdict
+from engine.exchange.limit_windows import Verdict
 from engine.exchange.market import Listing, Trade
 from engine.exchange.served import Candle, ServedMarket
 from engine.exchange.wire import Text, decimal, short_decimal
