@@ -106,9 +106,9 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
                  counts, else why it is left out), state (of the source), book, bid, bid_size, ask, ask_size,
                  mid2 (bid + ask), spread_bp, diff_bp (mid less the consensus; of live ones), price_decimals,
                  size_decimals, size_unit (its own)}], found: {bid: [price, row]|null, ask, between (best ask less
-                 best bid; negative: a venue bids more than another asks), between_bp, consensus4 (four times the median of
-                 the mids; null with fewer than two), apart2 (twice the largest difference of mids), apart_bp,
-                 lowest, highest (rows), compared (mids)}}
+                 best bid; negative: a venue bids more than another asks), between_bp, consensus4 (four times the
+                 median of the mids; null with fewer than two), apart2 (twice the largest difference of mids),
+                 apart_bp, lowest, highest (rows), compared (mids)}}
     mids        {t, series: [{id, label, colour, run, bp: mid less the consensus of that second}], step (s), keep}:
                  per second, new rows; live books of the symbol alone
     funding     {funding: null | {rate_pct (for one interval), interval_s (or null), apr_pct, next (ms or null),
