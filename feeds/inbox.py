@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-MOST_FRAMES: Final = 16_384
+MOST_FRAMES: Final = 32_768  # twice what one read brings of the shortest frames
 MOST_BYTES: Final = 32 << 20
 SPARED: Final = 8  # one in so many is given up at a time, so that giving up is rare and not once a frame
 

@@ -352,7 +352,7 @@ class LiveMarket:
                     await asyncio.sleep(0)
 
     def _deliver(self, stream: Stream) -> None:
-        texts, recv_ns = stream.inbox.take(self._chunk)
+        texts, recv_ns = stream.take(self._chunk)
         if not texts:
             return
         self._count_dropped(stream)

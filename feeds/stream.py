@@ -36,6 +36,9 @@ from feeds.pulse import Pulse
 
 SECOND_NS: Final = 1_000_000_000
 ROTATE_SHARE: Final = 0.05  # of the time to the rotation, at most so much earlier: not all at once
+PAUSE_ABOVE: Final = 4_096  # frames that wait: leave more to the system's buffers, for a moment
+RESUME_BELOW: Final = 1_024
+PAUSE_MOST_S: Final = 0.25  # then reading goes on, whatever it costs: a slow reader must not block the socket
 LOOKS: Final = 6  # at the pulse, in the time a stream that moves may be silent
 DATA: Final = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
 
@@ -160,6 +163,8 @@ class Connection:
         self._settled = asyncio.Event()
         self._socket: Tap | None = None
         self._fresh_frames = self._fresh_bytes = 0
+        self._paused: asyncio.TimerHandle | None = None
+        self._may_pause = True
         self.talk = Conversation(
             dialect.streams, dialect.subscribe, dialect.unsubscribe, time.monotonic_ns(), timing.answer_s
         )
@@ -234,6 +239,8 @@ class Connection:
         socket = self._socket
         if socket is None:
             return
+        if self._paused is not None:
+            self._resume()  # the venue's goodbye stands behind what was not read
         try:
             async with asyncio.timeout(2 * self._timing.close_s):
                 await socket.close()
@@ -246,11 +253,32 @@ class Connection:
         """Something new is to be said."""
         self._nudged.set()
 
+    def relieved(self) -> None:
+        """Few frames wait any more: read on, if reading was paused."""
+        self._may_pause = True
+        if self._paused is not None:
+            self._resume()
+
     async def settled(self) -> None:
         """Wait until every topic has been answered for."""
         while not self.talk.settled:
             self._settled.clear()
             await self._settled.wait()
+
+    def _pause(self) -> None:
+        """A burst: libuv hands on megabytes in one turn, and the decoder has a millisecond of each."""
+        assert self._socket is not None
+        self._may_pause = False
+        self._socket.transport.pause_reading()
+        self._paused = asyncio.get_running_loop().call_later(PAUSE_MOST_S, self._resume)
+
+    def _resume(self) -> None:
+        assert self._socket is not None
+        assert self._paused is not None
+        self._paused.cancel()
+        self._paused = None
+        if not self._socket.transport.is_closing():
+            self._socket.transport.resume_reading()
 
     def _made(self, *args: Any, **options: Any) -> Tap:
         socket = Tap(*args, **options)
@@ -278,6 +306,8 @@ class Connection:
         if self._fresh_bytes:
             self._on_frames(recv_ns, self._fresh_frames, self._fresh_bytes)
             self._fresh_frames = self._fresh_bytes = 0
+        if self._may_pause and self._socket is not None and len(self.inbox) > PAUSE_ABOVE:
+            self._pause()
 
 
 class Stream:
@@ -350,6 +380,13 @@ class Stream:
         if self._current is not None and gone:
             self._current.talk.drop(gone)
             self._current.nudge()
+
+    def take(self, most: int) -> tuple[list[bytes], list[int]]:
+        """At most so many of the frames that wait, oldest first, and when they came."""
+        taken = self.inbox.take(most)
+        if self._current is not None and len(self.inbox) < RESUME_BELOW:
+            self._current.relieved()
+        return taken
 
     def renew(self, topics: Iterable[str]) -> bool:
         """Have the venue send these from their snapshot again; False when there is no connection to ask."""

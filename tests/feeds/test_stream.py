@@ -26,6 +26,9 @@ RULES = StreamRules(
 )
 
 
+BURST = 20_000  # frames, sent at once
+
+
 class Dialect:
     """As much of a dialect as a stream needs."""
 
@@ -165,6 +168,10 @@ class Venue:
                 elif fault == "malformed":
                     self.fault = ""
                     await socket.send("\x00{nonsense")
+                elif fault == "burst":
+                    self.fault = ""
+                    texts = [json.dumps(["burst", number]).encode().ljust(100) for number in range(BURST)]
+                    socket.transport.write(b"".join(bytes([0x81, len(text)]) + text for text in texts))
                 elif fault == "binary":
                     self.fault = ""
                     await socket.send(b"as bytes")
@@ -404,5 +411,42 @@ def test_a_slow_reader_loses_the_oldest_and_the_socket_goes_on() -> None:
         frames, _ = stream.inbox.take(100)
         assert json.loads(frames[-1])[1] > json.loads(desk.frames[-1])[1] + 100
         assert stream.state == "open"
+
+    assert against(venue, scenario).of("broken") == []
+
+
+def bursts(desk: Desk) -> list[int]:
+    return [number for topic, number in map(json.loads, desk.frames) if topic == "burst"]
+
+
+def test_a_burst_waits_in_the_systems_buffers_and_none_of_it_is_lost() -> None:
+    venue = Venue()
+
+    async def scenario(stream: Stream, desk: Desk) -> None:
+        desk.reads = False
+        stream.inbox._most_frames = 9_000
+        venue.fault = "burst"
+        while not desk.frames or stream.view(0).frames < BURST or len(stream.inbox):
+            desk.frames += stream.take(500)[0]  # a decoder that has a little time in each turn
+            await asyncio.sleep(0)
+        assert stream.inbox.dropped == 0
+
+    desk = against(venue, scenario)
+    assert bursts(desk) == list(range(BURST))
+
+
+def test_a_reader_that_does_not_come_does_not_block_the_socket() -> None:
+    venue = Venue()
+
+    async def scenario(stream: Stream, desk: Desk) -> None:
+        desk.reads = False
+        stream.inbox._most_frames = 6_000
+        venue.fault = "burst"
+        await until(lambda: stream.view(0).frames >= BURST)
+        assert len(stream.inbox) <= 6_000
+        assert stream.inbox.dropped >= BURST - 6_000
+        heard = len(venue.heard)
+        stream.want(["c"])
+        await until(lambda: len(venue.heard) > heard and stream.settled)
 
     assert against(venue, scenario).of("broken") == []
