@@ -62,7 +62,7 @@ class RandomMarket:
 
     def advance(self, now_ns: int) -> list[Change]:
         """What moved since the last turn. A symbol that is late by several moves makes one."""
-        return [book.step(now_ns) for book in self._books.values() if now_ns >= book.next_ns]
+        return [book.step(now_ns) for book in self._books.values() if book.is_due(now_ns)]
 
     def snapshot(self, symbol: str, levels: int) -> Snapshot:
         """The best `levels` of each side. KeyError when the symbol is not active."""
@@ -128,9 +128,15 @@ class _Symbol:
         self._bids, self._asks = _Side(), _Side()
         self._fill(math.floor(price))
 
+    def is_due(self, now_ns: int) -> bool:
+        """Whether it is time to move; a clock that was set back does not stop the symbol."""
+        return now_ns >= self.next_ns or self.next_ns - now_ns > 2 * self._every_ns
+
     def step(self, now_ns: int) -> Change:
         """Move to `now_ns`."""
-        self.next_ns = max(self.next_ns + self._every_ns, now_ns - self._every_ns)
+        self.next_ns += self._every_ns
+        if abs(self.next_ns - now_ns) > 2 * self._every_ns:
+            self.next_ns = now_ns + self._every_ns
         self._ts_ns = now_ns
         chance = self._random
         bid, ask = self._bids.prices[-1], self._asks.prices[0]

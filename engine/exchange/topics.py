@@ -16,6 +16,11 @@ Texts = Sequence[str]
 NOTHING: Final[Texts] = ()
 
 
+def waits(now_ns: int, due_ns: int, every_ns: int) -> bool:
+    """Whether something due at `due_ns` has to wait: not longer than its period, even when the clock is set back."""
+    return due_ns - every_ns <= now_ns < due_ns
+
+
 class Topic(Protocol):
     """One stream. `conflates`: only the newest message matters to a slow client. `book`: it carries the book."""
 
@@ -76,7 +81,7 @@ class TimedTopic:
 
     def on_turn(self, now_ns: int) -> Texts:
         """The message, once every period."""
-        if now_ns < self._due_ns:
+        if waits(now_ns, self._due_ns, self._every_ns):
             return NOTHING
         self._due_ns = (now_ns // self._every_ns + 1) * self._every_ns
         return self._write(now_ns)
@@ -114,7 +119,7 @@ class CandleTopic:
         """The closed candle when there is a new one, then the running one."""
         candle = self._market.follow(self.symbol, self._interval_s, now_ns)
         ended = self._open_s and candle.open_s > self._open_s
-        if now_ns < self._due_ns and not ended:
+        if waits(now_ns, self._due_ns, self._every_ns) and not ended:
             return NOTHING
         self._due_ns = (now_ns // self._every_ns + 1) * self._every_ns
         texts = []
@@ -158,7 +163,7 @@ class DiffTopic:
     def on_turn(self, now_ns: int) -> Texts:
         """All that changed since the last message, each level once."""
         pending = self._pending
-        if pending is None or now_ns < self._due_ns:
+        if pending is None or waits(now_ns, self._due_ns, self._every_ns):
             return NOTHING
         self._due_ns = (now_ns // self._every_ns + 1) * self._every_ns
         whole = pending._replace(
@@ -215,7 +220,7 @@ class ViewTopic:
             self.number = 1
             self._shown = self._market.snapshot(self.symbol, self._levels, now_ns)
             return (self._write("snapshot", self._shown, self.number, now_ns),)
-        if not self._changed or now_ns < self._due_ns or self._shown is None:
+        if not self._changed or self._shown is None or waits(now_ns, self._due_ns, self._every_ns):
             return NOTHING
         self._changed = False
         self._due_ns = (now_ns // self._every_ns + 1) * self._every_ns

@@ -79,6 +79,15 @@ def test_the_same_seed_gives_the_same_market_and_another_another() -> None:
     assert run(5) != run(6)
 
 
+def test_a_clock_set_back_does_not_stop_the_market() -> None:
+    market = RandomMarket("binance_spot", listings("binance_spot", 1), rate=10, levels=20)
+    market.activate("BTCUSDT", START)
+    assert [len(market.advance(START + at * S // 10)) for at in range(2, 6)] == [1] * 4
+    earlier = START - 3_600 * S
+    moves = [len(market.advance(earlier + at * S // 100)) for at in range(100)]
+    assert 8 <= sum(moves) <= 12
+
+
 def test_every_market_lists_two_hundred_symbols_with_names_of_their_own() -> None:
     for key in MARKETS:
         all_of_it = listings(key, MAX_SYMBOLS)

@@ -22,7 +22,7 @@ from engine.exchange.dialects.bybit import (
 from engine.exchange.dialects.sessions import Opening, Reaction
 from engine.exchange.market import Change, Listing, Snapshot
 from engine.exchange.served import Candle, ServedMarket
-from engine.exchange.topics import NOTHING, CandleTopic, ChangeTopic, Texts, Topic, ViewTopic
+from engine.exchange.topics import NOTHING, CandleTopic, ChangeTopic, Texts, Topic, ViewTopic, waits
 from engine.exchange.wire import levels
 
 MS: Final = 1_000_000
@@ -179,7 +179,7 @@ class TickerTopic:
 
     def on_turn(self, now_ns: int) -> Texts:
         """The row, or what changed of it since the last message."""
-        if now_ns < self._due_ns:
+        if waits(now_ns, self._due_ns, self._every_ns):
             return NOTHING
         self._due_ns = (now_ns // self._every_ns + 1) * self._every_ns
         row = self._now(now_ns)
