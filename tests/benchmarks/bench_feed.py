@@ -9,8 +9,9 @@ venue's quote. Ours goes through the feed's own decoder, in the chunks that a re
 builds candles besides; "one_by_one" is the same with a chunk made for each frame, as for a socket that never has two
 waiting. The rivals are `tests/reference/feed_plain.py` (msgspec structs, dicts and bisect; it does all that ours does
 but candles) and ccxt.pro's own handlers (`feed_peers.py`; they compare no tops). The answers are compared before
-anything is timed. CPU time counts (all use one thread), repeats are interleaved, medians are shown. The last line is
-one JSON object.
+anything is timed. CPU time counts (all use one thread), repeats are interleaved, medians are shown. "socket" is the
+whole live path over loopback, wall time, the sender on the other core: see `feed_socket.py`. The last line is one JSON
+object.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from engine.market.state import SymbolState
 from feeds import capture
 from feeds.frames import Frames, join
 from feeds.venues import binance
+from tests.benchmarks import feed_socket
 from tests.benchmarks.feed_peers import CcxtFeed
 from tests.reference.feed_plain import PlainFeed
 
@@ -43,6 +45,7 @@ DATA = ROOT.parent / "shared" / "data"
 MARKETS = ("spot", "usdm", "coinm")
 BARS = {"spot": 3.0, "usdm": 3.0, "coinm": 2.0}
 CCXT_BARS = {"spot": 7.0, "usdm": 7.0, "coinm": 5.0}
+SOCKET_RATE = 10_000.0  # frames a second for its latencies: thirty times what Binance spot BTC sends
 AGREEMENT_BARS = {"spot": 0.999, "usdm": 1.0, "coinm": 1.0}
 
 
@@ -132,7 +135,7 @@ def main() -> int:
     if None in paths.values():
         print(f"the recorded captures are not at {DATA}", file=sys.stderr)
         return 2
-    repeats = 5 if "--quick" in sys.argv[1:] else 15
+    repeats = 4 if "--quick" in sys.argv[1:] else 15
     state.warm_up()
     binance.warm_up()
     figures: dict[str, object] = {}
@@ -179,6 +182,10 @@ def main() -> int:
         met &= ratio >= BARS[name] and peer / fast >= CCXT_BARS[name]
         met &= agreement[name] >= AGREEMENT_BARS[name]
         print(f"{name}: {figures[name]} agreement {agreed} of {checked}", flush=True)
+    path = paths["spot"]
+    assert path is not None
+    figures["socket"] = feed_socket.measure(path, repeats=3, frames_per_s=SOCKET_RATE)
+    print(f"socket: {figures['socket']}", flush=True)
     figures["top_agreement"] = agreement
     figures["conditions"] = {
         "repeats": repeats,
