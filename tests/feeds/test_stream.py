@@ -19,7 +19,7 @@ from feeds.dialect import Control, KeepAlive, StreamRules
 from feeds.stream import Stream, Timing
 
 QUICK = Timing(
-    open_s=1.0, answer_s=0.4, close_s=0.2, quiet_s=0.1, healthy_s=5.0, backoff_s=0.02, most_bytes=100_000
+    open_s=1.0, answer_s=0.8, close_s=0.2, quiet_s=0.1, healthy_s=5.0, backoff_s=0.02, most_bytes=100_000
 )
 RULES = StreamRules(
     messages_per_s=200, topics_per_message=3, topics_per_connection=100, rotate_after_s=0, silent_after_s=0.15
@@ -324,7 +324,7 @@ def test_slow_answers_are_waited_for_and_none_at_all_are_not() -> None:
         await until(lambda: {json.loads(frame)[0] for frame in desk.frames} == {"a", "b", "c", "d"})
 
     desk = against(venue, scenario)
-    assert desk.of("broken") == ["no answer to a subscription within 0.4 s"]
+    assert desk.of("broken") == ["no answer to a subscription within 0.8 s"]
 
 
 @pytest.mark.parametrize("how", ["planned", "notice"])
