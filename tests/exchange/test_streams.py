@@ -297,3 +297,88 @@ def test_a_client_that_does_not_read_is_cut_and_the_others_are_not_kept_waiting(
         writer.close()
 
     with_venue(test, rate=100.0)
+
+
+CHANNELS = {
+    "/binance_spot/stream": (
+        *("depth", "depth@1000ms", "depth5", "depth10@100ms", "depth20@1000ms", "miniTicker", "ticker"),
+        *("kline_1s", "kline_1w", "aggTrade", "trade", "bookTicker"),
+    ),
+    "/binance_usdm/public/stream": (
+        "depth",
+        "depth@250ms",
+        "depth@500ms",
+        "depth5@100ms",
+        "depth20",
+        "trade",
+    ),
+    "/binance_usdm/market/stream": (
+        "markPrice",
+        "markPrice@1s",
+        "kline_5m",
+        "aggTrade",
+        "ticker",
+        "miniTicker",
+    ),
+    "/binance_coinm/stream": ("depth@500ms", "depth10", "markPrice@1s", "kline_1h", "aggTrade", "bookTicker"),
+}
+
+
+@pytest.mark.parametrize("path", CHANNELS)
+def test_every_binance_channel_says_something_of_its_symbol(path: str) -> None:
+    symbol = "btcusd_perp" if "coinm" in path else "btcusdt"
+    names = {f"{symbol}@{channel}" for channel in CHANNELS[path]}
+
+    async def test(_: LocalVenue, session: aiohttp.ClientSession) -> None:
+        async with session.ws_connect(f"{path}?streams={'/'.join(names)}") as socket:
+            seen: dict[str, Any] = {}
+            while set(seen) != names:
+                (message,) = await messages(socket, 1)
+                seen[message["stream"]] = message["data"]
+        for name, data in seen.items():
+            if "lastUpdateId" in data:
+                assert len(data["bids"]) == len(data["asks"]) == int(name.split("depth")[1].split("@")[0])
+            else:
+                assert data["s"] == symbol.upper()
+
+    with_venue(test, rate=50.0)
+
+
+@pytest.mark.parametrize("category", ["spot", "linear", "inverse"])
+def test_every_bybit_topic_says_something_of_its_symbol(category: str) -> None:
+    symbol = "BTCUSD" if category == "inverse" else "BTCUSDT"
+    channels = (
+        "orderbook.1",
+        "orderbook.50",
+        "orderbook.200",
+        "orderbook.1000",
+        "publicTrade",
+        "tickers",
+        "kline.1",
+    )
+    topics = {f"{channel}.{symbol}" for channel in channels}
+
+    async def test(_: LocalVenue, session: aiohttp.ClientSession) -> None:
+        async with session.ws_connect(f"/bybit/v5/public/{category}") as socket:
+            await socket.send_json({"op": "subscribe", "args": sorted(topics)})
+            assert (await messages(socket, 1))[0]["success"]
+            seen: dict[str, Any] = {}
+            numbers = []
+            while set(seen) != topics:
+                (message,) = await messages(socket, 1)
+                seen[message["topic"]] = message
+                if message["topic"] == f"orderbook.1000.{symbol}":
+                    numbers.append(message["data"]["u"])
+            # REST numbers a book as the stream of 1000 levels does.
+            book = (await get(session, "/bybit/v5/market/orderbook", category=category, symbol=symbol))[
+                "result"
+            ]
+            while numbers[-1] < book["u"]:
+                (message,) = await messages(socket, 1)
+                if message["topic"] == f"orderbook.1000.{symbol}":
+                    numbers.append(message["data"]["u"])
+            assert book["u"] in numbers
+        assert seen[f"orderbook.1.{symbol}"]["type"] == "snapshot"
+        assert len(seen[f"orderbook.1.{symbol}"]["data"]["b"]) == 1
+
+    with_venue(test, rate=50.0)
