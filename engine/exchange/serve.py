@@ -48,9 +48,15 @@ async def serve(
 
 
 def limits(
-    windows: Sequence[str] = (), refusals_before_ban: int | None = None, first_ban_s: int | None = None
+    windows: Sequence[str] = (),
+    refusals_before_ban: int | None = None,
+    first_ban_s: int | None = None,
+    connection_lasts_s: float | None = None,
 ) -> dict[str, Rules]:
-    """The venues' limits with other windows (`BUDGET:KIND:SECONDS:LIMIT`) and bans. ValueError names what is wrong."""
+    """The venues' limits with other windows (`BUDGET:KIND:SECONDS:LIMIT`), bans and ends of connections.
+
+    ValueError names what is wrong.
+    """
     rules = dict(RULES)
     for text in windows:
         budget, _, rest = text.partition(":")
@@ -65,7 +71,9 @@ def limits(
             rules[budget] = each = replace(each, refusals_before_ban=max(refusals_before_ban, 0))
         if first_ban_s is not None:
             longest = max(first_ban_s, each.longest_ban_s)
-            rules[budget] = replace(each, first_ban_s=max(first_ban_s, 1), longest_ban_s=longest)
+            rules[budget] = each = replace(each, first_ban_s=max(first_ban_s, 1), longest_ban_s=longest)
+        if connection_lasts_s is not None and each.connection_lasts_s:
+            rules[budget] = replace(each, connection_lasts_s=max(connection_lasts_s, 1.0))
     return rules
 
 
@@ -87,6 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--refusals-before-ban", type=int, help="429s that Binance's budgets forgive")
     parser.add_argument("--first-ban-s", type=int, help="a first ban's length, in all budgets")
+    parser.add_argument("--connection-lasts-s", type=float, help="in place of Binance's 24 hours")
     parser.add_argument("--market", choices=["random"], default="random")
     given = parser.parse_args(arguments)
     if not 1 <= given.symbols <= MAX_SYMBOLS:
@@ -96,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not 1 <= given.levels <= 5_000:
         parser.error("--levels is 1 to 5000")
     try:
-        rules = limits(given.window, given.refusals_before_ban, given.first_ban_s)
+        rules = limits(given.window, given.refusals_before_ban, given.first_ban_s, given.connection_lasts_s)
     except ValueError as error:
         parser.error(str(error))
 

@@ -146,6 +146,10 @@ def test_connects_are_counted() -> None:
 def test_what_is_wrong_with_a_window_is_said() -> None:
     assert limits(["binance_spot:REQUEST_WEIGHT:6:100"])["binance_spot"].windows[0].limit == 100
     assert limits(first_ban_s=5)["bybit"].first_ban_s == 5
+    changed = limits(refusals_before_ban=0, first_ban_s=5, connection_lasts_s=60)
+    spot, bybit = changed["binance_spot"], changed["bybit"]
+    assert (spot.refusals_before_ban, spot.first_ban_s, spot.connection_lasts_s) == (0, 5, 60)
+    assert bybit.connection_lasts_s == 0  # it has no such end
     for text in ("okx:REQUEST_WEIGHT:6:1", "bybit:RAW_REQUESTS:6", "bybit:ORDERS:1:1"):
         with pytest.raises(ValueError, match=r"window"):
             limits([text])
