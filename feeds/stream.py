@@ -65,6 +65,7 @@ class Timing:
         3.0  # a replacement that is subscribed and still has no data is taken for good after this
     )
     healthy_s: float = 30.0
+    rotate_gap_s: float = 30.0  # between two rotations, at least
     backoff_s: float = 0.5
     most_bytes: int = 4 << 20  # of one frame
 
@@ -155,6 +156,7 @@ class Connection:
         self.frames = 0
         self.muted = False  # replaced: what still comes is not wanted
         self.answered = False  # every topic has been, once
+        self.leaving = False  # the venue said that it will close it
         self.pulse = pulse
         self._url, self._dialect = url, dialect
         self._on_frames, self._on_happened = on_frames, on_happened
@@ -346,6 +348,7 @@ class Stream:
         self._pulse = Pulse(dialect.streams.silent_after_s)
         self._closing: set[asyncio.Task[None]] = set()
         self._overlaps = False
+        self._rotated_s = time.monotonic() - self._timing.rotate_gap_s
         self._since_ns = wall()
         self._newest_ns = 0
         self._frames = self._bytes = 0
@@ -480,6 +483,10 @@ class Stream:
             await asyncio.wait({serving, asked}, timeout=planned_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             asked.cancel()
+        # A venue that gives notice to each new connection must not cost the budget of connects.
+        early_s = self._rotated_s + self._timing.rotate_gap_s - time.monotonic()
+        if early_s > 0:
+            await asyncio.wait({serving}, timeout=early_s)
         backoff = Backoff(self._timing.backoff_s)
         while not serving.done():
             taking_over = asyncio.create_task(self._prepared(), name=f"{self.name} rotate")
@@ -501,7 +508,6 @@ class Stream:
         """A second connection, subscribed and delivering into an inbox of its own; None when it could not be had."""
         connection: Connection | None = None
         serving: asyncio.Task[End] | None = None
-        self._rotate.clear()
         self._overlap(True)
         kept = False
         try:
@@ -544,6 +550,10 @@ class Stream:
         replacement.talk.want(self._topics)
         replacement.talk.drop([topic for topic in replacement.talk.topics if topic not in self._topics])
         self.rotations += 1
+        self._rotated_s = time.monotonic()
+        self._rotate.clear()
+        if replacement.leaving:
+            self._rotate.set()
         self._listener.arrived()
         self._overlap(False)
         self._enter("open")
@@ -572,7 +582,9 @@ class Stream:
 
     def _happened(self, connection: Connection, happened: Happened) -> None:
         if happened.kind == "shutdown":
-            self._rotate.set()
+            connection.leaving = True
+            if connection is self._current:
+                self._rotate.set()
         elif happened.kind == "refused":
             for topic in happened.topics:
                 self._topics.pop(topic, None)

@@ -28,7 +28,14 @@ from feeds.stream import Timing
 from feeds.venues import DIALECTS, binance
 
 QUICK = Timing(
-    open_s=2.0, answer_s=2.0, close_s=0.3, quiet_s=0.2, healthy_s=5.0, backoff_s=0.05, most_bytes=4 << 20
+    open_s=2.0,
+    answer_s=2.0,
+    close_s=0.3,
+    quiet_s=0.2,
+    rotate_gap_s=0.2,
+    healthy_s=5.0,
+    backoff_s=0.05,
+    most_bytes=4 << 20,
 )
 
 

@@ -8,6 +8,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Coroutine
+from socket import gaierror
 from typing import Any
 
 import pytest
@@ -16,10 +17,17 @@ from websockets.datastructures import Headers
 from websockets.http11 import Response
 
 from feeds.dialect import Control, KeepAlive, StreamRules
-from feeds.stream import Stream, Timing
+from feeds.stream import Stream, Timing, reason_of
 
 QUICK = Timing(
-    open_s=1.0, answer_s=0.8, close_s=0.2, quiet_s=0.1, healthy_s=5.0, backoff_s=0.02, most_bytes=100_000
+    open_s=1.0,
+    answer_s=0.8,
+    close_s=0.2,
+    quiet_s=0.1,
+    rotate_gap_s=0.3,
+    healthy_s=5.0,
+    backoff_s=0.02,
+    most_bytes=100_000,
 )
 RULES = StreamRules(
     messages_per_s=200, topics_per_message=3, topics_per_connection=100, rotate_after_s=0, silent_after_s=0.15
@@ -168,6 +176,8 @@ class Venue:
                 elif fault == "malformed":
                     self.fault = ""
                     await socket.send("\x00{nonsense")
+                elif fault == "always leaving":
+                    await socket.send('{"control": "shutdown", "text": "soon"}')
                 elif fault == "burst":
                     self.fault = ""
                     texts = [json.dumps(["burst", number]).encode().ljust(100) for number in range(BURST)]
@@ -351,6 +361,41 @@ def test_a_replacement_takes_over_before_the_old_one_goes_and_nothing_is_missed(
     # Each connection numbers its frames from one counter, so what each sent is told apart by gaps; none may be long.
     numbers = sorted({json.loads(frame)[1] for frame in desk.frames})
     assert max(b - a for a, b in itertools.pairwise(numbers)) <= 4
+
+
+def test_a_venue_that_always_gives_notice_does_not_cost_the_budget_of_connects() -> None:
+    venue = Venue()
+
+    async def scenario(stream: Stream, desk: Desk) -> None:
+        venue.fault = "always leaving"
+        started = time.monotonic()
+        await until(lambda: stream.rotations >= 3)
+        # The first at once, the others a gap apart.
+        assert time.monotonic() - started >= 2 * QUICK.rotate_gap_s
+
+    assert against(venue, scenario).of("broken") == []
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (gaierror(-2, "Name or service not known"), "cannot resolve stream.binance.com"),
+        (ConnectionRefusedError(111, "refused"), "connection refused by stream.binance.com:9443"),
+        (TimeoutError("timed out during opening handshake"), "no answer from stream.binance.com:9443"),
+        (
+            OSError(101, "Network is unreachable"),
+            "no connection to stream.binance.com:9443: Network is unreachable",
+        ),
+        (
+            OSError(
+                "Multiple exceptions: [Errno 111] Connect call failed ('::1', 9443, 0, 0), [Errno 111] ..."
+            ),
+            "connection refused by stream.binance.com:9443",
+        ),
+    ],
+)
+def test_why_a_connection_could_not_be_opened(error: OSError, reason: str) -> None:
+    assert reason_of(error, "wss://stream.binance.com:9443/stream") == reason
 
 
 def test_a_venue_that_refuses_is_tried_again_with_its_reason_shown() -> None:
