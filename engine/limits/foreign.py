@@ -31,10 +31,13 @@ from typing import Final
 Nanos = int
 
 NEVER: Final = 1 << 62
-CAUTION: Final = 3.0  # standard deviations of others' use that are kept free
-DEAF_AFTER: Final = 3  # answers without the header, one after the other: the venue does not report
+CAUTION: Final = 2.5  # standard deviations of others' use that are kept free
+DEAF_AFTER: Final = 3  # answers without the header, and never one with it: the venue does not report
+SILENT_AFTER: Final = 200  # one after the other: it does not any more
 DRIFT_PARTS: Final = 5_000  # two clocks part by at most one part in so many
 FEELER_PARTS: Final = 8  # of a limit, what may be sent before the first report in a window
+PACE_MOST: Final = 15 * 10**9  # a window may last a day
+MEMORY_MOST: Final = 600 * 10**9
 SETTLE_PARTS: Final = 16  # of a window, the least time between two settled reports
 
 
@@ -194,9 +197,9 @@ class Follower:
     def __init__(self, limit: int, window: Nanos, guard: Nanos, *, fixed: bool) -> None:
         self.limit = limit
         self._window, self._fixed = window, fixed
-        self._pace = window // SETTLE_PARTS
+        self._pace = min(window // SETTLE_PARTS, PACE_MOST)
         self._boundary = Boundary(window, guard)
-        self.rate = Rate(window)
+        self.rate = Rate(min(window, MEMORY_MOST))
         self._newest: _Report | None = None
         self._settled: _Report | None = None
         self._candidate: _Report | None = None
@@ -215,7 +218,7 @@ class Follower:
     @property
     def deaf(self) -> bool:
         """The venue does not report this window."""
-        return self._silent >= DEAF_AFTER
+        return self._silent >= (SILENT_AFTER if self._trip else DEAF_AFTER)
 
     @property
     def reported(self) -> int | None:
@@ -290,12 +293,12 @@ class Follower:
         """
         self.roll(now)
         if not self._fixed:
-            if self._newest is None:
+            if not self._trip:  # nothing was ever heard
                 own = flying + held
                 feeler = max(self.limit // FEELER_PARTS - own, 0) if own else limit
                 return feeler, feeler
             # No reset gives others room again, so their swing over a whole window is left to them.
-            margin = self.rate.mean * (now - self._newest.sent)
+            margin = self.rate.mean * (now - self._newest.sent if self._newest is not None else self._window)
             margin += CAUTION * math.sqrt(self.rate.variance * self._window)
             spare = limit - held - flying - math.ceil(max(0.0, self._surplus) + margin)
             return spare, spare

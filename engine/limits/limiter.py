@@ -8,7 +8,6 @@ light, so a heavy call cannot starve. A call that needs none of the claimed wind
 from __future__ import annotations
 
 import heapq
-import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +16,9 @@ from typing import Final
 
 from engine.errors import QueueFull, TooHeavy
 from engine.limits.calls import EndpointCounts
+from engine.limits.feedback import reported, reset_after, retry_after
 from engine.limits.foreign import NEVER
-from engine.limits.rules import CONNECT, Cost, Scope, VenueRules, WindowRule
+from engine.limits.rules import CONNECT, LIMIT_MOST, Cost, Scope, VenueRules, WindowRule
 from engine.limits.windows import Window
 
 Nanos = int
@@ -29,8 +29,6 @@ ENDPOINTS_MOST: Final = 256  # counted one by one; further ones share the defaul
 VALUES_MOST: Final = 256  # of an argument, whose charges are kept at hand
 KEPT: Final = (str, int)
 NOT_KEPT: Final = object()
-STOP_MOST_NS: Final = 7 * 86_400 * SECOND_NS
-RESET_MOST_NS: Final = 60 * SECOND_NS
 FORGOTTEN_NS: Final = 300 * SECOND_NS  # far beyond any timeout of a call
 BANS: Final = (418, 403)
 OTHERS: Final = "other endpoints"
@@ -284,7 +282,7 @@ class Limiter:
             follower = window.follower
             if follower is None:
                 continue
-            used = _reported(window, headers)
+            used = reported(window, headers)
             if used is None:
                 follower.unheard(now, cost)
             else:
@@ -297,7 +295,7 @@ class Limiter:
         """Take the venue's own limits, (type, window in seconds, limit); sentences on those that differ."""
         changed = []
         for type_, window_s, limit in announced:
-            if limit < 1:
+            if not 1 <= limit <= LIMIT_MOST:
                 continue
             for window in list(self.windows.values()):
                 rule = window.rule
@@ -493,15 +491,16 @@ class Limiter:
         for window, _ in call.charge.entries:
             if window.follower is not None:
                 window.follower.refused()
-        told = _retry_after(headers)
+        told = retry_after(headers)
         scope: Scope = "ip" if status in BANS else self.rules.codes.get(code, "ip")
         account = call.charge.account
-        if not any(window.rule.scope == scope for window, _ in call.charge.entries):
-            scope = "ip"  # the venue means something that this call has no window for
+        scopes = {window.rule.scope for window, _ in call.charge.entries}
+        if scope not in scopes:  # the venue means something that this call has no window for
+            scope = "connect" if scopes == {"connect"} and status not in BANS else "ip"
         if scope in ("ip", "connect"):
             account = ""
         if told is None and status not in BANS:
-            told = _reset_after(headers, wall)
+            told = reset_after(headers, wall)
         if told is None and status not in BANS:
             told = self._window_left(call, scope, now)
         if told is None:
@@ -526,54 +525,6 @@ def _trim(queue: deque[Call]) -> bool:
     while queue and queue[0].cancelled:
         queue.popleft()
     return bool(queue)
-
-
-def _header(headers: Mapping[str, str], name: str) -> str | None:
-    found = headers.get(name)
-    return headers.get(name.lower()) if found is None else found
-
-
-def _whole(text: str | None) -> int | None:
-    """A header's whole number; None when it is none, or beyond reason."""
-    if text is None or len(text) > 18:
-        return None
-    text = text.strip()
-    return int(text) if text.isascii() and text.isdecimal() else None
-
-
-def _reported(window: Window, headers: Mapping[str, str]) -> int | None:
-    """Units used in a window, as the answer's headers tell."""
-    header = window.rule.header
-    if header is None:
-        return None
-    value = _whole(_header(headers, header.name))
-    if header.limit_name:
-        limit = _whole(_header(headers, header.limit_name))
-        if limit and limit != window.limit:
-            window.adopt(limit)
-    if value is None or header.counts == "used":
-        return value
-    return max(0, window.limit - value)
-
-
-def _retry_after(headers: Mapping[str, str]) -> Nanos | None:
-    text = _header(headers, "Retry-After")
-    try:
-        seconds = float(text) if text is not None else math.nan
-    except ValueError:
-        return None
-    if not 0 < seconds < math.inf:
-        return None
-    return min(round(seconds * SECOND_NS), STOP_MOST_NS)
-
-
-def _reset_after(headers: Mapping[str, str], wall: Nanos) -> Nanos | None:
-    """Bybit's reset time, ms UTC."""
-    reset = _whole(_header(headers, "X-Bapi-Limit-Reset-Timestamp"))
-    if reset is None:
-        return None
-    left = reset * 1_000_000 - wall
-    return min(left, RESET_MOST_NS) if left > 0 else None
 
 
 __all__ = ["CONNECT", "EMPTY", "Call", "Charge", "Limiter", "Priority", "Stop"]

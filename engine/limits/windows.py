@@ -108,12 +108,17 @@ class Window:
         self.answered += cost
         free = (now + self.hold) // self._grain * self._grain + self._grain
         log = self._log
-        if log and log[-1][0] >= free:  # the same grain, or behind a lost call
-            self._insert(free, cost)
-        else:
+        if not log:
             log.append([free, cost])
-            if len(log) == 1:
-                self.next_free = free
+            self.next_free = free
+            return
+        last = log[-1]
+        if last[0] == free:  # the same grain
+            last[1] += cost
+        elif last[0] < free:
+            log.append([free, cost])
+        else:  # behind a lost call
+            self._insert(free, cost)
 
     def lose(self, cost: int, now: Nanos, within: Nanos) -> None:
         """No answer came; it may reach the venue until `within` from now."""

@@ -113,7 +113,10 @@ class Simulation:
         window_s: int = 6,
         limit: int = 6_000,
         sliding: bool = False,
+        loss: float = 0.0,
+        headless: float = 0.0,
     ) -> None:
+        """`loss` of all calls are given up after a second, half of which arrive; `headless` answers tell nothing."""
         self._random = random.Random(seed)
         spot = limit_rules.load().venues["binance_spot"]
         weight, *others = spot.windows
@@ -143,6 +146,7 @@ class Simulation:
             int, list[int]
         ] = {}  # served weight, neighbour's, refused, neighbour's, served, its calls
         self._timer = NEVER
+        self._loss, self._headless = loss, headless
 
     def run(self, seconds: int, waiting: int = 100) -> Outcome:
         """So many calls wait all the time."""
@@ -192,6 +196,11 @@ class Simulation:
         self._timer = self.limiter.wake_at()
 
     def _send(self, call: Call, now: int) -> None:
+        if self._random.random() < self._loss:
+            self._push(now + SECOND, "loss", call)
+            if self._random.random() < 0.5:
+                self._push(now + self._random.randrange(2 * SECOND), "ghost", call)
+            return
         self._push(now + self._random.randrange(self._jitter[0] * MS + 1) + MS // 5, "arrival", call)
 
     def _on_arrival(self, now: int, call: Call) -> None:
@@ -208,8 +217,19 @@ class Simulation:
     def _on_answer(self, now: int, what: Any) -> None:
         call, verdict = what
         del self._calls[id(call)]
-        self.limiter.answered(call, verdict.status, verdict.headers, verdict.code, now, self._wall + now)
+        headers = {} if self._random.random() < self._headless else verdict.headers
+        self.limiter.answered(call, verdict.status, headers, verdict.code, now, self._wall + now)
         self._pump(now)
+
+    def _on_loss(self, now: int, call: Call) -> None:
+        self.limiter.lost(call, now)
+        self._pump(now)
+
+    def _on_ghost(self, now: int, call: Call) -> None:
+        """A call that was given up reaches the venue."""
+        _, endpoint, arguments, _ = self._calls[id(call)]
+        if not self._venue.request(self._wall + now, "a", endpoint, arguments).served:
+            self._row(now)[2] += 1
 
     def _on_neighbour(self, now: int, _: None) -> None:
         weight = self._random.choice(self._sizes)

@@ -82,6 +82,14 @@ def test_too_many_orders_stop_orders_of_that_account_only() -> None:
     assert ask(limiter, 1, SECOND).granted
 
 
+def test_too_many_connects_stop_connects_only() -> None:
+    connects = window(5, unit="connects", scope="connect", label="Connects", type_="")
+    limiter = Limiter(venue(window(100), connects))
+    assert refused(limiter, 429, {"Retry-After": "60"}, endpoint="CONNECT") == 60 * SECOND
+    assert not ask(limiter, "CONNECT", 2 * SECOND).granted
+    assert ask(limiter, 1, 2 * SECOND).granted
+
+
 def test_bybits_reset_time_says_when_an_account_may_go_on() -> None:
     rule = window(10, unit="orders", scope="account", label="Orders", type_="")
     limiter = Limiter(venue(window(100), rule))

@@ -44,6 +44,20 @@ def test_a_sliding_server_that_reports_its_count_is_followed_too(neighbour: floa
     assert found.utilisation >= 0.8
 
 
+@pytest.mark.parametrize("neighbour", [0.0, 1 / 3])
+@pytest.mark.parametrize(("loss", "headless"), [(0.02, 0.0), (0.0, 0.3), (0.02, 0.1)])
+def test_lost_calls_and_answers_without_headers_stop_nothing_and_break_nothing(
+    neighbour: float, loss: float, headless: float
+) -> None:
+    """A lost call holds its weight for 15 s and a window, so that much of the limit is not used."""
+    simulation = Simulation(
+        seed=5, jitter_ms=(100, 100), neighbour=neighbour, sizes=(2, 5), loss=loss, headless=headless
+    )
+    found = simulation.run(120)
+    assert found.refused <= 0.001 * found.served
+    assert found.utilisation >= 0.7
+
+
 def test_use_from_before_a_restart_is_seen_with_the_first_answer() -> None:
     limiter = Limiter(venue(window(100, 60 * SECOND, header=HEADER)))
     first = ask(limiter, 1, 0)

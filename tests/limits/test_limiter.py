@@ -296,7 +296,8 @@ def test_the_venues_own_limits_are_adopted() -> None:
     ]
     assert ask(limiter, 20, 0).granted
     assert not ask(limiter, 1, 0).granted
-    assert limiter.adopt([("REQUEST_WEIGHT", 1, 0), ("REQUEST_WEIGHT", 1, 20)]) == []
+    nonsense = [("REQUEST_WEIGHT", 1, 0), ("REQUEST_WEIGHT", 1, 10**12), ("REQUEST_WEIGHT", 1, 20)]
+    assert limiter.adopt(nonsense) == []
 
 
 def test_a_stop_holds_all_back_until_its_end_and_then_they_go_in_order() -> None:
