@@ -330,8 +330,6 @@ class Enforcement:
         client.refusals = 0
         client.banned_until_ns = now_ns + seconds * SECOND_NS
         client.ban_status = status
-        for counter in client.counters:
-            counter.clear()
         self._tally.bans += 1
 
     def _banned(self, now_ns: int, client: _Address) -> Verdict:

@@ -135,12 +135,6 @@ class Counter:
             return (now_ns // self._interval_ns + 1) * self._interval_ns
         return self._entries[0][0] + self._interval_ns if self._entries else now_ns
 
-    def clear(self) -> None:
-        """Forget all of it."""
-        self._used = 0
-        if self._entries is not None:
-            self._entries.clear()
-
 
 class MessageRate:
     """The messages a client sends on one connection: at most so many in any second. Constant memory."""

@@ -103,6 +103,16 @@ def test_going_on_after_refusals_is_a_ban_and_the_next_one_is_twice_as_long() ->
     assert enforcement.statistics()["bans"] == 2
 
 
+def test_what_was_used_before_a_ban_still_counts_after_it() -> None:
+    enforcement = Enforcement(
+        replace(BINANCE_SPOT.with_window("REQUEST_WEIGHT", 600, 1), refusals_before_ban=0, first_ban_s=60)
+    )
+    enforcement.request(NOON, "a", TIME)
+    assert enforcement.request(NOON, "a", TIME).status == 418
+    assert enforcement.request(NOON + 60 * S, "a", TIME).status == 418
+    assert enforcement.request(NOON + 600 * S, "a", TIME).served
+
+
 def test_bans_never_pass_three_days() -> None:
     enforcement = Enforcement(
         replace(BINANCE_SPOT.with_window("REQUEST_WEIGHT", 60, 1), refusals_before_ban=0, bans_kept_s=10**9)
