@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Callable, Coroutine
@@ -398,3 +399,37 @@ def test_a_cut_of_a_hundred_symbols_costs_no_refusal_and_no_ban(key: str) -> Non
                 await stage.until(lambda symbol=symbol: stage.agrees(key, symbol))
 
     asyncio.run(run())
+
+
+STORM = (
+    *("drop", "duplicate", "reorder", "malformed", "huge", "close", "cut", "refuse", "shutdown"),
+    *("slow_snapshot", "old_snapshot", "broken", "unreachable", "stall"),
+)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", range(3))
+def test_after_a_storm_of_faults_every_book_is_the_venues_own(seed: int) -> None:
+    chance = random.Random(seed)
+
+    async def act(stage: Scene) -> None:
+        until_s = time.monotonic() + 20
+        while time.monotonic() < until_s:
+            kind, key = chance.choice(STORM), chance.choice(list(EVERY))
+            lasts = {"duration_s": 1.0} if kind == "stall" else {"count": chance.randint(1, 3)}
+            stage.venue.inject(Fault(kind=kind, market=key, delay_s=0.3, **lasts))  # type: ignore[arg-type]
+            await asyncio.sleep(chance.random() * 0.4)
+            symbol = chance.choice(stage.view(key).listed or ("BTC-USDT",))
+            with contextlib.suppress(BadCommand):
+                chance.choice((stage.live.add_symbol, stage.live.remove_symbol))(key, symbol)
+        stage.venue.faults.clear(0)
+        for key in EVERY:
+            await stage.until(lambda key=key: stage.view(key).state == "live", within_s=40)
+            followed = len(stage.view(key).symbols)
+            await stage.until(lambda key=key, n=followed: stage.books.synced(key, n), within_s=40)
+            await stage.all_agree(key)
+            for ids in stage.books.open[key].trades.values():
+                assert len(ids) == len(set(ids))
+        assert {name for name, _ in stage.books.closed} == set()  # no fault of our own
+
+    assert refusals(play(act, *EVERY)) == 0
