@@ -102,18 +102,16 @@ def serve(
         raise typer.Exit(1)
 
 
-@cli.command("venue")
-def serve_venue(
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="0 takes any that is free.")] = 8051,
-    symbols: Annotated[int, typer.Option(min=1, max=200, help="Symbols each market lists.")] = 100,
-    rate: Annotated[float, typer.Option(help="Moves a second of each symbol that is asked for.")] = 10.0,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of its random markets.")] = 1,
-) -> None:
+@cli.command(
+    "venue",
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+)
+def serve_venue(context: typer.Context) -> None:
     """Serve a local venue: Binance's and Bybit's public protocols, their limits, and faults on command."""
     from engine.exchange import serve as local
 
-    given = ["--port", str(port), "--symbols", str(symbols), "--rate", str(rate), "--seed", str(seed)]
-    raise typer.Exit(local.main(given))
+    raise typer.Exit(local.main(context.args))
 
 
 @cli.command("history")

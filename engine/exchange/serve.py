@@ -1,4 +1,4 @@
-"""The local venue as a process of its own: `python -m engine.exchange.serve --port 0 --symbols 100`.
+"""The local venue as a process of its own: `uv run app.py venue --port 0 --symbols 100`.
 
 Prints one line, its base address, once it serves; ends on SIGINT and SIGTERM.
 """
@@ -18,6 +18,7 @@ from engine.exchange.listings import MAX_SYMBOLS
 from engine.exchange.random_market import MAX_RATE
 from engine.exchange.server import HOST, LocalVenue, MakeMarket
 from engine.exchange.venue_rules import RULES
+from engine.guard import LOOPBACK
 
 PORT: Final = 8051
 
@@ -79,8 +80,8 @@ def limits(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a signal; the process's exit code."""
-    parser = argparse.ArgumentParser(prog="engine.exchange.serve", description=__doc__)
-    parser.add_argument("--host", default=HOST)
+    parser = argparse.ArgumentParser(prog="app.py venue", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--host", default=HOST, choices=sorted(LOOPBACK))
     parser.add_argument("--port", type=int, default=PORT, help=f"0: any free one (default {PORT})")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rate", type=float, default=10.0, help="moves a second of each symbol")
@@ -96,7 +97,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--refusals-before-ban", type=int, help="429s that Binance's budgets forgive")
     parser.add_argument("--first-ban-s", type=int, help="a first ban's length, in all budgets")
     parser.add_argument("--connection-lasts-s", type=float, help="in place of Binance's 24 hours")
-    parser.add_argument("--market", choices=["random"], default="random")
     given = parser.parse_args(arguments)
     if not 1 <= given.symbols <= MAX_SYMBOLS:
         parser.error(f"--symbols is 1 to {MAX_SYMBOLS}")

@@ -10,6 +10,7 @@ exactly the venue's own paths. Beside them: `GET /statistics`; `GET`, `POST` and
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, Protocol, Self
@@ -18,6 +19,7 @@ from urllib.parse import unquote_plus
 import msgspec
 from aiohttp import web
 
+from engine import guard
 from engine.exchange.dialects.binance import BinanceRest
 from engine.exchange.dialects.binance_streams import BinanceStreams
 from engine.exchange.dialects.bybit import BybitRest
@@ -55,6 +57,10 @@ class Neighbour(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     budget: str
     weight: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
     address: str = ""  # empty: the caller's own
+
+
+# A page of any site could order faults otherwise. The same few hosts come with every call.
+_foreign: Final = functools.lru_cache(maxsize=64)(guard.refusal)
 
 
 class RestDialect(Protocol):
@@ -146,7 +152,11 @@ class LocalVenue:
         await self.stop()
 
     async def start(self, port: int = 0, host: str = HOST) -> str:
-        """Begin to serve; the base address, without a slash at the end. OSError when the port is taken."""
+        """Begin to serve; the base address, without a slash at the end. OSError when the port is taken, ValueError
+        when the host is not this machine's own: nobody is asked who they are.
+        """
+        if host not in guard.LOOPBACK:
+            raise ValueError(f"{host} is not a loopback address")
         runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=STOP_WITHIN_S)
         await runner.setup()
         site = web.TCPSite(runner, host, port, backlog=1_024)
@@ -219,6 +229,9 @@ class LocalVenue:
         self.sockets.flush(monotonic_ns)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        foreign = _foreign(request.headers.get("Host"), request.headers.get("Origin"))
+        if foreign is not None:
+            return web.Response(status=403, text=foreign)
         path, _, query = request.raw_path.partition("?")
         head, _, rest = path[1:].partition("/")
         budget = self.budgets.get(head)
