@@ -273,7 +273,7 @@ def test_a_client_that_does_not_read_is_cut_and_the_others_are_not_kept_waiting(
         names = "/".join(f"btcusdt@{each}" for each in ("depth@0ms", "bookTicker", "trade"))
         head = (
             f"GET /binance_usdm/public/stream?streams={names} HTTP/1.1",
-            *("Host: x", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"),
+            *("Host: localhost", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"),
             *("Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==", "", ""),
         )
         writer.write("\r\n".join(head).encode())
