@@ -251,6 +251,8 @@ class Follower:
         candidate = self._candidate
         if candidate is not None and oldest >= candidate.answered:
             self._settle(candidate)
+        if self.rate.mean == 0.0 and self._boundary.known:
+            self._calm(answered)
 
     def unheard(self, answered: Nanos, cost: int) -> None:
         """An answer came without a report; the call counts as not in any."""
@@ -370,6 +372,14 @@ class Follower:
         self.taken = max(0, round(self._surplus))
         self.rate.mean = self.taken / self._window
         self.rate.variance = self.rate.mean * self._size
+
+    def _calm(self, now: Nanos) -> None:
+        """Nobody else is there: what is settled is all there is. This spares `room` its work, call by call."""
+        newest, settled = self._newest, self._settled
+        if newest is None or settled is None or not settled.whole or self.rate.young(now):
+            return
+        self.committed = settled.used + settled.after
+        self.calm_until = min(newest.sent + 2 * self._pace, self._boundary.hi, self.rate.relied_until)
 
     def _count(self, used: int, cost: int) -> None:
         if self._settled is not None and used > self._settled.used:

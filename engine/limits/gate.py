@@ -14,7 +14,7 @@ from engine.limits.foreign import NEVER
 from engine.limits.limiter import EMPTY, Call, Limiter, Priority, Stop
 
 SECOND_NS = 1_000_000_000
-LEAST_DELAY_S = 0.0002  # a timer that fires a little early must not spin
+LEAST_DELAY_S = 0.001  # wakes that are closer together are one: each costs more than it lets go
 
 
 class Permit(Call):

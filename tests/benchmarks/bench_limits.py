@@ -17,7 +17,7 @@ figures are the venue's: utilisation of whole windows after the first whole one,
 - acquire_ns: an uncontended `await gate.acquire(...)` with its permit, median over batches; the venue's real rules.
 - sustained: a limit of 1,250 calls a second, saturated, calls of weight 1. The limiter's share is the CPU time
   inside its code (asking, queueing, answers with their headers, waking) of one core; the share of what the client
-  took altogether, HTTP included, is beside it. Measuring it is included in both.
+  took altogether, HTTP included, is beside it. What reading the clock costs is taken off both.
 
 The last line is one JSON object; the exit code is 1 when a bar is missed.
 """

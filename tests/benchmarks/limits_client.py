@@ -190,10 +190,19 @@ class Load:
 
 
 class Clocked:
-    """A gate whose own time is measured: everything it does is counted, the waiting is not."""
+    """A gate whose own CPU time is measured: everything it does is counted, the waiting is not.
+
+    Reading the clock costs more than some of what is measured; that cost, measured first, is taken off.
+    """
 
     def __init__(self, gate: Gate) -> None:
-        self.spent_ns = 0
+        readings = 20_000
+        started = time.thread_time_ns()
+        for _ in range(readings):
+            time.thread_time_ns()
+        self._reading_ns = (time.thread_time_ns() - started) / readings
+        self.spent_ns = 0.0
+        self.readings_ns = 0.0  # what reading the clock took in all
         self._depth = 0
         limiter = gate.limiter
         for owner, names in (
@@ -212,7 +221,8 @@ class Clocked:
             try:
                 return work(*arguments)
             finally:
-                self.spent_ns += time.thread_time_ns() - started
+                self.spent_ns += time.thread_time_ns() - started - self._reading_ns
+                self.readings_ns += 2 * self._reading_ns
                 self._depth = 0
 
         return timed
@@ -238,8 +248,9 @@ async def main(options: dict[str, Any]) -> None:
         cpu, wall = time.process_time(), time.monotonic()
         await load.run(options["workers"])
         cpu, wall = time.process_time() - cpu, time.monotonic() - wall
-        share = clocked.spent_ns / 1e9
-        print(json.dumps({"statuses": load.statuses, "limiter_s": share, "cpu_s": cpu, "wall_s": wall}))
+        cpu -= clocked.readings_ns / 1e9
+        limiter_s = clocked.spent_ns / 1e9
+        print(json.dumps({"statuses": load.statuses, "limiter_s": limiter_s, "cpu_s": cpu, "wall_s": wall}))
 
 
 if __name__ == "__main__":
