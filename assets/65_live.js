@@ -22,7 +22,10 @@
     const known = m && !F.none(m.change);
     const percent = known ? `${F.signed(m.change_pct, 2)}%` : "";
     put("quote.percent", known ? arrow(m.change) + percent : "", known ? tone(m.change) : "");
-    put("quote.change", known ? `${arrow(m.change)}${F.signed(m.change / 10 ** m.price_decimals, m.price_decimals)} (${percent}) ${{ 60: "1 m", 300: "5 m", 900: "15 m", 3600: "1 h" }[m.window] || "window"}` : "", known ? tone(m.change) : "");
+    const span = { 60: "1 m", 300: "5 m", 900: "15 m", 3600: "1 h" }[m ? m.window : 0] || "window";
+    // Both forms where there is room for them.
+    const both = known && (window.innerWidth >= 1560 || symbol.length < 11);
+    put("quote.change", known ? `${arrow(m.change)}${both ? `${F.signed(m.change / 10 ** m.price_decimals, m.price_decimals)} (${percent})` : percent} ${span}` : "", known ? tone(m.change) : "");
     put("unit.quote", m ? m.quote : "");
     put("unit.size", F.sizeUnit(m));
   };
@@ -507,7 +510,8 @@
   const labelOf = (id) => {
     const a = V.store.answer, limits = stream("limits");
     const one = a.sources.find((x) => x.id === id) || (a.venues || []).find((x) => x.id === id) || ((limits && limits.venues) || []).find((x) => x.id === id);
-    return one ? one.label : id;
+    const venue = one ? null : (a.venues || []).find((x) => x.id.startsWith(`${id}_`)); // a budget of several markets
+    return one ? one.label : venue ? venue.venue : id;
   };
   const events = () => {
     const s = stream("events");

@@ -253,6 +253,8 @@ def test_with_no_venue_on_every_panel_says_how_to_connect_one(venues: Page) -> N
     venues.open("/limits")
     venues.until(lambda: venues.state("windows") == "empty")
     assert "No venue is connected" in venues.text("#panel-windows .vs-state")
+    room = "const r = document.querySelector('#panel-windows .body').getBoundingClientRect(); return r.height"
+    assert venues.js(room) >= 150
     venues.click("#panel-windows .vs-state button")
     venues.until(lambda: venues.js("return document.body.classList.contains('is-off-open')"))
     venues.until(lambda: venues.js("return document.querySelectorAll('.vs-venue').length") == 6)
