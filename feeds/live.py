@@ -15,10 +15,10 @@ from engine.market.sink import Sink
 from engine.telemetry.board import PollView, VenueView
 from engine.venues import Note
 from feeds.backoff import Backoff
+from feeds.connection import Timing
 from feeds.dialect import Dialect
 from feeds.live_market import MOST_SYMBOLS, LiveMarket, sentence_of
 from feeds.polls import DEFAULTS, LONGEST_S, calls_of
-from feeds.stream import Timing
 
 SECOND_NS: Final = 1_000_000_000
 STOP_WITHIN_S: Final = 4.0

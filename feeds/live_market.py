@@ -7,8 +7,6 @@ Pure decisions are elsewhere: what to say (`conversation`), what to fetch next (
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import difflib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,13 +24,15 @@ from engine.telemetry.board import LiveSymbolView, VenueState, VenueView
 from engine.telemetry.hub import TelemetryFull
 from engine.venues import Note
 from feeds.backoff import Backoff
+from feeds.connection import Timing
 from feeds.dialect import Dialect, Listing, Topics
 from feeds.frames import join
+from feeds.listed import Listed
 from feeds.overlap import Overlap
 from feeds.polls import Deliver, Poller
+from feeds.repairs import Repairs
 from feeds.rest import RestClient
-from feeds.snapshots import SnapshotQueue, Ticket
-from feeds.stream import Stream, Timing
+from feeds.stream import Stream
 
 SECOND_NS: Final = 1_000_000_000
 MOST_SYMBOLS: Final = 128
@@ -42,7 +42,6 @@ CHUNK_FIRST: Final = 64
 CHUNK_LEAST: Final = 8
 CHUNK_MOST: Final = 1_024
 RENEW_WITHIN_S: Final = 10.0  # for the snapshot of a topic subscribed again
-CLOSE_MATCHES: Final = 3
 
 _APPLIED: Final = Outcome.APPLIED
 _WRONG: Final = frozenset({Outcome.GAP, Outcome.CROSSED, Outcome.UNUSABLE, Outcome.BUFFERED})
@@ -93,20 +92,16 @@ class LiveMarket:
         self._next_try_ns = 0
         self._client = RestClient(dialect, gate, base=base, wall=wall)
         self._stream_base = dialect.endpoints(base).stream
-        self._listed: dict[str, Instrument] = {}  # by universal symbol
-        self._native: dict[str, Instrument] = {}
-        self._listed_names: tuple[str, ...] = ()
+        self._listed = Listed(dialect.label)
         self._followed: dict[str, _Followed] = {}
         self._unsynced: set[str] = set()
         self._streams: list[Stream] = []
         self._tasks: dict[Stream, asyncio.Task[None]] = {}
         self._numbers: dict[str, int] = {}  # of streams made on each path
         self._decoder = dialect.decoder(self.source, ())
-        self._queue = SnapshotQueue()
-        self._fetches: dict[str, asyncio.Task[None]] = {}  # of snapshots
+        self._repairs = Repairs(self._fetched, self._not_fetched, random.random)
         self._overlap = Overlap()
         self._arrived = asyncio.Event()
-        self._queued = asyncio.Event()
         self._chunk = CHUNK_FIRST
         self._dropped: dict[Stream, int] = {}
         self._told: tuple[bool, str] | None = None
@@ -143,7 +138,7 @@ class LiveMarket:
         """Follow one more symbol; its universal name. BadCommand when it cannot be."""
         if not self._open:
             raise BadCommand(f"{self.dialect.label} is not connected yet; try again when it is")
-        instrument = self._find(text)
+        instrument = self._listed.find(text)
         if instrument.symbol in self._followed:
             raise BadCommand(f"{self.dialect.label} already follows {instrument.symbol}")
         if len(self._followed) >= MOST_SYMBOLS:
@@ -167,7 +162,7 @@ class LiveMarket:
         if symbol is None:
             raise BadCommand(f"{self.dialect.label} does not follow {text.strip()[:40]!r}")
         followed = self._followed.pop(symbol)
-        self._forget_snapshot(symbol)
+        self._repairs.forget(symbol)
         self._unsynced.discard(symbol)
         for stream, topics in followed.streams:
             stream.drop(topics.topics)
@@ -196,15 +191,15 @@ class LiveMarket:
             offset_ns=self.offset_ns,
             round_trip_ns=self.round_trip_ns,
             symbols=tuple(
-                LiveSymbolView(symbol, one.instrument.native, one.book.name, symbol in self._queue)
+                LiveSymbolView(symbol, one.instrument.native, one.book.name, symbol in self._repairs.queue)
                 for symbol, one in self._followed.items()
             ),
-            listed=self._listed_names,
+            listed=self._listed.names,
             streams=tuple(stream.view(now_ns) for stream in self._streams),
             polls=self._poller.views(),
-            snapshots_waiting=len(self._queue),
-            snapshots_done=self._queue.fetched,
-            snapshots_failed=self._queue.failures,
+            snapshots_waiting=len(self._repairs.queue),
+            snapshots_done=self._repairs.queue.fetched,
+            snapshots_failed=self._repairs.queue.failures,
         )
 
     # --- its life ----------------------------------------------------------------------------------------
@@ -218,7 +213,7 @@ class LiveMarket:
                 self._group = group
                 self._begin()
                 group.create_task(self._drain(), name=f"{self.source.key} frames")
-                group.create_task(self._dispatch(), name=f"{self.source.key} snapshots")
+                group.create_task(self._repairs.run(), name=f"{self.source.key} snapshots")
                 group.create_task(self._poller.run(), name=f"{self.source.key} polls")
         except Exception as error:
             reason = sentence_of(error)
@@ -249,7 +244,7 @@ class LiveMarket:
         found: dict[str, Instrument] = {}
         for name in dict.fromkeys(self._names()):
             try:
-                instrument = self._find(name)
+                instrument = self._listed.find(name)
             except BadCommand as error:
                 self._note("warn", self.dialect.key, "symbol", str(error))
                 continue
@@ -278,18 +273,6 @@ class LiveMarket:
             except TelemetryFull:
                 return list(instruments[:at]), list(instruments[at:])
         return list(instruments), []
-
-    def _find(self, text: str) -> Instrument:
-        """The listed instrument of this name, universal or native. BadCommand names close ones."""
-        wanted = text.strip().upper()
-        found = self._listed.get(wanted) or self._native.get(wanted)
-        if found is not None:
-            return found
-        known = [*self._listed, *self._native] if len(wanted) <= 40 else []
-        close = difflib.get_close_matches(wanted, known, n=CLOSE_MATCHES, cutoff=0.6)
-        universal = dict.fromkeys((self._listed.get(name) or self._native[name]).symbol for name in close)
-        hint = f"; did you mean {' or '.join(universal)}?" if universal else ""
-        raise BadCommand(f"{self.dialect.label} lists no {text.strip()[:40]!r}{hint}")
 
     def _follow(self, instrument: Instrument) -> None:
         self._decoder.add(instrument)
@@ -327,12 +310,8 @@ class LiveMarket:
         return await self._gate.acquire("CONNECT")
 
     def _take_listing(self, listing: Listing) -> None:
-        self._listed, self._native = {}, {}
-        for instrument in listing.instruments:
-            if self._listed.setdefault(instrument.symbol.upper(), instrument) is instrument:
-                self._native[instrument.native.upper()] = instrument
-        self._listed_names = tuple(sorted(one.symbol for one in self._listed.values()))
-        gone = [symbol for symbol in self._followed if symbol.upper() not in self._listed]
+        self._listed.take(listing)
+        gone = [symbol for symbol in self._followed if symbol not in self._listed]
         if gone:
             self._note("warn", self.dialect.key, "symbol", f"no longer listed: {', '.join(gone[:5])}")
 
@@ -424,59 +403,21 @@ class LiveMarket:
             followed.book = BookState.STALE if followed.book is not BookState.BUFFERING else followed.book
         elif followed.book is BookState.EMPTY:
             followed.book = BookState.BUFFERING
-        self._want_snapshot(symbol)
+        self._repairs.want(symbol)
 
-    def _want_snapshot(self, symbol: str) -> None:
-        if self._queue.want(symbol, time.monotonic_ns(), self._random.random()):
-            self._queued.set()
+    def _not_fetched(self, symbol: str, error: Exception) -> None:
+        self._note("warn", self.dialect.key, "snapshot", f"{symbol}: {error}")
 
-    async def _dispatch(self) -> None:
-        """Fetch snapshots as the queue lets them go."""
-        async with asyncio.TaskGroup() as group:
-            while True:
-                self._queued.clear()
-                now_ns = time.monotonic_ns()
-                ticket = self._queue.start(now_ns)
-                if ticket is not None:
-                    group.create_task(
-                        self._repair(ticket), name=f"{self.source.key} snapshot {ticket.symbol}"
-                    )
-                    continue
-                wait_ns = self._queue.wait_ns(now_ns)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(None if wait_ns is None else max(wait_ns / SECOND_NS, 0.001)):
-                        await self._queued.wait()
-
-    async def _repair(self, ticket: Ticket) -> None:
-        """Bring one book back; tell the queue how it went."""
-        repaired = False
-        try:
-            followed = self._followed.get(ticket.symbol)
-            if followed is not None:
-                call = self.dialect.snapshot_call(followed.instrument)
-                if call is None:
-                    repaired = await self._renewed(ticket.symbol, followed)
-                else:
-                    answer = await self._client.fetch(call, priority=Priority.RESYNC)
-                    if self._queue.is_valid(ticket):
-                        repaired = self._on_snapshot(ticket.symbol, answer.body, answer.recv_ns)
-        except (CallFailed, LimitError) as error:
-            self._note("warn", self.dialect.key, "snapshot", f"{ticket.symbol}: {error}")
-        if repaired:
-            self._queue.done(ticket)
-        else:
-            self._queue.failed(ticket, time.monotonic_ns(), self._random.random())
-        if self._fetches.get(ticket.symbol) is asyncio.current_task():
-            del self._fetches[ticket.symbol]
-        self._queued.set()
-
-    def _forget_snapshot(self, symbol: str) -> None:
-        """It needs none now. A fetch under way may wait for hours where the venue banned us: it is given up."""
-        self._queue.forget(symbol)
-        fetch = self._fetches.pop(symbol, None)
-        if fetch is not None and fetch is not asyncio.current_task():
-            fetch.cancel()
-        self._queued.set()
+    async def _fetched(self, symbol: str, is_wanted: Callable[[], bool]) -> bool:
+        """Whether the book came back, by a snapshot fetched or by subscribing to it again."""
+        followed = self._followed.get(symbol)
+        if followed is None:
+            return False
+        call = self.dialect.snapshot_call(followed.instrument)
+        if call is None:
+            return await self._renewed(symbol, followed)
+        answer = await self._client.fetch(call, priority=Priority.RESYNC)
+        return is_wanted() and self._on_snapshot(symbol, answer.body, answer.recv_ns)
 
     def _on_snapshot(self, symbol: str, body: bytes, recv_ns: int) -> bool:
         """Whether the book is right with it."""
@@ -528,7 +469,7 @@ class LiveMarket:
             if symbol not in self._unsynced or self.dialect.snapshot_call(followed.instrument) is None:
                 continue
             if any(now.intersection(one.book) for _, one in followed.streams):
-                self._want_snapshot(symbol)
+                self._repairs.want(symbol)
 
     def refused(self, stream: Stream, topic: str, text: str) -> None:
         """The venue does not send a topic."""
@@ -539,7 +480,7 @@ class LiveMarket:
         self._empty(stream)
         symbols = self._with_books_on(stream)
         for symbol in symbols:
-            self._forget_snapshot(symbol)
+            self._repairs.forget(symbol)
             followed = self._followed[symbol]
             followed.book = BookState.STALE if followed.book >= BookState.SYNCED else BookState.EMPTY
             self._unsynced.add(symbol)

@@ -23,8 +23,8 @@ from engine.market.instruments import Instrument
 from engine.market.sequencing import BookState, Outcome, Rule
 from engine.market.state import SymbolState
 from engine.telemetry.board import VenueView
+from feeds.connection import Timing
 from feeds.live import LiveVenues
-from feeds.stream import Timing
 from feeds.venues import DIALECTS, binance
 
 QUICK = Timing(

@@ -16,8 +16,9 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Response
 
+from feeds.connection import Timing, reason_of
 from feeds.dialect import Control, KeepAlive, StreamRules
-from feeds.stream import Stream, Timing, reason_of
+from feeds.stream import Stream
 
 QUICK = Timing(
     open_s=1.0,
