@@ -509,7 +509,7 @@
   live.events = (panel, s) => (ABOUT[panel] ? (s.list || []).filter((e) => e.about === ABOUT[panel]) : s.list || []);
   const labelOf = (id) => {
     const a = V.store.answer, limits = stream("limits");
-    const one = a.sources.find((x) => x.id === id) || (a.venues || []).find((x) => x.id === id) || ((limits && limits.venues) || []).find((x) => x.id === id);
+    const one = a.sources.find((x) => x.id === id) || (a.venues || []).find((x) => x.id === id || x.source === id) || ((limits && limits.venues) || []).find((x) => x.id === id);
     const venue = one ? null : (a.venues || []).find((x) => x.id.startsWith(`${id}_`)); // a budget of several markets
     return one ? one.label : venue ? venue.venue : id;
   };

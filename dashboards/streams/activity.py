@@ -186,7 +186,7 @@ def spread_figures(view: View) -> Json:
 
 # --- events and health ----------------------------------------------------------------------------------------
 
-ABOUT_LIMITS: Final = re.compile(r"throttl|\bban|\b(429|418|403|10006)\b|limit|correct|refus", re.IGNORECASE)
+ABOUT_LIMITS: Final = re.compile(r"throttl|\bban|\b(429|418|403|10006)\b|limit|correct", re.IGNORECASE)
 
 
 def about(event: Event) -> str:

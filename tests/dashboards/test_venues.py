@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from dashboards.streams import activity
 from dashboards.streams.venues import MARKETS
 from engine.intake import COLOURS
+from engine.telemetry.events import Event
 from tests.dashboards.test_prices import Tab
 
 
@@ -93,3 +95,19 @@ def test_a_symbol_is_looked_at_where_there_is_one_unless_a_source_is_asked_for()
     assert (tab.answer["market"]["source"], tab.answer["market"]["symbol"]) == ("bybit_spot:live", "BTC-USDT")
     tab.poll(source="", symbol="NO-SUCH")
     assert tab.answer["market"]["source"] == "binance_spot:live"
+
+
+@pytest.mark.parametrize(
+    ("source", "what", "about"),
+    [
+        ("bybit", "limits", "limits"),
+        ("binance_spot", "ban", "limits"),
+        ("binance_spot:live", "gap", "venue"),
+        ("bybit_linear", "refused", "venue"),  # a topic, not a call
+        ("binance_spot:replay", "gap", ""),
+        ("", "limits", ""),
+        ("builtin:sim", "log", ""),
+    ],
+)
+def test_events_are_sorted_by_what_they_are_about(source: str, what: str, about: str) -> None:
+    assert activity.about(Event(1, 0, "info", source, what, "")) == about
