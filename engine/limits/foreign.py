@@ -19,6 +19,9 @@ reports half or less): the boundary lies between the last call sent that was sti
 the first answer that was counted in the new one. Until it is known, a report holds for one whole window.
 While it is known, others are also left what they are expected to take in the rest of the window ("soft"): their
 refusals would count against the same address. When nothing is in flight, one call may use that share, to learn.
+
+Before the first report of a window an eighth of the limit is risked, and so it is between two settled reports while
+others' rate is not known yet, once half of the limit is used: who starts with a burst would find out too late.
 """
 
 from __future__ import annotations
@@ -326,6 +329,7 @@ class Follower:
             soft = min(soft, count + self.rate.most_in(rest if self._boundary.known else self._window))
         if not self._boundary.known:  # leave room to ask whether a new window has begun
             soft += self.limit // FEELER_PARTS // 2
+        feeler = max(feeler, limit // 2 - math.ceil(soft))  # half the limit is nobody's harm
         newest = self._newest or self._settled
         assert newest is not None
         old = newest.sent + 2 * self._pace + int(self._trip)

@@ -120,7 +120,8 @@ class Simulation:
         self._random = random.Random(seed)
         spot = limit_rules.load().venues["binance_spot"]
         weight, *others = spot.windows
-        header = Header(f"X-MBX-USED-WEIGHT-{window_s}S", "used")
+        unit = f"{window_s // 60}M" if window_s % 60 == 0 else f"{window_s}S"
+        header = Header(f"X-MBX-USED-WEIGHT-{unit}", "used")
         weight = replace(
             weight,
             window_ns=window_s * SECOND,

@@ -73,6 +73,15 @@ def test_before_the_first_answer_only_a_part_of_the_limit_is_risked() -> None:
     assert ask(heavy, 90, 0).granted  # one call may always ask
 
 
+def test_a_start_with_a_burst_waits_for_one_answer_only_up_to_half_the_limit() -> None:
+    limiter = Limiter(venue(window(1_000, 60 * SECOND, header=HEADER)))
+    calls = [ask(limiter, 10, 0) for _ in range(100)]
+    limiter.answered(calls[0], 200, {USED: "10"}, 0, 10 * MS, 0)
+    limiter.pump(10 * MS)
+    granted = sum(call.granted for call in calls)
+    assert 400 <= 10 * granted <= 500
+
+
 def test_a_venue_that_reports_nothing_is_counted_for_alone() -> None:
     limiter = Limiter(venue(window(100, 60 * SECOND, header=HEADER)))
     for at in range(4):
