@@ -24,7 +24,7 @@ from engine.telemetry.board import LiveSymbolView, VenueState, VenueView
 from engine.telemetry.hub import TelemetryFull
 from engine.venues import Note
 from feeds.backoff import Backoff
-from feeds.connection import Timing
+from feeds.connection import Timing, reason_of
 from feeds.dialect import Dialect, Listing, Topics
 from feeds.frames import join
 from feeds.listed import Listed
@@ -91,7 +91,7 @@ class LiveMarket:
         self._since_ns = wall()
         self._next_try_ns = 0
         self._client = RestClient(dialect, gate, base=base, wall=wall)
-        self._stream_base = dialect.endpoints(base).stream
+        self._rest_base, self._stream_base = dialect.endpoints(base).rest, dialect.endpoints(base).stream
         self._listed = Listed(dialect.label)
         self._followed: dict[str, _Followed] = {}
         self._unsynced: set[str] = set()
@@ -231,7 +231,7 @@ class LiveMarket:
             try:
                 return await self._client.instruments()
             except (CallFailed, LimitError) as error:
-                detail = error.reason if isinstance(error, CallFailed) else str(error)
+                detail = why(error, self._rest_base)
             backoff.failed()
             delay_s = backoff.delay_s(self._random.random())
             self._next_try_ns = self._wall() + round(delay_s * SECOND_NS)
@@ -512,7 +512,7 @@ class LiveMarket:
         else:
             reason = next((stream.reason for stream in down if stream.reason), "")
             self._enter("reconnecting" if reason else "connecting", reason)
-        told = (not down, self.detail if down else "")
+        told = (not down, (self.detail or "connecting") if down else "")
         if told != self._told:
             self._told = told
             self._sink.condition(self.source, *told)
@@ -521,6 +521,14 @@ class LiveMarket:
         if state != self.state:
             self._since_ns = self._wall()
         self.state, self.detail = state, detail
+
+
+def why(error: Exception, url: str) -> str:
+    """Why a call failed, in the words that streams use where there was no connection at all."""
+    system = getattr(error.__cause__, "os_error", None)  # aiohttp's, where it could not connect
+    if isinstance(system, OSError):
+        return reason_of(system, url)
+    return error.reason if isinstance(error, CallFailed) else str(error)
 
 
 def sentence_of(error: BaseException) -> str:

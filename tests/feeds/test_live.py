@@ -8,14 +8,18 @@ import random
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from socket import gaierror
 from typing import Any
 
 import pytest
+from aiohttp import ClientConnectorDNSError
+from aiohttp.client_reqrep import ConnectionKey
 
-from engine.errors import BadCommand
+from engine.errors import BadCommand, QueueFull, Unreachable
 from engine.exchange.faults import Fault
 from engine.exchange.venue_rules import RULES
 from engine.market.sequencing import Outcome
+from feeds.live_market import why
 from feeds.venues import DIALECTS
 from tests.feeds.live_desk import Scene, scene, shortened
 
@@ -308,7 +312,7 @@ def test_without_network_it_says_why_and_when_and_nothing_else_suffers() -> None
             await stage.until(lambda: stage.view("binance_spot").state == "reconnecting")
             await stage.until(lambda: stage.view("binance_spot").next_try_ns > 0)
             view = stage.view("binance_spot")
-            assert "127.0.0.1:9" in view.detail
+            assert view.detail == "connection refused by 127.0.0.1:9"
             assert view.symbols == ()
             started = time.process_time()
             await asyncio.sleep(1)
@@ -318,6 +322,17 @@ def test_without_network_it_says_why_and_when_and_nothing_else_suffers() -> None
             assert stage.books.closed == []  # it never opened
 
     asyncio.run(run())
+
+
+def test_a_name_that_is_not_resolved_is_said_in_few_words() -> None:
+    failed = Unreachable("binance_spot", "GET /api/v3/exchangeInfo", "a long story")
+    assert why(failed, "https://api.binance.com") == "a long story"
+    key = ConnectionKey("api.binance.com", 443, True, True, None, None, None)
+    failed.__cause__ = ClientConnectorDNSError(key, gaierror(-3, "Temporary failure in name resolution"))
+    assert why(failed, "https://api.binance.com") == "cannot resolve api.binance.com"
+    assert (
+        why(QueueFull("binance_spot", 5), "https://api.binance.com") == "binance_spot: 5 calls wait already"
+    )
 
 
 def test_the_venue_going_away_and_coming_back() -> None:
