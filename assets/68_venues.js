@@ -30,6 +30,9 @@
   // The part of the Health page that is seen: as chosen, else venues once there is one.
   venues.view = () => V.state.health || (all().some((x) => x.state !== "off") ? "venues" : "engine");
 
+  // The ban that a market which is not live waits for, if there is one.
+  const banOf = (one) => (["connecting", "reconnecting"].includes(one.state) && V.store.answer.bans.find((x) => x.id === one.budget)) || null;
+
   // ---------- chips ----------
   const chip = (one) => {
     const el = D.make("button", "vs-chip", D.make("span", "swatch"), D.make("span", "name", one.short), D.make("i", "vs-dot"), D.make("span", "val"));
@@ -71,8 +74,9 @@
       const dotted = V.dot(state === "loading" ? "connecting" : state);
       if (dot.className !== dotted) dot.className = dotted;
       if (val.hidden !== off) val.hidden = off;
-      D.until(val, state === "reconnecting" ? one.next_try : null, { before: "in ", over: "trying" });
-      if (state !== "reconnecting" || !one.next_try) D.text(val, off ? "" : ["connecting", "loading"].includes(state) ? "opening" : state === "reconnecting" ? "trying" : F.age(source && source.age_ms));
+      const banned = !off && banOf(one), next = state === "reconnecting" && !banned ? one.next_try : null;
+      D.until(val, next, { before: "in ", over: "trying" });
+      if (!next) D.text(val, off ? "" : banned ? "banned" : ["connecting", "loading"].includes(state) ? "opening" : state === "reconnecting" ? "trying" : F.age(source && source.age_ms));
       D.attr(el, "aria-pressed", String(!off));
       D.attr(el, "aria-label", `${one.label}: ${off ? "connect" : "disconnect"}, for every browser`);
       D.attr(el, "title", `${one.label}: ${words}. Press to ${off ? "connect" : "disconnect"} it, for every browser.`);
@@ -107,7 +111,7 @@
       if (state === "live" || state === "off") gone.delete(one.id);
       else if (state === "reconnecting" && now - one.since > PATIENCE_MS) gone.add(one.id);
     }
-    const lost = list.filter((one) => gone.has(one.id));
+    const lost = list.filter((one) => gone.has(one.id) && !banOf(one)); // a ban has a banner of its own
     if (!lost.length || V.link.gone()) {
       if (host.firstElementChild) host.replaceChildren();
       said = "";

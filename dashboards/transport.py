@@ -42,8 +42,9 @@ Answer::
               last (int|null), change (int|null, since the start of the window), change_pct (float|null), window}
               null when no source is shown
     venues   [{id ("binance_spot"), source ("binance_spot:live": its source while it is connected), label, venue
-              ("Binance"), short ("Spot"), colour, state: "off"|"connecting"|"live"|"reconnecting", detail (why it
-              is not live), since, next_try (ms or null), books: [synced, followed]}]: every live market there is
+              ("Binance"), short ("Spot"), colour, budget (whose limits it spends), state: "off"|"connecting"|
+              "live"|"reconnecting", detail (why it is not live), since, next_try (ms or null), books:
+              [synced, followed]}]: every live market there is
     bans     [{id (the budget), label, until (ms), reason, waiting (calls)}]: bans that hold now
     streams  {name: stream}, of those asked for:
 

@@ -73,6 +73,7 @@ def venue_fields(view: View) -> list[Json]:
                 "venue": market.venue,
                 "short": market.short,
                 "colour": market.colour,
+                "budget": market.budget,
                 "state": venue.state,
                 "detail": venue.detail,
                 "since": ms(venue.since_ns),

@@ -202,6 +202,14 @@ def test_a_ban_is_on_every_page_with_its_countdown(venues: Page) -> None:
     venues.until(lambda: venues.js("return document.querySelector('[data-page]').dataset.page") == "limits")
 
 
+def test_a_market_that_waits_for_the_end_of_a_ban_says_so_once(venues: Page) -> None:
+    venues.source.switch("banned")  # type: ignore[attr-defined]
+    venues.source.lose("binance_spot", "418: banned")  # type: ignore[attr-defined]
+    venues.until(lambda: venues.text(f"{CHIP.format('binance_spot')} .val") == "banned")
+    venues.until(lambda: "has banned this address" in venues.text('[data-host="bans"]'))
+    assert venues.text('[data-host="away"]') == ""
+
+
 def test_prices_name_the_best_anywhere_and_leave_out_what_is_not_live(venues: Page) -> None:
     venues.open("/market?window=60")
     venues.until(lambda: venues.state("prices") == "live")
