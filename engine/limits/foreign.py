@@ -34,7 +34,7 @@ from typing import Final
 Nanos = int
 
 NEVER: Final = 1 << 62
-CAUTION: Final = 2.5  # standard deviations of others' use that are kept free
+CAUTION: Final = 2.7  # standard deviations of others' use that are kept free
 DEAF_AFTER: Final = 3  # answers without the header, and never one with it: the venue does not report
 SILENT_AFTER: Final = 200  # one after the other: it does not any more
 DRIFT_PARTS: Final = 5_000  # two clocks part by at most one part in so many
@@ -174,7 +174,8 @@ class Rate:
         part = min(1.0, took / self._seen)
         if not first:
             surprise = (units - self.mean * took) ** 2 / took
-            self.variance += part * (surprise - self.variance)
+            # A few samples of a variance say little: until a window was seen, what is usual counts with them.
+            self.variance += took / (self._seen + self.memory / 2) * (surprise - self.variance)
         self.mean += part * (units / took - self.mean)
         if self.mean * self.memory < 0.5:  # nobody, or one who left
             self.mean = self.variance = 0.0
@@ -323,8 +324,9 @@ class Follower:
             if report is None:
                 continue
             count = report.used + flying + report.after
-            aged = now - report.sent + int(self._trip)
-            rest = self._boundary.hi - report.sent
+            counted = (report.sent + report.answered) // 2  # at the venue, on the whole
+            aged = now - counted + int(self._trip)
+            rest = self._boundary.hi - counted
             hard = min(hard, count + self.rate.most_in(min(aged, rest)))
             soft = min(soft, count + self.rate.most_in(rest if self._boundary.known else self._window))
         if not self._boundary.known:  # leave room to ask whether a new window has begun
