@@ -88,7 +88,7 @@ class Boundary:
         drift = steps * (self.window // DRIFT_PARTS)
         self.lo += steps * self.window - drift
         self.hi += steps * self.window + drift
-        if self.hi - self.lo > self.window // 4:
+        if self.hi - self.lo > self.window // 2:
             self.forget()
         return last_lo
 
@@ -134,7 +134,7 @@ class Boundary:
             known_hi = self.hi + steps * self.window + drift
             if max(lower, known_lo) < min(upper, known_hi):
                 lower, upper = max(lower, known_lo), min(upper, known_hi)
-        if upper - lower > self.window // 4:
+        if upper - lower > self.window // 2:
             return
         steps = max(1, (now - upper) // self.window + 1)  # this one has passed
         self.lo, self.hi = lower + steps * self.window, upper + steps * self.window

@@ -190,7 +190,7 @@ class Limiter:
         call.charge.counts.waiting += 1
         for window, cost in call.charge.entries:
             window.waiting += cost
-        return len(queue) == 1
+        return len(queue) == 1 or queue[0].cancelled
 
     def held_back(self, call: Call) -> None:
         """The call was not granted at once: count it as throttled."""

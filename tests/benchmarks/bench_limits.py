@@ -48,7 +48,7 @@ WINDOW_S = 6
 LIMIT = 6_000
 CONTENDERS = ("ours", "ccxt", "ccxt_window", "aiolimiter", "pyrate")
 WORKERS = 60
-START_S = 2.0  # a process is up by then
+START_S = 3.0  # a process is up by then
 SIZES = (2, 4, 5, 25)
 PLAIN = {name: f"127.0.1.{at + 1}" for at, name in enumerate(CONTENDERS)}
 SLOW = {name: f"127.0.2.{at + 1}" for at, name in enumerate(CONTENDERS)}
@@ -245,7 +245,7 @@ def main() -> int:
         rows, bans = record["windows"][address], record["bans"][address]
         figures["neighbour"][name] = beside(rows, bans, *spans[1])
         print(f"{name} beside a neighbour: {figures['neighbour'][name]}", flush=True)
-    figures["sustained"] = sustained(4 if quick else 15)
+    figures["sustained"] = sustained(3 if quick else 15)
     print(f"sustained: {figures['sustained']}", flush=True)
     figures["missed"] = missed(figures)
     figures["conditions"] = {

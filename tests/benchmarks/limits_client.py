@@ -24,9 +24,9 @@ sys.path.insert(0, str(ROOT))
 
 import aiohttp
 
-from engine.limits.desk import LimitDesk
 from engine.limits.gate import Gate, Permit
-from engine.limits.rules import Header, Rules, load
+from engine.limits.limiter import Limiter
+from engine.limits.rules import Header, VenueRules, load
 
 SYMBOL = {"symbol": "BTCUSDT"}
 KLINES = {**SYMBOL, "interval": "1m", "limit": "10"}
@@ -44,13 +44,12 @@ LIGHT = ("/api/v3/time", {}, 1, 1)
 Acquire = Callable[[str, Mapping[str, str], int], Awaitable[Permit | None]]
 
 
-def shortened(window_s: int, limit: int, raw_limit: int = 61_000) -> Rules:
+def shortened(window_s: int, limit: int, raw_limit: int = 61_000) -> VenueRules:
     """The packaged rules with Binance spot's windows of the address a tenth as long.
 
     The reserve is 0: all calls here have one priority, and nobody comes to use it.
     """
-    rules = load()
-    spot = rules.venues["binance_spot"]
+    spot = load().venues["binance_spot"]
     weight, raw, *others = spot.windows
     header = Header(f"X-MBX-USED-WEIGHT-{window_s}S", "used")
     windows = (
@@ -58,12 +57,12 @@ def shortened(window_s: int, limit: int, raw_limit: int = 61_000) -> Rules:
         replace(raw, window_ns=window_s * 5 * 10**9, limit=raw_limit),
         *others,
     )
-    return replace(rules, venues={"binance_spot": replace(spot, windows=windows, reserve=0.0)})
+    return replace(spot, windows=windows, reserve=0.0)
 
 
 def ours(options: dict[str, Any]) -> Acquire:
     """The project's gate."""
-    gate = LimitDesk(shortened(options["window_s"], options["limit"])).gate("binance_spot")
+    gate = Gate(Limiter(shortened(options["window_s"], options["limit"])))
 
     async def acquire(endpoint: str, arguments: Mapping[str, str], weight: int) -> Permit:
         return await gate.acquire(endpoint, arguments)
@@ -238,7 +237,7 @@ async def main(options: dict[str, Any]) -> None:
             print(json.dumps({"statuses": load.statuses}))
             return
         rules = shortened(options["window_s"], options["limit"], raw_limit=10**8)
-        gate = LimitDesk(rules).gate("binance_spot")
+        gate = Gate(Limiter(rules))
         clocked = Clocked(gate)
 
         async def acquire(endpoint: str, arguments: Mapping[str, str], weight: int) -> Permit:

@@ -101,6 +101,18 @@ def test_a_cancelled_wait_lets_the_next_go() -> None:
     run(work)
 
 
+def test_who_comes_after_a_cancelled_wait_is_not_forgotten() -> None:
+    async def work() -> None:
+        gate = gate_of(window_ns=SHORT)
+        (await gate.acquire("GET /10")).answered(200, {})
+        task = await waiting(gate, 5)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert (await gate.acquire("GET /5")).granted
+
+    run(work)
+
+
 def test_a_wait_cancelled_as_it_is_granted_gives_back() -> None:
     async def work() -> None:
         gate = gate_of(window_ns=3_600 * SECOND)
