@@ -5,7 +5,8 @@ Run: uv run python tests/benchmarks/bench_limits.py [--quick]
 All meet the project's own local venue over real sockets: Binance spot's rules, its windows of a minute shortened to
 6 s (fixed, by the venue's clock), the one of five minutes to 30 s. Each contender has a process and an address of
 its own, so a state of its own at the venue, and the same saturating load of mixed weights (`limits_client.py`). The
-figures are the venue's: utilisation of whole windows after the first whole one, refusals and bans from the start.
+figures are the venue's: utilisation of the windows after the one a contender begins in, refusals and
+bans from the start.
 
 - plain: one program alone on its address. utilisation = weight served / limit; refused = 429s, 418s and 403s. A
   venue bans who goes on after ten refusals, for two minutes at first: a contender that is banned is at 0 from there.
@@ -48,7 +49,6 @@ WINDOW_S = 6
 LIMIT = 6_000
 CONTENDERS = ("ours", "ccxt", "ccxt_window", "aiolimiter", "pyrate")
 WORKERS = 60
-START_S = 3.0  # a process is up by then
 SIZES = (2, 4, 5, 25)
 PLAIN = {name: f"127.0.1.{at + 1}" for at, name in enumerate(CONTENDERS)}
 SLOW = {name: f"127.0.2.{at + 1}" for at, name in enumerate(CONTENDERS)}
@@ -97,10 +97,9 @@ def client(**options: Any) -> subprocess.Popen[str]:
     )
 
 
-def contest(venue: Venue, places: list[tuple[str, str]], windows: int) -> tuple[int, int]:
-    """Contenders at their addresses, all at once; the windows that count: all whole ones but the first."""
-    seconds = WINDOW_S * (windows + 1) + START_S + 0.2
-    time.sleep((-time.time() - START_S) % WINDOW_S)  # so that they are up as a window begins
+def contest(venue: Venue, places: list[tuple[str, str]], windows: int) -> None:
+    """Contenders at their addresses, all at once, for the window that each begins in and `windows` more."""
+    seconds = WINDOW_S * (windows + 1) + 0.5
     running = [
         client(
             contender=name, address=address, url=venue.url, seconds=seconds, seed=7, workers=WORKERS,
@@ -108,10 +107,14 @@ def contest(venue: Venue, places: list[tuple[str, str]], windows: int) -> tuple[
         )
         for name, address in places
     ]  # fmt: skip
-    first = int((time.time() + START_S) // WINDOW_S) + 1
     for process in running:
         statuses = json.loads(process.communicate(timeout=seconds + 30)[0])["statuses"]
         assert set(statuses) <= {"200", "429", "418", "403"}, statuses
+
+
+def counted(rows: dict[str, dict[str, int]], windows: int) -> tuple[int, int]:
+    """The windows that count: all after the one in which a contender's process was up and made its first call."""
+    first = min(int(at) for at, row in rows.items() if row["served"] or refusals(row)) + 1
     return first, first + windows
 
 
@@ -231,19 +234,21 @@ def main() -> int:
     )
     try:
         if quick:  # both scenarios at once
-            spans = [contest(venue, [*PLAIN.items(), *SLOW.items()], windows)] * 2
+            contest(venue, [*PLAIN.items(), *SLOW.items()], windows)
         else:
-            spans = [contest(venue, [*places.items()], windows) for places in (PLAIN, SLOW)]
+            for places in (PLAIN, SLOW):
+                contest(venue, [*places.items()], windows)
         record = venue.record()
     finally:
         venue.close()
     for name, address in PLAIN.items():
-        figures[name] = plain(record["windows"][address], record["bans"][address], *spans[0])
+        rows, bans = record["windows"][address], record["bans"][address]
+        figures[name] = plain(rows, bans, *counted(rows, windows))
         print(f"{name}: {figures[name]}", flush=True)
     figures["neighbour"] = {}
     for name, address in SLOW.items():
         rows, bans = record["windows"][address], record["bans"][address]
-        figures["neighbour"][name] = beside(rows, bans, *spans[1])
+        figures["neighbour"][name] = beside(rows, bans, *counted(rows, windows))
         print(f"{name} beside a neighbour: {figures['neighbour'][name]}", flush=True)
     figures["sustained"] = sustained(3 if quick else 15)
     print(f"sustained: {figures['sustained']}", flush=True)
