@@ -20,6 +20,7 @@ from feeds.levels import TOO_MANY, parse_levels
 from feeds.venues.binance_rows import (
     INTERVAL_MARKS,
     MAX_DECIMALS,
+    TIME_LIMIT,
     candle_row,
     is_zero,
     nanoseconds,
@@ -34,7 +35,7 @@ EXTRAS: Final = frozenset({"aggTrade", "kline", "markPriceUpdate"})
 UNKNOWN: Final = "json"  # the field named when the frame is no JSON object at all
 
 Whole = Annotated[int, msgspec.Meta(ge=0, lt=10**18)]
-Time = Annotated[int, msgspec.Meta(ge=0, lt=10**16)]
+Time = Annotated[int, msgspec.Meta(ge=0, le=TIME_LIMIT)]
 
 
 class Outer(msgspec.Struct):

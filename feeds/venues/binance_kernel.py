@@ -46,9 +46,9 @@ COLON: Final = 0x3A
 BRACE: Final = 0x7B
 END_BRACE: Final = 0x7D
 BACKSLASH: Final = 0x5C
-MAX_MILLIS: Final = 10**14  # above, times are microseconds: spot offers them
+MAX_MILLIS: Final = (2**63 - 1) // 1_000_000  # above, times are microseconds: spot offers them
 
-TIME_LIMIT: Final = 10**16  # beyond the year 2286 in microseconds
+TIME_LIMIT: Final = (2**63 - 1) // 1_000  # in microseconds: nanoseconds reach to the year 2262
 
 # Keys, as byte values; "pu" as two bytes.
 E_LOW, E_UP, S_LOW, T_LOW, T_UP = ord("e"), ord("E"), ord("s"), ord("t"), ord("T")
@@ -137,7 +137,7 @@ def _scan_whole_number(text: Any, at: int, end: int) -> tuple[int, int]:
 @nb.njit(nogil=True, cache=True)
 def _nanoseconds(time: int) -> int:
     """Nanoseconds of a venue time in milli- or microseconds."""
-    return time * 1_000_000 if time < MAX_MILLIS else time * 1000
+    return time * 1_000_000 if time <= MAX_MILLIS else time * 1000
 
 
 @nb.njit(nogil=True, cache=True)
@@ -323,7 +323,7 @@ def read_frames(
                 depth -= 1
             good = depth == 0 and at == end
             break
-        if good and event < TIME_LIMIT and time < TIME_LIMIT:
+        if good and event <= TIME_LIMIT and time <= TIME_LIMIT:
             if kind == D_LOW * 100 + 11 and seen & DELTA_FIELDS == DELTA_FIELDS:
                 good = last_sequence >= first_sequence and futures == (seen & HAS_PREVIOUS != 0)
                 if good:

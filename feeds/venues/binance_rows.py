@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from engine.market.candles import WORD
-from engine.market.instruments import Instrument, needed_decimals, parse_decimal
+from engine.market.instruments import INT64_MAX, Instrument, needed_decimals, parse_decimal
 
 MAX_DECIMALS: Final = 10  # Binance gives 8; more would only serve to overflow a book
-MAX_MILLIS: Final = 10**14  # above, times are microseconds: spot offers them
+MAX_MILLIS: Final = INT64_MAX // 1_000_000  # above, times are microseconds: spot offers them
+TIME_LIMIT: Final = INT64_MAX // 1_000  # in microseconds: nanoseconds reach to the year 2262
 RATE_DECIMALS: Final = 12
 NOTIONAL_LIMIT: Final = 1 << (WORD + 62)
 # Those whose opening times are aligned to the interval: not weeks, nor months.
@@ -28,7 +29,7 @@ class BadField(Exception):
 
 def nanoseconds(time: int) -> int:
     """Nanoseconds of a venue time in milli- or microseconds."""
-    return time * 1_000_000 if time < MAX_MILLIS else time * 1000
+    return time * 1_000_000 if time <= MAX_MILLIS else time * 1000
 
 
 def scaled(field: str, text: str, decimals: int) -> int:

@@ -432,3 +432,23 @@ def test_a_snapshot_is_the_named_symbols() -> None:
     assert isinstance(revised, Instrument)
     assert isinstance(finer, Batch)
     assert finer.rows["price"].tolist() == [6183765, 6183770]
+
+
+def timed(time: int, patient: bool) -> list[Decoded]:
+    """What a trade of this time becomes; a frame with spaces is for the patient decoder."""
+    trade = SPOT_TRADE | {"E": time, "T": time}
+    return decode(decoder(), json.dumps(trade).encode() if patient else bare(trade))
+
+
+@pytest.mark.parametrize("patient", [False, True])
+@pytest.mark.parametrize("time", [(2**63 - 1) // 1_000 + 1, 99_999_999_999_999_999])
+def test_a_time_past_int64_nanoseconds_is_a_bad_frame(time: int, patient: bool) -> None:
+    (error,) = timed(time, patient)
+    assert isinstance(error, BadFrame)
+
+
+@pytest.mark.parametrize("patient", [False, True])
+@pytest.mark.parametrize("time", [99_999_999_999_999, (2**63 - 1) // 1_000, (2**63 - 1) // 1_000_000])
+def test_the_last_times_that_fit_are_exact(time: int, patient: bool) -> None:
+    expected = time * (1_000_000 if time <= (2**63 - 1) // 1_000_000 else 1_000)
+    assert int(only(timed(time, patient)).rows["ts_event_ns"][0]) == expected
