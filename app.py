@@ -21,7 +21,7 @@ import typer
 
 from engine import kernels, settings
 from engine.clock import SteadyClock
-from engine.errors import BadSetting, CallFailed, UserError
+from engine.errors import BadLimits, BadSetting, CallFailed, UserError
 
 if TYPE_CHECKING:
     from dashboards.server import Wsgi
@@ -270,6 +270,9 @@ def _market_opener(chosen: settings.Settings, clock: SteadyClock) -> OpenMarkets
             if name not in DIALECTS:
                 raise BadSetting(key, name, f"there is no such market; there are {', '.join(DIALECTS)}")
     limits, bans = _limits(chosen), _bans(chosen)
+    for key, dialect in DIALECTS.items():
+        if dialect.limits not in limits.venues:
+            raise BadLimits(limits.path, dialect.limits, f"is missing; {key} needs it")
 
     def open_markets(note: Note) -> LiveMarkets:
         desk = LimitDesk(limits, BanStore(bans), wall=clock, note=note)

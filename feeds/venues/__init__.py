@@ -1,23 +1,34 @@
 """The venues, one module each over shared machinery; `DIALECTS` has every market by its key.
 
-A module is imported when one of its markets is asked for: they use compiled code, and importing this package (as
+A module of this folder that says `MARKETS = ("okx_spot", ...)` is a venue; its `DIALECTS` are those markets. It is
+read, not imported, until one of its markets is asked for: venues use compiled code, and importing this package (as
 whoever looks for the sources of kernels does) must not import Numba.
 """
 
 from __future__ import annotations
 
+import ast
 import importlib
+import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from feeds.dialect import Dialect
 
-# A venue's module has its markets in `DIALECTS`.
-MODULES: Final = {
-    "feeds.venues.binance_dialect": ("binance_spot", "binance_usdm", "binance_coinm"),
-    "feeds.venues.bybit": ("bybit_spot", "bybit_linear", "bybit_inverse"),
-}
+HERE: Final = Path(__file__).resolve().parent
+_MARKETS: Final = re.compile(r"^MARKETS(?:: [^=\n]+)? = (\([^)]*\))", re.MULTILINE)
+
+
+def modules(folder: Path = HERE) -> dict[str, tuple[str, ...]]:
+    """The markets of each venue's module, by its full name, in the order of the files' names."""
+    found = {}
+    for path in sorted(folder.glob("*.py")):
+        said = _MARKETS.search(path.read_text(encoding="utf-8"))
+        if said is not None:
+            found[f"{__name__}.{path.stem}"] = tuple(ast.literal_eval(said[1]))
+    return found
 
 
 class Registry(Mapping[str, "Dialect"]):
@@ -39,4 +50,4 @@ class Registry(Mapping[str, "Dialect"]):
         return len(self._module_of)
 
 
-DIALECTS: Final = Registry(MODULES)
+DIALECTS: Final = Registry(modules())

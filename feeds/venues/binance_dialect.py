@@ -263,4 +263,9 @@ def _sentence(error: bytes) -> str:
     return f"{said.code}: {said.msg}"[: binance_rest.SAID_MAX]
 
 
+MARKETS: Final = (
+    "binance_spot",
+    "binance_usdm",
+    "binance_coinm",
+)  # read by `feeds.venues` before this is imported
 DIALECTS: Final = tuple(BinanceDialect(market) for market in PLACES)

@@ -243,6 +243,11 @@ def _request(op: str, topics: Sequence[str], request: str) -> str:
     return msgspec.json.encode(Request(op, request, list(topics))).decode()
 
 
+MARKETS: Final = (
+    "bybit_spot",
+    "bybit_linear",
+    "bybit_inverse",
+)  # read by `feeds.venues` before this is imported
 DIALECTS: Final = tuple(BybitDialect(market) for market in PLACES)
 
 
