@@ -16,7 +16,7 @@ from typing import Final
 from engine.errors import BadCommand, BadFrame, CallFailed, LimitError
 from engine.limits.gate import Gate, Permit
 from engine.limits.limiter import Priority
-from engine.market.batches import Batch, Source
+from engine.market.batches import Batch, Kind, Source
 from engine.market.instruments import Instrument
 from engine.market.sequencing import BookState, Outcome
 from engine.market.sink import Sink
@@ -24,6 +24,7 @@ from engine.telemetry.board import LiveSymbolView, VenueState, VenueView
 from engine.telemetry.hub import TelemetryFull
 from engine.venues import Note
 from feeds.backoff import Backoff
+from feeds.book_watch import BookWatch
 from feeds.connection import Timing, reason_of
 from feeds.dialect import Dialect, Listing, Topics
 from feeds.frames import join
@@ -36,6 +37,7 @@ from feeds.stream import Stream
 
 SECOND_NS: Final = 1_000_000_000
 MOST_SYMBOLS: Final = 128
+WATCH_S: Final = 1.0  # between looks for books that stand still
 TURN_NS: Final = 1_000_000  # of decoding between two awaits
 EMPTY_NS: Final = 20_000_000  # the most that is decoded at once, where a connection ends
 CHUNK_FIRST: Final = 64
@@ -101,6 +103,7 @@ class LiveMarket:
         self._decoder = dialect.decoder(self.source, ())
         self._repairs = Repairs(self._fetched, self._not_fetched, random.random)
         self._overlap = Overlap()
+        self._books = BookWatch(round(dialect.streams.silent_after_s * SECOND_NS))
         self._arrived = asyncio.Event()
         self._chunk = CHUNK_FIRST
         self._dropped: dict[Stream, int] = {}
@@ -171,6 +174,7 @@ class LiveMarket:
                 self._dropped.pop(stream, None)
                 self._tasks.pop(stream).cancel()
         self._decoder.remove(symbol)
+        self._books.forget(symbol)
         self._sink.remove_symbol(self.source, symbol)
         self._judge()
         return symbol
@@ -209,12 +213,14 @@ class LiveMarket:
         reason = "stopped"
         try:
             self._take_listing(await self._first_listing())
+            self._poller.fetched("instruments")
             async with asyncio.TaskGroup() as group:
                 self._group = group
                 self._begin()
                 group.create_task(self._drain(), name=f"{self.source.key} frames")
                 group.create_task(self._repairs.run(), name=f"{self.source.key} snapshots")
                 group.create_task(self._poller.run(), name=f"{self.source.key} polls")
+                group.create_task(self._watch_books(), name=f"{self.source.key} silence")
         except Exception as error:
             reason = sentence_of(error)
             raise
@@ -377,11 +383,29 @@ class LiveMarket:
             batch = fresh
         outcome = self._sink.on_batch(batch)
         if outcome is _APPLIED:
+            self._books.on_book(batch.symbol, batch.ts_recv_ns)
             if batch.symbol in self._unsynced:
                 self._is_synced(batch.symbol)
         elif outcome in _WRONG:
             self._is_wrong(batch.symbol, outcome)
+        elif batch.kind is Kind.QUOTES:
+            self._books.on_quotes(batch.symbol, batch.rows)
         return outcome
+
+    async def _watch_books(self) -> None:
+        """Give up a book that stands still while its quotes move: the venue lost its subscription, or we did."""
+        while True:
+            await asyncio.sleep(WATCH_S)
+            for symbol in self._books.silent(self._followed.keys() - self._unsynced, self._wall()):
+                followed = self._followed[symbol]
+                self._sink.interrupted(self.source, [symbol], "its book stands still while its quotes move")
+                followed.book = BookState.STALE
+                self._unsynced.add(symbol)
+                if self.dialect.snapshot_call(followed.instrument) is not None:
+                    # Where the snapshot is streamed, asking for it subscribes anew by itself.
+                    for stream, topics in followed.streams:
+                        stream.renew(topics.book)
+                self._repairs.want(symbol)
 
     def _revise(self, instrument: Instrument) -> None:
         self._followed[instrument.symbol].instrument = instrument

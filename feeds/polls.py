@@ -160,6 +160,14 @@ class Poller:
         found.schedule.set(interval_s, self._monotonic(), self._chance())
         found.changed.set()
 
+    def fetched(self, endpoint: str) -> None:
+        """Somebody else fetched an endpoint just now: it is due again an interval later."""
+        found = self._find(endpoint)
+        found.done += 1
+        found.last_ns = self._wall()
+        found.schedule.done(self._monotonic(), self._chance())
+        found.changed.set()
+
     def soon(self, endpoint: str, symbol: str = "") -> None:
         """Poll an endpoint now, if it is polled at all; of this symbol as if nothing had been fetched yet.
 
@@ -207,9 +215,10 @@ class Poller:
             endpoint.changed.clear()
             wait_ns = endpoint.schedule.wait_ns(self._monotonic())
             if wait_ns != 0:
-                timeout_s = None if wait_ns is None else wait_ns / SECOND_NS
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(endpoint.changed.wait(), timeout_s)
+                    # Not wait_for: before Python 3.12 it loses a cancellation that comes together with the event.
+                    async with asyncio.timeout(None if wait_ns is None else wait_ns / SECOND_NS):
+                        await endpoint.changed.wait()
                 continue  # the time may have changed, or the clock be a little behind
             try:
                 await endpoint.poll()

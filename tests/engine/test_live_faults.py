@@ -208,6 +208,25 @@ def test_a_live_market_comes_back_from_everything_else(
     suffer(watched, market, faults, effect)
 
 
+@pytest.mark.nightly
+@pytest.mark.parametrize("market", MARKETS)
+def test_a_book_that_falls_silent_alone_is_noticed_by_its_quotes(watched: Watched, market: str) -> None:
+    watched.until_well(market)
+    before = watched.board.venues, watched.engine.telemetry.events.written
+    watched.ask("POST", "/faults", {"kind": "drop", "market": market, "symbol": "BTCUSDT", "duration_s": 10})
+    watched.until(
+        lambda: any(
+            event.what == "interrupted" and "stands still" in event.text
+            for event in watched.engine.telemetry.events.since(before[1])
+        ),
+        "silence noticed",
+    )
+    watched.until(lambda: not watched.ask("GET", "/faults")["active"], "fault over")
+    watched.until_well(market)
+    reconnects = [sum(stream.reconnects for stream in venue.streams) for venue in watched.board.venues]
+    assert reconnects == [sum(stream.reconnects for stream in venue.streams) for venue in before[0]]
+
+
 def test_a_venue_that_is_not_there_says_when_it_tries_again_and_why(watched: Watched) -> None:
     watched.ask("POST", "/faults", {"kind": "refuse", "market": "binance_spot", "duration_s": 2})
     watched.ask("POST", "/faults", {"kind": "close", "market": "binance_spot"})
