@@ -23,8 +23,6 @@ from engine.market.batches import Batch
 
 MAX_WAITING: Final = 4096  # deltas; at 100 a second that is 40 s of waiting for a snapshot
 MAX_STALE_RUN: Final = 256  # old deltas in a row after which the venue must have renumbered
-# Where snapshots are streamed nothing old comes behind one: a few are copies, more a restart whose snapshot was lost.
-MAX_STALE_RUN_STREAMED: Final = 8
 
 
 class Rule(Enum):
@@ -95,13 +93,13 @@ class Synchroniser:
         self.rule = rule
         self._futures = rule is Rule.BINANCE_FUTURES
         self._streamed = rule.streams_snapshots
-        self._max_stale_run = MAX_STALE_RUN_STREAMED if self._streamed else MAX_STALE_RUN
         self.state = BookState.EMPTY
         self.sequence = 0  # last update in the book
         self.counts = SyncCounts()
         self._max_waiting = max_waiting
         self._waiting: deque[Batch] = deque()
         self._bridging = False  # a snapshot is loaded, the delta covering it has not come
+        self._event_ns = 0  # the venue's time of what was put into the book last
         self._stale_run = 0
 
     @property
@@ -143,15 +141,16 @@ class Synchroniser:
             self._wait(delta)
         return outcome
 
-    def on_snapshot(self, last_sequence: int) -> tuple[Outcome, list[Batch]]:
-        """APPLIED with the waiting deltas to apply after it, oldest first; or STALE or UNUSABLE with none.
+    def on_snapshot(self, last_sequence: int, event_ns: int = 0) -> tuple[Outcome, list[Batch]]:
+        """APPLIED with the waiting deltas to apply after it, oldest first; or STALE or UNUSABLE with none. `event_ns`
+        is the venue's time of it, 0 = not given.
 
         STALE: the book already holds more. UNUSABLE: it does not reach the oldest waiting delta, which stays.
         A gap among the waiting deltas leaves the book STALE with the rest waiting; what precedes it is
         returned. A streamed snapshot is always APPLIED, and nothing waits for it.
         """
         if self._streamed:
-            return self._restart(last_sequence), []
+            return self._restart(last_sequence, event_ns), []
         if self.state is BookState.SYNCED and last_sequence < self.sequence:
             self.counts.stale += 1
             return Outcome.STALE, []
@@ -159,7 +158,7 @@ class Synchroniser:
         if ready is None:
             self.counts.unusable += 1
             return Outcome.UNUSABLE, []
-        self._restart(last_sequence)
+        self._restart(last_sequence, event_ns)
         self._bridging = True
         applied: list[Batch] = []
         while ready:
@@ -197,12 +196,12 @@ class Synchroniser:
         assert len(deltas) == len(self._waiting)
         self._waiting = deque(deltas)
 
-    def _restart(self, last_sequence: int) -> Outcome:
+    def _restart(self, last_sequence: int, event_ns: int) -> Outcome:
         """A snapshot is in the book."""
         if self.state is BookState.STALE:
             self.counts.resyncs += 1
         self.counts.snapshots += 1
-        self.sequence, self._stale_run = last_sequence, 0
+        self.sequence, self._stale_run, self._event_ns = last_sequence, 0, event_ns
         self._enter(BookState.SYNCED)
         return _APPLIED
 
@@ -224,11 +223,16 @@ class Synchroniser:
         if old:
             self.counts.stale += 1
             self._stale_run += 1
-            # A venue that restarts its numbering would otherwise look like a quiet market for ever.
-            return _GAP if self._stale_run > self._max_stale_run else Outcome.STALE
+            # A venue that restarts its numbering would otherwise look like a quiet market for ever. Where snapshots are
+            # streamed, an old number with a new time is a restart whose snapshot was lost: the book is wrong now.
+            renumbered = self._stale_run > MAX_STALE_RUN or (
+                self._streamed and delta.ts_event_ns > self._event_ns
+            )
+            return _GAP if renumbered else Outcome.STALE
         if not follows:
             return _GAP
         self.sequence, self._bridging, self._stale_run = last, False, 0
+        self._event_ns = delta.ts_event_ns
         self.counts.applied += 1
         return _APPLIED
 

@@ -151,7 +151,7 @@ class SymbolState:
         return Outcome.NOTED
 
     def _on_snapshot(self, batch: Batch) -> Outcome:
-        outcome, ready = self.sync.on_snapshot(batch.last_sequence)
+        outcome, ready = self.sync.on_snapshot(batch.last_sequence, batch.ts_event_ns)
         if outcome is not Outcome.APPLIED:
             return outcome
         if self.book.load(batch.rows, batch.bids) and not ready:

@@ -138,7 +138,7 @@ def test_a_restart_whose_snapshot_is_lost_is_noticed() -> None:
     client = Client()
     for step in wire_frames(random_books(1, 20)):
         client.take(step.change)
-    steps = list(wire_frames(random_books(2, 40), first=1))
+    steps = list(wire_frames(random_books(2, 40), first=1, began_ms=1_700_001_000_000))
     for step in steps[1:12]:
         client.take(step.change)
     assert client.state.state is BookState.STALE

@@ -9,7 +9,6 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from engine.market.batches import LEVEL, Batch, Kind, Source
 from engine.market.sequencing import (
     MAX_STALE_RUN,
-    MAX_STALE_RUN_STREAMED,
     BookState,
     Outcome,
     Rule,
@@ -19,8 +18,8 @@ from engine.market.sequencing import (
 SOURCE = Source("binance_spot", "sim")
 
 
-def delta(first: int, last: int, previous: int = -1) -> Batch:
-    return Batch(Kind.DELTA, SOURCE, "BTC-USDT", np.empty(0, LEVEL), 0, first, last, previous)
+def delta(first: int, last: int, previous: int = -1, event_ns: int = 0) -> Batch:
+    return Batch(Kind.DELTA, SOURCE, "BTC-USDT", np.empty(0, LEVEL), 0, first, last, previous, event_ns)
 
 
 def spans(deltas: list[Batch]) -> list[tuple[int, int]]:
@@ -170,19 +169,24 @@ def test_the_waiting_buffer_is_bounded_and_counts_what_it_drops() -> None:
     assert spans(sync.on_snapshot(2)[1]) == [(3, 3), (4, 4), (5, 5)]
 
 
-@pytest.mark.parametrize(
-    ("venue_rule", "run"),
-    [
-        (Rule.BINANCE_SPOT, MAX_STALE_RUN),
-        (Rule.BINANCE_FUTURES, MAX_STALE_RUN),
-        (Rule.BYBIT, MAX_STALE_RUN_STREAMED),
-    ],
-)
-def test_a_venue_that_numbers_anew_is_noticed(venue_rule: Rule, run: int) -> None:
+@pytest.mark.parametrize("venue_rule", [Rule.BINANCE_SPOT, Rule.BINANCE_FUTURES])
+def test_a_venue_that_numbers_anew_is_noticed(venue_rule: Rule) -> None:
     sync = synced(venue_rule, 10_000_000)
-    outcomes = [sync.on_delta(delta(n, n, n - 1)) for n in range(1, run + 2)]
+    outcomes = [sync.on_delta(delta(n, n, n - 1)) for n in range(1, MAX_STALE_RUN + 2)]
     assert set(outcomes[:-1]) == {Outcome.STALE}
     assert outcomes[-1] is Outcome.GAP
+    assert sync.wants_snapshot
+
+
+def test_bybit_numbering_anew_without_its_snapshot_is_noticed_at_once() -> None:
+    sync = Synchroniser(Rule.BYBIT)
+    sync.on_snapshot(4, event_ns=100)
+    assert sync.on_delta(delta(5, 5, event_ns=200)) is Outcome.APPLIED
+    assert sync.on_delta(delta(5, 5, event_ns=200)) is Outcome.STALE  # a copy
+    assert sync.on_delta(delta(3, 3, event_ns=90)) is Outcome.STALE  # late
+    assert sync.on_delta(delta(2, 2, event_ns=300)) is Outcome.GAP
+    # Its numbers pass ours meanwhile: what follows by number only must not be applied.
+    assert [sync.on_delta(delta(n, n)) for n in range(3, 9)] == [Outcome.BUFFERED] * 6
     assert sync.wants_snapshot
 
 
@@ -246,14 +250,13 @@ def test_bybit_waits_for_its_first_snapshot() -> None:
 def test_bybit_applies_what_follows_and_nothing_else(numbers: list[int]) -> None:
     """Against the rule in its plainest words, while the book is synced."""
     sync = synced(Rule.BYBIT, 5)
-    newest, stale_run = 5, 0
+    newest = 5
     for number in numbers:
         outcome = sync.on_delta(delta(number, number))
         if number == newest + 1:
-            newest, stale_run = number, 0
+            newest = number
             assert outcome is Outcome.APPLIED
-        elif number <= newest and stale_run < MAX_STALE_RUN_STREAMED:
-            stale_run += 1
+        elif number <= newest:
             assert outcome is Outcome.STALE
         else:
             assert outcome is Outcome.GAP
@@ -286,14 +289,14 @@ class BybitOverABadLine(RuleBasedStateMachine):
 
     def deliver(self, frame: tuple[int, list[int], int]) -> Outcome:
         number, truth, change = frame
-        outcome = self.sync.on_delta(delta(number, number))
+        outcome = self.sync.on_delta(delta(number, number, event_ns=change))
         if outcome is Outcome.APPLIED:
             self.book.append(change)
             assert self.book == truth
         return outcome
 
     def snapshot(self) -> None:
-        self.sync.on_snapshot(self.number)
+        self.sync.on_snapshot(self.number, self.made)
         self.book = list(self.venue)
         self.held = None  # what was sent before it comes no more
 
@@ -333,7 +336,7 @@ class BybitOverABadLine(RuleBasedStateMachine):
         frame, self.held = self.held, None
         self.deliver(frame)
 
-    @precondition(lambda self: self.number > 4 * MAX_STALE_RUN_STREAMED)
+    @precondition(lambda self: self.sync.sequence > 2)  # below, the new numbers go on where the old ones were
     @rule(snapshot_comes=st.booleans())
     def service_restarts(self, snapshot_comes: bool) -> None:
         self.number, self.held = 1, None
@@ -343,9 +346,8 @@ class BybitOverABadLine(RuleBasedStateMachine):
             self.snapshot()
             return
         was = self.sync.state
-        for _ in range(MAX_STALE_RUN_STREAMED + 1):
-            self.deliver(self.change())
-        assert was is not BookState.SYNCED or self.sync.state is BookState.STALE
+        if was is BookState.SYNCED:
+            assert self.deliver(self.change()) is Outcome.GAP
 
     @rule()
     def client_repairs(self) -> None:

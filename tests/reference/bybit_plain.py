@@ -56,18 +56,24 @@ def best(bids: Side, asks: Side) -> tuple[Side, Side]:
 
 
 def wire_frames(
-    books: Iterable[tuple[Side, Side]], native: str = "BTCUSDT", first: int = 1000, spot: bool = False
+    books: Iterable[tuple[Side, Side]],
+    native: str = "BTCUSDT",
+    first: int = 1000,
+    spot: bool = False,
+    began_ms: int = 1_700_000_000_000,
 ) -> Iterator[Step]:
     """Bybit's frames of successive books; the first book's change is a snapshot, as at a subscription."""
     before: tuple[Side, Side] | None = None
     for number, whole in enumerate(books, first):
         book = best(*whole)
-        snapshot = frame("snapshot", number, native, book[0], book[1], spot)
+        snapshot = frame("snapshot", number, native, book[0], book[1], spot, began_ms)
         if before is None:
             yield Step(number, snapshot, snapshot)
         else:
             changes = [difference(old, new) for old, new in zip(before, book, strict=True)]
-            yield Step(number, frame("delta", number, native, changes[0], changes[1], spot), snapshot)
+            yield Step(
+                number, frame("delta", number, native, changes[0], changes[1], spot, began_ms), snapshot
+            )
         before = book
 
 
@@ -76,7 +82,15 @@ def difference(old: Side, new: Side) -> Side:
     return changed | {price: Decimal(0) for price in old if price not in new}
 
 
-def frame(kind: str, number: int, native: str, bids: Side, asks: Side, spot: bool = False) -> bytes:
+def frame(
+    kind: str,
+    number: int,
+    native: str,
+    bids: Side,
+    asks: Side,
+    spot: bool = False,
+    began_ms: int = 1_700_000_000_000,
+) -> bytes:
     data = {
         "s": native,
         "b": [[str(price), str(size)] for price, size in bids.items()],
@@ -84,7 +98,7 @@ def frame(kind: str, number: int, native: str, bids: Side, asks: Side, spot: boo
         "u": number,
         "seq": 7_000_000 + 3 * number,
     }
-    when = 1_700_000_000_000 + 100 * number
+    when = began_ms + 100 * number
     topic = f"orderbook.{LEVELS}.{native}"
     told = (
         {"topic": topic, "ts": when, "type": kind, "data": data, "cts": when - 2}
