@@ -5,7 +5,8 @@ number U. From the times a call was sent and answered, this follower bounds what
 next call arrives there. Two bounds hold at once, and the lesser counts:
 
 - the newest report, plus every call in flight (of which some may be in the report already);
-- the newest *settled* report, plus what was answered with a higher U or is in flight. A report is settled once
+- the newest *settled* report, plus what was answered with a higher U or is in flight; though never less than the
+  newest report and what was sent after it, for within a window the venue's count only grows. A report is settled once
   every call sent before its answer came has been answered: which calls are in it is known exactly then, for within
   a server's window U grows with every call and so orders them as the server did. What U grew by more than our own
   calls between two settled reports, others took: exact, not estimated.
@@ -52,6 +53,7 @@ class _Report:
     sent: Nanos
     answered: Nanos
     after: int = 0  # own units known to be answered that are not in it
+    sum: int = 0  # own units sent before it was answered, ever
     whole: bool = True  # a real report; False: the empty count at a window's beginning
 
 
@@ -193,8 +195,8 @@ class Follower:
     """One reported window. Times never go back; `flying` is what own calls in flight cost."""
 
     __slots__ = (
-        "_boundary", "_candidate", "_epoch_hi", "_fixed", "_lost", "_near", "_newest", "_pace", "_settled", "_silent",
-        "_size", "_sum", "_surplus", "_trip", "_window", "calm_until", "committed",
+        "_boundary", "_candidate", "_done", "_epoch_hi", "_fixed", "_lost", "_near", "_newest", "_pace", "_settled",
+        "_silent", "_size", "_sum", "_surplus", "_trip", "_window", "calm_until", "committed",
         "limit", "rate", "taken",
     )  # fmt: skip
 
@@ -213,6 +215,7 @@ class Follower:
         self.committed = 0  # what `room` last found taken, calls in flight apart
         self.calm_until = 0  # it holds until then, unless something is heard
         self._silent = 0
+        self._done = 0  # own units answered or lost, ever
         self._sum = 0  # own units answered since the first report
         self._size = 1.0  # what an own call costs, smoothed
         self._trip = 0.0  # ns from sending to answer, smoothed
@@ -233,14 +236,17 @@ class Follower:
         """What is settled, without calls in flight and without others' margin; None = nothing is."""
         return None if self._settled is None else self._settled.used + self._settled.after
 
-    def heard(self, sent: Nanos, answered: Nanos, used: int, cost: int, oldest: Nanos, held: int) -> None:
+    def heard(
+        self, sent: Nanos, answered: Nanos, used: int, cost: int, oldest: Nanos, held: int, flying: int = 0
+    ) -> None:
         """An answer reported U.
 
         `oldest` is when the oldest call still in flight was sent, or `answered`; `held` is what own answered calls
-        hold, this one included.
+        hold, this one included; `flying` is what those in flight cost.
         """
         self.roll(answered)
         self._silent = 0
+        self._done += cost
         self._sum += cost
         self._size += 0.02 * (cost - self._size)
         self._trip += (0.05 if self._trip else 1.0) * (answered - sent - self._trip)
@@ -251,7 +257,7 @@ class Follower:
             self._near += cost
         self._count(used, cost)
         if self._order(sent, answered, used) or sent >= self._epoch_hi:
-            self._report(sent, answered, used)
+            self._report(sent, answered, used, self._done + flying)
         candidate = self._candidate
         if candidate is not None and oldest >= candidate.answered:
             self._settle(candidate)
@@ -262,6 +268,7 @@ class Follower:
         """An answer came without a report; the call counts as not in any."""
         self.roll(answered)
         self._silent += 1
+        self._done += cost
         if answered >= self._boundary.lo:
             self._near += cost
         self._count(NEVER, cost)
@@ -270,6 +277,7 @@ class Follower:
         """A call without an answer: it was counted, or will be, until `until`."""
         self.roll(now)
         self._lost.append((until, cost))
+        self._done += cost
         self._count(NEVER, cost)
 
     def roll(self, now: Nanos) -> None:
@@ -289,6 +297,9 @@ class Follower:
         elif not self._boundary.known:
             if self._newest is not None and now - self._newest.answered > self._window:
                 self._newest = self._candidate = None
+                if not self._fixed:  # all that it counted is free again, and what others do now is not known
+                    self._surplus = self.rate.mean = self.rate.variance = 0.0
+                    self.taken = 0
             if self._settled is not None and now - self._settled.answered > self._window:
                 self._settled = None
 
@@ -299,12 +310,14 @@ class Follower:
         """
         self.roll(now)
         if not self._fixed:
-            if not self._trip:  # nothing was ever heard
+            if self._newest is None:  # nothing was heard, or nothing for a window
                 own = flying + held
-                feeler = max(self.limit // FEELER_PARTS - own, 0) if own else limit
+                # One call may always ask when nothing is under way: without it nothing would ever be heard.
+                asks = not own or (self._trip and not flying)
+                feeler = limit - held if asks else max(self.limit // FEELER_PARTS - own, 0)
                 return feeler, feeler
             # No reset gives others room again, so their swing over a whole window is left to them.
-            margin = self.rate.mean * (now - self._newest.sent if self._newest is not None else self._window)
+            margin = self.rate.mean * (now - self._newest.sent)
             margin += CAUTION * math.sqrt(self.rate.variance * self._window)
             spare = limit - held - flying - math.ceil(max(0.0, self._surplus) + margin)
             return spare, spare
@@ -329,6 +342,8 @@ class Follower:
             rest = self._boundary.hi - counted
             hard = min(hard, count + self.rate.most_in(min(aged, rest)))
             soft = min(soft, count + self.rate.most_in(rest if self._boundary.known else self._window))
+        least = self._least() + flying
+        hard, soft = max(hard, least), max(soft, least)
         if not self._boundary.known:  # leave room to ask whether a new window has begun
             soft += self.limit // FEELER_PARTS // 2
         feeler = max(feeler, limit // 2 - math.ceil(soft))  # half the limit is nobody's harm
@@ -348,6 +363,8 @@ class Follower:
 
     def relief(self, now: Nanos) -> Nanos:
         """When time alone makes room: the next boundary, or the end of the newest report; NEVER = not."""
+        if not self._fixed:  # once it is a window old it counts no more
+            return NEVER if self._newest is None else self._newest.answered + self._window + 1
         for report in (self._newest, self._settled, self._candidate):
             if report is not None and now < report.answered + self._pace:
                 return report.answered + self._pace  # one call may ask then
@@ -384,8 +401,12 @@ class Follower:
         newest, settled = self._newest, self._settled
         if newest is None or settled is None or not settled.whole or self.rate.young(now):
             return
-        self.committed = settled.used + settled.after
+        self.committed = max(settled.used + settled.after, self._least())
         self.calm_until = min(newest.sent + 2 * self._pace, self._boundary.hi, self.rate.relied_until)
+
+    def _least(self) -> int:
+        """What the venue counts for certain: the newest report, and own calls sent after it, less those in flight."""
+        return 0 if self._newest is None else self._newest.used + self._done - self._newest.sum
 
     def _count(self, used: int, cost: int) -> None:
         if self._settled is not None and used > self._settled.used:
@@ -414,10 +435,10 @@ class Follower:
         self._near = self._sum = self.taken = 0
         return began
 
-    def _report(self, sent: Nanos, answered: Nanos, used: int) -> None:
+    def _report(self, sent: Nanos, answered: Nanos, used: int, total: int) -> None:
         newest = self._newest
         if newest is None or sent >= newest.answered or used >= newest.used:
-            self._newest = newest = _Report(used, sent, answered)
+            self._newest = newest = _Report(used, sent, answered, sum=total)
             settled = self._settled
             since = settled.answered if settled is not None else 0
             if self._candidate is None and answered - since >= self._pace:

@@ -286,7 +286,7 @@ class Limiter:
             if used is None:
                 follower.unheard(now, cost)
             else:
-                follower.heard(call.sent_ns, now, used, cost, oldest, window.answered)
+                follower.heard(call.sent_ns, now, used, cost, oldest, window.answered, window.flying)
         if status in self.refused or code in self.rules.codes:
             return self._refusal(call, status, headers, code, now, wall)
         return None

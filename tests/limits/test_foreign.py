@@ -155,3 +155,45 @@ def test_nobody_there_keeps_nothing_free_and_somebody_keeps_more_than_his_mean()
     for at in range(3, 20):
         rate.add(0, SECOND, 5.0, 100.0, at * SECOND)
     assert rate.most_in(SECOND) == 0  # he left
+
+
+@pytest.mark.parametrize("others", [4, 6, 9])
+def test_a_sliding_window_that_others_filled_once_opens_again_when_the_report_is_a_window_old(
+    others: int,
+) -> None:
+    limiter = Limiter(venue(window(10, SECOND, header=HEADER, server="sliding")))
+    limiter.answered(ask(limiter, 1, 0), 200, {USED: str(1 + others)}, 0, 50 * MS, 0)
+    call = ask(limiter, 2, 60 * MS)
+    assert not call.granted
+    at = limiter.wake_at()
+    assert at <= 50 * MS + SECOND + 2 * MS
+    assert limiter.pump(at) == [call]
+    assert not ask(limiter, 2, at).granted  # what others do now is not known: one call asks
+
+
+@pytest.mark.parametrize("between", [0, 1, 5])
+def test_nothing_is_sent_against_a_report_of_a_full_window(between: int) -> None:
+    """Others were never there, and then take all at once: the settled report and their rate say there is room."""
+    limiter = Limiter(venue(window(1_000, 60 * SECOND, header=HEADER)))
+    for at in range(20):
+        now = at * SECOND
+        limiter.answered(ask(limiter, 10, now), 200, {USED: str(10 * (at + 1))}, 0, now + 100 * MS, 0)
+    now = 20 * SECOND
+    calls = [ask(limiter, 10, now + n * MS) for n in range(1 + between)]
+    assert all(call.granted for call in calls)
+    limiter.answered(calls[0], 200, {USED: "995"}, 0, now + 200 * MS, 0)
+    assert not any(ask(limiter, 10, now + 300 * MS + n * SECOND).granted for n in range(30))
+
+
+def test_own_calls_sent_after_a_report_count_on_top_of_it() -> None:
+    limiter = Limiter(venue(window(1_000, 60 * SECOND, header=HEADER)))
+    for at in range(20):
+        now = at * SECOND
+        limiter.answered(ask(limiter, 10, now), 200, {USED: str(10 * (at + 1))}, 0, now + 100 * MS, 0)
+    now = 20 * SECOND
+    late, told = ask(limiter, 10, now), ask(limiter, 10, now)
+    limiter.answered(told, 200, {USED: "900"}, 0, now + 200 * MS, 0)
+    granted = sum(ask(limiter, 10, now + 210 * MS).granted for _ in range(20))
+    assert 900 + 10 * granted <= 1_000
+    limiter.answered(late, 200, {}, 0, now + 220 * MS, 0)
+    assert 900 + 10 * (granted + ask(limiter, 10, now + 230 * MS).granted) <= 1_000
