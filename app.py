@@ -46,7 +46,8 @@ SPEEDS: Final = {"1": 1.0, "10": 10.0, "max": float("inf")}
 SAMPLE: Final = "sample"
 LOCAL: Final = "local"
 LIMITS_FILE: Final = "rate_limits.json"
-VENUE_START_S: Final = 90.0  # a cold compile cache included
+VENUE_START_S: Final = 30.0
+VENUE_STOP_S: Final = 3.0
 
 cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=False)
 
@@ -241,20 +242,45 @@ async def _own_venue(chosen: settings.Settings) -> AsyncIterator[settings.Settin
         return
     command = (sys.executable, "-m", "engine.exchange.serve", "--port", "0", "--seed", str(chosen.seed))
     child = await asyncio.create_subprocess_exec(
-        *command, cwd=Path(__file__).resolve().parent, stdout=asyncio.subprocess.PIPE
+        *(*command, "--while-stdin-lasts"),
+        cwd=Path(__file__).resolve().parent,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
     )
     try:
-        assert child.stdout is not None
-        said = (await asyncio.wait_for(child.stdout.readline(), VENUE_START_S)).decode().split()
-        url = next((word for word in said if word.startswith("http://")), "")
-        if not url:
-            raise BadSetting("venue_url", LOCAL, "the local venue did not start; its reason stands above")
+        url = await _first_url(child)
         print(f"Local venue on {url}", flush=True)
         yield chosen.model_copy(update={"venue_url": url})
     finally:
-        if child.returncode is None:
-            child.terminate()
+        await _end(child)
+
+
+async def _first_url(child: asyncio.subprocess.Process) -> str:
+    """The address the local venue prints once it serves. BadSetting when it does not."""
+    assert child.stdout is not None
+    said = b""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(VENUE_START_S):
+            said = await child.stdout.readline()
+    url = said.decode().strip()
+    if not url.startswith("http://"):
+        raise BadSetting(
+            "venue_url", LOCAL, "the local venue did not start; its reason, if any, stands above"
+        )
+    return url
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    """End a child of ours, within a few seconds."""
+    if child.returncode is not None:
+        return
+    child.terminate()
+    try:
+        async with asyncio.timeout(VENUE_STOP_S):
             await child.wait()
+    except TimeoutError:
+        child.kill()
+        await child.wait()
 
 
 def _market_opener(chosen: settings.Settings, clock: SteadyClock) -> OpenMarkets:

@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final, cast
@@ -97,6 +98,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--refusals-before-ban", type=int, help="429s that Binance's budgets forgive")
     parser.add_argument("--first-ban-s", type=int, help="a first ban's length, in all budgets")
     parser.add_argument("--connection-lasts-s", type=float, help="in place of Binance's 24 hours")
+    parser.add_argument(
+        "--while-stdin-lasts", action="store_true", help="end when standard input does, as with its parent"
+    )
     given = parser.parse_args(arguments)
     if not 1 <= given.symbols <= MAX_SYMBOLS:
         parser.error(f"--symbols is 1 to {MAX_SYMBOLS}")
@@ -114,6 +118,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
+        if given.while_stdin_lasts:
+            # Whoever holds the other end may be killed without a word: then nobody needs this venue any more.
+            threading.Thread(
+                target=lambda: (sys.stdin.buffer.read(), loop.call_soon_threadsafe(stop.set)), daemon=True
+            ).start()
         await serve(
             *(given.host, given.port),
             seed=given.seed,
