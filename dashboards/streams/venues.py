@@ -33,7 +33,7 @@ OTHER_COLOUR: Final = 7
 
 def market_of(venue: VenueView) -> Market:
     """How a market is shown; one that is not in the table by its own label, in the colour of others."""
-    return MARKETS.get(venue.venue) or Market(OTHER_COLOUR, "", venue.label, venue.venue)
+    return MARKETS.get(venue.venue) or Market(OTHER_COLOUR, "", venue.label, venue.limits or venue.venue)
 
 
 def budget_colour(budget: str) -> int:

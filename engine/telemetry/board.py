@@ -205,6 +205,7 @@ class VenueView:
     snapshots_waiting: int
     snapshots_done: int
     snapshots_failed: int
+    limits: str = ""  # the budget its calls spend, as `LimitsView.venue` names it; "" = one of its own name
 
 
 @dataclass(frozen=True, slots=True)
