@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import os
 import signal
 import sys
 import threading
@@ -79,6 +81,14 @@ def limits(
     return rules
 
 
+def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """Set `stop` when standard input ends. Not through `sys.stdin`: its lock would be held as the interpreter ends."""
+    while os.read(0, 4_096):
+        pass
+    with contextlib.suppress(RuntimeError):  # the loop has ended by itself
+        loop.call_soon_threadsafe(stop.set)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until a signal; the process's exit code."""
     parser = argparse.ArgumentParser(prog="app.py venue", description=(__doc__ or "").splitlines()[0])
@@ -120,9 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             loop.add_signal_handler(number, stop.set)
         if given.while_stdin_lasts:
             # Whoever holds the other end may be killed without a word: then nobody needs this venue any more.
-            threading.Thread(
-                target=lambda: (sys.stdin.buffer.read(), loop.call_soon_threadsafe(stop.set)), daemon=True
-            ).start()
+            threading.Thread(target=_watch_stdin, args=(loop, stop), daemon=True).start()
         await serve(
             *(given.host, given.port),
             seed=given.seed,
