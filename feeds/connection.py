@@ -56,6 +56,9 @@ class Timing:
         3.0  # a replacement that is subscribed and still has no data is taken for good after this
     )
     healthy_s: float = 30.0
+    meet_s: float = (
+        5.0  # the most a replacement waits for what it began with to come over the old connection too
+    )
     rotate_gap_s: float = 30.0  # between two rotations, at least
     backoff_s: float = 0.5
     most_bytes: int = 4 << 20  # of one frame
@@ -126,6 +129,7 @@ class Connection:
         self.muted = False  # replaced: what still comes is not wanted
         self.answered = False  # every topic has been, once
         self.leaving = False  # the venue said that it will close it
+        self.witness: Callable[[bytes], None] | None = None  # sees each frame too
         self.pulse = pulse
         self._url, self._dialect = url, dialect
         self._on_frames, self._on_happened = on_frames, on_happened
@@ -230,6 +234,13 @@ class Connection:
         if self._paused is not None:
             self._resume()
 
+    def hurry(self) -> None:
+        """What waits in the system's buffers is wanted now."""
+        if self._paused is not None:
+            self._resume()
+        elif self._socket is not None and not self._socket.transport.is_closing():
+            self._socket.transport.resume_reading()
+
     async def settled(self) -> None:
         """Wait until every topic has been answered for."""
         while not self.talk.settled:
@@ -269,6 +280,8 @@ class Connection:
         elif not self.muted:
             self._fresh_frames += 1
             self.inbox.put(frame, recv_ns)
+            if self.witness is not None:
+                self.witness(frame)
 
     def _tally(self, recv_ns: int) -> None:
         if self._fresh_frames:

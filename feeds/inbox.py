@@ -13,10 +13,12 @@ class Inbox:
     """Frames in their order of arrival. Past its bounds the oldest are given up and counted in `dropped`.
 
     The oldest and not the newest: the books concerned find a gap whichever it is, and the newest are worth more.
+    `gone` counts all that left, taken or given up.
     """
 
     def __init__(self, most_frames: int = MOST_FRAMES, most_bytes: int = MOST_BYTES) -> None:
         self.dropped = 0
+        self.gone = 0
         self.size_bytes = 0
         self._most_frames, self._most_bytes = most_frames, most_bytes
         self._frames: list[bytes] = []
@@ -38,10 +40,12 @@ class Inbox:
         frames, recv_ns = self._frames[:most], self._recv_ns[:most]
         del self._frames[:most], self._recv_ns[:most]
         self.size_bytes -= sum(map(len, frames))
+        self.gone += len(frames)
         return frames, recv_ns
 
     def clear(self) -> None:
-        """Forget all; not counted."""
+        """Forget all; not counted as dropped."""
+        self.gone += len(self._frames)
         self._frames.clear()
         self._recv_ns.clear()
         self.size_bytes = 0

@@ -39,7 +39,7 @@ SECOND_NS: Final = 1_000_000_000
 MOST_SYMBOLS: Final = 128
 WATCH_S: Final = 1.0  # between looks for books that stand still
 TURN_NS: Final = 1_000_000  # of decoding between two awaits
-EMPTY_NS: Final = 20_000_000  # the most that is decoded at once, where a connection ends
+EMPTY_NS: Final = 20_000_000  # the most that is decoded at once, where a connection breaks
 CHUNK_FIRST: Final = 64
 CHUNK_LEAST: Final = 8
 CHUNK_MOST: Final = 1_024
@@ -356,6 +356,7 @@ class LiveMarket:
         total = max(int(sizes.sum()), 1)
         # Frames are decoded together; each gets the share of its bytes.
         self._sink.on_frames(self.source, len(frames), total, (decode_ns * sizes) // total)
+        stream.decoded()
         if len(texts) == self._chunk:
             took_ns = time.perf_counter_ns() - started_ns
             fits = self._chunk * TURN_NS // max(took_ns, 1)
@@ -513,11 +514,11 @@ class LiveMarket:
 
     def overlapping(self, stream: Stream, begins: bool) -> None:
         """What came twice is dropped while a replacement takes over."""
+        del stream
         if begins:
             self._overlap.begin()
-            return
-        self._empty(stream)  # what the replacement held is still to be compared
-        self._overlap.end()
+        else:
+            self._overlap.end()
 
     def changed(self, stream: Stream) -> None:
         """A stream's state is another."""

@@ -14,6 +14,7 @@ import numpy as np
 from engine.market.batches import Batch, Kind
 
 MOST_IDS: Final = 200_000  # of trades in one overlap, some seconds
+MOST_KNOWN: Final = 4_096  # frames of each connection
 
 
 class Overlap:
@@ -74,3 +75,31 @@ class Overlap:
             return batch
         self.copies += len(keep) - count
         return replace(batch, rows=batch.rows[keep]) if count else None
+
+
+class Seam:
+    """Whether two connections that carry the same have met: a frame came over both.
+
+    The earlier one may lag. Until it has brought a frame that the later one has too, what lies between them would be
+    lost with it. Of the earlier one the newest frames are known, of the later one the first: those come next.
+    """
+
+    def __init__(self) -> None:
+        self.met = False
+        self._earlier: dict[int, None] = {}
+        self._later: dict[int, None] = {}
+
+    def earlier(self, frame: bytes) -> None:
+        """A frame of the connection that is being replaced."""
+        mark = hash(frame)
+        self.met = self.met or mark in self._later
+        self._earlier[mark] = None
+        if len(self._earlier) > MOST_KNOWN:
+            del self._earlier[next(iter(self._earlier))]
+
+    def later(self, frame: bytes) -> None:
+        """A frame of its replacement."""
+        mark = hash(frame)
+        self.met = self.met or mark in self._earlier
+        if len(self._later) < MOST_KNOWN:
+            self._later[mark] = None

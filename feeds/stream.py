@@ -22,10 +22,12 @@ from feeds.connection import RESUME_BELOW, SECOND_NS, Connection, End, Permit, r
 from feeds.connection import Timing as Timing
 from feeds.conversation import Happened
 from feeds.dialect import Dialect
-from feeds.inbox import Inbox
+from feeds.inbox import MOST_FRAMES, Inbox
+from feeds.overlap import Seam
 from feeds.pulse import Pulse
 
 ROTATE_SHARE: Final = 0.05  # of the time to the rotation, at most so much earlier: not all at once
+HELD_MOST: Final = MOST_FRAMES // 2  # by a replacement: there must be room behind what came before
 
 
 class Listener(Protocol):
@@ -44,7 +46,7 @@ class Listener(Protocol):
         """What comes next does not follow what came before."""
 
     def overlapping(self, stream: Stream, begins: bool) -> None:
-        """While a replacement takes over, what it brings may have come before."""
+        """While a replacement takes over, what it brings may have come before; until what it held is decoded."""
 
     def changed(self, stream: Stream) -> None:
         """The stream's state is another."""
@@ -86,6 +88,7 @@ class Stream:
         self._pulse = Pulse(dialect.streams.silent_after_s)
         self._closing: set[asyncio.Task[None]] = set()
         self._overlaps = False
+        self._overlap_until: int | None = None  # so many frames gone from the inbox; None: not known yet
         self._rotated_s = time.monotonic() - self._timing.rotate_gap_s
         self._since_ns = wall()
         self._newest_ns = 0
@@ -128,6 +131,11 @@ class Stream:
         if self._current is not None and len(self.inbox) < RESUME_BELOW:
             self._current.relieved()
         return taken
+
+    def decoded(self) -> None:
+        """All that was taken is decoded, too."""
+        if self._overlap_until is not None and self.inbox.gone >= self._overlap_until:
+            self._overlap(False)
 
     def renew(self, topics: Iterable[str]) -> bool:
         """Have the venue send these from their snapshot again; False when there is no connection to ask."""
@@ -180,6 +188,7 @@ class Stream:
             if current is not None:
                 self._leave(current)
             self.inbox.clear()
+            self._overlap(False)
             self._enter("closed")
             if self._closing:
                 await asyncio.wait(self._closing, timeout=3 * self._timing.close_s)
@@ -207,6 +216,7 @@ class Stream:
                 self.stalls += end.kind == "stalled"
                 self.oversized += end.kind == "too big"
                 self._listener.broken(self, end.reason)
+                self._overlap(False)
                 return end.reason
             serving.cancel()
             await asyncio.wait([serving])
@@ -227,7 +237,7 @@ class Stream:
             await asyncio.wait({serving}, timeout=early_s)
         backoff = Backoff(self._timing.backoff_s)
         while not serving.done():
-            taking_over = asyncio.create_task(self._prepared(), name=f"{self.name} rotate")
+            taking_over = asyncio.create_task(self._take_over(serving), name=f"{self.name} rotate")
             try:
                 await asyncio.wait({serving, taking_over}, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -236,35 +246,70 @@ class Stream:
                     await asyncio.wait([taking_over])
             replacement = None if taking_over.cancelled() else taking_over.result()
             if replacement is not None:
-                return self._switched(replacement)
+                return replacement
             backoff.failed()
             delay_s = backoff.delay_s(self._random.random())
             await asyncio.wait({serving}, timeout=delay_s)
         return None
 
-    async def _prepared(self) -> Connection | None:
-        """A second connection, subscribed and delivering into an inbox of its own; None when it could not be had."""
+    async def _take_over(self, before: asyncio.Task[End]) -> Connection | None:
+        """Open a second connection, subscribed and delivering into an inbox of its own, and let it be the stream's.
+
+        None when it could not be had, or when the present one, served by `before`, ended too early: then nothing is
+        left of it. Between its being ready and its being the stream's there is no await: nothing can come between.
+        """
         connection: Connection | None = None
-        serving: asyncio.Task[End] | None = None
+        seam = Seam()
+        ready = False
         self._overlap(True)
-        kept = False
         try:
             connection = await self._opened(Inbox())
-            serving = asyncio.create_task(connection.serve(), name=f"{self.name} prepare")
-            async with asyncio.timeout(self._timing.open_s + self._timing.answer_s):
-                await self._until_delivering(connection, serving)
-            kept = not serving.done()
+            ready = await self._is_ready(connection, seam, before)
         except (OSError, InvalidHandshake, LimitError, ConnectionClosed):
             pass
         finally:
-            if serving is not None:
-                serving.cancel()
-                await asyncio.wait([serving])
-            if not kept:
-                self._overlap(False)
-                if connection is not None:
+            if self._current is not None:
+                self._current.witness = None
+            if connection is not None:
+                connection.witness = None
+                if not ready:
                     self._leave(connection)
-        return connection if kept else None
+            if not ready:
+                self._end_overlap()
+        if not ready or connection is None:
+            return None
+        self._switch(connection)
+        return connection
+
+    async def _is_ready(self, connection: Connection, seam: Seam, before: asyncio.Task[End]) -> bool:
+        """Whether it delivers, and nothing lies between what came before and what it brings."""
+        serving = asyncio.create_task(connection.serve(), name=f"{self.name} prepare")
+        try:
+            async with asyncio.timeout(self._timing.open_s + self._timing.answer_s):
+                await self._until_delivering(connection, serving)
+            await self._until_met(connection, serving, seam, before)
+            lives = not serving.done()
+        finally:
+            serving.cancel()
+            await asyncio.wait([serving])
+        return lives and (seam.met or not before.done())
+
+    async def _until_met(
+        self, connection: Connection, serving: asyncio.Task[End], seam: Seam, before: asyncio.Task[End]
+    ) -> None:
+        """Read the present connection on until it has brought what the new one brings; it may lag.
+
+        For some seconds at most: of a quiet market nothing may come, and the venue may not send to all the same.
+        """
+        if self._current is None:
+            return
+        self._current.witness, connection.witness = seam.earlier, seam.later
+        self._current.hurry()
+        until = time.monotonic() + self._timing.meet_s
+        while not (seam.met or serving.done() or before.done()) and time.monotonic() < until:
+            if len(connection.inbox) > HELD_MOST:
+                return
+            await asyncio.sleep(0.02)
 
     async def _until_delivering(self, connection: Connection, serving: asyncio.Task[End]) -> None:
         settling = asyncio.create_task(connection.settled())
@@ -276,7 +321,7 @@ class Stream:
         while not connection.frames and not serving.done() and time.monotonic() < until:
             await asyncio.sleep(0.02)
 
-    def _switched(self, replacement: Connection) -> Connection:
+    def _switch(self, replacement: Connection) -> None:
         """Let the replacement be the connection, in one step: what it held comes right behind what came before."""
         before, self._current = self._current, replacement
         self._pulse = replacement.pulse
@@ -292,10 +337,9 @@ class Stream:
         self._rotate.clear()
         if replacement.leaving:
             self._rotate.set()
+        self._end_overlap()
         self._listener.arrived()
-        self._overlap(False)
         self._enter("open")
-        return replacement
 
     async def _opened(self, inbox: Inbox) -> Connection:
         connection = Connection(
@@ -346,7 +390,13 @@ class Stream:
         self._backoff.healthy(time.monotonic_ns())
         self._listener.arrived()
 
+    def _end_overlap(self) -> None:
+        """Behind what waits now: that is still to be compared."""
+        self._overlap_until = self.inbox.gone + len(self.inbox)
+        self.decoded()
+
     def _overlap(self, begins: bool) -> None:
+        self._overlap_until = None
         if begins != self._overlaps:
             self._overlaps = begins
             self._listener.overlapping(self, begins)

@@ -32,6 +32,7 @@ QUICK = Timing(
     answer_s=2.0,
     close_s=0.3,
     quiet_s=0.2,
+    meet_s=2.0,
     rotate_gap_s=0.2,
     healthy_s=5.0,
     backoff_s=0.05,

@@ -38,6 +38,7 @@ def test_it_never_holds_more_than_its_bounds_and_gives_up_the_oldest(
     assert times == list(range(put - len(times), put))
     assert [int(frame) for frame in frames] == times
     assert inbox.size_bytes == 0
+    assert inbox.gone == put
 
 
 def test_what_is_abandoned_is_counted_and_what_is_cleared_is_not() -> None:

@@ -19,7 +19,9 @@ from engine.errors import BadCommand, QueueFull, Unreachable
 from engine.exchange.faults import Fault
 from engine.exchange.venue_rules import RULES
 from engine.market.sequencing import Outcome
+from feeds import live_market
 from feeds.live_market import why
+from feeds.stream import Stream
 from feeds.venues import DIALECTS
 from tests.feeds.live_desk import Scene, scene, shortened
 
@@ -165,6 +167,62 @@ def test_a_planned_rotation_loses_and_repeats_nothing(key: str, monkeypatch: pyt
             assert len(ids) == len(set(ids)) > 0
 
     play(act, key)
+
+
+def test_a_rotation_gives_nothing_up_however_much_the_replacement_held(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    delivering = Stream._until_delivering
+
+    async def late(self: Stream, *arguments: Any) -> None:
+        await delivering(self, *arguments)
+        await asyncio.sleep(1.0)  # its last answer comes late
+
+    monkeypatch.setattr(Stream, "_until_delivering", late)
+    monkeypatch.setattr(live_market, "TURN_NS", 20_000)  # a slow machine: one turn takes little
+
+    async def act(stage: Scene) -> None:
+        market = stage.live._places["binance_spot"].market
+        assert market is not None
+        stream = market._streams[0]
+        shelf = stage.books.open["binance_spot"]
+        poured = []
+        pour = stream.inbox.pour
+        stream.inbox.pour = lambda other: (poured.append(len(other)), pour(other))  # type: ignore[method-assign]
+        copies = market._overlap.copies
+        stream._rotate.set()
+        await stage.until(lambda: stream.rotations)
+        assert poured[0] > 100
+        await stage.until(lambda: not market._overlap.active)
+        assert market._overlap.copies > copies
+        await stage.all_agree("binance_spot")
+        assert (shelf.dropped, shelf.wrong, shelf.interrupted) == (0, [], [])
+        for ids in shelf.trades.values():
+            assert ids == list(range(ids[0], ids[0] + len(ids)))
+
+    play(act, "binance_spot", rate=100.0)
+
+
+def test_a_connection_that_lags_is_read_on_until_it_brought_what_its_replacement_began_with() -> None:
+    async def act(stage: Scene) -> None:
+        market = stage.live._places["binance_spot"].market
+        assert market is not None
+        stream = market._streams[0]
+        shelf = stage.books.open["binance_spot"]
+        assert stream._current is not None
+        assert stream._current._socket is not None
+        lagging = stream._current._socket.transport
+        lagging.pause_reading()
+        await asyncio.sleep(0.5)
+        stream._rotate.set()
+        await stage.until(lambda: stream.rotations)
+        await asyncio.sleep(0.3)
+        await stage.all_agree("binance_spot")
+        assert (shelf.dropped, shelf.wrong, shelf.interrupted) == (0, [], [])
+        for ids in shelf.trades.values():
+            assert ids == list(range(ids[0], ids[0] + len(ids)))
+
+    play(act, "binance_spot", rate=50.0)
 
 
 def test_a_silent_stall_is_noticed_by_the_data(monkeypatch: pytest.MonkeyPatch) -> None:

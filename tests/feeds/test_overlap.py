@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.market.batches import BBO, LEVEL, TRADE, Batch, Kind, Source
-from feeds.overlap import Overlap
+from feeds.overlap import MOST_KNOWN, Overlap, Seam
 
 SOURCE = Source("x", "live")
 
@@ -75,3 +75,37 @@ def test_two_connections_together_give_each_trade_once(first: list[int], second:
         for at in range(0, len(numbers), 3):
             seen += ids(overlap.fresh(trades(*numbers[at : at + 3])))
     assert sorted(seen) == sorted(set(first) | set(second))
+
+
+def test_connections_have_met_when_a_frame_came_over_both() -> None:
+    seam = Seam()
+    for n in range(10):
+        seam.earlier(b"%d" % n)
+    for n in range(20, 30):
+        seam.later(b"%d" % n)
+    assert not seam.met
+    for n in range(10, 20):  # what the later one missed
+        seam.earlier(b"%d" % n)
+        assert not seam.met
+    seam.earlier(b"20")
+    assert seam.met
+    seam.earlier(b"21")
+    assert seam.met
+    behind = Seam()  # the later one is the one that lags
+    behind.earlier(b"5")
+    behind.later(b"5")
+    assert behind.met
+
+
+def test_a_seam_knows_the_newest_of_the_earlier_frames_and_the_first_of_the_later() -> None:
+    seam = Seam()
+    for n in range(MOST_KNOWN + 1):
+        seam.earlier(b"a%d" % n)
+    seam.later(b"a0")
+    assert not seam.met
+    for n in range(2 * MOST_KNOWN):
+        seam.later(b"b%d" % n)
+    seam.earlier(b"b%d" % (2 * MOST_KNOWN - 1))
+    assert not seam.met
+    seam.earlier(b"b0")
+    assert seam.met

@@ -25,6 +25,7 @@ QUICK = Timing(
     answer_s=0.8,
     close_s=0.2,
     quiet_s=0.1,
+    meet_s=0.3,
     rotate_gap_s=0.3,
     healthy_s=5.0,
     backoff_s=0.02,
@@ -87,6 +88,7 @@ class Desk:
     def arrived(self) -> None:
         if self.reads and self.stream is not None:
             self.frames += self.stream.inbox.take(1_000)[0]
+            self.stream.decoded()
 
     def subscribed(self, stream: Stream, topics: tuple[str, ...]) -> None:
         self.said.append(("subscribed", topics))
@@ -362,6 +364,57 @@ def test_a_replacement_takes_over_before_the_old_one_goes_and_nothing_is_missed(
     # Each connection numbers its frames from one counter, so what each sent is told apart by gaps; none may be long.
     numbers = sorted({json.loads(frame)[1] for frame in desk.frames})
     assert max(b - a for a, b in itertools.pairwise(numbers)) <= 4
+
+
+def test_what_came_twice_is_compared_until_all_that_a_replacement_held_is_decoded() -> None:
+    venue = Venue()
+
+    async def scenario(stream: Stream, desk: Desk) -> None:
+        desk.reads = False
+        venue.fault = "shutdown"
+        await until(lambda: stream.rotations == 1)
+        assert stream._overlap_until is not None
+        held = stream._overlap_until - stream.inbox.gone
+        assert held > 10
+        assert desk.of("overlap") == [True]
+        desk.frames += stream.take(held - 1)[0]
+        stream.decoded()
+        assert desk.of("overlap") == [True]
+        desk.frames += stream.take(1)[0]
+        assert desk.of("overlap") == [True]
+        stream.decoded()
+        assert desk.of("overlap") == [True, False]
+        assert stream.inbox.dropped == 0
+
+    against(venue, scenario)
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_a_connection_that_breaks_as_its_replacement_is_ready_leaves_nothing_behind(
+    turns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    venue = Venue()
+    delivering = Stream._until_delivering
+
+    async def cut_then(self: Stream, *arguments: Any) -> None:
+        await delivering(self, *arguments)
+        assert self._current is not None
+        assert self._current._socket is not None
+        self._current._socket.transport.abort()
+        self._current.nudge()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(Stream, "_until_delivering", cut_then)
+
+    async def scenario(stream: Stream, desk: Desk) -> None:
+        venue.fault = "shutdown"
+        await until(lambda: desk.of("broken") or stream.rotations)
+        await until(lambda: stream.state == "open" and stream.settled)
+        await until(lambda: len(venue.open) == 1)
+        await until(lambda: desk.of("overlap") == [True, False])
+
+    against(venue, scenario)
 
 
 def test_a_venue_that_always_gives_notice_does_not_cost_the_budget_of_connects() -> None:
