@@ -71,10 +71,9 @@ class LimitDesk:
 
     def close_second(self, telemetry: Telemetry, second_ns: int) -> None:
         """One LIMIT row per venue: what was counted since the last call."""
-        now = self._monotonic()
         for venue, gate in self._gates.items():
             limiter = gate.limiter
-            if limiter.sweep(now):
+            if gate.sweep():
                 self._note("error", venue, "limits", "a permit was never answered, lost or returned")
             totals = (limiter.allowed, limiter.throttled, sum(e.refused for e in limiter.endpoints()))
             before, self._closed[venue] = self._closed[venue], totals

@@ -75,7 +75,8 @@ class Gate:
         """A permit, once it is this call's turn and it fits; about 2 us, without a task switch, when it fits at once.
 
         `endpoint` is "GET /api/v3/depth", or "CONNECT" for opening a WebSocket; `account` tells whose orders they
-        are. TooHeavy, QueueFull at once; a cancelled wait gives back what it held.
+        are. TooHeavy, QueueFull at once, TooHeavy also when the venue lowers a limit below a call that waits; a
+        cancelled wait gives back what it held.
         """
         permit = Permit(self)
         if self.limiter.take(permit, endpoint, arguments, priority, account, self._monotonic()):
@@ -93,6 +94,13 @@ class Gate:
         """Send nothing of a scope until a time, as after a ban in an earlier run."""
         self.limiter.stop(stop)
         self._pump()
+
+    def sweep(self) -> int:
+        """Count as lost what was sent long ago and never told of; how many there were."""
+        found = self.limiter.sweep(self._monotonic())
+        if found:
+            self._pump()
+        return found
 
     def close(self) -> None:
         """Cancel the timer. Who waits goes on waiting; cancel the tasks."""
@@ -142,6 +150,12 @@ class Gate:
             future = call.future if isinstance(call, Permit) else None
             if future is not None and not future.done():  # a cancelled one gives back as its task wakes
                 future.set_result(None)
+        if self.limiter.failed:
+            failed, self.limiter.failed = self.limiter.failed, []
+            for call, fault in failed:
+                future = call.future if isinstance(call, Permit) else None
+                if future is not None and not future.done():
+                    future.set_exception(fault)
         self._arm()
 
     def _arm(self) -> None:

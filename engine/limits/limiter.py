@@ -24,6 +24,7 @@ from engine.limits.windows import Window
 Nanos = int
 
 SECOND_NS: Final = 1_000_000_000
+DROPPED_MOST: Final = 64  # cancelled calls that may lie in lanes, beside as many as wait
 ACCOUNTS_MOST: Final = 256  # whose windows are kept
 ENDPOINTS_MOST: Final = 256  # counted one by one; further ones share the default's weight and one row
 VALUES_MOST: Final = 256  # of an argument, whose charges are kept at hand
@@ -125,6 +126,10 @@ class Limiter:
             False  # an answer may let a waiting call go, or tell when it can; else only time does
         )
         self.stops: dict[tuple[Scope, str], Stop] = {}
+        self._dropped = 0  # calls cancelled since the lanes were last cleared of them
+        self.failed: list[
+            tuple[Call, TooHeavy]
+        ] = []  # waited when a limit sank below them; who pumps tells them
         self.waiting = 0
         self.allowed = self.throttled = 0
         self.wait_sum_ns = self.wait_max_ns = self.waited = 0
@@ -172,10 +177,9 @@ class Limiter:
         True: `pump` must follow. False: others wait in the same line, and it goes after them whatever happens.
         """
         now = self._at(now)
-        for window, cost in call.charge.entries:
-            room = window.rooms[call.priority]
-            if cost > room:
-                raise TooHeavy(self.rules.venue, call.charge.endpoint, cost, room, window.rule.label)
+        fault = self._too_heavy(call)
+        if fault is not None:
+            raise fault
         if self.waiting >= self.rules.queue:
             raise QueueFull(self.rules.venue, self.waiting)
         self._arrivals += 1
@@ -204,9 +208,14 @@ class Limiter:
         elif not call.cancelled:
             call.cancelled = True
             self._leave(call)
+            self._dropped += 1
+            if self._dropped > self.waiting + DROPPED_MOST:
+                self._clear_lanes()
 
     def pump(self, now: Nanos) -> list[Call]:
-        """The waiting calls that may be sent now, in order; each is counted as sent."""
+        """The waiting calls that may be sent now, in order; each is counted as sent. Those that never can be, for
+        a limit is lower now, leave the queue for `failed`.
+        """
         granted: list[Call] = []
         self._wake, self.listening = NEVER, False
         now = self._at(now)
@@ -226,11 +235,13 @@ class Limiter:
             priority, _, queue = heads[0]
             call = queue[0]
             if self._blocked(call, claimed, now):
-                heapq.heappop(heads)
-                continue
-            queue.popleft()
-            self._grant(call, now)
-            granted.append(call)
+                if not call.cancelled:
+                    heapq.heappop(heads)
+                    continue
+            else:
+                queue.popleft()
+                self._grant(call, now)
+                granted.append(call)
             if _trim(queue):
                 heapq.heapreplace(heads, (priority, queue[0].number, queue))
             else:
@@ -423,6 +434,12 @@ class Limiter:
         ]
         if not full:
             return False
+        fault = self._too_heavy(call)
+        if fault is not None:
+            call.cancelled = True
+            self._leave(call)
+            self.failed.append((call, fault))
+            return True
         own = [window for window in full if window not in claimed]
         if len(own) == len(full):  # otherwise it goes after the one that claims, whenever that is
             at = now
@@ -434,6 +451,23 @@ class Limiter:
         call.claims = tuple({*call.claims, *own})
         claimed.update(call.claims)
         return True
+
+    def _too_heavy(self, call: Call) -> TooHeavy | None:
+        for window, cost in call.charge.entries:
+            room = window.rooms[call.priority]
+            if cost > room:
+                return TooHeavy(self.rules.venue, call.charge.endpoint, cost, room, window.rule.label)
+        return None
+
+    def _clear_lanes(self) -> None:
+        """Let go of cancelled calls that lie behind one that waits."""
+        self._dropped = 0
+        for lane, queue in list(self._lanes.items()):
+            left = deque(call for call in queue if not call.cancelled)
+            if left:
+                self._lanes[lane] = left
+            else:
+                del self._lanes[lane]
 
     def _stopping(self, call: Call) -> Stop | None:
         if not self.stops:
@@ -491,7 +525,7 @@ class Limiter:
         for window, _ in call.charge.entries:
             if window.follower is not None:
                 window.follower.refused()
-        told = retry_after(headers)
+        told = retry_after(headers, wall)
         scope: Scope = "ip" if status in BANS else self.rules.codes.get(code, "ip")
         account = call.charge.account
         scopes = {window.rule.scope for window, _ in call.charge.entries}

@@ -28,6 +28,7 @@ SECOND_NS: Final = 1_000_000_000
 SCOPES: Final = ("ip", "account", "order", "connect")
 # A venue's body is bounded elsewhere; a limits file is small, and one this large is not one.
 FILE_MOST_BYTES: Final = 4 << 20
+DIGITS_MOST: Final = 100  # of a whole number; no key takes as many
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class Cost:
             return self.present
         try:
             value = float(cast(Any, given))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return self.most
         for bound, cost in self.steps:
             if value <= bound:
@@ -140,10 +141,15 @@ def load(path: Path | None = None) -> Rules:
 def parse(text: str, path: str = "rate_limits.json") -> Rules:
     """The rules of a file's text; `path` is what errors call it."""
     try:
-        document = json.loads(text, object_pairs_hook=lambda pairs: _unique(path, pairs))
+        document = json.loads(text, object_pairs_hook=lambda pairs: _unique(path, pairs), parse_int=_integer)
     except (json.JSONDecodeError, RecursionError) as error:
         raise BadLimits(path, "", f"it is not valid JSON: {error}") from error
     return _Reader(path).rules(document)
+
+
+def _integer(digits: str) -> int | float:
+    """A whole number; one beyond reason as a float, possibly infinite, which every key refuses by its path."""
+    return int(digits) if len(digits) <= DIGITS_MOST else float(digits)
 
 
 def _unique(path: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -324,8 +330,9 @@ class _Reader:
     def _codes(self, value: object, where: str) -> Mapping[int, Scope]:
         found: dict[int, Scope] = {}
         for code, scope in self._object(value, where).items():
-            if not code.removeprefix("-").isdecimal() or not code.isascii() or int(code) == 0:
-                self._refuse(f"{where}.{code}", "a code is a whole number other than 0")
+            digits = code.removeprefix("-")
+            if not digits.isdecimal() or not code.isascii() or len(digits) > 18 or int(code) == 0:
+                self._refuse(f"{where}.{code:.60}", "a code is a whole number other than 0")
             found[int(code)] = self._one_of(scope, f"{where}.{code}", SCOPES)
         return found
 

@@ -38,7 +38,20 @@ def test_retry_after_says_for_how_long(status: int) -> None:
     assert limiter.refused[status] == 1
 
 
-@pytest.mark.parametrize("value", ["", "soon", "-1", "0", "nan", "inf", "Wed, 21 Oct 2026 07:28:00 GMT"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "soon",
+        "-1",
+        "0",
+        "nan",
+        "inf",
+        "Wed, 21 Oct 1926 07:28:00 GMT",
+        "Wed, 99 Oct 9999999 99:28:00 GMT",
+        "Wed, 21 Oct 2026 07:28:00 GMT" + " " * 100,
+    ],
+)
 @pytest.mark.parametrize(("status", "seconds"), [(429, 1), (418, 300), (403, 600)])
 def test_without_a_usable_retry_after_the_files_own_stop_counts(
     value: str, status: int, seconds: int
@@ -46,8 +59,22 @@ def test_without_a_usable_retry_after_the_files_own_stop_counts(
     assert refused(Limiter(venue(window(100))), status, {"Retry-After": value}) == seconds * SECOND
 
 
-def test_a_retry_after_beyond_reason_is_cut() -> None:
-    assert refused(Limiter(venue(window(100))), 418, {"Retry-After": "1e12"}) == 7 * 86_400 * SECOND
+@pytest.mark.parametrize("value", ["1e12", "1e300", "9" * 400 + "e-100", "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_retry_after_beyond_reason_is_cut(value: str) -> None:
+    assert refused(Limiter(venue(window(100))), 418, {"Retry-After": value}) == 7 * 86_400 * SECOND
+
+
+def test_retry_after_may_be_a_date() -> None:
+    wall = 1_792_567_680 * SECOND  # 2026-10-21 07:28:00 UTC
+    headers = {"Retry-After": "Wed, 21 Oct 2026 07:28:30 GMT"}
+    assert refused(Limiter(venue(window(100))), 429, headers, wall=wall) == 30 * SECOND
+
+
+def test_a_report_beyond_reason_does_not_stop_a_days_window() -> None:
+    limiter = Limiter(venue(window(100, 86_400 * SECOND, header=Header(USED, "used"))))
+    limiter.answered(ask(limiter, 1, 0), 200, {USED: "1"}, 0, MS, 0)
+    limiter.answered(ask(limiter, 1, 2 * MS), 200, {USED: "9" * 18}, 0, 3 * MS, 0)
+    assert ask(limiter, 1, 4 * MS).granted
 
 
 def test_bans_are_told_from_stops() -> None:

@@ -176,6 +176,40 @@ def test_adopting_a_higher_limit_lets_waiting_calls_go() -> None:
     run(work)
 
 
+def test_a_limit_that_sinks_below_a_waiting_call_fails_it_and_stops_nobody_else() -> None:
+    async def work() -> None:
+        gate = gate_of(10, SHORT)
+        (await gate.acquire("GET /5")).answered(200, {})
+        heavy, light = await waiting(gate, 8), await waiting(gate, 2)
+        behind = await waiting(gate, 9)
+        gate.limiter.windows[next(iter(gate.limiter.windows))].adopt(6)  # as an answer's header does
+        gate.adopt([])
+        with pytest.raises(TooHeavy, match="weighs 8"):
+            await heavy
+        (await light).answered(200, {})
+        with pytest.raises(TooHeavy, match="weighs 9"):
+            await behind
+        assert gate.limiter.waiting == 0
+        assert next(iter(gate.limiter.windows.values())).waiting == 0
+
+    run(work)
+
+
+def test_calls_cancelled_behind_one_that_waits_are_let_go() -> None:
+    async def work() -> None:
+        gate = gate_of(10, 3_600 * SECOND)
+        await gate.acquire("GET /10")
+        head = await waiting(gate, 10)
+        for _ in range(500):
+            (await waiting(gate, 1)).cancel()
+            await asyncio.sleep(0)
+        assert sum(map(len, gate.limiter._lanes.values())) < 100
+        assert gate.limiter.waiting == 1
+        head.cancel()
+
+    run(work)
+
+
 # -- the desk ---------------------------------------------------------------------------------------------------------
 
 
@@ -245,6 +279,22 @@ def test_a_closed_second_has_what_was_counted_in_it() -> None:
         assert rows["ts_ns"].tolist() == [7 * SECOND, 8 * SECOND]
         assert rows["allowed"].tolist() == [3, 1]
         assert rows["refused"].tolist() == [0, 1]
+
+    run(work)
+
+
+def test_a_permit_nobody_told_of_holds_up_no_waiter_for_ever() -> None:
+    async def work() -> None:
+        clock, telemetry = Clock(), Telemetry(0)
+        desk = desk_of(clock)
+        gate = desk.gate("test")
+        await gate.acquire("GET /100")
+        task = await waiting(gate, 50)
+        clock.now += 301 * SECOND
+        desk.close_second(telemetry, clock.now)
+        assert gate._timer is not None  # it knows now when the room comes back
+        clock.now += 2 * SECOND
+        assert (await task).granted
 
     run(work)
 

@@ -130,6 +130,12 @@ BAD: list[tuple[list[Any], Any, str, str]] = [
     ([*STEPS, 1], [5], f"{DEPTH}.steps[1]", "two numbers"),
     (["binance_spot", "endpoints", "GET /api/v3/depth", "weight", "present"], 1, DEPTH, "beside"),
     (["bybit"], 5, "bybit", "an object"),
+    (["bybit", "reserve"], 10**400, "bybit.reserve", "a number, not inf"),
+    (["bybit", "guard_ms"], -(10**400), "bybit.guard_ms", "a number, not -inf"),
+    (["bybit", "windows", 0, "window_s"], 10**400, f"{WINDOW}.window_s", "a number, not inf"),
+    (["bybit", "windows", 0, "limit"], 10**400, f"{WINDOW}.limit", "a whole number, not inf"),
+    (["bybit", "windows", 0, "limit"], 10**17, f"{WINDOW}.limit", "from 1 to"),
+    (["bybit", "codes", "9" * 5_001], "ip", f"bybit.codes.{'9' * 60}", "a whole number"),
 ]  # fmt: skip
 
 
@@ -150,6 +156,22 @@ def test_a_bad_value_is_refused_by_the_path_of_its_key(
     assert caught.value.key == key
     assert reason in caught.value.reason
     assert str(caught.value).startswith(f"rate limits in mine.json: {key}: ")
+
+
+@pytest.mark.parametrize("key", ["reserve", "guard_ms", "queue"])
+def test_a_number_of_thousands_of_digits_is_refused_by_its_key(key: str) -> None:
+    document = copy.deepcopy(PACKAGED)
+    document["bybit"][key] = "@"
+    with pytest.raises(BadLimits) as caught:
+        rules.parse(json.dumps(document).replace('"@"', "1" + "0" * 5_000))
+    assert caught.value.key == f"bybit.{key}"
+
+
+def test_an_argument_beyond_reason_costs_the_most() -> None:
+    (_, cost), *_ = [
+        pair for pair in rules.load().venues["binance_spot"].costs("GET /api/v3/depth") if pair[0] == "weight"
+    ]
+    assert cost.of({"limit": 10**400}) == cost.most
 
 
 @pytest.mark.parametrize("key", ["label", "scope", "unit", "limit", "window_s", "server"])
