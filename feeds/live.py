@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
@@ -34,7 +34,9 @@ class _Place:
     intervals: dict[str, int]
     wanted: bool = False
     market: LiveMarket | None = None
-    task: asyncio.Task[None] | None = None
+    tasks: list[asyncio.Task[None]] = field(
+        default_factory=list
+    )  # the newest serves, or waits for those that close
     fault: str = ""  # of our own: why its task ended
     next_try_ns: int = 0
     since_ns: int = 0
@@ -90,7 +92,7 @@ class LiveVenues:
             await asyncio.Event().wait()
         finally:
             self._sink = None
-            running = [place.task for place in self._places.values() if place.task is not None]
+            running = [task for place in self._places.values() for task in place.tasks]
             for task in running:
                 task.cancel()
             if running:
@@ -114,8 +116,8 @@ class LiveVenues:
         place.wanted = False
         place.since_ns, place.next_try_ns, place.fault = self._wall(), 0, ""
         place.market = None
-        if place.task is not None:
-            place.task.cancel()
+        for task in place.tasks:
+            task.cancel()
 
     def add_symbol(self, venue: str, symbol: str) -> None:
         """Follow one more symbol. One of a market that is off is looked up when it is connected."""
@@ -136,8 +138,8 @@ class LiveVenues:
         """Stop following a symbol."""
         place = self._place(venue)
         names = {symbol.strip().upper()}
-        if place.market is not None and place.market.is_open:
-            native = place.market.native_of(symbol)
+        native = place.market.native_of(symbol) if place.market is not None and place.market.is_open else ""
+        if place.market is not None and native:
             names |= {place.market.remove(symbol).upper(), native.upper()}
         elif not names & {known.upper() for known in place.symbols}:
             raise BadCommand(f"{place.dialect.label} does not follow {symbol.strip()[:NAME_MOST]!r}")
@@ -173,25 +175,29 @@ class LiveVenues:
         return place
 
     def _start(self, place: _Place) -> None:
-        place.task = asyncio.create_task(self._keep(place, place.task), name=f"live {place.dialect.key}")
+        # One that was cancelled while it waited is done at once, and those it waited for may not be.
+        closing = [task for task in place.tasks if not task.done()]
+        task = asyncio.create_task(self._keep(place, closing), name=f"live {place.dialect.key}")
+        place.tasks = [*closing, task]
 
-    async def _keep(self, place: _Place, before: asyncio.Task[None] | None) -> None:
+    async def _keep(self, place: _Place, closing: list[asyncio.Task[None]]) -> None:
         """Serve a market until it is disconnected; a fault of our own starts it anew, after a while."""
-        if before is not None and not before.done():
-            await asyncio.wait([before])  # one of the same name is still closing
+        if closing:
+            await asyncio.wait(closing)  # those of the same name
         backoff = Backoff()
         while self._sink is not None:
             place.next_try_ns, place.since_ns = 0, self._wall()
             started_s = time.monotonic()
+            market: LiveMarket | None = None
             try:
-                market = self._market(place, self._sink)
-                place.market = market
+                market = place.market = self._market(place, self._sink)
                 await market.run()
             except Exception as error:  # noqa: BLE001  the market's outer edge: the others go on
                 place.fault = sentence_of(error)
                 self._note("error", place.dialect.key, "failed", f"{place.dialect.label}: {place.fault}")
             finally:
-                place.market = None
+                if place.market is market:
+                    place.market = None
             if time.monotonic() - started_s > 60:
                 backoff = Backoff()
             backoff.failed()

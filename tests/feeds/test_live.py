@@ -179,7 +179,7 @@ def test_a_rotation_gives_nothing_up_however_much_the_replacement_held(
         await asyncio.sleep(1.0)  # its last answer comes late
 
     monkeypatch.setattr(Stream, "_until_delivering", late)
-    monkeypatch.setattr(live_market, "TURN_NS", 20_000)  # a slow machine: one turn takes little
+    monkeypatch.setattr(live_market, "EMPTY_NS", 0)  # a slow machine: it does not get far at once
 
     async def act(stage: Scene) -> None:
         market = stage.live._places["binance_spot"].market
@@ -350,6 +350,43 @@ def test_symbols_may_be_chosen_before_the_market_is_connected() -> None:
         assert [one.interval_s for one in stage.view(key).polls] == [7, 3600, 0]
 
     play(act, "bybit_spot")
+
+
+def test_a_market_that_is_switched_on_and_off_quickly_runs_once() -> None:
+    async def act(stage: Scene) -> None:
+        live, key = stage.live, "binance_spot"
+        for _ in range(3):
+            live.disconnect(key)
+            await asyncio.sleep(0)
+            live.connect(key)
+            await asyncio.sleep(0)
+        assert [name for name in stage.books.open if name == key]  # the first is still closing
+        await stage.until(lambda: stage.books.closed == [(key, "stopped")])
+        await stage.until(lambda: stage.books.synced(key, 2))
+        await asyncio.sleep(0.5)
+        assert (stage.view(key).state, stage.books.closed) == ("live", [(key, "stopped")])
+        assert not [note for note in stage.notes if note[0] == "error"]
+        live.disconnect(key)
+        await stage.until(lambda: len(stage.books.closed) == 2)
+        assert not stage.venue.budgets[key].hub.connections
+
+    play(act, "binance_spot")
+
+
+def test_a_name_that_the_venue_does_not_list_can_be_taken_back() -> None:
+    async def run() -> None:
+        async with scene({"binance_spot": ["BTC-USDT", "NOSUCH-COIN"]}) as stage:
+            await stage.until(lambda: stage.books.synced("binance_spot", 1))
+            stage.live.remove_symbol("binance_spot", "nosuch-coin")
+            with pytest.raises(BadCommand, match="does not follow 'NOSUCH-COIN'"):
+                stage.live.remove_symbol("binance_spot", "NOSUCH-COIN")
+            stage.notes.clear()
+            stage.live.disconnect("binance_spot")
+            stage.live.connect("binance_spot")
+            await stage.until(lambda: len(stage.books.closed) == 1 and stage.books.synced("binance_spot", 1))
+            assert not [note for note in stage.notes if note[2] == "symbol"]
+
+    asyncio.run(run())
 
 
 def test_commands_for_a_market_that_is_not_there_are_refused() -> None:
