@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import numpy as np
 
 from engine.errors import BadAnswer
 from engine.market.batches import CANDLE, FUNDING, Batch, Kind, Source
-from engine.market.instruments import MAX_DECIMALS, Instrument, needed_decimals
+from engine.market.instruments import INT64_MAX, MAX_DECIMALS, Instrument, needed_decimals
 from feeds.dialect import Listing
 from feeds.venues.binance import NAME_BYTES, Market
 from feeds.venues.binance_frames import decode
-from feeds.venues.binance_rows import BadField, candle_row, nanoseconds, rate_of, rounded, scaled
+from feeds.venues.binance_rows import TIME_LIMIT, BadField, candle_row, nanoseconds, rate_of, rounded, scaled
 
 SECONDS: Final = {"SECOND": 1, "MINUTE": 60, "HOUR": 3_600, "DAY": 86_400}
 SECOND_NS: Final = 1_000_000_000
 SAID_MAX: Final = 200  # characters kept of what the venue says
 
+LIMIT_MOST: Final = 1_000_000_000  # of an announced limit, or of its intervals: more is no limit
+
+Time = Annotated[int, msgspec.Meta(ge=0, le=TIME_LIMIT)]
+Code = Annotated[int, msgspec.Meta(ge=-1_000_000, le=1_000_000)]
 Entry = Literal["instruments", "candles", "funding", "funding history", "time"]
 
 
@@ -52,26 +56,26 @@ class ExchangeInfo(msgspec.Struct, rename="camel"):
 
 
 class ServerTime(msgspec.Struct):
-    time: int = msgspec.field(name="serverTime")
+    time: Time = msgspec.field(name="serverTime")
 
 
 class PremiumIndex(msgspec.Struct, rename="camel"):
     symbol: str
     mark_price: str
-    time: int
+    time: Time
     last_funding_rate: str = ""
-    next_funding_time: int = 0
+    next_funding_time: Time = 0
 
 
 class FundingRate(msgspec.Struct, rename="camel"):
     symbol: str
     funding_rate: str
-    funding_time: int
+    funding_time: Time
     mark_price: str = ""
 
 
 class Failure(msgspec.Struct):
-    code: int
+    code: Code
     msg: str = ""
 
 
@@ -96,7 +100,9 @@ def parse_instruments(market: Market, call: str, body: bytes) -> Listing:
     limits = tuple(
         (limit.rate_limit_type, SECONDS[limit.interval] * limit.interval_num, limit.limit)
         for limit in info.rate_limits
-        if limit.interval in SECONDS and limit.interval_num > 0 and limit.limit > 0
+        if limit.interval in SECONDS
+        and 0 < limit.interval_num <= LIMIT_MOST
+        and 0 < limit.limit <= LIMIT_MOST
     )
     return Listing(tuple(instrument for instrument in found if instrument is not None), limits)
 
@@ -169,7 +175,7 @@ def error_code(status: int, body: bytes) -> tuple[int, str]:
         return 0, ""
     try:
         said = _failure.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return 0, body[:SAID_MAX].decode(errors="replace").strip()
     return said.code, said.msg[:SAID_MAX]
 
@@ -218,6 +224,8 @@ def _candle(instrument: Instrument, row: list[Any]) -> tuple[int, ...]:
         raise BadField("its length")
     opened, texts, trades = row[0], (*row[1:6], row[7]), row[8]
     if type(opened) is not int or type(trades) is not int or opened < 0 or trades < 0:
+        raise BadField("its time or number of trades")
+    if opened > TIME_LIMIT or trades > INT64_MAX:
         raise BadField("its time or number of trades")
     if not all(type(text) is str for text in texts):
         raise BadField("a price or volume")

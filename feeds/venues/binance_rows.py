@@ -53,7 +53,10 @@ def rounded(field: str, text: str, decimals: int) -> int:
         return scaled(field, text, decimals)
     whole, _, fraction = text.partition(".")
     kept = f"{whole}.{fraction[:decimals]}" if decimals else whole
-    return scaled(field, kept, decimals) + (fraction[decimals] >= "5")
+    value = scaled(field, kept, decimals) + (fraction[decimals] >= "5")
+    if value > INT64_MAX:
+        raise BadField(field)
+    return value
 
 
 def rate_of(field: str, text: str) -> int:

@@ -190,6 +190,9 @@ def test_coin_margined_candles_have_a_notional_near_the_mean_price() -> None:
         [1, "x", "1", "1", "1", "1", 1, "1", 1],
         [-1, *["1"] * 5, 1, "1", 1],
         [1, *["-1"] * 5, 1, "1", 1],
+        [2**62, *["1"] * 5, 1, "1", 1],
+        [10**30, *["1"] * 5, 1, "1", 1],
+        [1, *["1"] * 5, 1, "1", 2**63],
     ],
 )
 def test_a_bad_candle_is_named_by_its_number(row: list[Any]) -> None:
@@ -219,6 +222,34 @@ def test_the_history_of_funding_has_the_moments_of_payment() -> None:
     assert set(batch.rows["next_ns"].tolist()) == {0}
 
 
+@pytest.mark.parametrize("number", [2**62, 2**63, 10**30, -1])
+def test_times_that_no_row_can_hold_are_no_answer(number: int) -> None:
+    source = Source("binance_usdm", "live")
+    said = {"symbol": "BTCUSDT", "markPrice": "1", "lastFundingRate": "0", "nextFundingTime": 1, "time": 1}
+    for field in ("time", "nextFundingTime"):
+        with pytest.raises(BadAnswer, match="premiumIndex"):
+            USDM.parse_funding(PERP, encoded(said | {field: number}), source, 5)
+    paid = {"symbol": "BTCUSDT", "fundingRate": "0", "fundingTime": number, "markPrice": "1"}
+    with pytest.raises(BadAnswer, match="fundingRate"):
+        USDM.parse_funding_history(PERP, encoded([paid]), source, 5)
+    with pytest.raises(BadAnswer, match="serverTime"):
+        USDM.parse_time(encoded({"serverTime": number}))
+
+
+def test_a_mark_price_that_only_rounding_takes_past_64_bits_is_no_answer() -> None:
+    most = str(2**63 - 1)
+    text = most[: -PERP.price_decimals] + "." + most[-PERP.price_decimals :] + "9"
+    said = {"symbol": "BTCUSDT", "markPrice": text, "lastFundingRate": "0", "time": 1}
+    with pytest.raises(BadAnswer, match="markPrice"):
+        USDM.parse_funding(PERP, encoded(said), Source("binance_usdm", "live"), 5)
+
+
+def test_announced_limits_of_absurd_size_are_left_out() -> None:
+    limit = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6_000}
+    said = {"symbols": [], "rateLimits": [limit, limit | {"limit": 10**18}, limit | {"intervalNum": 10**18}]}
+    assert SPOT.parse_instruments(encoded(said)).limits == (("REQUEST_WEIGHT", 60, 6_000),)
+
+
 def test_only_perpetuals_have_funding() -> None:
     assert SPOT.funding_call(BTC) is None
     assert USDM.funding_call(DATED) is None
@@ -238,6 +269,8 @@ def test_only_perpetuals_have_funding() -> None:
         ),
         (403, b"<html>Forbidden</html>", (0, "<html>Forbidden</html>")),
         (502, b"\xff", (0, "\ufffd")),
+        (400, b'{"x":' + b"[" * 5_000, (0, '{"x":' + "[" * 195)),
+        (400, b'{"code":%d}' % 10**30, (0, '{"code":1000000000000000000000000000000}')),
     ],
 )
 def test_refusals_are_read(status: int, text: bytes, expected: tuple[int, str]) -> None:
