@@ -119,7 +119,7 @@ def serve_venue(context: typer.Context) -> None:
 def fetch_history(
     market: Annotated[str, typer.Argument(help="A live market: binance_spot, bybit_linear, ...")],
     symbols: Annotated[str, typer.Argument(help="Symbols, comma-separated: BTC-USDT,ETH-USDT.")],
-    start: Annotated[str, typer.Option("--from", help="First moment, UTC: 2026-08-01, or -90d.")],
+    start: Annotated[str, typer.Option("--from", help="First moment, UTC: 2026-08-01, or 90d ago.")],
     end: Annotated[str, typer.Option("--to", help="End, UTC.")] = "now",
     interval: Annotated[str, typer.Option(help="Length of a candle: 1m, 1h, ...")] = "1m",
     concurrency: Annotated[str, typer.Option(help="Calls at a time; a sweep takes several: 1,4,16.")] = "4",
@@ -130,7 +130,8 @@ def fetch_history(
         bool, typer.Option("--sweep", help="Measure each pair of concurrency and batch instead.")
     ] = False,
     folder: Annotated[
-        Path | None, typer.Option(help="Where candles are kept. [default: data_dir/history]")
+        Path | None,
+        typer.Option(help="Where candles are kept. [default: data_dir/history, or history-local]"),
     ] = None,
     venue_url: Annotated[str | None, typer.Option(help="A local venue in place of the real one.")] = None,
 ) -> None:
@@ -160,7 +161,7 @@ def fetch_history(
             concurrency=concurrency,
             batch=batch,
             sweep=sweep,
-            folder=folder or chosen.data_dir / "history",
+            folder=folder or chosen.data_dir / _kept("history", chosen),
             base=chosen.venue_url,
         )
 
@@ -289,12 +290,18 @@ def _market_opener(chosen: settings.Settings, clock: SteadyClock) -> OpenMarkets
     from engine.limits.store import BanStore
     from engine.venues import LiveMarkets, Note
     from feeds.live import LiveVenues
+    from feeds.polls import calls_of
     from feeds.venues import DIALECTS
 
     for key, names in (("venues", chosen.venues), ("symbols", chosen.symbols), ("polls", chosen.polls)):
         for name in names:
             if name not in DIALECTS:
                 raise BadSetting(key, name, f"there is no such market; there are {', '.join(DIALECTS)}")
+    for market, intervals in chosen.polls.items():
+        for endpoint in intervals:
+            known = calls_of(DIALECTS[market])
+            if endpoint not in known:
+                raise BadSetting(f"polls.{market}", endpoint, f"{market} is polled for {', '.join(known)}")
     limits, bans = _limits(chosen), _bans(chosen)
     for key, dialect in DIALECTS.items():
         if dialect.limits not in limits.venues:
@@ -327,8 +334,13 @@ def _limits(chosen: settings.Settings) -> Rules:
 
 
 def _bans(chosen: settings.Settings) -> Path:
-    """Where bans are kept. What a local venue bans says nothing of the real one."""
-    return chosen.data_dir / ("bans-local" if chosen.venue_url else "bans")
+    """Where bans are kept."""
+    return chosen.data_dir / _kept("bans", chosen)
+
+
+def _kept(name: str, chosen: settings.Settings) -> str:
+    """The folder's name: what a local venue said or sold must never pass for the real one's."""
+    return f"{name}-local" if chosen.venue_url else name
 
 
 def _opener(replay: str, speed: float, chosen: settings.Settings, clock: SteadyClock) -> OpenReplay:

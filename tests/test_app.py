@@ -17,6 +17,10 @@ from pathlib import Path
 
 import pytest
 
+import app
+from engine import settings
+from engine.clock import SteadyClock
+from engine.errors import BadSetting
 from engine.exchange_log import ExchangeLog
 from tests.benchmarks.served import answers, free_port
 
@@ -205,3 +209,23 @@ def test_no_file_of_the_project_names_a_registry_or_is_a_lock_file() -> None:
         b"deb.debian" + b".org",
     ]
     assert [(name, r) for name, text in texts.items() for r in registries if r in text] == []
+
+
+def test_what_a_local_venue_gives_is_kept_apart() -> None:
+    real, local = settings.load(), settings.load(venue_url="http://127.0.0.1:8051")
+    assert (app._kept("history", real), app._kept("history", local)) == ("history", "history-local")
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"venues": "binance_spot,binance_sport"}, "binance_sport"),
+        ({"symbols": {"nowhere": ("BTC-USDT",)}}, "nowhere"),
+        ({"polls": {"binance_usdm": {"fundng": 30}}}, "time, instruments, funding, candles"),
+    ],
+)
+def test_markets_and_endpoints_that_are_not_there_are_refused_at_start(
+    given: dict[str, object], says: str
+) -> None:
+    with pytest.raises(BadSetting, match=says):
+        app._market_opener(settings.load(**given), SteadyClock())
