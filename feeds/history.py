@@ -315,13 +315,13 @@ class _Job:
 
     async def sweep(self, calls_at_once: Sequence[int], batches: Sequence[int], cell_s: float) -> int:
         """Each pair starts with windows that nothing is spent of, and fetches the same range from its beginning."""
-        cells = []
+        cells: list[Cell] = []
         for batch in batches:
             chunks = plan(
                 [(symbol, [self.wanted]) for symbol in self.instruments], self.interval_s * SECOND_NS, batch
             )
             for concurrency in calls_at_once:
-                await self._settled()
+                await self._settled(len(cells) + 1)
                 before = self._spent()
                 download = Download(self.client, self.instruments, self.interval_s, _forgotten)
                 await download.run(chunks, concurrency, for_s=cell_s)
@@ -358,14 +358,27 @@ class _Job:
                 finally:
                     await asyncio.wait((syncing,))
                 if not running.done():
-                    self.say(str(download.progress(self._spent().weight_since(before))))
+                    self.say(f"{download.progress(self._spent().weight_since(before))}{self._held()}")
             await running
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
 
-    async def _settled(self) -> None:
-        """Nothing is spent of any short window any more."""
+    def _held(self) -> str:
+        """What holds calls back now; "" = nothing."""
+        now_ns = self.wall()
+        view = next(view for view in self.desk.views(now_ns) if view.venue == self.client.dialect.limits)
+        if view.banned_until_ns:
+            return f"; banned until {time_text(view.banned_until_ns)}: {view.ban_reason}"
+        if not view.waiting:
+            return ""
+        tight = max(view.windows, key=lambda window: window.used / window.limit)
+        others = f", {tight.foreign:,} of it by others" if tight.foreign > tight.limit // 50 else ""
+        return f"; {view.waiting} calls wait: {tight.name} {tight.used:,} of {tight.limit:,}{others}"
+
+    async def _settled(self, cell: int) -> None:
+        """Nothing is spent of any short window any more; it is said how long that takes."""
+        told = False
         while True:
             now_ns = self.wall()
             view = next(view for view in self.desk.views(now_ns) if view.venue == self.client.dialect.limits)
@@ -376,7 +389,11 @@ class _Job:
             ]
             if not resets:
                 return
-            await asyncio.sleep(max(0.01, (max(resets) - now_ns) / SECOND_NS))
+            left_s = (max(resets) - now_ns) / SECOND_NS
+            if not told and left_s > 1:
+                self.say(f"measurement {cell}: waiting {left_s:.0f} s until nothing is spent of the limits")
+                told = True
+            await asyncio.sleep(max(0.01, left_s))
 
     def _spent(self) -> Spent:
         """What the limits have counted so far."""

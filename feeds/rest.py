@@ -42,6 +42,7 @@ RETRY_FIRST_S: Final = 0.5
 RETRY_CAP_S: Final = 15.0
 OFFSET_SAMPLES: Final = 3
 OFFSET_SHARE: Final = 0.25  # of a new offset in the smoothed one
+CLOCK_GRAIN_NS: Final = 1_000_000  # venues tell their time in milliseconds
 OFFSET_JUMP_NS: Final = SECOND_NS // 2  # beyond this a clock was set: no smoothing
 
 OVER_STATUSES: Final = frozenset({429, 418, 403})
@@ -70,7 +71,8 @@ class Offset:
     """A venue's clock less ours, from its time endpoint. Pure.
 
     The middle of the round trip is off by at most half of it, so of a few samples the quickest counts; then it is
-    smoothed, for offsets move slowly. One that jumps was set, and is taken as it is.
+    smoothed, for offsets move slowly, but never to where the newest sample says it cannot be. One that jumps was set,
+    and is taken as it is.
     """
 
     offset_ns: int | None = None
@@ -81,7 +83,9 @@ class Offset:
         offset_ns, self.round_trip_ns = min(samples, key=lambda sample: sample[1])
         before = self.offset_ns
         if before is not None and abs(offset_ns - before) <= OFFSET_JUMP_NS + self.round_trip_ns // 2:
-            offset_ns = before + round((offset_ns - before) * OFFSET_SHARE)
+            smoothed = before + round((offset_ns - before) * OFFSET_SHARE)
+            off_ns = self.round_trip_ns // 2 + CLOCK_GRAIN_NS
+            offset_ns = min(max(smoothed, offset_ns - off_ns), offset_ns + off_ns)
         self.offset_ns = offset_ns
         return offset_ns, self.round_trip_ns
 

@@ -411,6 +411,14 @@ def test_offsets_are_smoothed_until_a_clock_is_set() -> None:
     assert offset.take([(9 * SECOND_NS, 10)]) == (9 * SECOND_NS, 10)
 
 
+def test_a_smoothed_offset_stays_where_the_newest_sample_allows_it() -> None:
+    ms = 1_000_000
+    offset = Offset()
+    offset.take([(40 * ms, 60 * ms)])
+    # Half a round trip of 200 us, and the millisecond in which venues tell their time.
+    assert offset.take([(0, 200_000)]) == (1_100_000, 200_000)
+
+
 def test_all_pages_of_a_listing_are_joined_and_its_limits_adopted() -> None:
     async def handler(request: web.Request) -> web.StreamResponse:
         return web.json_response({"page": int(request.query["page"])})
