@@ -1,4 +1,8 @@
-"""All budgets: gates for callers, views for pages, bans kept over restarts."""
+"""All budgets: gates for callers, views for pages, bans and what was spent kept over restarts.
+
+Programs side by side on one address do not know of each other where the venue reports nothing (Bybit's calls in 5 s):
+give each a `share` of such a window.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from functools import partial
 from engine.limits.gate import Gate
 from engine.limits.limiter import Limiter, Stop
 from engine.limits.rules import Rules
+from engine.limits.spent import resume, spent
 from engine.limits.store import Ban, BanStore
 from engine.limits.windows import Window
 from engine.telemetry.board import EndpointView, LimitState, LimitsView, WindowView
@@ -24,7 +29,9 @@ def nothing(level: Level, venue: str, what: str, text: str) -> None:
 
 
 class LimitDesk:
-    """Every budget of the rules. Belongs to one asyncio loop; a ban in the store is honoured from the start."""
+    """Every budget of the rules. Belongs to one asyncio loop; a ban in the store is honoured from the start, and
+    what an earlier run spent is counted.
+    """
 
     def __init__(
         self,
@@ -38,6 +45,7 @@ class LimitDesk:
         self.rules = rules
         self._store, self._wall, self._monotonic, self._note = store, wall, monotonic, note
         self._gates: dict[str, Gate] = {}
+        self._unkept: set[str] = set()  # venues whose use could not be stored
         self._closed: dict[
             str, tuple[int, int, int]
         ] = {}  # allowed, throttled, refused at the last second's end
@@ -48,10 +56,14 @@ class LimitDesk:
                 monotonic=monotonic,
                 on_stop=partial(self._stopped, venue),
                 on_change=partial(note, "info", venue, "limits"),
+                on_use=None if store is None else partial(self._used, venue),
             )
             self._gates[venue] = gate
             self._closed[venue] = (0, 0, 0)
-            ban = store.find(venue, wall()) if store is not None else None
+            if store is None:
+                continue
+            resume(gate.limiter, store.find_spent(venue), monotonic(), wall())
+            ban = store.find(venue, wall())
             if ban is not None:
                 until = monotonic() + ban.until_ns - wall()
                 gate.stop(Stop("ip", "", until, ban.status, ban.reason))
@@ -83,9 +95,20 @@ class LimitDesk:
             )
 
     def close(self) -> None:
-        """Cancel the timers."""
-        for gate in self._gates.values():
+        """Cancel the timers, and store what was spent."""
+        for venue, gate in self._gates.items():
             gate.close()
+            if self._store is not None:
+                self._used(venue, not gate.limiter.flying)
+
+    def _used(self, venue: str, at_rest: bool) -> None:
+        assert self._store is not None
+        found = spent(self._gates[venue].limiter, self._monotonic(), self._wall(), at_rest=at_rest)
+        if not self._store.keep_spent(venue, found) and venue not in self._unkept:
+            self._unkept.add(venue)
+            self._note(
+                "error", venue, "limits", "what is spent cannot be stored: a restart would not know of it"
+            )
 
     def _stopped(self, venue: str, stop: Stop) -> None:
         left_ns = max(stop.until - self._monotonic(), 0)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from engine.limits.foreign import NEVER
 from engine.limits.limiter import EMPTY, Call, Limiter, Priority, Stop
+from engine.limits.spent import EVERY_NS
 
 SECOND_NS = 1_000_000_000
 LEAST_DELAY_S = 0.001  # wakes that are closer together are one: each costs more than it lets go
@@ -55,7 +56,9 @@ class Gate:
         monotonic: Callable[[], int] = time.monotonic_ns,
         on_stop: Callable[[Stop], None] = _no_stop,
         on_change: Callable[[str], None] | None = None,
+        on_use: Callable[[bool], None] | None = None,
     ) -> None:
+        """`on_use` hears before the first call after a rest, each second of use, and (True) as it comes to rest."""
         self.venue = limiter.rules.venue
         self.limiter = limiter
         self._wall, self._monotonic = wall, monotonic
@@ -63,6 +66,9 @@ class Gate:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = NEVER
+        self._on_use = on_use
+        self._use_at = NEVER if on_use is None else 0  # when a call is to be told of before it is sent
+        self._rest: asyncio.TimerHandle | None = None
 
     async def acquire(
         self,
@@ -79,7 +85,10 @@ class Gate:
         cancelled wait gives back what it held.
         """
         permit = Permit(self)
-        if self.limiter.take(permit, endpoint, arguments, priority, account, self._monotonic()):
+        now = self._monotonic()
+        if now >= self._use_at:
+            self._tell_use(now)
+        if self.limiter.take(permit, endpoint, arguments, priority, account, now):
             return permit
         return await self._wait(permit)
 
@@ -103,7 +112,10 @@ class Gate:
         return found
 
     def close(self) -> None:
-        """Cancel the timer. Who waits goes on waiting; cancel the tasks."""
+        """Cancel the timers. Who waits goes on waiting; cancel the tasks."""
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -146,7 +158,10 @@ class Gate:
     def _pump(self) -> None:
         if not self.limiter.waiting:
             return
-        for call in self.limiter.pump(self._monotonic()):
+        now = self._monotonic()
+        if now >= self._use_at:
+            self._tell_use(now)
+        for call in self.limiter.pump(now):
             future = call.future if isinstance(call, Permit) else None
             if future is not None and not future.done():  # a cancelled one gives back as its task wakes
                 future.set_result(None)
@@ -157,6 +172,21 @@ class Gate:
                 if future is not None and not future.done():
                     future.set_exception(fault)
         self._arm()
+
+    def _tell_use(self, now: int) -> None:
+        assert self._on_use is not None
+        self._use_at = now + EVERY_NS
+        self._on_use(False)
+        if self._rest is None:
+            self._rest = asyncio.get_running_loop().call_later(EVERY_NS / SECOND_NS, self._look_for_rest)
+
+    def _look_for_rest(self) -> None:
+        self._rest = None
+        if self.limiter.waiting or self.limiter.flying:
+            self._tell_use(self._monotonic())
+        elif self._on_use is not None:
+            self._use_at = 0
+            self._on_use(True)
 
     def _arm(self) -> None:
         """One timer, for when time alone lets a waiting call go."""

@@ -328,6 +328,11 @@ class Limiter:
         self.stops[key] = found
         return True
 
+    @property
+    def flying(self) -> bool:
+        """Whether calls are in flight."""
+        return any(window.flying for window in self.windows.values())
+
     def tidy(self, now: Nanos) -> None:
         """Bring what is shown up to date: a stop that is over is gone."""
         self._end_stops(self._at(now))

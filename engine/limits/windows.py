@@ -63,6 +63,11 @@ class Window:
         """Units that own calls hold."""
         return self.flying + self.answered
 
+    @property
+    def reported(self) -> bool:
+        """Whether answers tell how full it is."""
+        return self.follower is not None and not self.follower.deaf
+
     def adopt(self, limit: int) -> None:
         """The venue's own figure for the limit."""
         self.limit = limit
@@ -147,6 +152,24 @@ class Window:
     def full(self, cost: int, priority: int) -> bool:
         """Whether own units alone are in the way of a call."""
         return self.flying + self.answered + cost > self.rooms[priority]
+
+    def holdings(self, now: Nanos, within: Nanos, most: int) -> list[tuple[Nanos, int]]:
+        """What own calls hold, as (free at, units), in at most `most` pieces and one for calls in flight, which may
+        reach the venue until `within` from now. A piece of many is free with the last of them.
+        """
+        self.release(now)
+        log = list(self._log)
+        size = -(-len(log) // most) or 1
+        pieces = [log[at : at + size] for at in range(0, len(log), size)]
+        held = [(piece[-1][0], sum(units for _, units in piece)) for piece in pieces]
+        if self.flying:
+            held.append((now + within + self.hold, self.flying))
+        return held
+
+    def keep(self, units: int, free: Nanos) -> None:
+        """An earlier run spent so many, which are free then."""
+        self.answered += units
+        self._insert(free // self._grain * self._grain + self._grain, units)
 
     def clear_at(self) -> Nanos:
         """When all that is used now is free again; 0 = nothing is used, or that is not known yet."""
