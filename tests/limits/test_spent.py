@@ -41,7 +41,7 @@ class Run:
         served = refused = 0
         while served + refused < most:
             self.window.release(self.monotonic)
-            if not self.window.fits(1, 3, self.monotonic):
+            if self.gate.limiter.stops or not self.window.fits(1, 3, self.monotonic):
                 break
             permit = await self.gate.acquire(KLINE, {"category": "linear"})
             verdict = server.request(self.wall, "1.1.1.1", KLINE)
