@@ -1,4 +1,4 @@
-"""Which books stand still while their own quotes move. Pure.
+"""Which books stand still while their own quotes move, and which nobody brings back. Pure.
 
 A connection may be alive and one of its subscriptions dead. Every change of the best bid or ask is a change of the
 book too, so a quote that changed and was not followed by a change of the book says that the book is old.
@@ -6,7 +6,7 @@ book too, so a quote that changed and was not followed by a change of the book s
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from engine.market.batches import Rows
@@ -60,4 +60,23 @@ class BookWatch:
         ]
         for symbol in found:
             self.forget(symbol)
+        return found
+
+
+class Forgotten:
+    """Books that are not right while nothing is under way for them. Times are a steady clock's, ns.
+
+    The snapshot that a venue streams at a subscription may be lost, and a quiet symbol brings nothing that would tell.
+    """
+
+    def __init__(self, borne_ns: int) -> None:
+        self._borne_ns = borne_ns
+        self._since_ns: dict[str, int] = {}
+
+    def look(self, symbols: Iterable[str], now_ns: int) -> list[str]:
+        """Those of `symbols`, which wait for nothing now, that have done so at each look for as long as is borne."""
+        self._since_ns = {symbol: self._since_ns.get(symbol, now_ns) for symbol in symbols}
+        found = [symbol for symbol, ns in self._since_ns.items() if now_ns - ns >= self._borne_ns]
+        for symbol in found:
+            del self._since_ns[symbol]
         return found

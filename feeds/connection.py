@@ -55,6 +55,8 @@ class Timing:
     quiet_s: float = (
         3.0  # a replacement that is subscribed and still has no data is taken for good after this
     )
+    snapshot_s: float = 5.0  # for the snapshot that comes with a subscription; then it is asked for
+    refused_s: float = 60.0  # before a topic that was refused is asked for again
     healthy_s: float = 30.0
     meet_s: float = (
         5.0  # the most a replacement waits for what it began with to come over the old connection too

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from random import Random
 from typing import Final
 
@@ -24,13 +25,14 @@ from engine.telemetry.board import LiveSymbolView, VenueState, VenueView
 from engine.telemetry.hub import TelemetryFull
 from engine.venues import Note
 from feeds.backoff import Backoff
-from feeds.book_watch import BookWatch
+from feeds.book_watch import BookWatch, Forgotten
 from feeds.connection import Timing, reason_of
 from feeds.dialect import Dialect, Listing, Topics
 from feeds.frames import join
 from feeds.listed import Listed
 from feeds.overlap import Overlap
 from feeds.polls import Deliver, Poller
+from feeds.refusals import Refusals
 from feeds.repairs import Repairs
 from feeds.rest import RestClient
 from feeds.stream import Stream
@@ -104,6 +106,8 @@ class LiveMarket:
         self._repairs = Repairs(self._fetched, self._not_fetched, random.random)
         self._overlap = Overlap()
         self._books = BookWatch(round(dialect.streams.silent_after_s * SECOND_NS))
+        self._forgotten = Forgotten(round(self._timing.snapshot_s * SECOND_NS))
+        self._refusals = Refusals(round(self._timing.refused_s * SECOND_NS))
         self._arrived = asyncio.Event()
         self._chunk = CHUNK_FIRST
         self._dropped: dict[Stream, int] = {}
@@ -169,12 +173,14 @@ class LiveMarket:
         self._unsynced.discard(symbol)
         for stream, topics in followed.streams:
             stream.drop(topics.topics)
-            if not stream.topics:
+        for stream in dict.fromkeys(stream for stream, _ in followed.streams):
+            if not any(one is stream for other in self._followed.values() for one, _ in other.streams):
                 self._streams.remove(stream)
                 self._dropped.pop(stream, None)
                 self._tasks.pop(stream).cancel()
         self._decoder.remove(symbol)
         self._books.forget(symbol)
+        self._refusals.forget(symbol)
         self._sink.remove_symbol(self.source, symbol)
         self._judge()
         return symbol
@@ -185,13 +191,16 @@ class LiveMarket:
 
     def view(self, now_ns: int) -> VenueView:
         """The market as it stands at a wall time."""
+        stop_ns, stop = self._stopped(now_ns) if self.state != "live" else (0, "")
         return VenueView(
             venue=self.dialect.key,
             label=self.dialect.label,
             state=self.state,
-            detail=self.detail,
+            detail=stop or self.detail,
             since_ns=self._since_ns,
-            next_try_ns=self._next_try_ns or _earliest(stream.next_try_ns for stream in self._streams),
+            next_try_ns=stop_ns
+            or self._next_try_ns
+            or _earliest(stream.next_try_ns for stream in self._streams),
             offset_ns=self.offset_ns,
             round_trip_ns=self.round_trip_ns,
             symbols=tuple(
@@ -233,17 +242,31 @@ class LiveMarket:
     async def _first_listing(self) -> Listing:
         """What the venue lists, however often it takes to ask."""
         backoff = Backoff(self._timing.backoff_s)
+        said = False
         while True:
             try:
                 return await self._client.instruments()
             except (CallFailed, LimitError) as error:
-                detail = why(error, self._rest_base)
+                detail = self._stopped(self._wall())[1] or why(error, self._rest_base)
+            if not said:  # once, not at every try
+                said = True
+                self._note("warn", self.dialect.key, "connect", f"{self.dialect.label}: {detail}")
             backoff.failed()
             delay_s = backoff.delay_s(self._random.random())
             self._next_try_ns = self._wall() + round(delay_s * SECOND_NS)
             self._enter("reconnecting", detail)
             await asyncio.sleep(delay_s)
             self._next_try_ns = 0
+
+    def _stopped(self, now_ns: int) -> tuple[int, str]:
+        """Until when the venue lets nothing through, wall time, and that in a sentence; (0, "") when it does."""
+        stop = self._gate.limiter.stops.get(("ip", ""))
+        left_ns = stop.until - time.monotonic_ns() if stop is not None else 0
+        if stop is None or left_ns <= 0:
+            return 0, ""
+        until_ns = now_ns + left_ns
+        what = "banned by the venue" if stop.ban else "told by the venue to wait"
+        return until_ns, f"{what} until {datetime.fromtimestamp(until_ns // SECOND_NS, UTC):%H:%M:%S} UTC"
 
     def _begin(self) -> None:
         """Open the source with every symbol that the venue lists and there is room for, and follow them."""
@@ -394,19 +417,40 @@ class LiveMarket:
         return outcome
 
     async def _watch_books(self) -> None:
-        """Give up a book that stands still while its quotes move: the venue lost its subscription, or we did."""
+        """Look after books and topics that no frame tells of."""
         while True:
             await asyncio.sleep(WATCH_S)
-            for symbol in self._books.silent(self._followed.keys() - self._unsynced, self._wall()):
-                followed = self._followed[symbol]
-                self._sink.interrupted(self.source, [symbol], "its book stands still while its quotes move")
-                followed.book = BookState.STALE
-                self._unsynced.add(symbol)
-                if self.dialect.snapshot_call(followed.instrument) is not None:
-                    # Where the snapshot is streamed, asking for it subscribes anew by itself.
-                    for stream, topics in followed.streams:
-                        stream.renew(topics.book)
+            self._give_up_silent()
+            now_ns = time.monotonic_ns()
+            for symbol in self._forgotten.look(filter(self._is_idle, self._unsynced), now_ns):
                 self._repairs.want(symbol)
+            for symbol, topic in self._refusals.due(now_ns):
+                for stream, topics in self._followed[symbol].streams:
+                    if topic in topics.topics:
+                        stream.want([topic])
+
+    def _is_idle(self, symbol: str) -> bool:
+        """Whether nothing is under way for a book: no snapshot, no connection, no answer."""
+        if symbol in self._repairs.queue:
+            return False
+        return all(
+            stream.settled and not any(topic in self._refusals for topic in topics.book)
+            for stream, topics in self._followed[symbol].streams
+            if topics.book
+        )
+
+    def _give_up_silent(self) -> None:
+        """Give up books that stand still while their quotes move: the venue lost the subscription, or we did."""
+        for symbol in self._books.silent(self._followed.keys() - self._unsynced, self._wall()):
+            followed = self._followed[symbol]
+            self._sink.interrupted(self.source, [symbol], "its book stands still while its quotes move")
+            followed.book = BookState.STALE
+            self._unsynced.add(symbol)
+            if self.dialect.snapshot_call(followed.instrument) is not None:
+                # Where the snapshot is streamed, asking for it subscribes anew by itself.
+                for stream, topics in followed.streams:
+                    stream.renew(topics.book)
+            self._repairs.want(symbol)
 
     def _revise(self, instrument: Instrument) -> None:
         self._followed[instrument.symbol].instrument = instrument
@@ -431,7 +475,7 @@ class LiveMarket:
         self._repairs.want(symbol)
 
     def _not_fetched(self, symbol: str, error: Exception) -> None:
-        self._note("warn", self.dialect.key, "snapshot", f"{symbol}: {error}")
+        self._note("warn", self.dialect.key, "snapshot", f"{symbol}: {why(error, self._rest_base)}")
 
     async def _fetched(self, symbol: str, is_wanted: Callable[[], bool]) -> bool:
         """Whether the book came back, by a snapshot fetched or by subscribing to it again."""
@@ -490,6 +534,7 @@ class LiveMarket:
         """The venue sends these from here on: a book without snapshot gets one, whether or not it moves."""
         del stream
         now = set(topics)
+        self._refusals.accepted(topics)
         for symbol, followed in self._followed.items():
             if symbol not in self._unsynced or self.dialect.snapshot_call(followed.instrument) is None:
                 continue
@@ -497,8 +542,13 @@ class LiveMarket:
                 self._repairs.want(symbol)
 
     def refused(self, stream: Stream, topic: str, text: str) -> None:
-        """The venue does not send a topic."""
-        self._note("error", self.dialect.key, "refused", f"{stream.name}: {topic} was refused: {text}")
+        """The venue does not send a topic. Said once, however often it is asked for again."""
+        symbol = next(
+            (s for s, one in self._followed.items() for _, topics in one.streams if topic in topics.topics),
+            "",
+        )
+        if not symbol or self._refusals.refused(symbol, topic, text, time.monotonic_ns()):
+            self._note("error", self.dialect.key, "refused", f"{stream.name}: {topic} was refused: {text}")
 
     def broken(self, stream: Stream, reason: str) -> None:
         """Books on this stream are old until it is back and their snapshots are."""
@@ -533,7 +583,7 @@ class LiveMarket:
             return
         down = [stream for stream in self._streams if not stream.ready]
         if not down:
-            self._enter("live", "" if self._streams else "no symbol is followed")
+            self._enter("live", self._refusals.sentence if self._streams else "no symbol is followed")
         else:
             reason = next((stream.reason for stream in down if stream.reason), "")
             self._enter("reconnecting" if reason else "connecting", reason)

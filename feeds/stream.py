@@ -102,8 +102,10 @@ class Stream:
 
     @property
     def ready(self) -> bool:
-        """Whether it is connected and what it was to carry at first has been answered for."""
-        return self.state == "open" and self._current is not None and self._current.answered
+        """Whether it is connected and what it was to carry at first, if anything, has been answered for."""
+        if self.state != "open" or self._current is None:
+            return False
+        return self._current.answered or not self._topics
 
     @property
     def settled(self) -> bool:

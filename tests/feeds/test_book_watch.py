@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from engine.market.batches import BBO, Rows
-from feeds.book_watch import BookWatch
+from feeds.book_watch import BookWatch, Forgotten
 
 SECOND = 1_000_000_000
 
@@ -69,3 +69,13 @@ def test_symbols_without_a_book_or_not_asked_about_are_left_alone() -> None:
     assert watch.silent({"B"}, 60 * SECOND) == []
     watch.forget("A")
     assert silent(watch, 60.0) == []
+
+
+def test_a_book_that_nothing_is_done_for_is_told_once_it_was_borne_long_enough() -> None:
+    forgotten = Forgotten(5 * SECOND)
+    assert forgotten.look(["A", "B"], 0) == []
+    assert forgotten.look(["A"], 4 * SECOND) == []  # something is done for B
+    assert forgotten.look(["A", "B"], 5 * SECOND) == ["A"]
+    assert forgotten.look(["A", "B"], 9 * SECOND) == []  # each begins anew
+    assert forgotten.look(["A", "B"], 10 * SECOND) == ["B"]
+    assert forgotten.look([], 60 * SECOND) == []

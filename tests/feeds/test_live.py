@@ -20,7 +20,7 @@ from engine.exchange.faults import Fault
 from engine.exchange.venue_rules import RULES
 from engine.market.sequencing import Outcome
 from feeds import live_market
-from feeds.live_market import why
+from feeds.live_market import LiveMarket, why
 from feeds.stream import Stream
 from feeds.venues import DIALECTS
 from tests.feeds.live_desk import Scene, scene, shortened
@@ -409,6 +409,9 @@ def test_without_network_it_says_why_and_when_and_nothing_else_suffers() -> None
             view = stage.view("binance_spot")
             assert view.detail == "connection refused by 127.0.0.1:9"
             assert view.symbols == ()
+            failed = ("warn", "binance_spot", "connect", f"Binance spot: {view.detail}")
+            await asyncio.sleep(0.3)
+            assert [note for note in stage.notes if note[2] == "connect"] == [failed]  # not one a try
             started = time.process_time()
             await asyncio.sleep(1)
             assert time.process_time() - started < 0.5
@@ -543,3 +546,82 @@ def test_after_a_storm_of_faults_every_book_is_the_venues_own(seed: int) -> None
         assert {name for name, _ in stage.books.closed} == set()  # no fault of our own
 
     assert refusals(play(act, *EVERY)) == 0
+
+
+@pytest.mark.parametrize("key", ["bybit_linear", "binance_usdm"])
+def test_a_snapshot_that_is_lost_is_asked_for_however_quiet_the_symbol(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def act(stage: Scene) -> None:
+        hub = stage.venue.budgets[BUDGETS[key]].hub
+        push, lost = hub._push, []
+
+        def losing(connection: Any, frame: Any, wire: bytes) -> None:
+            if b"orderbook.200" in wire and not lost:
+                lost.append(wire)
+                return
+            push(connection, frame, wire)
+
+        monkeypatch.setattr(hub, "_push", losing)
+        if key.startswith("binance"):  # as if nobody had noticed that it was subscribed
+            monkeypatch.setattr(LiveMarket, "subscribed", lambda *_: None)
+        stage.venue.inject(Fault("cut", market=key))
+        await stage.until(lambda: stage.books.open[key].interrupted)
+        await stage.until(lambda: stage.books.synced(key, 2))
+        await stage.all_agree(key)
+        assert len(lost) == key.startswith("bybit")
+
+    play(act, key, rate=0.001)
+
+
+def test_a_refused_symbol_is_shown_and_asked_for_again_and_the_market_is_live(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    key, dialect = "bybit_linear", DIALECTS["bybit_linear"]
+    subscribe, refuses = dialect.subscribe, [True]
+
+    def misspelt(topics: Any, request: str) -> str:
+        text = subscribe(topics, request)
+        return text.replace("BTCUSDT", "NOPE") if refuses else text
+
+    monkeypatch.setattr(dialect, "subscribe", misspelt, raising=False)
+
+    async def run() -> None:
+        async with scene({key: ["BTC-USDT-PERP"]}) as stage:
+            await stage.until(lambda: "refuses BTC-USDT-PERP" in stage.view(key).detail)
+            assert stage.view(key).state == "live"
+            refused = [note for note in stage.notes if note[2] == "refused"]
+            stage.venue.inject(Fault("cut"))
+            await stage.until(lambda: stage.view(key).streams[0].reconnects == 1)
+            await stage.until(lambda: stage.view(key).state == "live")
+            assert "refuses BTC-USDT-PERP" in stage.view(key).detail
+            await asyncio.sleep(2.2)
+            assert [note for note in stage.notes if note[2] == "refused"] == refused  # once for each topic
+            assert stage.view(key).snapshots_waiting == 0  # no use while it is refused
+            refuses.clear()
+            await stage.until(lambda: stage.books.synced(key, 1))
+            await stage.until(lambda: stage.view(key).detail == "")
+            await stage.all_agree(key)
+            stage.live.remove_symbol(key, "BTC-USDT-PERP")
+            assert stage.view(key).streams == ()
+
+    asyncio.run(run())
+
+
+def test_a_ban_while_connecting_is_said_with_its_end() -> None:
+    async def act(stage: Scene) -> None:
+        key = "binance_spot"
+        stage.live.disconnect(key)
+        await stage.until(lambda: stage.books.closed)
+        stage.venue.inject(Fault("418", budget=key, ban_s=20, count=1))
+        for _ in range(2):  # the second time the ban is known before anything is asked
+            stage.live.connect(key)
+            await stage.until(lambda: stage.view(key).detail.startswith("banned by the venue until "))
+            view = stage.view(key)
+            assert 10e9 < view.next_try_ns - time.time_ns() < 80e9
+            end = time.strftime("%H:%M:%S", time.gmtime(view.next_try_ns // 10**9))
+            assert view.detail == f"banned by the venue until {end} UTC"
+            stage.live.disconnect(key)
+            await asyncio.sleep(0.1)
+
+    play(act, "binance_spot")
