@@ -31,7 +31,8 @@ def whole(text: str | None) -> int | None:
     """A header's whole number; None when it is none, or beyond reason."""
     if text is None or len(text) > 18:
         return None
-    text = text.strip()
+    if not text.isdecimal():
+        text = text.strip()
     return int(text) if text.isascii() and text.isdecimal() else None
 
 
@@ -40,7 +41,8 @@ def reported(window: Window, headers: Mapping[str, str]) -> int | None:
     header = window.rule.header
     if header is None:
         return None
-    value = whole(header_of(headers, header.name))
+    text = headers.get(header.name)
+    value = whole(header_of(headers, header.name) if text is None else text)
     if header.limit_name:
         limit = whole(header_of(headers, header.limit_name))
         if limit and limit != window.limit and limit <= LIMIT_MOST:

@@ -119,8 +119,8 @@ class Boundary:
             self._low_answered = 0  # the low one was only late
         if used > self._peak:
             self._peak, self._peak_answered = used, answered
-        if used * 4 >= self._peak * 3:
-            self._high_sent = max(self._high_sent, sent)
+        if sent > self._high_sent and used * 4 >= self._peak * 3:
+            self._high_sent = sent
         return False
 
     def _restart(self, sent: Nanos, answered: Nanos, used: int) -> None:
@@ -244,16 +244,21 @@ class Follower:
         `oldest` is when the oldest call still in flight was sent, or `answered`; `held` is what own answered calls
         hold, this one included; `flying` is what those in flight cost.
         """
-        self.roll(answered)
+        boundary = self._boundary
+        if answered >= boundary.hi or boundary.hi == NEVER:
+            self.roll(answered)
+        self.calm_until = 0
         self._silent = 0
         self._done += cost
         self._sum += cost
-        self._size += 0.02 * (cost - self._size)
-        self._trip += (0.05 if self._trip else 1.0) * (answered - sent - self._trip)
+        if cost != self._size:
+            self._size += 0.02 * (cost - self._size)
+        trip = self._trip
+        self._trip = trip + 0.05 * (answered - sent - trip) if trip else float(answered - sent)
         if not self._fixed:
             self._slide(sent, answered, used, held)
             return
-        if answered >= self._boundary.lo:
+        if answered >= boundary.lo:
             self._near += cost
         self._count(used, cost)
         if self._order(sent, answered, used) or sent >= self._epoch_hi:
@@ -261,7 +266,7 @@ class Follower:
         candidate = self._candidate
         if candidate is not None and oldest >= candidate.answered:
             self._settle(candidate)
-        if self.rate.mean == 0.0 and self._boundary.known:
+        if self.rate.mean == 0.0 and boundary.hi != NEVER:
             self._calm(answered)
 
     def unheard(self, answered: Nanos, cost: int) -> None:
@@ -401,7 +406,8 @@ class Follower:
         newest, settled = self._newest, self._settled
         if newest is None or settled is None or not settled.whole or self.rate.young(now):
             return
-        self.committed = max(settled.used + settled.after, self._least())
+        sure, least = settled.used + settled.after, newest.used + self._done - newest.sum
+        self.committed = sure if sure > least else least
         self.calm_until = min(newest.sent + 2 * self._pace, self._boundary.hi, self.rate.relied_until)
 
     def _least(self) -> int:
@@ -409,12 +415,13 @@ class Follower:
         return 0 if self._newest is None else self._newest.used + self._done - self._newest.sum
 
     def _count(self, used: int, cost: int) -> None:
-        if self._settled is not None and used > self._settled.used:
-            self._settled.after += cost
-        if self._candidate is not None and used > self._candidate.used:
-            self._candidate.after += cost
-        if self._newest is not None and used > self._newest.used:
-            self._newest.after += cost
+        settled, candidate, newest = self._settled, self._candidate, self._newest
+        if settled is not None and used > settled.used:
+            settled.after += cost
+        if candidate is not None and used > candidate.used:
+            candidate.after += cost
+        if newest is not None and used > newest.used:
+            newest.after += cost
 
     def _order(self, sent: Nanos, answered: Nanos, used: int) -> bool:
         """Learn the boundary; whether this report is the first of a new window. A drop that no boundary explains

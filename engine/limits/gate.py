@@ -122,7 +122,8 @@ class Gate:
 
     def on_answer(self, permit: Permit, status: int, headers: Mapping[str, str], code: int) -> None:
         """`Permit.answered`."""
-        stop = self.limiter.answered(permit, status, headers, code, self._monotonic(), self._wall())
+        wall = self._wall() if code or status >= 400 else 0  # only a refusal is told by the wall clock
+        stop = self.limiter.answered(permit, status, headers, code, self._monotonic(), wall)
         if stop is not None:
             self._on_stop(stop)
         if stop is not None or self.limiter.listening:

@@ -283,12 +283,16 @@ class Limiter:
         """It was answered: what the headers say is taken over. The stop that the answer demands, if any."""
         if call.done:
             return None
-        now = self._at(now)
+        if now < self._now:
+            now = self._now
+        else:
+            self._now = now
         oldest = self._land(call, now)
-        counts = call.charge.counts
-        counts.answered(status, now - call.sent_ns)
-        counts.weight = call.charge.weight
-        for window, cost in call.charge.entries:
+        charge, sent = call.charge, call.sent_ns
+        counts = charge.counts
+        counts.answered(status, now - sent)
+        counts.weight = charge.weight
+        for window, cost in charge.entries:
             window.settle(cost, now)
             follower = window.follower
             if follower is None:
@@ -297,7 +301,7 @@ class Limiter:
             if used is None:
                 follower.unheard(now, cost)
             else:
-                follower.heard(call.sent_ns, now, used, cost, oldest, window.answered, window.flying)
+                follower.heard(sent, now, used, cost, oldest, window.answered, window.flying)
         if status in self.refused or code in self.rules.codes:
             return self._refusal(call, status, headers, code, now, wall)
         return None
