@@ -100,6 +100,7 @@ class _Desk:
     offset_ns: int | None = None
     up: bool = True  # a live source's connections stand
     why: str = ""  # why they do not
+    was_live: bool = False  # since it was opened
     parted: list[int] = field(default_factory=lambda: [0] * 8)  # `_counts` of symbols that were removed
     samples: dict[str, list[int]] = field(default_factory=dict)
 
@@ -444,7 +445,9 @@ class Intake:
         if (state, detail) != (desk.state, desk.detail):
             if state != desk.state:
                 desk.since_ns = wall_ns
-                level = _level(desk.source, state)
+                if state == "live":
+                    desk.was_live = True
+                level = _level(desk.source, state, desk.was_live)
                 self.note(
                     level, desk.source, "state", f"{desk.label} is {state}{': ' if detail else ''}{detail}"
                 )
@@ -499,10 +502,14 @@ def _condition(desk: _Desk, now_ns: int) -> tuple[SourceState, str]:
     return "live", ""
 
 
-def _level(source: Source, state: SourceState) -> Level:
-    """How much a source's new state matters. A quiet simulator is one whose rate somebody set to 0."""
+def _level(source: Source, state: SourceState, was_live: bool) -> Level:
+    """How much a source's new state matters: while it opens, nothing is lost. A quiet simulator is one whose rate
+    somebody set to 0.
+    """
     if state == "error":
         return "error"
+    if not was_live:
+        return "info"
     silent = state == "stale" and source.run != "sim"
     return "warn" if silent or state in ("resyncing", "reconnecting") else "info"
 

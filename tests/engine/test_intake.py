@@ -126,6 +126,20 @@ def test_a_quiet_source_becomes_stale_and_live_again() -> None:
     assert [text.split(" is ")[1].split(":")[0] for text in texts(desk, "state")] == ["live", "stale", "live"]
 
 
+def test_what_a_source_does_before_it_is_live_is_no_warning() -> None:
+    desk = Desk()
+    desk.intake.condition(SPOT, up=False, detail="opening")
+    desk.at(0.1)
+    desk.intake.condition(SPOT, up=True, detail="")
+    desk.at(0.2).snapshot([(100, 5)], [(110, 2)]).at(0.3)
+    desk.intake.condition(SPOT, up=False, detail="connection lost")
+    desk.at(0.4)
+    found = [event for event in desk.telemetry.events.since(0) if event.what == "state"]
+    assert "reconnecting" in found[0].text
+    assert "connection lost" in found[-1].text
+    assert [event.level for event in found] == ["info"] * (len(found) - 1) + ["warn"]
+
+
 def test_counters_close_each_second_once_with_zeros_for_quiet_ones() -> None:
     desk = Desk().at(0.0).snapshot([(100, 5)], [(110, 2)])
     desk.intake.on_frames(SPOT, 3, 300, np.array([10, 20, 30]))
