@@ -203,7 +203,7 @@
       V.dom.text(second, F.sizeUnit(d.market));
       move(second, 0, gd._fullLayout.yaxis2._offset - 15);
       const gap = d.gap, mark = over("candles", "gap", "vs-label is-gap");
-      V.dom.text(mark, "gap");
+      V.dom.text(mark, "book gap");
       const gx = gap ? xaxis.d2p((gap[0] + gap[1]) / 2) : -1;
       move(mark, xaxis._offset + gx, yaxis._offset + 2, gx > 0 && gx < xaxis._length);
     },
@@ -278,12 +278,19 @@
       const traces = list.map(({ one, axis }) => {
         const sim = SIMULATED(one), colour = token(colourOf(one));
         const trace = resolve(structuredClone(spec.slots[sim ? "sim" : "real"]));
-        Object.assign(trace, { name: one.label, stackgroup: axis || "y", fillcolor: alpha(colour, sim ? 0.08 : 0.34) });
-        trace.line.color = colour;
+        Object.assign(trace, { name: one.label, stackgroup: axis || "y", fillcolor: alpha(colour, sim ? 0.08 : 0.34), hoverinfo: "skip" });
+        trace.line = { ...trace.line, color: colour, width: 0 };
+        delete trace.hovertemplate;
         if (sim) trace.fillpattern.fgcolor = colour;
         if (axis) trace.yaxis = axis;
         return trace;
       });
+      // A stack counts what is unknown as nothing, so its edges are lines of their own, with holes there.
+      for (const { one, axis } of list) {
+        const { line, hovertemplate, type, mode, x, y } = resolve(structuredClone(spec.slots[SIMULATED(one) ? "sim" : "real"]));
+        line.color = token(colourOf(one));
+        traces.push({ type, mode, x, y, line, hovertemplate, name: one.label, customdata: [], connectgaps: false, ...(axis ? { yaxis: axis } : {}) });
+      }
       return {
         key: list.map(({ one, axis }) => `${one.id}.${one.colour}.${axis || ""}`).join("|"),
         traces, layout: layoutOf ? layoutOf(list) : {},
@@ -292,18 +299,24 @@
     data(s) {
       const [x0, x1] = edges(s, 1000);
       const list = pick(s.series), t = s.rows.t, step = t.length > 1 ? t[1] - t[0] : 1000;
-      // Nothing is drawn before a source began: unknown is not zero. Areas are stacked, so a hole further on has
-      // to be one of zero height. One point past the end draws the last step as wide as the others.
-      return [
-        [0, { x: [x0, x1], y: [0, 0] }],
-        ...list.map(({ one, field }, i) => {
-          const rows = s.rows[`${one.id}/${field}`] || [];
-          const from = rows.findIndex((v) => v !== null);
-          if (from < 0) return [i + 1, { x: [], y: [] }];
-          const y = rows.slice(from).map((v) => v || 0);
-          return [i + 1, { x: t.slice(from).concat(lastOf(t) + step), y: y.concat(lastOf(y)) }];
-        }),
-      ];
+      // Nothing is drawn where a source is unknown: unknown is not zero. Its area is of no height there, its line
+      // has a hole. One point past the end draws the last step as wide as the others.
+      const x = t.concat(lastOf(t) + step), under = { "": x.map(() => 0), y2: x.map(() => 0) };
+      const areas = [], lines = [];
+      list.forEach(({ one, field, axis }, i) => {
+        const rows = s.rows[`${one.id}/${field}`] || [], base = under[axis || ""];
+        const y = t.map((_, k) => (rows[k] === undefined ? null : rows[k]));
+        const from = y.findIndex((v) => v !== null);
+        y.push(lastOf(y));
+        if (from < 0) {
+          areas.push([i + 1, { x: [], y: [] }]);
+          lines.push([list.length + i + 1, { x: [], y: [], customdata: [] }]);
+          return;
+        }
+        areas.push([i + 1, { x: x.slice(from), y: y.slice(from).map((v) => v || 0) }]);
+        lines.push([list.length + i + 1, { x, y: y.map((v, k) => (v === null ? null : (base[k] += v))), customdata: y }]);
+      });
+      return [[0, { x: [x0, x1], y: [0, 0] }], ...areas, ...lines];
     },
     after(gd, s) {
       const list = pick(s.series);
@@ -347,15 +360,53 @@
     empty: (s) => !s.rows || !s.rows.t.length,
     shape: (s) => ({ key: `${s.market.price_decimals}`, layout: { yaxis: { hoverformat: `,.${s.market.price_decimals}f` } } }),
     data(s) {
-      const r = s.rows, k = 10 ** s.market.price_decimals, [x0, x1] = edges(s, 1000);
-      const spread = r.t.map((_, i) => (r.bid[i] === null || r.ask[i] === null ? null : (r.ask[i] - r.bid[i]) / k));
-      const [x, [y, im]] = broken(r.t, 1000, [spread, r.imbalance]);
+      const step = V.state.window > 900 ? 10000 : 1000; // a row a second, or one of ten
+      const r = s.rows, k = 10 ** s.market.price_decimals, [x0, x1] = edges(s, step);
+      const known = r.t.map((_, i) => r.bid[i] !== null && r.ask[i] !== null);
+      const spread = r.t.map((_, i) => (known[i] ? (r.ask[i] - r.bid[i]) / k : null));
+      const [x, [y, im]] = broken(r.t, step, [spread, r.imbalance.map((v, i) => (known[i] ? v : null))]);
+      // A fill runs on through a hole in its line: so it comes down to zero before each, and rises from zero behind.
+      const fx = [], fy = [], holes = [];
+      let from = null;
+      x.forEach((t, i) => {
+        if (im[i] === null) {
+          if (from === null && i) {
+            fx.push(t, t);
+            fy.push(0, null);
+          }
+          if (from === null) from = t;
+          return;
+        }
+        if (from !== null) {
+          fx.push(t);
+          fy.push(0);
+          holes.push([from, t]);
+          from = null;
+        }
+        fx.push(t);
+        fy.push(im[i]);
+      });
+      if (from !== null) holes.push([from, x1]);
+      const gx = [], gy = [];
+      for (const [a, b] of holes) {
+        gx.push(a, a, b, b, a, null);
+        gy.push(0, 1, 1, 0, 0, null);
+      }
+      this.hole = holes.at(-1);
       return [
         [0, { x, y }],
-        [1, { x, y: im.map((v) => (v === null ? null : Math.max(0, v))) }],
-        [2, { x, y: im.map((v) => (v === null ? null : Math.min(0, v))) }],
+        [1, { x: fx, y: fy.map((v) => (v === null ? null : Math.max(0, v))) }],
+        [2, { x: fx, y: fy.map((v) => (v === null ? null : Math.min(0, v))) }],
         [3, { x: [x0, x1], y: [0, 0] }],
+        [4, { x: gx, y: gy }],
+        [5, { x: gx, y: gy }],
       ];
+    },
+    after(gd) {
+      const { xaxis, yaxis } = gd._fullLayout, hole = this.hole, mark = over("metrics", "gap", "vs-label is-gap");
+      V.dom.text(mark, "book gap");
+      const at = hole ? xaxis.d2p((hole[0] + hole[1]) / 2) : -1;
+      move(mark, xaxis._offset + at, yaxis._offset + 2, at > 0 && at < xaxis._length);
     },
   };
 

@@ -450,6 +450,7 @@
       if (!td.firstElementChild) td.append(D.make("span", "vs-named", D.make("i", "swatch"), D.make("span", "")));
       const [mark, name] = td.firstElementChild.children;
       mark.className = one.run === "sim" ? "swatch is-sim" : "swatch";
+      mark.hidden = !one.colour; // a sum over all has none
       mark.style.setProperty("--c", `var(--vs-venue-${one.colour})`);
       D.text(name, one.label);
     },
@@ -477,7 +478,7 @@
         const known = s.series.map((one) => (s.rows[`${one.id}/${key}`] || [])[i]).filter((x) => x !== null && x !== undefined);
         return known.length ? known.reduce((x, y) => x + y, 0) : null;
       });
-      rows.push([{ text: "All", cls: "name" }, ...line(together)]);
+      rows.push([swatch({ label: "All" }), ...line(together)]);
     }
     D.table(host, rows);
   };

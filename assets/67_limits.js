@@ -31,7 +31,7 @@
     D.attr(el, "aria-valuenow", String(w.used));
     D.attr(el, "aria-valuemax", String(w.limit));
     D.attr(el, "aria-label", label);
-    D.attr(el, "title", `${label}: ${F.group(w.used)} of ${F.group(w.limit)} used, ${F.group(w.used - w.foreign)} by us and ${F.group(w.foreign)} by others on this address (the venue counts more than we sent)${w.reserved ? `; ${F.group(w.reserved)} reserved by calls that wait` : ""}`);
+    D.attr(el, "title", `${label}: ${F.group(w.used)} of ${F.group(w.limit)} used, ${F.group(w.used - w.foreign)} by us${w.foreign ? ` and ${F.group(w.foreign)} by others on this address (the venue counts more than we sent)` : ""}${w.reserved ? `; ${F.group(w.reserved)} reserved by calls that wait` : ""}`);
   };
   const resets = (el, w) => {
     D.attr(el, "title", w.resets === null ? null : "When all that is used now is free again");
@@ -147,8 +147,10 @@
     D.put("limits.refused", F.group(refused), refused > 0 ? "bad" : "");
     D.put("limits.waiting", F.group(t.waiting), t.waiting > 0 ? "warn" : "");
     const wait = (x) => (F.none(x) ? "–" : x < 1000 ? `${F.group(x)} ms` : `${F.group(x / 1000, 1)} s`);
-    D.put("limits.mean", wait(t.mean_wait_ms));
-    D.put("limits.max", wait(t.max_wait_ms));
+    // Waits are known of calls that were sent: those that still wait would make the figures lie.
+    const ended = t.max_wait_ms > 0 || !t.waiting;
+    D.put("limits.mean", ended ? wait(t.mean_wait_ms) : "–");
+    D.put("limits.max", ended ? wait(t.max_wait_ms) : "–");
     D.put("sub.limits", `Calls of the last ${WINDOW[V.state.window]}; waits since the start`);
   };
 

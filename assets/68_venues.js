@@ -50,7 +50,8 @@
     const books = `${one.books[0]} of ${one.books[1]} ${one.books[1] === 1 ? "book" : "books"} synced`;
     const hidden = source.shown ? "" : "; hidden in this browser";
     const bad = { stale: " is-stale", reconnecting: " is-stale", error: " is-error" }[source.state] || "";
-    return [source.state, bad, `${source.state}, ${books}${source.detail ? `; ${source.detail}` : ""}${hidden}`];
+    const word = source.state === "loading" ? "connecting" : source.state;
+    return [word, bad, `${word}, ${books}${source.detail ? `; ${source.detail}` : ""}${hidden}`];
   };
   const chips = () => {
     const host = D.host("chips:venues"), list = all();
@@ -71,12 +72,12 @@
       const [state, bad, words] = venues.says(one), source = sourceOf(one), off = state === "off";
       const cls = `vs-chip is-market${bad}${source && !source.shown && !off ? " is-hidden" : ""}`;
       if (el.className !== cls) el.className = cls;
-      const dotted = V.dot(state === "loading" ? "connecting" : state);
+      const dotted = V.dot(state);
       if (dot.className !== dotted) dot.className = dotted;
       if (val.hidden !== off) val.hidden = off;
       const banned = !off && banOf(one), next = state === "reconnecting" && !banned ? one.next_try : null;
       D.until(val, next, { before: "in ", over: "trying" });
-      if (!next) D.text(val, off ? "" : banned ? "banned" : ["connecting", "loading"].includes(state) ? "opening" : state === "reconnecting" ? "trying" : F.age(source && source.age_ms));
+      if (!next) D.text(val, off ? "" : banned ? "banned" : state === "connecting" ? "opening" : state === "reconnecting" ? "trying" : F.age(source && source.age_ms));
       D.attr(el, "aria-pressed", String(!off));
       D.attr(el, "aria-label", `${one.label}: ${off ? "connect" : "disconnect"}, for every browser`);
       D.attr(el, "title", `${one.label}: ${words}. Press to ${off ? "connect" : "disconnect"} it, for every browser.`);
@@ -156,7 +157,7 @@
     D.table(page, s.streams.map((x) => [
       swatch(x), { text: x.stream || "–", cls: "vs-sec" }, state(x.state), n(F.none(x.since) ? "–" : F.span((s.at - x.since) / 1000)),
       n(ago(x.newest), x.newest && s.at - x.newest > 6000 ? "warn" : ""), n(F.none(x.frames_per_s) ? "–" : F.group(x.frames_per_s)), n(F.group(x.subscriptions)),
-      count(x.gaps), count(x.reconnects), { text: F.group(x.rotations), cls: "n vs-hide-l", tone: "mut" }, count(x.stalls), count(x.dropped),
+      count(x.reconnects), { text: F.group(x.rotations), cls: "n vs-hide-l", tone: "mut" }, count(x.stalls), count(x.dropped),
       {
         cls: "n",
         draw(td) {
@@ -169,9 +170,9 @@
     ]));
     D.table(D.host("clocks"), s.venues.map((x) => [
       swatch(x), state(x.state), n(ms(x.offset_ms, true)), n(ms(x.round_trip_ms)),
-      n(`${x.books_synced} of ${x.books}`, x.books_synced < x.books ? "warn" : ""),
+      n(`${x.books_synced} of ${x.books}`, x.books_synced < x.books ? "warn" : ""), count(x.gaps),
       count(x.snapshots_waiting), n(F.group(x.snapshots_done)), count(x.snapshots_failed),
-      n(F.group(x.polled)), count(x.polls_failed), { text: x.poll_error || "–", cls: "wide", tone: x.poll_error ? "" : "mut" },
+      n(F.group(x.polled)), count(x.polls_failed), { text: x.error ? `${x.error_at ? `${F.time(x.error_at)} ` : ""}${x.error}` : "–", cls: "wide", tone: x.error ? "" : "mut" },
     ]));
   };
 
@@ -183,6 +184,6 @@
     if (document.body.dataset.health !== view) document.body.dataset.health = view;
     for (const el of document.querySelectorAll('[data-key="health"]')) D.attr(el, "aria-pressed", String(el.dataset.value === view));
     const on = all().filter((x) => x.state !== "off");
-    D.put("health.venues", `${on.length} of ${all().length} live markets switched on${on.length ? `, ${on.filter((x) => x.state === "live").length} live` : ""}`);
+    D.put("health.venues", `${on.length} of ${all().length} live markets switched on${on.length ? `, ${on.filter((x) => venues.says(x)[0] === "live").length} live` : ""}`);
   };
 })();

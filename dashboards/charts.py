@@ -32,6 +32,22 @@ def _bounds(**axes: str) -> Figure:
     }
 
 
+def _band(axis: str) -> Figure:
+    """The stretches without a right book, as bands from 0 to 1 of an axis of their own."""
+    return {
+        "type": "scatter",
+        "name": "Gap",
+        "mode": "lines",
+        "x": [],
+        "y": [],
+        "yaxis": axis,
+        "fill": "toself",
+        "fillcolor": "var(--vs-stale-weak)",
+        "line": {"width": 0, "color": CLEAR},
+        "hoverinfo": "skip",
+    }
+
+
 def _line(name: str, colour: str, *, width: float = 1.5, dash: str = "solid", **more: Any) -> Figure:
     return {
         "type": "scatter",
@@ -111,18 +127,7 @@ def _candles() -> Figure:
             volume("Volume, rising", "up", 0.42),
             volume("Volume, falling", "down", 0.55),
             _line("Last", MUTED, width=1, dash="dot", hoverinfo="skip"),
-            {
-                "type": "scatter",
-                "name": "Gap",
-                "mode": "lines",
-                "x": [],
-                "y": [],
-                "yaxis": "y3",
-                "fill": "toself",
-                "fillcolor": "var(--vs-stale-weak)",
-                "line": {"width": 0, "color": CLEAR},
-                "hoverinfo": "skip",
-            },
+            _band("y3"),
             _bounds(yaxis="y3"),
         ],
         "layout": {
@@ -186,7 +191,7 @@ REAL_SLOT = {
     "y": [],
     "stackgroup": "all",
     "line": {"width": 1.2, "shape": "hv"},
-    "hovertemplate": "%{y:,.0f}/s",
+    "hovertemplate": "%{customdata:,.0f}/s",
 }
 SIMULATED_SLOT = {
     **REAL_SLOT,
@@ -237,6 +242,8 @@ def _metrics() -> Figure:
             _line("More asks", "var(--vs-down)", width=1.2, yaxis="y2", fill="tozeroy", fillcolor=down_fill)
             | {"hovertemplate": "%{y:+.0%}"},
             _bounds(yaxis="y2"),
+            _band("y3"),
+            _band("y4"),
         ],
         "layout": {
             "xaxis": _time_axis(anchor="y2"),
@@ -254,6 +261,8 @@ def _metrics() -> Figure:
                 "nticks": 4,
                 "tickformat": "+.0%",
             },
+            "yaxis3": {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True},
+            "yaxis4": {"overlaying": "y2", "range": [0, 1], "visible": False, "fixedrange": True},
             "margin": {"t": 18, "r": 60},
         },
     }

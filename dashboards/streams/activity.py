@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -45,10 +46,11 @@ def throughput_rows(view: View, from_ns: int) -> tuple[list[int], dict[str, dict
     end_ns = view.closed_ns - view.closed_ns % step_ns
     count = max(0, (end_ns - from_ns) // step_ns)
     times = [from_ns + place * step_ns for place in range(count)]
+    opened = opened_seconds(view)
     series: dict[str, dict[str, list[float | None]]] = {}
     for key, ring in view.counters.items():
         rows = whole_seconds(view, ring, from_ns)
-        rows = rows[rows["ts_ns"] < end_ns]
+        rows = rows[(rows["ts_ns"] < end_ns) & (rows["ts_ns"] >= opened[key])]
         place = (rows["ts_ns"] - from_ns) // step_ns
         seen = np.bincount(place, minlength=count) > 0 if len(rows) else np.zeros(count, bool)
         series[key] = {}
@@ -60,6 +62,21 @@ def throughput_rows(view: View, from_ns: int) -> tuple[list[int], dict[str, dict
                 for value, known in zip(a_second.tolist(), seen, strict=True)
             ]
     return times, series
+
+
+def opened_seconds(view: View) -> dict[str, int]:
+    """The second, ns, in which each shown source was opened: those before it are no samples."""
+    return {s.source.key: s.opened_ns - s.opened_ns % NS_A_SECOND for s in view.shown}
+
+
+def in_order(sources: Sequence[SourceView]) -> list[SourceView]:
+    """Sources as they are stacked and listed, whichever was opened first: live markets in their own order, then
+    all others in that of their opening.
+    """
+    places = {venue: place for place, venue in enumerate(MARKETS)}
+    return sorted(
+        sources, key=lambda one: places.get(one.source.venue, 99) if one.source.run == "live" else 99
+    )
 
 
 def throughput_start(view: View) -> int:
@@ -75,15 +92,20 @@ def throughput(view: View, cursor: Json) -> tuple[Json, Json]:
     times, series = throughput_rows(view, from_ns)
     stream = head(view, key, cursor, view.closed_ns, events_within(view), wall=True) | {
         "t": [ts_ns // 1_000_000 for ts_ns in times],
-        "series": [identity(s) | series.get(s.source.key, {rate: [] for rate in RATES}) for s in view.shown],
+        "series": [
+            identity(s) | series.get(s.source.key, {rate: [] for rate in RATES}) for s in in_order(view.shown)
+        ],
         "keep": start_ns // 1_000_000,
     }
     return stream, {"k": key, "t": times[-1] + step_s(view) * NS_A_SECOND if times else from_ns}
 
 
 def events_within(view: View) -> int:
-    """Messages and orders of all shown sources in the window."""
-    rows = (whole_seconds(view, ring, view.wall_start_ns) for ring in view.counters.values())
+    """Messages and orders of all shown sources in the window, counted since each was opened."""
+    opened = opened_seconds(view)
+    rows = (
+        whole_seconds(view, ring, max(view.wall_start_ns, opened[key])) for key, ring in view.counters.items()
+    )
     return sum(int(found["messages"].sum() + found["orders"].sum()) for found in rows)
 
 
@@ -256,7 +278,7 @@ def health_tables(telemetry: Telemetry, wall_ns: int, lost_rows: int) -> Json:
             for q in board.queues
         ],
         "sources": [source_health(source) for source in board.sources],
-        **connection_tables(board),
+        **connection_tables(board, telemetry.events.since(0)),
         "bad_frames": [
             {"t": ms(row.ts_ns), "source": row.source, "field": row.field, "frame": frame_text(row.frame)}
             for row in list(telemetry.bad_frames.copy())[-BAD_FRAMES_SHOWN:]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from dashboards.streams.common import Json, head, ms
 from dashboards.view import NS_A_SECOND, View
 from engine.telemetry.board import Board, LimitsView, SourceView, VenueView
+from engine.telemetry.events import Event
 
 SYNCED: Final = "SYNCED"
+FAILURES: Final = frozenset(("snapshot", "poll"))  # events that tell of a call that failed
 
 
 class Market(NamedTuple):
@@ -166,15 +169,16 @@ def listing(view: View, cursor: Json) -> tuple[Json, Json]:
 # --- the health page ------------------------------------------------------------------------------------------
 
 
-def connection_tables(board: Board) -> Json:
-    """Streams of connected markets, and each market's clock and snapshots; rows as the health page lists them."""
-    gaps = {s.source.venue: s.gaps for s in board.sources if s.source.run == "live"}
+def connection_tables(board: Board, events: Sequence[Event] = ()) -> Json:
+    """Streams of connected markets, and each market's clock, books and snapshots; rows as the health page lists
+    them. `events`, oldest first, tell what failed last.
+    """
+    sources = {s.source.venue: s for s in board.sources if s.source.run == "live"}
+    failures = {event.source.partition(":")[0]: event for event in events if event.what in FAILURES}
     on = [venue for venue in board.venues if venue.state != "off"]
     return {
-        "streams": [
-            stream_row(venue, place, gaps.get(venue.venue)) for venue in on for place in streams_of(venue)
-        ],
-        "venues": [clock_row(venue, gaps.get(venue.venue)) for venue in on],
+        "streams": [stream_row(venue, place) for venue in on for place in streams_of(venue)],
+        "venues": [clock_row(venue, sources.get(venue.venue), failures.get(venue.venue)) for venue in on],
     }
 
 
@@ -183,7 +187,7 @@ def streams_of(venue: VenueView) -> list[Any]:
     return list(venue.streams) or [None]
 
 
-def stream_row(venue: VenueView, stream: Any, gaps: int | None) -> Json:
+def stream_row(venue: VenueView, stream: Any) -> Json:
     """One connection. A market without one tells its own state and reason."""
     market = market_of(venue)
     return {
@@ -198,7 +202,6 @@ def stream_row(venue: VenueView, stream: Any, gaps: int | None) -> Json:
         "frames_per_s": round(stream.frames_per_s, 1) if stream else None,
         "bytes": stream.size_bytes if stream else 0,
         "subscriptions": stream.subscriptions if stream else 0,
-        "gaps": gaps,
         "reconnects": stream.reconnects if stream else 0,
         "rotations": stream.rotations if stream else 0,
         "stalls": stream.stalls if stream else 0,
@@ -208,26 +211,44 @@ def stream_row(venue: VenueView, stream: Any, gaps: int | None) -> Json:
     }
 
 
-def clock_row(venue: VenueView, gaps: int | None) -> Json:
-    """One market's clock, snapshots and polls."""
+def state_of(venue: VenueView, source: SourceView | None) -> str:
+    """The state of a market as its chip tells it: connected, that of its data."""
+    if venue.state != "live":
+        return venue.state
+    return source.state if source is not None and source.state != "loading" else "connecting"
+
+
+def last_error(venue: VenueView, source: SourceView | None, failure: Event | None) -> tuple[str, int]:
+    """(what failed last since it was connected, when by the wall clock): a snapshot, else what is polled, which has
+    no time of its own; ("", 0) when nothing did.
+    """
+    if failure is not None and (source is None or failure.ts_ns >= source.opened_ns):
+        return failure.text, failure.ts_ns
+    failing = next((poll for poll in venue.polls if poll.interval_s and poll.error), None)
+    return (f"{failing.endpoint}: {failing.error}", 0) if failing else ("", 0)
+
+
+def clock_row(venue: VenueView, source: SourceView | None, failure: Event | None) -> Json:
+    """One market's clock, books, snapshots and polls."""
     market = market_of(venue)
     polled = [poll for poll in venue.polls if poll.interval_s]
-    failing = next((poll for poll in polled if poll.error), None)
+    error, error_ns = last_error(venue, source, failure)
     return {
         "id": venue.venue,
         "label": venue.label,
         "colour": market.colour,
-        "state": venue.state,
+        "state": state_of(venue, source),
         "since": ms(venue.since_ns),
         "offset_ms": ms(venue.offset_ns) if venue.offset_ns is not None else None,
         "round_trip_ms": ms(venue.round_trip_ns) if venue.round_trip_ns is not None else None,
         "books_synced": sum(symbol.state == SYNCED for symbol in venue.symbols),
         "books": len(venue.symbols),
-        "gaps": gaps,
+        "gaps": source.gaps if source is not None else None,
         "snapshots_waiting": venue.snapshots_waiting,
         "snapshots_done": venue.snapshots_done,
         "snapshots_failed": venue.snapshots_failed,
         "polled": len(polled),
         "polls_failed": sum(poll.failed for poll in venue.polls),
-        "poll_error": f"{failing.endpoint}: {failing.error}" if failing else "",
+        "error": error,
+        "error_at": moment(error_ns),
     }

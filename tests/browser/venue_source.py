@@ -109,6 +109,8 @@ class VenueSource:
         self.telemetry = Telemetry(self.started_ns - 3_912 * SECOND)
         self.transport = Transport(self, self._now)
         self._second = self.started_ns // SECOND - history_s
+        self._past_ns = self._second * SECOND  # when what has no time of its own was opened
+        self.opened: dict[str, int] = {}
         self.switch("live")
 
     # ---------- what the shell calls ----------
@@ -414,7 +416,7 @@ class VenueSource:
             source=source,
             label=market.label,
             colour="sim" if run == "sim" else market.colour,
-            opened_ns=self.started_ns,
+            opened_ns=self.opened.get(market.key, self._past_ns),
             state=state,
             detail=market.detail if state == "reconnecting" else "no message for 12 s" if stale else "",
             since_ns=market.since_ns or self.started_ns,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from dashboards.streams import activity
-from dashboards.streams.venues import MARKETS
+from dashboards.streams.venues import MARKETS, connection_tables, last_error
 from engine.intake import COLOURS
 from engine.telemetry.events import Event
 from tests.dashboards.test_prices import Tab
@@ -70,13 +72,38 @@ def test_connections_and_clocks_are_listed_of_connected_markets() -> None:
     lost = streams["binance_spot", "spot 1"]
     assert (lost["state"], lost["reason"]) == ("backing off", "cannot resolve api.binance.com")
     assert lost["next_try"] is not None
-    assert streams["bybit_linear", "public 1"]["gaps"] == 2
     clocks = {row["id"]: row for row in health["venues"]}
+    assert clocks["bybit_linear"]["gaps"] == 2
     assert clocks["bybit_linear"]["offset_ms"] == pytest.approx(2.82)
     assert [row["id"] for row in tab.table("health", part="venues")] == list(clocks)
     exported = tab.table("health", part="streams")
     assert [(row["id"], row["stream"]) for row in exported] == list(streams)
     assert [int(row["reconnects"]) for row in exported] == [row["reconnects"] for row in streams.values()]
+
+
+def test_a_market_whose_books_are_not_right_is_not_called_live() -> None:
+    tab = Tab(["health"])
+    market = tab.source.markets["binance_spot"]
+    rows = {row["id"]: row for row in tab.poll()["health"]["venues"]}
+    sources = {one["venue"]: one for one in tab.answer["sources"]}
+    assert market.state == "live"
+    for name, row in rows.items():
+        assert row["state"] == sources[name]["state"]
+
+
+def test_the_newest_failure_of_a_market_is_told_with_its_time() -> None:
+    tab = Tab(["health"])
+    (venue,) = (one for one in tab.source.telemetry.board.venues if one.venue == "binance_spot")
+    old = Event(1, 5_000_000, "warn", "binance_spot", "snapshot", "BTC-USDT: timed out")
+    new = Event(2, 6_000_000, "warn", "binance_spot", "snapshot", "ETH-USDT: refused")
+    assert last_error(venue, None, new) == ("ETH-USDT: refused", 6_000_000)
+    board = tab.source.telemetry.board
+    sources = tuple(dataclasses.replace(one, opened_ns=6_000_000) for one in board.sources)
+    shown = dataclasses.replace(board, sources=sources)
+    (row,) = (r for r in connection_tables(shown, [old, new])["venues"] if r["id"] == "binance_spot")
+    assert (row["error"], row["error_at"]) == ("ETH-USDT: refused", 6)
+    (row,) = (r for r in connection_tables(shown, [old])["venues"] if r["id"] == "binance_spot")
+    assert row["error"] == ""  # of before it was connected
 
 
 def test_a_market_that_has_no_connection_yet_is_listed_with_its_own_state() -> None:
@@ -111,3 +138,23 @@ def test_a_symbol_is_looked_at_where_there_is_one_unless_a_source_is_asked_for()
 )
 def test_events_are_sorted_by_what_they_are_about(source: str, what: str, about: str) -> None:
     assert activity.about(Event(1, 0, "info", source, what, "")) == about
+
+
+def test_sources_are_stacked_in_the_order_of_their_markets_and_count_from_their_opening() -> None:
+    tab = Tab(["throughput"])
+    board = tab.source.telemetry.board
+    now_ns = round(tab.now * 1e9)
+    late = tuple(
+        dataclasses.replace(one, opened_ns=now_ns - 3_000_000_000)
+        if one.source.venue == "binance_spot"
+        else one
+        for one in reversed(board.sources)
+    )
+    shown = [one.source.venue for one in activity.in_order(late) if one.source.run == "live"]
+    assert shown == [venue for venue in MARKETS if venue in shown]
+    tab.source.opened["binance_spot"] = now_ns - 3_000_000_000
+    stream = tab.poll()["throughput"]
+    series = {one["id"]: one["messages"] for one in stream["series"]}
+    known = [at for at, x in zip(stream["t"], series["binance_spot:live"], strict=True) if x is not None]
+    assert known[0] == (now_ns - 3_000_000_000) // 1_000_000_000 * 1000
+    assert sum(x is not None for x in series["bybit_spot:live"]) > len(known)
