@@ -445,7 +445,11 @@ class Follower:
     def _report(self, sent: Nanos, answered: Nanos, used: int, total: int) -> None:
         newest = self._newest
         if newest is None or sent >= newest.answered or used >= newest.used:
-            self._newest = newest = _Report(used, sent, answered, sum=total)
+            if newest is None:
+                self._newest = _Report(used, sent, answered, sum=total)
+            else:  # it is nobody else's
+                newest.used, newest.sent, newest.answered = used, sent, answered
+                newest.after, newest.sum = 0, total
             settled = self._settled
             since = settled.answered if settled is not None else 0
             if self._candidate is None and answered - since >= self._pace:

@@ -432,16 +432,20 @@ class Limiter:
             plan.single = None
 
     def _blocked(self, call: Call, claimed: set[Window], now: Nanos) -> bool:
-        stop = self._stopping(call)
-        if stop is not None:
-            self._wake = min(self._wake, stop.until)
-            return True
-        full = [
-            window
-            for window, cost in call.charge.entries
-            if window in claimed or not window.fits(cost, call.priority, now)
-        ]
-        if not full:
+        if self.stops:
+            stop = self._stopping(call)
+            if stop is not None:
+                self._wake = min(self._wake, stop.until)
+                return True
+        priority = call.priority
+        full = None
+        for window, cost in call.charge.entries:
+            if window in claimed or not window.fits(cost, priority, now):
+                if full is None:
+                    full = [window]
+                else:
+                    full.append(window)
+        if full is None:
             return False
         fault = self._too_heavy(call)
         if fault is not None:
@@ -479,8 +483,6 @@ class Limiter:
                 del self._lanes[lane]
 
     def _stopping(self, call: Call) -> Stop | None:
-        if not self.stops:
-            return None
         found = self.stops.get(("ip", ""))
         if found is not None:
             return found
@@ -496,13 +498,16 @@ class Limiter:
             del self.stops[key]
 
     def _grant(self, call: Call, now: Nanos) -> None:
-        self._leave(call)
-        for window, cost in call.charge.entries:
-            window.take(cost)
+        charge = call.charge
+        self.waiting -= 1
+        for window, cost in charge.entries:
+            window.waiting -= cost
+            window.flying += cost
         call.sent_ns = now
         call.granted = True
         self.allowed += 1
-        call.charge.counts.calls += 1
+        charge.counts.waiting -= 1
+        charge.counts.calls += 1
         self._flying.append(call)
         waited = now - call.since_ns
         if waited > 0:

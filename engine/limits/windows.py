@@ -99,10 +99,6 @@ class Window:
         hard, soft = follower.room(now, self.flying, self.answered, self.shared_rooms[priority])
         return cost <= soft or (self.flying == 0 and cost <= hard)
 
-    def take(self, cost: int) -> None:
-        """A call is sent."""
-        self.flying += cost
-
     def give_back(self, cost: int) -> None:
         """It was not sent after all."""
         self.flying -= cost
