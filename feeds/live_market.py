@@ -1,6 +1,6 @@
 """One connected market: its list of instruments, its streams, its books kept right, its polls.
 
-Pure decisions are elsewhere: what to say (`conversation`), what to fetch next (`snapshots`), what came twice
+The books have their own place (`upkeep`). Pure decisions are elsewhere: what to say (`conversation`), what came twice
 (`overlap`), when to poll (`polls`). Here they are put together on the engine's loop.
 """
 
@@ -9,56 +9,37 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
 from typing import Final
 
 from engine.errors import BadCommand, BadFrame, CallFailed, LimitError
 from engine.limits.gate import Gate, Permit
-from engine.limits.limiter import Priority
-from engine.market.batches import Batch, Kind, Source
+from engine.market.batches import Batch, Source
 from engine.market.instruments import Instrument
-from engine.market.sequencing import BookState, Outcome
+from engine.market.sequencing import Outcome
 from engine.market.sink import Sink
 from engine.telemetry.board import LiveSymbolView, VenueState, VenueView
 from engine.telemetry.hub import TelemetryFull
 from engine.venues import Note
 from feeds.backoff import Backoff
-from feeds.book_watch import BookWatch, Forgotten
-from feeds.connection import Timing, reason_of
+from feeds.connection import Timing
 from feeds.dialect import Dialect, Listing, Topics
 from feeds.frames import join
 from feeds.listed import Listed
 from feeds.overlap import Overlap
 from feeds.polls import Deliver, Poller
-from feeds.refusals import Refusals
-from feeds.repairs import Repairs
 from feeds.rest import RestClient
 from feeds.stream import Stream
+from feeds.upkeep import Upkeep, why
 
 SECOND_NS: Final = 1_000_000_000
 MOST_SYMBOLS: Final = 128
-WATCH_S: Final = 1.0  # between looks for books that stand still
 TURN_NS: Final = 1_000_000  # of decoding between two awaits
 EMPTY_NS: Final = 20_000_000  # the most that is decoded at once, where a connection breaks
 CHUNK_FIRST: Final = 64
 CHUNK_LEAST: Final = 8
 CHUNK_MOST: Final = 1_024
-RENEW_WITHIN_S: Final = 10.0  # for the snapshot of a topic subscribed again
-
-_APPLIED: Final = Outcome.APPLIED
-_WRONG: Final = frozenset({Outcome.GAP, Outcome.CROSSED, Outcome.UNUSABLE, Outcome.BUFFERED})
-
-
-@dataclass(slots=True)
-class _Followed:
-    """One symbol that is followed."""
-
-    instrument: Instrument
-    streams: list[tuple[Stream, Topics]]
-    book: BookState = BookState.EMPTY
-    synced: asyncio.Event | None = None  # somebody waits for a streamed snapshot
 
 
 class LiveMarket:
@@ -97,17 +78,23 @@ class LiveMarket:
         self._client = RestClient(dialect, gate, base=base, wall=wall)
         self._rest_base, self._stream_base = dialect.endpoints(base).rest, dialect.endpoints(base).stream
         self._listed = Listed(dialect.label)
-        self._followed: dict[str, _Followed] = {}
-        self._unsynced: set[str] = set()
         self._streams: list[Stream] = []
         self._tasks: dict[Stream, asyncio.Task[None]] = {}
         self._numbers: dict[str, int] = {}  # of streams made on each path
         self._decoder = dialect.decoder(self.source, ())
-        self._repairs = Repairs(self._fetched, self._not_fetched, random.random)
         self._overlap = Overlap()
-        self._books = BookWatch(round(dialect.streams.silent_after_s * SECOND_NS))
-        self._forgotten = Forgotten(round(self._timing.snapshot_s * SECOND_NS))
-        self._refusals = Refusals(round(self._timing.refused_s * SECOND_NS))
+        self._books = Upkeep(
+            dialect,
+            self.source,
+            sink,
+            self._client,
+            self._on_snapshot,
+            base=self._rest_base,
+            wall=wall,
+            chance=random.random,
+            note=note,
+            timing=self._timing,
+        )
         self._arrived = asyncio.Event()
         self._chunk = CHUNK_FIRST
         self._dropped: dict[Stream, int] = {}
@@ -138,7 +125,7 @@ class LiveMarket:
     def native_of(self, text: str) -> str:
         """The venue's own name of a symbol that is followed; "" when it is not."""
         wanted = text.strip().upper()
-        names = ((symbol.upper(), one.instrument.native) for symbol, one in self._followed.items())
+        names = ((symbol.upper(), one.instrument.native) for symbol, one in self._books.followed.items())
         return next((native for symbol, native in names if wanted in (symbol, native.upper())), "")
 
     def add(self, text: str) -> str:
@@ -146,9 +133,9 @@ class LiveMarket:
         if not self._open:
             raise BadCommand(f"{self.dialect.label} is not connected yet; try again when it is")
         instrument = self._listed.find(text)
-        if instrument.symbol in self._followed:
+        if instrument.symbol in self._books.followed:
             raise BadCommand(f"{self.dialect.label} already follows {instrument.symbol}")
-        if len(self._followed) >= MOST_SYMBOLS:
+        if len(self._books.followed) >= MOST_SYMBOLS:
             raise BadCommand(f"{self.dialect.label} follows {MOST_SYMBOLS} symbols, the most it may")
         try:
             self._sink.add_symbol(self.source, instrument)
@@ -163,24 +150,20 @@ class LiveMarket:
         """Follow a symbol no more; its universal name. BadCommand when it is not followed."""
         wanted = text.strip().upper()
         symbol = next(
-            (s for s, one in self._followed.items() if wanted in (s.upper(), one.instrument.native.upper())),
+            (
+                s
+                for s, one in self._books.followed.items()
+                if wanted in (s.upper(), one.instrument.native.upper())
+            ),
             None,
         )
         if symbol is None:
             raise BadCommand(f"{self.dialect.label} does not follow {text.strip()[:40]!r}")
-        followed = self._followed.pop(symbol)
-        self._repairs.forget(symbol)
-        self._unsynced.discard(symbol)
-        for stream, topics in followed.streams:
-            stream.drop(topics.topics)
-        for stream in dict.fromkeys(stream for stream, _ in followed.streams):
-            if not any(one is stream for other in self._followed.values() for one, _ in other.streams):
-                self._streams.remove(stream)
-                self._dropped.pop(stream, None)
-                self._tasks.pop(stream).cancel()
+        for stream in self._books.remove(symbol):
+            self._streams.remove(stream)
+            self._dropped.pop(stream, None)
+            self._tasks.pop(stream).cancel()
         self._decoder.remove(symbol)
-        self._books.forget(symbol)
-        self._refusals.forget(symbol)
         self._sink.remove_symbol(self.source, symbol)
         self._judge()
         return symbol
@@ -204,15 +187,17 @@ class LiveMarket:
             offset_ns=self.offset_ns,
             round_trip_ns=self.round_trip_ns,
             symbols=tuple(
-                LiveSymbolView(symbol, one.instrument.native, one.book.name, symbol in self._repairs.queue)
-                for symbol, one in self._followed.items()
+                LiveSymbolView(
+                    symbol, one.instrument.native, one.book.name, symbol in self._books.repairs.queue
+                )
+                for symbol, one in self._books.followed.items()
             ),
             listed=self._listed.names,
             streams=tuple(stream.view(now_ns) for stream in self._streams),
             polls=self._poller.views(),
-            snapshots_waiting=len(self._repairs.queue),
-            snapshots_done=self._repairs.queue.fetched,
-            snapshots_failed=self._repairs.queue.failures,
+            snapshots_waiting=len(self._books.repairs.queue),
+            snapshots_done=self._books.repairs.queue.fetched,
+            snapshots_failed=self._books.repairs.queue.failures,
         )
 
     # --- its life ----------------------------------------------------------------------------------------
@@ -227,9 +212,9 @@ class LiveMarket:
                 self._group = group
                 self._begin()
                 group.create_task(self._drain(), name=f"{self.source.key} frames")
-                group.create_task(self._repairs.run(), name=f"{self.source.key} snapshots")
+                group.create_task(self._books.repairs.run(), name=f"{self.source.key} snapshots")
                 group.create_task(self._poller.run(), name=f"{self.source.key} polls")
-                group.create_task(self._watch_books(), name=f"{self.source.key} silence")
+                group.create_task(self._books.watch(), name=f"{self.source.key} silence")
         except Exception as error:
             reason = sentence_of(error)
             raise
@@ -306,8 +291,7 @@ class LiveMarket:
     def _follow(self, instrument: Instrument) -> None:
         self._decoder.add(instrument)
         streams = [(self._stream_for(topics), topics) for topics in self.dialect.topics(instrument)]
-        self._followed[instrument.symbol] = _Followed(instrument, streams)
-        self._unsynced.add(instrument.symbol)
+        self._books.add(instrument, streams)
         for stream, topics in streams:
             stream.want(topics.topics)
 
@@ -340,7 +324,7 @@ class LiveMarket:
 
     def _take_listing(self, listing: Listing) -> None:
         self._listed.take(listing)
-        gone = [symbol for symbol in self._followed if symbol not in self._listed]
+        gone = [symbol for symbol in self._books.followed if symbol not in self._listed]
         if gone:
             self._note("warn", self.dialect.key, "symbol", f"no longer listed: {', '.join(gone[:5])}")
 
@@ -406,87 +390,12 @@ class LiveMarket:
                 return Outcome.STALE
             batch = fresh
         outcome = self._sink.on_batch(batch)
-        if outcome is _APPLIED:
-            self._books.on_book(batch.symbol, batch.ts_recv_ns)
-            if batch.symbol in self._unsynced:
-                self._is_synced(batch.symbol)
-        elif outcome in _WRONG:
-            self._is_wrong(batch.symbol, outcome)
-        elif batch.kind is Kind.QUOTES:
-            self._books.on_quotes(batch.symbol, batch.rows)
+        self._books.on_batch(batch, outcome)
         return outcome
 
-    async def _watch_books(self) -> None:
-        """Look after books and topics that no frame tells of."""
-        while True:
-            await asyncio.sleep(WATCH_S)
-            self._give_up_silent()
-            now_ns = time.monotonic_ns()
-            for symbol in self._forgotten.look(filter(self._is_idle, self._unsynced), now_ns):
-                self._repairs.want(symbol)
-            for symbol, topic in self._refusals.due(now_ns):
-                for stream, topics in self._followed[symbol].streams:
-                    if topic in topics.topics:
-                        stream.want([topic])
-
-    def _is_idle(self, symbol: str) -> bool:
-        """Whether nothing is under way for a book: no snapshot, no connection, no answer."""
-        if symbol in self._repairs.queue:
-            return False
-        return all(
-            stream.settled and not any(topic in self._refusals for topic in topics.book)
-            for stream, topics in self._followed[symbol].streams
-            if topics.book
-        )
-
-    def _give_up_silent(self) -> None:
-        """Give up books that stand still while their quotes move: the venue lost the subscription, or we did."""
-        for symbol in self._books.silent(self._followed.keys() - self._unsynced, self._wall()):
-            followed = self._followed[symbol]
-            self._sink.interrupted(self.source, [symbol], "its book stands still while its quotes move")
-            followed.book = BookState.STALE
-            self._unsynced.add(symbol)
-            if self.dialect.snapshot_call(followed.instrument) is not None:
-                # Where the snapshot is streamed, asking for it subscribes anew by itself.
-                for stream, topics in followed.streams:
-                    stream.renew(topics.book)
-            self._repairs.want(symbol)
-
     def _revise(self, instrument: Instrument) -> None:
-        self._followed[instrument.symbol].instrument = instrument
+        self._books.followed[instrument.symbol].instrument = instrument
         self._sink.revise(self.source, instrument)
-
-    # --- books -------------------------------------------------------------------------------------------
-
-    def _is_synced(self, symbol: str) -> None:
-        self._unsynced.discard(symbol)
-        followed = self._followed[symbol]
-        followed.book = BookState.SYNCED
-        if followed.synced is not None:
-            followed.synced.set()
-
-    def _is_wrong(self, symbol: str, outcome: Outcome) -> None:
-        followed = self._followed[symbol]
-        self._unsynced.add(symbol)
-        if outcome is not Outcome.BUFFERED:
-            followed.book = BookState.STALE if followed.book is not BookState.BUFFERING else followed.book
-        elif followed.book is BookState.EMPTY:
-            followed.book = BookState.BUFFERING
-        self._repairs.want(symbol)
-
-    def _not_fetched(self, symbol: str, error: Exception) -> None:
-        self._note("warn", self.dialect.key, "snapshot", f"{symbol}: {why(error, self._rest_base)}")
-
-    async def _fetched(self, symbol: str, is_wanted: Callable[[], bool]) -> bool:
-        """Whether the book came back, by a snapshot fetched or by subscribing to it again."""
-        followed = self._followed.get(symbol)
-        if followed is None:
-            return False
-        call = self.dialect.snapshot_call(followed.instrument)
-        if call is None:
-            return await self._renewed(symbol, followed)
-        answer = await self._client.fetch(call, priority=Priority.RESYNC)
-        return is_wanted() and self._on_snapshot(symbol, answer.body, answer.recv_ns)
 
     def _on_snapshot(self, symbol: str, body: bytes, recv_ns: int) -> bool:
         """Whether the book is right with it."""
@@ -500,30 +409,6 @@ class LiveMarket:
                 self._revise(item)
         return outcome is Outcome.APPLIED or outcome is Outcome.STALE
 
-    async def _renewed(self, symbol: str, followed: _Followed) -> bool:
-        """Whether the book came back by subscribing to it again."""
-        if symbol not in self._unsynced:
-            return True  # the venue sent a snapshot by itself meanwhile
-        followed.synced = asyncio.Event()
-        try:
-            for stream, topics in followed.streams:
-                if topics.book and not stream.renew(topics.book):
-                    return False
-            async with asyncio.timeout(RENEW_WITHIN_S):
-                await followed.synced.wait()
-        except TimeoutError:
-            return False
-        finally:
-            followed.synced = None
-        return True
-
-    def _with_books_on(self, stream: Stream) -> list[str]:
-        return [
-            symbol
-            for symbol, followed in self._followed.items()
-            if any(one is stream and topics.book for one, topics in followed.streams)
-        ]
-
     # --- what streams say (`feeds.stream.Listener`) --------------------------------------------------------
 
     def arrived(self) -> None:
@@ -533,32 +418,17 @@ class LiveMarket:
     def subscribed(self, stream: Stream, topics: tuple[str, ...]) -> None:
         """The venue sends these from here on: a book without snapshot gets one, whether or not it moves."""
         del stream
-        now = set(topics)
-        self._refusals.accepted(topics)
-        for symbol, followed in self._followed.items():
-            if symbol not in self._unsynced or self.dialect.snapshot_call(followed.instrument) is None:
-                continue
-            if any(now.intersection(one.book) for _, one in followed.streams):
-                self._repairs.want(symbol)
+        self._books.subscribed(topics)
 
     def refused(self, stream: Stream, topic: str, text: str) -> None:
         """The venue does not send a topic. Said once, however often it is asked for again."""
-        symbol = next(
-            (s for s, one in self._followed.items() for _, topics in one.streams if topic in topics.topics),
-            "",
-        )
-        if not symbol or self._refusals.refused(symbol, topic, text, time.monotonic_ns()):
+        if self._books.refused(topic, text):
             self._note("error", self.dialect.key, "refused", f"{stream.name}: {topic} was refused: {text}")
 
     def broken(self, stream: Stream, reason: str) -> None:
         """Books on this stream are old until it is back and their snapshots are."""
         self._empty(stream)
-        symbols = self._with_books_on(stream)
-        for symbol in symbols:
-            self._repairs.forget(symbol)
-            followed = self._followed[symbol]
-            followed.book = BookState.STALE if followed.book >= BookState.SYNCED else BookState.EMPTY
-            self._unsynced.add(symbol)
+        symbols = self._books.broken(stream)
         if self._open:
             self._sink.interrupted(self.source, symbols, f"{stream.name}: {reason}")
 
@@ -583,7 +453,7 @@ class LiveMarket:
             return
         down = [stream for stream in self._streams if not stream.ready]
         if not down:
-            self._enter("live", self._refusals.sentence if self._streams else "no symbol is followed")
+            self._enter("live", self._books.refusals.sentence if self._streams else "no symbol is followed")
         else:
             reason = next((stream.reason for stream in down if stream.reason), "")
             self._enter("reconnecting" if reason else "connecting", reason)
@@ -596,14 +466,6 @@ class LiveMarket:
         if state != self.state:
             self._since_ns = self._wall()
         self.state, self.detail = state, detail
-
-
-def why(error: Exception, url: str) -> str:
-    """Why a call failed, in the words that streams use where there was no connection at all."""
-    system = getattr(error.__cause__, "os_error", None)  # aiohttp's, where it could not connect
-    if isinstance(system, OSError):
-        return reason_of(system, url)
-    return error.reason if isinstance(error, CallFailed) else str(error)
 
 
 def sentence_of(error: BaseException) -> str:

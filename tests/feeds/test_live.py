@@ -20,8 +20,9 @@ from engine.exchange.faults import Fault
 from engine.exchange.venue_rules import RULES
 from engine.market.sequencing import Outcome
 from feeds import live_market
-from feeds.live_market import LiveMarket, why
+from feeds.live_market import LiveMarket
 from feeds.stream import Stream
+from feeds.upkeep import why
 from feeds.venues import DIALECTS
 from tests.feeds.live_desk import Scene, scene, shortened
 
