@@ -83,6 +83,7 @@ class Stream:
         self._timing = timing or Timing()
         self._topics: dict[str, None] = {}
         self._current: Connection | None = None
+        self._next: Connection | None = None  # that is to take over
         self._rotate = asyncio.Event()
         self._backoff = Backoff(self._timing.backoff_s, healthy_after_s=self._timing.healthy_s)
         self._pulse = Pulse(dialect.streams.silent_after_s)
@@ -116,16 +117,18 @@ class Stream:
         """Carry these too."""
         new = [topic for topic in topics if topic not in self._topics]
         self._topics.update(dict.fromkeys(new))
-        if self._current is not None and new:
-            self._current.talk.want(new)
-            self._current.nudge()
+        for connection in (self._current, self._next):
+            if connection is not None and new:
+                connection.talk.want(new)
+                connection.nudge()
 
     def drop(self, topics: Iterable[str]) -> None:
         """Carry these no more."""
         gone = [topic for topic in topics if self._topics.pop(topic, "") is None]
-        if self._current is not None and gone:
-            self._current.talk.drop(gone)
-            self._current.nudge()
+        for connection in (self._current, self._next):
+            if connection is not None and gone:
+                connection.talk.drop(gone)
+                connection.nudge()
 
     def take(self, most: int) -> tuple[list[bytes], list[int]]:
         """At most so many of the frames that wait, oldest first, and when they came."""
@@ -265,11 +268,15 @@ class Stream:
         ready = False
         self._overlap(True)
         try:
-            connection = await self._opened(Inbox())
+            connection = self._next = await self._opened(Inbox())
+            # What was wanted or dropped while it was being opened; from here on it hears of both.
+            connection.talk.want(self._topics)
+            connection.talk.drop([topic for topic in connection.talk.topics if topic not in self._topics])
             ready = await self._is_ready(connection, seam, before)
         except (OSError, InvalidHandshake, LimitError, ConnectionClosed):
             pass
         finally:
+            self._next = None
             if self._current is not None:
                 self._current.witness = None
             if connection is not None:
@@ -331,7 +338,7 @@ class Stream:
             self._leave(before)
         self.inbox.pour(replacement.inbox)
         replacement.inbox = self.inbox
-        # What was wanted or dropped while it was being prepared.
+        # What one of the two was refused and the other was not.
         replacement.talk.want(self._topics)
         replacement.talk.drop([topic for topic in replacement.talk.topics if topic not in self._topics])
         self.rotations += 1

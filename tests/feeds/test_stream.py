@@ -389,6 +389,33 @@ def test_what_came_twice_is_compared_until_all_that_a_replacement_held_is_decode
     against(venue, scenario)
 
 
+def test_a_replacement_carries_what_is_wanted_while_it_is_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    venue = Venue()
+    delivering = Stream._until_delivering
+
+    async def changes_its_mind(self: Stream, *arguments: Any) -> None:
+        await delivering(self, *arguments)
+        self.want(["c"])
+        self.drop(["a"])
+
+    monkeypatch.setattr(Stream, "_until_delivering", changes_its_mind)
+
+    async def scenario(stream: Stream, desk: Desk) -> None:
+        venue.fault = "shutdown"
+        await until(lambda: len(venue.heard) > 1)
+        venue.fault = "slow"  # 0.2 s for each answer: not behind the takeover, then
+        confirmed: list[set[str]] = []
+        end = stream._end_overlap
+        monkeypatch.setattr(
+            stream, "_end_overlap", lambda: (confirmed.append(set(stream._current.talk.confirmed)), end())
+        )
+        await until(lambda: stream.rotations == 1)
+        assert confirmed == [{"b", "c"}]
+        assert stream.topics == ("b", "c")
+
+    against(venue, scenario)
+
+
 @pytest.mark.parametrize("turns", range(5))
 def test_a_connection_that_breaks_as_its_replacement_is_ready_leaves_nothing_behind(
     turns: int, monkeypatch: pytest.MonkeyPatch
