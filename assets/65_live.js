@@ -23,9 +23,9 @@
     const percent = known ? `${F.signed(m.change_pct, 2)}%` : "";
     put("quote.percent", known ? arrow(m.change) + percent : "", known ? tone(m.change) : "");
     const span = { 60: "1 m", 300: "5 m", 900: "15 m", 3600: "1 h" }[m ? m.window : 0] || "window";
-    // Both forms where there is room for them.
-    const both = known && (window.innerWidth >= 1560 || symbol.length < 11);
-    put("quote.change", known ? `${arrow(m.change)}${both ? `${F.signed(m.change / 10 ** m.price_decimals, m.price_decimals)} (${percent})` : percent} ${span}` : "", known ? tone(m.change) : "");
+    // Both forms where there is room for them; the percentage always.
+    const both = known && window.innerWidth >= 1680;
+    put("quote.change", known ? `${arrow(m.change)}${both ? `${F.signed(m.change / 10 ** m.price_decimals, m.price_decimals)} (${percent})` : percent}${window.innerWidth < 1380 ? "" : ` ${span}`}` : "", known ? tone(m.change) : "");
     put("unit.quote", m ? m.quote : "");
     put("unit.size", F.sizeUnit(m));
   };
@@ -269,8 +269,12 @@
     const shown = a.sources.filter((one) => one.shown), ailing = (one) => one.state !== "live" || !one.books || one.books[0] < one.books[1];
     // Six have room: those that ail come first, so that none of them is left out for one that does not.
     const list = shown.length > 6 ? [...shown.filter(ailing), ...shown.filter((one) => !ailing(one))].slice(0, 6) : shown;
+    // Names as the chips have them, with the venue's first letters, so that no two are cut to the same.
+    const market = (one) => (a.venues || []).find((x) => x.source === one.id && x.venue);
+    const named = (one) => ((x) => (x ? `${x.venue.slice(0, 3)} ${x.short}` : one.label))(market(one));
     const total = shown.reduce((n, one) => [n[0] + (one.books ? one.books[0] : 0), n[1] + (one.books ? one.books[1] : 0)], [0, 0]);
-    put("books.side", total[1] ? `${total[0]} of ${total[1]} synced` : "");
+    const none = (a.venues || []).filter((x) => x.state !== "off" && !a.sources.some((one) => one.id === x.source)).length;
+    put("books.side", [total[1] ? `${total[0]} of ${total[1]} synced` : "", none ? `${none} without` : ""].filter(Boolean).join(", "));
     host.dataset.few = list.length <= 2 ? "1" : "";
     const cells = D.pool(host, list.length, () => D.make("div", "", D.make("i", "vs-dot"), D.make("b", ""), D.make("span", "")));
     list.forEach((one, i) => {
@@ -278,7 +282,7 @@
       const full = one.books && one.books[0] === one.books[1];
       const state = one.state === "live" && !full ? "resyncing" : one.state;
       dot.className = V.dot(state === "ended" ? "off" : state);
-      D.text(name, one.label);
+      D.text(name, named(one));
       D.text(word, state === "live" ? (list.length > 4 ? "" : "synced") : state === "reconnecting" ? "retrying" : state);
       D.attr(cells[i], "title", `${one.label}: ${one.books ? `${one.books[0]} of ${one.books[1]} books synced, ` : ""}${one.state}`);
       word.dataset.tone = state === "live" || state === "ended" ? "" : "warn";
@@ -514,6 +518,8 @@
     const venue = one ? null : (a.venues || []).find((x) => x.id.startsWith(`${id}_`)); // a budget of several markets
     return one ? one.label : venue ? venue.venue : id;
   };
+  // What an event says without the name that stands beside it.
+  const spared = (text, label) => (label && text.startsWith(`${label} `) ? text.slice(label.length + 1) : text);
   const events = () => {
     const s = stream("events");
     if (!s) return;
@@ -532,7 +538,7 @@
             D.text(td.firstElementChild, e.what);
           },
         },
-        { text: e.text, cls: "wide" },
+        { text: spared(e.text, labelOf(e.source)), cls: "wide" },
       ]));
     }
   };

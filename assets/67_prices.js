@@ -25,7 +25,7 @@
     },
   });
   const bar = (row, top) => ({
-    cls: "diff vs-hide-m",
+    cls: "diff vs-hide-l",
     draw(td) {
       if (!td.firstElementChild) td.append(D.make("div", "vs-diff", D.make("i", "")));
       const i = td.firstElementChild.firstElementChild, known = !F.none(row.diff_bp);
@@ -60,7 +60,7 @@
         venue(row),
         n(size(row.bid_size, row, bases, most), "mut"), { text: price(row.bid, row, s), cls: `n${best("bid")}`, tone: "up" },
         { text: price(row.ask, row, s), cls: `n${best("ask")}`, tone: "down" }, n(size(row.ask_size, row, bases, most), "mut"),
-        n(F.none(row.spread_bp) ? "–" : F.group(row.spread_bp, 3)), { text: mid(row, s), cls: "n vs-hide-xl" },
+        n(F.none(row.spread_bp) ? "–" : F.group(row.spread_bp, 3)), { text: mid(row, s), cls: "n" },
         n(F.none(row.diff_bp) ? "–" : F.group(row.diff_bp, 2).replace(/^(?!−)/, row.diff_bp > 0 ? "+" : "")), bar(row, held),
         n(F.age(s.ages[i])), book(row),
       ];
@@ -82,7 +82,9 @@
     D.put("prices.apart", F.none(f.apart2) ? "–" : `${F.group(f.apart2 / 2 / 10 ** d, d + (f.apart2 % 2))} · ${bp(f.apart_bp)}`);
     D.attr(document.querySelector('[data-f="prices.apart"]'), "title", F.none(f.apart2) ? null : `${name(f.highest)} over ${name(f.lowest)}`);
     const symbol = s.market ? s.market.symbol : "";
-    D.put("sub.prices", `${symbol} at every source shown${s.market ? `, in ${s.market.quote}` : ""}`);
+    const other = f.symbol && f.symbol !== symbol;
+    const basis = !other || F.none(f.basis_bp) ? "" : `; ${bp(f.basis_bp)} over ${symbol}`.replace(/; (?!−)/, "; +");
+    D.put("sub.prices", other ? `${f.symbol} is compared${basis}` : `${symbol} at every source shown${s.market ? `, in ${s.market.quote}` : ""}`);
   };
 
   // The spread between venues in words.
@@ -110,7 +112,7 @@
     const signed = (x, digits, unit) => (F.none(x) ? "–" : `${x > 0 ? "+" : ""}${F.group(x, digits)}${unit}`);
     D.put("funding.rate.of", f.interval_s ? `Rate for ${period(f.interval_s)}` : "Rate");
     D.put("funding.rate", signed(f.rate_pct, 4, "%"));
-    D.put("funding.apr", signed(f.apr_pct, 2, "%"));
+    D.put("funding.apr", f.interval_s ? signed(f.apr_pct, 2, "%") : "interval not told", f.interval_s ? "" : "mut");
     D.put("funding.next.of", f.next ? `Next payment, ${F.time(f.next).slice(0, 5)} UTC` : "Next payment");
     D.until(panel.querySelector('[data-f="funding.next"]'), f.next, { form: "m", before: "in ", over: "now" });
     if (!f.next) D.put("funding.next", "–");

@@ -30,8 +30,8 @@
   // The part of the Health page that is seen: as chosen, else venues once there is one.
   venues.view = () => V.state.health || (all().some((x) => x.state !== "off") ? "venues" : "engine");
 
-  // The ban that a market which is not live waits for, if there is one.
-  const banOf = (one) => (["connecting", "reconnecting"].includes(one.state) && V.store.answer.bans.find((x) => x.id === one.budget)) || null;
+  // The ban of the budget a market spends, if there is one: also where its streams still run.
+  const banOf = (one) => (one.state !== "off" && V.store.answer.bans.find((x) => x.id === one.budget)) || null;
 
   // ---------- chips ----------
   const chip = (one) => {
@@ -75,12 +75,13 @@
       const dotted = V.dot(state);
       if (dot.className !== dotted) dot.className = dotted;
       if (val.hidden !== off) val.hidden = off;
-      const banned = !off && banOf(one), next = state === "reconnecting" && !banned ? one.next_try : null;
+      const banned = !off && banOf(one), compiling = V.store.answer.engine.state === "compiling", next = state === "reconnecting" && !banned ? one.next_try : null;
       D.until(val, next, { before: "in ", over: "trying" });
-      if (!next) D.text(val, off ? "" : banned ? "banned" : state === "connecting" ? "opening" : state === "reconnecting" ? "trying" : F.age(source && source.age_ms));
+      if (!next) D.text(val, off ? "" : banned ? "banned" : state === "connecting" ? (compiling ? "waiting" : "opening") : state === "reconnecting" ? "trying" : F.age(source && source.age_ms));
       D.attr(el, "aria-pressed", String(!off));
       D.attr(el, "aria-label", `${one.label}: ${off ? "connect" : "disconnect"}, for every browser`);
-      D.attr(el, "title", `${one.label}: ${words}. Press to ${off ? "connect" : "disconnect"} it, for every browser.`);
+      const waits = banned ? `; banned until ${F.time(banned.until)} UTC` : compiling && !off ? "; waiting for the engine" : "";
+      D.attr(el, "title", `${one.label}: ${words}${waits}. Press to ${off ? "connect" : "disconnect"} it, for every browser.`);
     }
   };
 
@@ -154,6 +155,8 @@
     s.listed = mark(s);
     const count = (x) => n(F.none(x) ? "–" : F.group(x), x > 0 ? "warn" : "mut");
     const ago = (t) => (F.none(t) ? "–" : F.age(s.at - t));
+    const row = page.closest(".rowv1"); // as high as what is in it
+    if (row && row.style.getPropertyValue("--rows") !== String(s.streams.length)) row.style.setProperty("--rows", String(s.streams.length));
     D.table(page, s.streams.map((x) => [
       swatch(x), { text: x.stream || "–", cls: "vs-sec" }, state(x.state), n(F.none(x.since) ? "–" : F.span((s.at - x.since) / 1000)),
       n(ago(x.newest), x.newest && s.at - x.newest > 6000 ? "warn" : ""), n(F.none(x.frames_per_s) ? "–" : F.group(x.frames_per_s)), n(F.group(x.subscriptions)),

@@ -59,7 +59,7 @@ def bar() -> Component:
             html.Div(
                 [
                     html.B("–", **{"data-f": "quote.last"}),
-                    html.Span("", className="vs-hide-l", **{"data-f": "quote.change"}),
+                    html.Span("", **{"data-f": "quote.change"}),
                 ],
                 className="vs-quote vs-hide-s",
             ),

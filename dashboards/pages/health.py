@@ -223,13 +223,13 @@ def venue_rows(part: Callable[..., Component]) -> tuple[Component, Component]:
     clocks = part(
         "clocks",
         "Markets",
-        "Clock, books, snapshots and polls of each",
+        "Clock less ours, books synced, snapshots and polls of each",
         [
             ("Market", ""),
             ("State", ""),
-            ("Clock less ours", "n"),
+            ("Clock", "n"),
             ("Round trip", "n"),
-            ("Books synced", "n"),
+            ("Books", "n"),
             ("Gaps", "n"),
             ("Snapshots due", "n"),
             ("done", "n"),
@@ -238,7 +238,7 @@ def venue_rows(part: Callable[..., Component]) -> tuple[Component, Component]:
             ("failed", "n"),
             ("Last error", ""),
         ],
-        "c8",
+        "c7",
         of="venues",
     )
     happened = panels.panel(
@@ -252,7 +252,7 @@ def venue_rows(part: Callable[..., Component]) -> tuple[Component, Component]:
             caption="Venue events",
         ),
         part="venue",
-        cls="c4",
+        cls="c5",
     )
     return (
         html.Div([connections], className="vs-grid rowv1 of-venues"),

@@ -56,7 +56,7 @@ def prices() -> Component:
         read=panels.readout(
             ("Best bid", "prices.bid", "up"),
             ("Best ask", "prices.ask", "down"),
-            ("Between", "prices.between"),
+            ("Best spread", "prices.between"),
             ("Mids apart", "prices.apart", "opt vs-hide-l"),
         ),
         body=panels.table(
@@ -68,9 +68,9 @@ def prices() -> Component:
                 ("Ask", "n"),
                 ("Ask size", "n"),
                 ("Spread, bp", "n"),
-                ("Mid", "n vs-hide-xl"),
+                ("Mid", "n"),
                 ("Off median, bp", "n"),
-                ("", "diff vs-hide-m"),
+                ("", "diff vs-hide-l"),
                 ("Age", "n"),
                 ("Book", ""),
             ],

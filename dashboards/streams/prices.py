@@ -8,6 +8,7 @@ time, and a stale one is of the past.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -33,6 +34,15 @@ class Quote:
     def mid2(self) -> int | None:
         """Twice the mid."""
         return None if self.bid is None or self.ask is None else self.bid + self.ask
+
+
+def compared_symbol(quotes: Sequence[Quoted], symbol: str) -> str:
+    """The symbol whose books are compared: `symbol`, or another form of it (its perpetual) of which there are two
+    live books or more where there are fewer of `symbol` itself.
+    """
+    live = Counter(quote.symbol for quote in quotes if quote.source.source.run == "live")
+    most = max(live, key=lambda name: live[name], default=symbol)
+    return symbol if live[symbol] > 1 or live[most] < 2 else most
 
 
 def why_not(quote: Quoted, symbol: str) -> str:
@@ -104,16 +114,20 @@ def price_rows(view: View) -> tuple[list[Json], Json]:
     decimals = finest(view.quotes)
     rows: list[Json] = []
     counted: list[Quote] = []
+    own: list[int] = []  # doubled mids of the symbol looked at, where another form is compared
+    group = compared_symbol(view.quotes, view.symbol)
     for place, quote in enumerate(view.quotes):
         book, unit = quote.book, quote.book.instrument
         factor = 10 ** (decimals - unit.price_decimals)
         bid, ask = top(book.bids), top(book.asks)
         one = Quote(place, bid[0] * factor if bid else None, ask[0] * factor if ask else None)
-        why = why_not(quote, view.symbol)
+        why = why_not(quote, group)
         if not why:
             counted.append(one)
         now_ns = quote.source.clock(view.wall_ns)
         mid2 = one.mid2
+        if group != view.symbol and mid2 is not None and not why_not(quote, view.symbol):
+            own.append(mid2)
         rows.append(
             {
                 "id": quote.source.source.key,
@@ -141,6 +155,8 @@ def price_rows(view: View) -> tuple[list[Json], Json]:
         )
     found = compare(counted)
     consensus4 = found["consensus4"]
+    basis = basis_points(consensus4 - 2 * own[0], 2 * own[0]) if consensus4 is not None and own else None
+    found |= {"symbol": group, "basis_bp": basis}
     for row in rows:
         known = consensus4 is not None and row["mid2"] is not None and row["run"] == "live"
         row["diff_bp"] = basis_points(2 * row["mid2"] - consensus4, consensus4) if known else None
@@ -173,11 +189,12 @@ def prices_key(view: View) -> str:
 
 
 def comparable(view: View) -> list[Quoted]:
-    """Books whose past can be compared: of live sources, for the very symbol."""
+    """Books whose past can be compared: of live sources, for the symbol that is compared."""
+    group = compared_symbol(view.quotes, view.symbol)
     return [
         quote
         for quote in view.quotes
-        if quote.symbol == view.symbol and quote.source.source.run == "live" and quote.market is not None
+        if quote.symbol == group and quote.source.source.run == "live" and quote.market is not None
     ]
 
 
@@ -188,7 +205,7 @@ def mid_rows(view: View, from_ns: int) -> tuple[list[int], list[list[float | Non
     Past 15 minutes one second of each ten stands for them. Cost: one pass over the rows of the window.
     """
     books = comparable(view)
-    decimals = finest([quote for quote in view.quotes if quote.symbol == view.symbol])
+    decimals = finest(books)
     step_ns = step_s(view) * NS_A_SECOND
     end_ns = view.closed_ns - view.closed_ns % step_ns
     count = max(0, (end_ns - from_ns) // step_ns)

@@ -233,3 +233,18 @@ def test_a_minute_that_the_venue_gives_later_is_drawn_in_its_place() -> None:
     after = tab.poll()["candles"]
     assert after["reset"]
     assert after["c"][3] == 4_242
+
+
+def test_with_one_spot_book_the_perpetuals_are_compared_and_their_basis_is_told() -> None:
+    tab = Tab(["prices", "mids"], hidden=["bybit_spot:live"])
+    stream = tab.poll()
+    prices = stream["prices"]
+    counted = [row["id"] for row in prices["rows"] if not row["why"]]
+    assert counted == ["binance_usdm:live", "bybit_linear:live"]
+    assert prices["found"]["symbol"] == "BTC-USDT-PERP"
+    (spot,) = (row for row in prices["rows"] if row["id"] == "binance_spot:live")
+    consensus2 = sum(row["mid2"] for row in prices["rows"] if not row["why"]) / 2
+    wanted = (consensus2 - spot["mid2"]) / spot["mid2"] * 10_000
+    assert prices["found"]["basis_bp"] == pytest.approx(wanted, abs=1e-4)
+    assert [one["id"] for one in stream["mids"]["series"]] == counted
+    assert tab.poll(hidden=[])["prices"]["found"]["symbol"] == "BTC-USDT"
