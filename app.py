@@ -151,19 +151,22 @@ def fetch_history(
 
     async def run_it() -> int:
         desk = LimitDesk(_limits(chosen), BanStore(_bans(chosen)))
-        return await history.main(
-            DIALECTS[market],
-            desk,
-            names,
-            start=start,
-            end=end,
-            interval=interval,
-            concurrency=concurrency,
-            batch=batch,
-            sweep=sweep,
-            folder=folder or chosen.data_dir / _kept("history", chosen),
-            base=chosen.venue_url,
-        )
+        try:
+            return await history.main(
+                DIALECTS[market],
+                desk,
+                names,
+                start=start,
+                end=end,
+                interval=interval,
+                concurrency=concurrency,
+                batch=batch,
+                sweep=sweep,
+                folder=folder or chosen.data_dir / _kept("history", chosen),
+                base=chosen.venue_url,
+            )
+        finally:
+            desk.close()
 
     try:
         raise typer.Exit(asyncio.run(run_it()))

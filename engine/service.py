@@ -33,7 +33,7 @@ from engine.telemetry.board import ProcessView, ReplayView
 from engine.telemetry.events import Level
 from engine.telemetry.histogram import Histogram, quantiles
 from engine.telemetry.hub import Telemetry
-from engine.venues import OpenMarkets, Venues
+from engine.venues import LiveMarkets, OpenMarkets, Venues
 
 log = structlog.get_logger(__name__)
 
@@ -157,8 +157,8 @@ class Engine:
             final=FINAL,
         )
         if self._live is not None:
-            venues = self._live.venues
-            self.runtime.supervise("live venues", lambda: venues.run(self.intake))
+            live = self._live
+            self.runtime.supervise("live venues", lambda: self._serve_venues(live))
         if self._open_replay is not None:
             self._begin_replay(self._open_replay)
 
@@ -279,6 +279,12 @@ class Engine:
             board.process = ProcessView(
                 self._process.cpu_percent(), self._process.memory_info().rss, threading.active_count()
             )
+
+    async def _serve_venues(self, live: LiveMarkets) -> None:
+        try:
+            await live.venues.run(self.intake)
+        finally:
+            live.limits.close()
 
     def _look_at_venues(self) -> None:
         now_ns = self.clock()

@@ -50,6 +50,9 @@ class Limits(Protocol):
     def close_second(self, telemetry: Telemetry, second_ns: int) -> None:
         """Publish one LIMIT row of each budget for the second that is over."""
 
+    def close(self) -> None:
+        """The end: what a next start has to know is stored."""
+
 
 @dataclass(frozen=True, slots=True)
 class LiveMarkets:

@@ -98,7 +98,7 @@ class LimitDesk:
         """Cancel the timers, and store what was spent."""
         for venue, gate in self._gates.items():
             gate.close()
-            if self._store is not None:
+            if self._store is not None and gate.limiter.allowed:
                 self._used(venue, not gate.limiter.flying)
 
     def _used(self, venue: str, at_rest: bool) -> None:

@@ -56,6 +56,9 @@ class FakeMarkets:
     def views(self, now_ns: int) -> tuple[object, ...]:
         return ("view",)
 
+    def close(self) -> None:
+        self.served = None
+
     def close_second(self, telemetry: object, second_ns: int) -> None:
         self.seconds.append(second_ns)
 
@@ -80,6 +83,7 @@ def engine(capture: Path) -> Iterator[Engine]:
     made.start()
     yield made
     assert made.stop()
+    assert MARKETS.served is None  # closed with the engine
 
 
 def source(engine: Engine, run: str):  # type: ignore[no-untyped-def]

@@ -348,6 +348,7 @@ def test_a_429_is_not_kept_over_a_restart(tmp_path: Path) -> None:
 def test_the_bans_directory_is_private(tmp_path: Path) -> None:
     (tmp_path / "bans").mkdir(mode=0o755)
     store = BanStore(tmp_path / "bans")
+    assert store.keep_spent("binance_spot", [1])
     assert stat.S_IMODE((tmp_path / "bans").stat().st_mode) == 0o700
     store.close()
 
@@ -368,15 +369,26 @@ def test_a_ban_is_found_until_it_is_over(tmp_path: Path) -> None:
 @pytest.mark.parametrize("foreign", ["text", 5, [], [1], ["soon", 418, "x"], {"until": 1}])
 def test_what_is_no_ban_is_not_taken_for_one(tmp_path: Path, foreign: object) -> None:
     store = BanStore(tmp_path)
-    store._cache.set("test", foreign)
+    store._cache().set("test", foreign)
     assert store.find("test", 0) is None
     store.close()
 
 
-def test_a_place_that_cannot_be_used_is_an_os_error(tmp_path: Path) -> None:
+def test_nothing_is_made_on_the_disk_before_something_is_kept(tmp_path: Path) -> None:
+    store = BanStore(tmp_path / "bans")
+    assert store.find("binance_spot", 0) is None
+    assert store.find_spent("binance_spot") is None
+    store.lift("binance_spot")
+    store.close()
+    assert not (tmp_path / "bans").exists()
+
+
+def test_a_place_that_cannot_be_used_keeps_nothing_and_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="file"):
-        BanStore(tmp_path / "file")
+    store = BanStore(tmp_path / "file")
+    assert store.find("binance_spot", 0) is None
+    assert not store.keep_spent("binance_spot", [1])
+    assert not store.keep("binance_spot", Ban(10 * SECOND, 418, "x"), 0)
 
 
 def test_the_limits_need_no_compiled_kernel() -> None:
