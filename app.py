@@ -308,7 +308,11 @@ def _market_opener(chosen: settings.Settings, clock: SteadyClock) -> OpenMarkets
     limits, bans = _limits(chosen), _bans(chosen)
     for key, dialect in DIALECTS.items():
         if dialect.limits not in limits.venues:
-            raise BadLimits(limits.path, dialect.limits, f"is missing; {key} needs it")
+            raise BadLimits(limits.path, dialect.limits, f"it is missing, and {key} needs it; a file has all")
+    spent = {dialect.limits for dialect in DIALECTS.values()}
+    for name in limits.venues:
+        if name not in spent:
+            raise BadLimits(limits.path, name, f"no market spends it; there are {', '.join(sorted(spent))}")
 
     def open_markets(note: Note) -> LiveMarkets:
         desk = LimitDesk(limits, BanStore(bans), wall=clock, note=note)

@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ import pytest
 import app
 from engine import settings
 from engine.clock import SteadyClock
-from engine.errors import BadSetting
+from engine.errors import BadLimits, BadSetting
 from engine.exchange_log import ExchangeLog
 from tests.benchmarks.served import answers, free_port
 
@@ -229,3 +229,24 @@ def test_markets_and_endpoints_that_are_not_there_are_refused_at_start(
 ) -> None:
     with pytest.raises(BadSetting, match=says):
         app._market_opener(settings.load(**given), SteadyClock())
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            lambda document: document.pop("binance_usdm"),
+            "binance_usdm: it is missing, and binance_usdm needs it",
+        ),
+        (lambda document: document.update(foo=document["bybit"]), "foo: no market spends it"),
+    ],
+)
+def test_a_file_of_limits_names_every_budget_and_no_other(
+    tmp_path: Path, change: Callable[[dict[str, object]], object], says: str
+) -> None:
+    document = json.loads((ROOT / "engine" / "limits" / "rate_limits.json").read_text())
+    change(document)
+    path = tmp_path / "limits.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(BadLimits, match=says):
+        app._market_opener(settings.load(rate_limits=path), SteadyClock())

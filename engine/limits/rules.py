@@ -230,6 +230,10 @@ class _Reader:
         if not any(cost.most for _, cost in default):
             self._refuse(f"{venue}.default", "a call that is not listed must cost something")
         endpoints.setdefault(CONNECT, ())
+        reserve = self._number(given.get("reserve", 0.05), f"{venue}.reserve", 0.0, 0.9)
+        for endpoint, costs in endpoints.items():
+            self._check_fits(f'{venue}.endpoints["{endpoint}"]', costs, windows, reserve)
+        self._check_fits(f"{venue}.default", default, windows, reserve)
         return VenueRules(
             venue=venue,
             label=self._text(given["label"], f"{venue}.label"),
@@ -238,11 +242,29 @@ class _Reader:
             default=default,
             guard_ns=self._ns(given.get("guard_ms", 5), f"{venue}.guard_ms", 0, 60_000, 1_000_000),
             lost_ns=self._ns(given.get("lost_s", 15), f"{venue}.lost_s", 0, 3_600, SECOND_NS),
-            reserve=self._number(given.get("reserve", 0.05), f"{venue}.reserve", 0.0, 0.9),
+            reserve=reserve,
             queue=self._whole(given.get("queue", 10_000), f"{venue}.queue", 1, 1_000_000),
             stops_ns=self._stops(given.get("stops_s", {}), f"{venue}.stops_s"),
             codes=self._codes(given.get("codes", {}), f"{venue}.codes"),
         )
+
+    def _check_fits(
+        self,
+        where: str,
+        costs: tuple[tuple[str, Cost], ...],
+        windows: tuple[WindowRule, ...],
+        reserve: float,
+    ) -> None:
+        """A call that fits no empty window could never be sent."""
+        for unit, cost in costs:
+            for window in windows:
+                own = int(window.limit * window.share)
+                room = own - int(own * reserve)
+                if window.unit == unit and cost.most > room:
+                    self._refuse(
+                        f"{where}.{unit}",
+                        f"{cost.most:,} is more than {window.label} leaves to a call ({room:,})",
+                    )
 
     def _window(self, value: object, where: str) -> WindowRule:
         needs = ("label", "scope", "unit", "limit", "window_s", "server")

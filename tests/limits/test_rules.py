@@ -135,6 +135,11 @@ BAD: list[tuple[list[Any], Any, str, str]] = [
     (["bybit", "windows", 0, "window_s"], 10**400, f"{WINDOW}.window_s", "a number, not inf"),
     (["bybit", "windows", 0, "limit"], 10**400, f"{WINDOW}.limit", "a whole number, not inf"),
     (["bybit", "windows", 0, "limit"], 10**17, f"{WINDOW}.limit", "from 1 to"),
+    (
+        ["binance_spot", "endpoints", "GET /api/v3/exchangeInfo", "weight"], 5_701,
+        'binance_spot.endpoints["GET /api/v3/exchangeInfo"].weight', "more than Weight, 1 min leaves to a call (5,700)",
+    ),
+    (["binance_spot", "windows", 0, "limit"], 84, 'binance_spot.endpoints["GET /api/v3/depth"].weight', "more than Weight, 1 min leaves"),
     (["bybit", "codes", "9" * 5_001], "ip", f"bybit.codes.{'9' * 60}", "a whole number"),
 ]  # fmt: skip
 
