@@ -139,7 +139,10 @@ BAD: list[tuple[list[Any], Any, str, str]] = [
         ["binance_spot", "endpoints", "GET /api/v3/exchangeInfo", "weight"], 5_701,
         'binance_spot.endpoints["GET /api/v3/exchangeInfo"].weight', "more than Weight, 1 min leaves to a call (5,700)",
     ),
-    (["binance_spot", "windows", 0, "limit"], 84, 'binance_spot.endpoints["GET /api/v3/depth"].weight', "more than Weight, 1 min leaves"),
+    (
+        ["binance_spot", "windows", 0, "limit"], 84,
+        'binance_spot.endpoints["GET /api/v3/depth"].weight', "more than Weight, 1 min leaves",
+    ),
     (["bybit", "codes", "9" * 5_001], "ip", f"bybit.codes.{'9' * 60}", "a whole number"),
 ]  # fmt: skip
 
