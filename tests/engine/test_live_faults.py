@@ -168,11 +168,11 @@ QUICK: list[tuple[str, list[dict[str, object]], str]] = [
     ("drop", [{"kind": "drop", "symbol": "BTCUSDT", "count": 3}], "gaps"),
     ("malformed", [{"kind": "malformed", "symbol": "BTCUSDT", "count": 3}], "malformed"),
     ("close", [{"kind": "close"}], "reconnects"),
-    ("end of service", [{"kind": "shutdown"}], ""),
 ]
 # Binance tells of its end before, and the stream is replaced in time; Bybit closes.
 SHUTDOWN = {"binance_spot": "rotations", "bybit_linear": "reconnects"}
 REST: list[tuple[str, list[dict[str, object]], str]] = [
+    ("end of service", [{"kind": "shutdown"}], ""),
     ("duplicate", [{"kind": "duplicate", "symbol": "BTCUSDT", "count": 5}], "frames"),
     ("reorder", [{"kind": "reorder", "symbol": "BTCUSDT", "count": 3}], "gaps"),
     ("huge frame", [{"kind": "huge", "bytes": 8 << 20}], "reconnects"),
@@ -196,7 +196,7 @@ REST: list[tuple[str, list[dict[str, object]], str]] = [
 def test_a_live_market_notices_and_comes_back(
     watched: Watched, market: str, faults: list[dict[str, object]], effect: str
 ) -> None:
-    suffer(watched, market, faults, effect or SHUTDOWN[market])
+    suffer(watched, market, faults, effect)
 
 
 @pytest.mark.nightly
@@ -205,7 +205,7 @@ def test_a_live_market_notices_and_comes_back(
 def test_a_live_market_comes_back_from_everything_else(
     watched: Watched, market: str, faults: list[dict[str, object]], effect: str
 ) -> None:
-    suffer(watched, market, faults, effect)
+    suffer(watched, market, faults, effect or SHUTDOWN[market])
 
 
 @pytest.mark.nightly

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 CHECKED = """
 from numba import config
 assert config.BOUNDSCHECK == 1
@@ -22,6 +24,7 @@ print(simulator.engine.state_hash())
 """
 
 
+@pytest.mark.nightly  # it compiles all of them anew
 def test_no_kernel_leaves_its_arrays_and_checking_changes_nothing(tmp_path: Path) -> None:
     def run(**settings: str) -> str:
         done = subprocess.run(
