@@ -233,7 +233,7 @@
     if (!s || !s.figures || !document.querySelector(".vs-tiles")) return;
     const f = s.figures, m = s.market || {}, a = V.store.answer;
     const word = { 60: "1 m", 300: "5 m", 900: "15 m", 3600: "1 h" }[V.state.window];
-    const unit = F.unit("tiles", f.p50);
+    const unit = F.unit("tiles", F.none(f.p50) || F.none(f.p99) ? f.p50 : Math.sqrt(f.p50 * f.p99)); // one for both, from between them
     put("tile.real", F.si(f.real));
     const real = a.sources.filter((one) => one.shown && one.run !== "sim").length;
     put("tile.real.side", real ? "" : "none");

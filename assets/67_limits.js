@@ -48,7 +48,12 @@
     if (venue.until === null) D.text(el.lastElementChild, "");
     D.attr(el, "title", venue.reason || null);
   };
-  const noted = (w) => [w.note, w.foreign >= w.limit / 200 ? `${F.si(w.foreign)} by others` : ""].filter(Boolean).join(" · ");
+  // What the venue's header says, where that is not the number shown anyway.
+  const header = (w) => {
+    const said = /^header says ([\d,]+)$/.exec(w.note);
+    return said ? (said[1] === F.group(w.used) ? "" : w.note) : w.note === "header agrees" ? "" : w.note;
+  };
+  const noted = (w) => [header(w), w.foreign >= w.limit / 200 ? `${F.group(w.foreign)} by others` : ""].filter(Boolean).join(" · ");
 
   const strip = (s) => {
     const line = D.host("limits-strip");
@@ -66,7 +71,7 @@
       if (bad) D.until(said, venue.until, { before: "banned ", form: "m", over: "banned 0:00" });
       else {
         D.until(said, null);
-        D.text(said, venue.state === "throttling" && venue.waiting ? `${F.group(venue.waiting)} waiting` : w.note || venue.state);
+        D.text(said, venue.state === "throttling" && venue.waiting ? `${F.group(venue.waiting)} waiting` : noted(w) || venue.state);
       }
       said.dataset.tone = TONE[TAG[venue.state]] || "mut";
       setMeter(m, w, `${venue.label} ${w.name}`, bad);

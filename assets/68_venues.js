@@ -89,18 +89,20 @@
   const bans = () => {
     const host = D.host("bans"), list = (V.store.answer && V.store.answer.bans) || [];
     if (!host || (!list.length && !host.firstElementChild)) return;
-    const els = D.pool(host, list.length, () => {
-      const el = D.make("div", "vs-banner", D.icon("stop"), D.make("div", "", D.make("b", ""), D.make("span", "vs-sec")), D.make("span", "big"), D.button("Show calls", "calls"));
+    const els = D.pool(host, Math.min(1, list.length), () => {
+      const el = D.make("div", "vs-banner", D.icon("stop"), D.make("div", "", D.make("b", ""), D.make("span", "vs-sec"), D.make("span", "vs-more")), D.make("span", "big"), D.button("Show calls", "calls"));
       el.children[1].setAttribute("role", "alert"); // not of the countdown, which would be read out each second
       return el;
     });
-    list.forEach((ban, i) => {
-      const [, said, left] = els[i].children;
-      D.text(said.children[0], `${ban.label} has banned this address until ${F.time(ban.until)} UTC. `);
-      const why = ban.reason ? `${ban.reason}. ` : "";
-      D.text(said.children[1], `${why}${ban.waiting ? `${F.group(ban.waiting)} ${ban.waiting === 1 ? "call waits" : "calls wait"}.` : "No call waits."}`);
-      D.until(left, ban.until, { form: "m", over: "0:00" });
-    });
+    if (!list.length) return;
+    // All in one line: however many there are, the page below must not move down for each.
+    const first = list.reduce((x, y) => (y.until < x.until ? y : x)), [, said, left] = els[0].children;
+    const several = list.map((x) => `${x.label} until ${F.time(x.until)}`).join(", ");
+    D.text(said.children[0], list.length > 1 ? `This address is banned by ${several} UTC. ` : `${first.label} has banned this address until ${F.time(first.until)} UTC. `);
+    const why = first.reason && list.length === 1 ? `${first.reason}. ` : "", waiting = list.reduce((n, x) => n + x.waiting, 0);
+    D.text(said.children[1], `${why}${waiting ? `${F.group(waiting)} ${waiting === 1 ? "call waits" : "calls wait"}.` : "No call waits."}`);
+    D.attr(els[0], "title", list.map((x) => `${x.label}: ${x.reason || "banned"}`).join("\n"));
+    D.until(left, first.until, { form: "m", over: "0:00" });
   };
   // Markets that cannot be reached. One that tries stays on the list, so that the line stands still.
   const gone = new Set();
@@ -114,18 +116,21 @@
       else if (state === "reconnecting" && now - one.since > PATIENCE_MS) gone.add(one.id);
     }
     const lost = list.filter((one) => gone.has(one.id) && !banOf(one)); // a ban has a banner of its own
-    if (!lost.length || V.link.gone()) {
+    const titled = (of) => `${of.length > 2 ? `${of.length} live markets` : of.map((one) => one.label).join(" and ")}: reconnecting`;
+    const more = document.querySelector('[data-host="bans"] .vs-more'); // a ban's line has room for it
+    if (more) D.text(more, lost.length ? ` ${titled(lost)}.` : "");
+    if (more || !lost.length || V.link.gone()) {
       if (host.firstElementChild) host.replaceChildren();
       said = "";
       return;
     }
     if (!host.firstElementChild) {
-      const more = D.button("Venues", "venues", "vs-btn is-sm is-bare");
-      host.append(D.make("div", "vs-note is-stale", D.make("i", V.dot("reconnecting")), D.make("b", ""), D.make("span", "vs-next"), D.make("span", "vs-sec"), more));
+      const open = D.button("Venues", "venues", "vs-btn is-sm is-bare");
+      host.append(D.make("div", "vs-note is-stale", D.make("i", V.dot("reconnecting")), D.make("b", ""), D.make("span", "vs-next"), D.make("span", "vs-sec"), open));
     }
     const first = lost.filter((one) => one.next_try).sort((x, y) => x.next_try - y.next_try)[0] || lost[0];
     const [, title, next, why] = host.firstElementChild.children;
-    D.text(title, `${lost.length > 2 ? `${lost.length} live markets` : lost.map((one) => one.label).join(" and ")}: reconnecting`);
+    D.text(title, titled(lost));
     D.until(next, first.state === "reconnecting" ? first.next_try : null, { before: "next try in ", over: "trying now" });
     if (first.state !== "reconnecting" || !first.next_try) D.text(next, "trying now");
     if (said !== title.textContent) V.say((said = title.textContent));

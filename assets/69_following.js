@@ -28,7 +28,8 @@
     field.addEventListener("keydown", (event) => {
       if (event.key === "Enter") V.venues.add(id);
     });
-    const add = D.make("div", "add", D.make("span", "vs-inp", field), list, D.button("Add", "add-symbol", "vs-btn", { venue: id }));
+    const add = D.make("div", "add", D.make("span", "vs-inp", field), list, D.button("Add", "add-symbol", "vs-btn", { venue: id }), D.make("p", "error"));
+    add.lastElementChild.setAttribute("role", "alert");
     const more = D.make("div", "more", D.make("ul", "syms"), add, D.make("h4", "", "Fetched regularly"), D.make("ul", "polls"));
     const el = D.make("article", "vs-venue", head, say, more);
     el.dataset.id = id;
@@ -57,7 +58,14 @@
       return;
     }
     field.dataset.asked = symbol;
-    V.command("add_symbol", { venue: id, symbol });
+    const error = field.closest(".add").querySelector(".error");
+    D.text(error, "");
+    V.command("add_symbol", { venue: id, symbol }, (why) => {
+      D.text(error, why);
+      if (why) return;
+      if (field.value.trim().toUpperCase() === symbol) field.value = "";
+      delete field.dataset.asked;
+    });
   };
 
   const symbols = (host, one, row) => {

@@ -403,8 +403,11 @@
     V.refresh();
   };
   let nth = 0;
-  V.command = (name, args) => {
-    props("shell-command", { data: { id: `${V.client}-${++nth}`, name, args } });
+  const answers = new Map(); // of commands whose answer is told where they were given
+  V.command = (name, args, answered = null) => {
+    const id = `${V.client}-${++nth}`;
+    if (answered) answers.set(id, answered);
+    props("shell-command", { data: { id, name, args } });
     // A paused page asks once, so that it shows what became of it.
     if (V.state.paused) setTimeout(() => link.ask(true), 500);
   };
@@ -431,7 +434,11 @@
     props("shell-export", { data: { id: `${V.client}-${++nth}`, chart: stream, part: panel.dataset.part || "", view, range: chart ? V.range(chart) : null, client: V.client } });
   };
   const toast = (value) => {
-    if (value && value.text) D.toast(value.text, value.more || "");
+    const told = value && answers.get(value.id);
+    if (told) {
+      answers.delete(value.id);
+      told(value.text);
+    } else if (value && value.text) D.toast(value.text, value.more || "");
     return window.dash_clientside.no_update;
   };
 

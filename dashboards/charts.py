@@ -134,9 +134,9 @@ def _candles() -> Figure:
             "bargap": 0.3,
             "barmode": "overlay",
             "xaxis": _time_axis(rangeslider={"visible": False}, anchor="y2"),
-            "yaxis": {"domain": [0.26, 1], "autorange": True, "tickformat": ",~f"},
+            "yaxis": {"domain": [0.3, 1], "autorange": True, "tickformat": ",~f"},
             "yaxis2": {
-                "domain": [0, 0.19],
+                "domain": [0, 0.18],
                 "side": "right",
                 "autorange": True,
                 "rangemode": "tozero",

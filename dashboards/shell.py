@@ -151,7 +151,7 @@ def _register(app: dash.Dash, source: PageSource) -> None:
         try:
             source.command(str(request.get("name")), dict(request.get("args") or {}))
         except BadCommand as error:
-            return {"id": request.get("id"), "text": "The engine did not take that", "more": str(error)}
+            return {"id": request.get("id"), "text": str(error), "more": "Nothing was changed."}
         return {"id": request.get("id"), "text": ""}
 
     @app.callback(

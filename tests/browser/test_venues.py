@@ -112,7 +112,12 @@ def test_symbols_are_added_from_the_venues_list_and_removed(venues: Page) -> Non
     offered = f"return [...document.querySelectorAll('{card} datalist option')].map((o) => o.value)"
     venues.until(lambda: venues.js(offered) == ["SOL-USDT-PERP"])
     field.send_keys(Keys.CONTROL, "a")
+    field.send_keys("no-such", Keys.ENTER)
+    venues.until(lambda: "lists no 'NO-SUCH'" in venues.text(f"{card} .add .error"))
+    assert not venues.js("return document.querySelectorAll('.vs-toast').length")
+    field.send_keys(Keys.CONTROL, "a")
     field.send_keys("sol-usdt-perp", Keys.ENTER)
+    venues.until(lambda: venues.text(f"{card} .add .error") == "")
     wanted = {"venue": "bybit_linear", "symbol": "SOL-USDT-PERP"}
     venues.until(lambda: ("add_symbol", wanted) in venues.source.commands)
     venues.until(lambda: len(venues.js(CELLS, f"{card} .syms b")) == 3)
