@@ -271,7 +271,7 @@
     const list = shown.length > 6 ? [...shown.filter(ailing), ...shown.filter((one) => !ailing(one))].slice(0, 6) : shown;
     // Names as the chips have them, with the venue's first letters, so that no two are cut to the same.
     const market = (one) => (a.venues || []).find((x) => x.source === one.id && x.venue);
-    const named = (one) => ((x) => (x ? `${x.venue.slice(0, 3)} ${x.short}` : one.label))(market(one));
+    const named = (one) => ((x) => (x && window.innerWidth >= 768 ? `${x.venue.slice(0, 3)} ${x.short}` : one.label))(market(one));
     const total = shown.reduce((n, one) => [n[0] + (one.books ? one.books[0] : 0), n[1] + (one.books ? one.books[1] : 0)], [0, 0]);
     const none = (a.venues || []).filter((x) => x.state !== "off" && !a.sources.some((one) => one.id === x.source)).length;
     put("books.side", [total[1] ? `${total[0]} of ${total[1]} synced` : "", none ? `${none} without` : ""].filter(Boolean).join(", "));

@@ -25,7 +25,7 @@
     },
   });
   const bar = (row, top) => ({
-    cls: "diff vs-hide-l",
+    cls: "diff vs-hide-xl",
     draw(td) {
       if (!td.firstElementChild) td.append(D.make("div", "vs-diff", D.make("i", "")));
       const i = td.firstElementChild.firstElementChild, known = !F.none(row.diff_bp);

@@ -70,12 +70,13 @@
     for (const one of list) {
       const el = host.querySelector(`[data-venue="${one.id}"]`), [, , dot, val] = el.children;
       const [state, bad, words] = venues.says(one), source = sourceOf(one), off = state === "off";
-      const cls = `vs-chip is-market${bad}${source && !source.shown && !off ? " is-hidden" : ""}`;
+      const banned = !off && banOf(one), compiling = V.store.answer.engine.state === "compiling";
+      const cls = `vs-chip is-market${bad || (banned ? " is-stale" : "")}${source && !source.shown && !off ? " is-hidden" : ""}`;
       if (el.className !== cls) el.className = cls;
       const dotted = V.dot(state);
       if (dot.className !== dotted) dot.className = dotted;
       if (val.hidden !== off) val.hidden = off;
-      const banned = !off && banOf(one), compiling = V.store.answer.engine.state === "compiling", next = state === "reconnecting" && !banned ? one.next_try : null;
+      const next = state === "reconnecting" && !banned ? one.next_try : null;
       D.until(val, next, { before: "in ", over: "trying" });
       if (!next) D.text(val, off ? "" : banned ? "banned" : state === "connecting" ? (compiling ? "waiting" : "opening") : state === "reconnecting" ? "trying" : F.age(source && source.age_ms));
       D.attr(el, "aria-pressed", String(!off));
@@ -177,7 +178,7 @@
       { text: x.reason || "–", cls: x.reason ? "wide" : "wide", tone: x.reason ? "" : "mut" },
     ]));
     D.table(D.host("clocks"), s.venues.map((x) => [
-      swatch(x), state(x.state), n(ms(x.offset_ms, true)), n(ms(x.round_trip_ms)),
+      swatch(x), state(x.state), ...[ms(x.offset_ms, true), ms(x.round_trip_ms)].map((text) => ({ text, cls: "n vs-hide-l" })),
       n(`${x.books_synced} of ${x.books}`, x.books_synced < x.books ? "warn" : ""), count(x.gaps),
       count(x.snapshots_waiting), n(F.group(x.snapshots_done)), count(x.snapshots_failed),
       n(F.group(x.polled)), count(x.polls_failed), { text: x.error ? `${x.error_at ? `${F.time(x.error_at)} ` : ""}${x.error}` : "–", cls: "wide", tone: x.error ? "" : "mut" },

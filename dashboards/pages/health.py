@@ -227,8 +227,8 @@ def venue_rows(part: Callable[..., Component]) -> tuple[Component, Component]:
         [
             ("Market", ""),
             ("State", ""),
-            ("Clock", "n"),
-            ("Round trip", "n"),
+            ("Clock", "n vs-hide-l"),
+            ("Round trip", "n vs-hide-l"),
             ("Books", "n"),
             ("Gaps", "n"),
             ("Snapshots due", "n"),

@@ -43,7 +43,7 @@ def layout(**_: object) -> Component:
             ("Calls", "limits.allowed"),
             ("Throttled", "limits.throttled"),
             ("Refused", "limits.refused"),
-            ("Waiting now", "limits.waiting"),
+            ("Waiting", "limits.waiting"),
             ("Mean wait", "limits.mean", "opt vs-hide-l"),
             ("Longest", "limits.max", "opt vs-hide-l"),
         ),

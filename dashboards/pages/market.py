@@ -70,7 +70,7 @@ def prices() -> Component:
                 ("Spread, bp", "n"),
                 ("Mid", "n"),
                 ("Off median, bp", "n"),
-                ("", "diff vs-hide-l"),
+                ("", "diff vs-hide-xl"),
                 ("Age", "n"),
                 ("Book", ""),
             ],
