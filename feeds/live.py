@@ -242,4 +242,5 @@ def _view(place: _Place) -> VenueView:
         snapshots_waiting=0,
         snapshots_done=0,
         snapshots_failed=0,
+        limits=place.dialect.limits,
     )

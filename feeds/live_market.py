@@ -198,6 +198,7 @@ class LiveMarket:
             snapshots_waiting=len(self._books.repairs.queue),
             snapshots_done=self._books.repairs.queue.fetched,
             snapshots_failed=self._books.repairs.queue.failures,
+            limits=self.dialect.limits,
         )
 
     # --- its life ----------------------------------------------------------------------------------------

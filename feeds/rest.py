@@ -306,6 +306,7 @@ class RestClient:
                 timeout=self._timeout,
                 headers={"User-Agent": "venuescope", "Accept": "application/json"},
                 cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=self._base.startswith("https:"),  # the system's proxies, as for streams
             )
             # One permit, one call: aiohttp would send a GET twice where a kept connection turns out closed.
             self._session._retry_connection = False
