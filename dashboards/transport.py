@@ -65,7 +65,8 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
     stages      {rows: [{stage, label, what, n, p50, p90, p99, p999, max, spark: [p99 or null, 60]}]},
                  whole, each second
     distribution {nines: [float], us: [float]}: quantile 1-10^-nines over the window, whole, each second
-    throughput  {t, series: [{id, label, colour, run, messages, orders, trades}], keep}: per second, new rows;
+    throughput  {t, series: [{id, label, colour, run, messages, orders, trades}], keep}: per second, new rows,
+                 null before a source was opened; live markets in their own order, then all others;
                  `n` counts messages and orders
     trades      {t, p, q, side (1 buy, -1 sell, 0 unknown), id}: oldest first, at most 200 a poll
     metrics     {t, bid, ask, imbalance, keep}: one row a second, new rows
@@ -87,10 +88,11 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
                  queues: [{name, depth, peak, capacity, dropped}], sources: [{id, label, frames, malformed, gaps,
                  resyncs, dropped, late, levels_dropped, unchecked, agreement: [agreed, checked]}],
                  streams: [{id (the market), label, colour, stream ("" = none yet), state, since, newest, frames,
-                 frames_per_s, bytes, subscriptions, gaps (of the market), reconnects, rotations, stalls, dropped,
-                 next_try, reason}], venues: [{id, label, colour, state, since, offset_ms (venue's clock less
-                 ours), round_trip_ms, books_synced, books, gaps, snapshots_waiting, snapshots_done,
-                 snapshots_failed, polled, polls_failed, poll_error}]: of connected markets,
+                 frames_per_s, bytes, subscriptions, reconnects, rotations, stalls, dropped,
+                 next_try, reason}], venues: [{id, label, colour, state (connected: its source's), since, offset_ms
+                 (venue's clock less ours), round_trip_ms, books_synced, books, gaps, snapshots_waiting, snapshots_done,
+                 snapshots_failed, polled, polls_failed, error (the newest failure, "" = none), error_at (ms or null)}]: of
+                 connected markets,
                  bad_frames: [{t, source, field, frame}], loop: {lag_p50_ms, lag_p99_ms, lag_max_ms},
                  process: {cpu_pct, rss_bytes, threads, uptime_s, epoch, lost_rows},
                  log: null (off) | {mode, state, sequence (of the next command), durable (likewise), backlog_bytes,
@@ -109,9 +111,11 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
                  size_decimals, size_unit (its own)}], found: {bid: [price, row]|null, ask, between (best ask less
                  best bid; negative: a venue bids more than another asks), between_bp, consensus4 (four times the
                  median of the mids; null with fewer than two), apart2 (twice the largest difference of mids),
-                 apart_bp, lowest, highest (rows), compared (mids)}}
+                 apart_bp, lowest, highest (rows), compared (mids), symbol (what is compared: another form of
+                 the one looked at where only that has two live books), basis_bp (its consensus less the mid of
+                 the one looked at; null where that is compared itself)}}
     mids        {t, series: [{id, label, colour, run, bp: mid less the consensus of that second}], step (s), keep}:
-                 per second, new rows; live books of the symbol alone
+                 per second, new rows; live books of the symbol that is compared alone
     funding     {funding: null | {rate_pct (for one interval), interval_s (or null), apr_pct, next (ms or null),
                  mark (or null), premium_bp (mark less mid), ts, decimals}}
     venues      {rows: [{id, symbols: [{symbol, native, state, waiting (for a snapshot)}], listed (how many can be
