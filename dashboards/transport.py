@@ -91,8 +91,8 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
                  frames_per_s, bytes, subscriptions, reconnects, rotations, stalls, dropped,
                  next_try, reason}], venues: [{id, label, colour, state (connected: its source's), since, offset_ms
                  (venue's clock less ours), round_trip_ms, books_synced, books, gaps, snapshots_waiting, snapshots_done,
-                 snapshots_failed, polled, polls_failed, error (the newest failure, "" = none), error_at (ms or null)}]: of
-                 connected markets,
+                 snapshots_failed, polled, polls_failed, error (the newest failure, "" = none), error_at (ms or null)}]:
+                 of connected markets,
                  bad_frames: [{t, source, field, frame}], loop: {lag_p50_ms, lag_p99_ms, lag_max_ms},
                  process: {cpu_pct, rss_bytes, threads, uptime_s, epoch, lost_rows},
                  log: null (off) | {mode, state, sequence (of the next command), durable (likewise), backlog_bytes,
