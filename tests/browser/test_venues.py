@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,7 @@ def test_the_limits_exported_are_those_on_screen(venues: Page) -> None:
     venues.until(lambda: venues.js("return (venuescope.graph('limits').data[0].x || []).length") > 20)
     venues.click("[data-act=pause]")
     venues.until(lambda: venues.state("limits") == "paused")
+    time.sleep(1)  # an answer may have been under way
     folder = Path(venues.duo.download_path)
     before = set(folder.iterdir())
     venues.click("#panel-limits [data-act=csv]")
