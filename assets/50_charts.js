@@ -95,7 +95,7 @@
   const held = { h: 0, c: 0, y: 0, key: "" };
   charts.depth = {
     stream: "depth", hz: 10,
-    empty: (s) => !s.b || !s.a || !s.b.p.length || !s.a.p.length,
+    empty: (s) => !s.market || !s.b || !s.a || !s.b.p.length || !s.a.p.length,
     shape(s) {
       const format = sizes(Math.max(lastOf(s.b.c), lastOf(s.a.c)) / 10 ** s.market.size_decimals);
       return { key: `${s.market.price_decimals}${format}`, layout: { xaxis: { hoverformat: `,.${s.market.price_decimals}f` }, yaxis: { tickformat: format } } };
@@ -151,7 +151,8 @@
 
   charts.candles = {
     stream: "candles", hz: 2,
-    empty: (s) => !s.rows || !s.rows.t.length,
+    // While a past is filled in there are candles and no book yet, so nobody knows their units.
+    empty: (s) => !s.market || !s.rows || !s.rows.t.length,
     shape(s) {
       const format = sizes(Math.max(...s.rows.v) / 10 ** s.market.size_decimals);
       return {

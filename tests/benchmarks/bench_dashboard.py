@@ -134,6 +134,7 @@ def measure(quick: bool) -> dict[str, Any]:
         "data_age_p50_ms": round(percentile(read["ages"], 0.5), 1),
         "data_age_p95_ms": round(percentile(read["ages"], 0.95), 1),
         "updates_per_s": round(read["painted"] / read["seconds"], 2),
+        "console_texts": [str(each)[:300] for each in (*severe, *read["errors"])],
         "console_errors": len(severe) + len(read["errors"]),
         "heap_growth_pct": round((after - before) / before * 100, 1),
         "heap_mb": round(after / 1e6, 1),
