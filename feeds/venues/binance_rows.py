@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from engine.market.candles import WORD
-from engine.market.instruments import INT64_MAX, Instrument, needed_decimals, parse_decimal
+from engine.market.instruments import INT64_MAX, Instrument, needed_decimals
+from feeds.venues.fields import NOTIONAL_LIMIT
+from feeds.venues.fields import BadField as BadField
+from feeds.venues.fields import rate_of as rate_of
+from feeds.venues.fields import scaled as scaled
 
 MAX_DECIMALS: Final = 10  # Binance gives 8; more would only serve to overflow a book
 MAX_MILLIS: Final = INT64_MAX // 1_000_000  # above, times are microseconds: spot offers them
 TIME_LIMIT: Final = INT64_MAX // 1_000  # in microseconds: nanoseconds reach to the year 2262
-RATE_DECIMALS: Final = 12
-NOTIONAL_LIMIT: Final = 1 << (WORD + 62)
 # Those whose opening times are aligned to the interval: not weeks, nor months.
 INTERVAL_MARKS: Final = {
     "1s": 1, "1m": 60, "3m": 180, "5m": 300, "15m": 900, "30m": 1_800, "1h": 3_600, "2h": 7_200,
@@ -19,28 +21,9 @@ INTERVAL_MARKS: Final = {
 }  # fmt: skip
 
 
-class BadField(Exception):
-    """A field is missing or wrong; `field` is its name on the wire."""
-
-    def __init__(self, field: str) -> None:
-        super().__init__(field)
-        self.field = field
-
-
 def nanoseconds(time: int) -> int:
     """Nanoseconds of a venue time in milli- or microseconds."""
     return time * 1_000_000 if time <= MAX_MILLIS else time * 1000
-
-
-def scaled(field: str, text: str, decimals: int) -> int:
-    """Decimal text in units of 10^-decimals, 0 or more. BadField when it doesn't fit exactly."""
-    try:
-        value = parse_decimal(text, decimals)
-    except ValueError as error:
-        raise BadField(field) from error
-    if value < 0:
-        raise BadField(field)
-    return value
 
 
 def rounded(field: str, text: str, decimals: int) -> int:
@@ -57,14 +40,6 @@ def rounded(field: str, text: str, decimals: int) -> int:
     if value > INT64_MAX:
         raise BadField(field)
     return value
-
-
-def rate_of(field: str, text: str) -> int:
-    """A funding rate in units of 10^-12; it may be negative."""
-    try:
-        return parse_decimal(text, RATE_DECIMALS)
-    except ValueError as error:
-        raise BadField(field) from error
 
 
 def is_zero(field: str, text: str) -> bool:

@@ -10,14 +10,16 @@ import numpy as np
 
 from engine.market.batches import CANDLE, LEVEL, Rows
 from engine.market.candles import WORD
-from engine.market.instruments import INT64_MAX, Instrument, needed_decimals, parse_decimal
+from engine.market.instruments import INT64_MAX, Instrument, needed_decimals
 from feeds.levels import parse_levels
+from feeds.venues.fields import NOTIONAL_LIMIT
+from feeds.venues.fields import BadField as BadField
+from feeds.venues.fields import rate_of as rate_of
+from feeds.venues.fields import scaled as scaled
 
 MS: Final = 1_000_000
 MAX_MILLIS: Final = INT64_MAX // MS  # in April of 2262
 MAX_DECIMALS: Final = 12  # the finest prices have 10; more would only serve to overflow a book
-RATE_DECIMALS: Final = 12
-NOTIONAL_LIMIT: Final = 1 << (WORD + 62)
 TURNOVER_DECIMALS: Final = 8  # that the compiled parser takes; it is given with up to 8
 CandleTexts = tuple[
     str, str, str, str, str, str, str
@@ -25,14 +27,6 @@ CandleTexts = tuple[
 UNKNOWN: Final = "json"  # the field named where it is no JSON of any shape we know
 ID_DIGITS: Final = 15  # hexadecimal: 60 bits
 MAX_DIGITS: Final = 32  # on either side of a point
-
-
-class BadField(Exception):
-    """A field is missing or wrong; `field` is its name on the wire."""
-
-    def __init__(self, field: str) -> None:
-        super().__init__(field)
-        self.field = field
 
 
 def decoded(decoder: msgspec.json.Decoder[Any], text: bytes | memoryview | msgspec.Raw) -> Any:
@@ -55,17 +49,6 @@ def field_of(message: str) -> str:
     return names[-1] if names else UNKNOWN
 
 
-def scaled(field: str, text: str, decimals: int) -> int:
-    """Decimal text in units of 10^-decimals, 0 or more. BadField when it doesn't fit exactly."""
-    try:
-        value = parse_decimal(text, decimals)
-    except ValueError as error:
-        raise BadField(field) from error
-    if value < 0:
-        raise BadField(field)
-    return value
-
-
 def rounded(field: str, text: str, decimals: int) -> int:
     """As `scaled`, but digits behind the last unit are rounded, half up: what the venue computed has many."""
     value = large(field, text, decimals)
@@ -82,14 +65,6 @@ def large(field: str, text: str, decimals: int) -> int:
             raise BadField(field)
     kept = int(whole + fraction[:decimals].ljust(decimals, "0"))
     return kept + (fraction[decimals : decimals + 1] >= "5")
-
-
-def rate_of(field: str, text: str) -> int:
-    """A funding rate in units of 10^-12; it may be negative."""
-    try:
-        return parse_decimal(text, RATE_DECIMALS)
-    except ValueError as error:
-        raise BadField(field) from error
 
 
 def millis_of(field: str, text: str) -> int:
