@@ -260,6 +260,138 @@ class LimitsView:
     refused_403: int
 
 
+@dataclass(frozen=True, slots=True)
+class ClientView:
+    """One client of the built-in exchange: a socket that takes orders, tells private events or streams market data."""
+
+    id: str
+    dialect: str  # "native", "binance", "bybit"
+    use: str  # "orders", "market data"
+    address: str
+    account: str  # its name; "" while unknown
+    since_ns: int  # wall clock, as all times here
+    messages: int  # from the client, since it came
+    messages_per_s: float  # over the last whole second
+    orders: int  # placed and canceled, since it came
+    in_flight: int  # not answered yet
+    queue_bytes: int  # that wait to be sent
+    sent_bytes: int
+    conflated: int  # market data messages replaced by newer ones
+    rejects: tuple[tuple[str, int], ...]  # by the dialect's own code, most first
+
+
+@dataclass(frozen=True, slots=True)
+class OrderView:
+    """One order as text, in the symbol's own decimals."""
+
+    order_id: int
+    client_id: str
+    symbol: str
+    side: str  # "buy", "sell"
+    kind: str  # "limit", "market", "stop", ...
+    price: str  # "" where it has none
+    trigger: str
+    size: str
+    filled: str
+    average: str  # price of what is filled; "" when nothing is
+    status: str
+    reason: str  # why it ended or was refused, as a sentence; "" = nothing to say
+    dialect: str
+    created_ns: int
+    updated_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class FillView:
+    """One trade of an account as text."""
+
+    trade_id: int
+    order_id: int
+    symbol: str
+    side: str
+    price: str
+    size: str
+    fee: str
+    fee_asset: str
+    maker: bool
+    ts_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceView:
+    """What an account holds of one asset, as text with 8 decimals."""
+
+    asset: str
+    free: str
+    reserved: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """One account of the built-in exchange: open orders, ended ones and trades, the newest 50 of each first."""
+
+    name: str
+    number: int
+    open: tuple[OrderView, ...]
+    open_count: int
+    ended: tuple[OrderView, ...]
+    fills: tuple[FillView, ...]
+    balances: tuple[BalanceView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyView:
+    """One API key, without its secret."""
+
+    api_key: str
+    account: str
+    label: str
+    trade: bool
+    created_ns: int
+    used_ns: int  # 0 = not since the start
+
+
+@dataclass(frozen=True, slots=True)
+class FaultView:
+    """One fault that is ordered."""
+
+    id: int
+    kind: str
+    where: str  # "binance_spot BTC-USDT", "everywhere"
+    rate: float  # share of occasions
+    done: int
+    left: int  # -1: no limit
+    ends_ns: int  # wall clock; 0: no limit
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeView:
+    """The built-in exchange as its clients see it. Counts are since the start, rates over the last whole second."""
+
+    state: Literal["off", "starting", "serving", "failed"] = "off"
+    detail: str = ""  # why it is not serving
+    url: str = ""  # "http://127.0.0.1:8051"
+    order_url: str = ""  # "ws://127.0.0.1:8053": the same order sockets, faster; "" = not served
+    clients: tuple[ClientView, ...] = ()  # the first 200
+    client_count: int = 0
+    orders: int = 0  # commands of clients: placed, changed, canceled
+    rejects: tuple[tuple[str, int], ...] = ()  # "binance -2010" and how often, most first
+    rejected: int = 0
+    fills: int = 0  # of clients
+    trades: int = 0  # of the whole exchange
+    orders_per_s: float = 0.0
+    acks_per_s: float = 0.0
+    fills_per_s: float = 0.0
+    cut_slow: int = 0  # clients disconnected because they did not read
+    refused: int = 0  # connections refused: too many
+    waiting: int = 0  # commands
+    symbols: tuple[tuple[str, str], ...] = ()  # with their phase: "trading", "auction", "halted", "closed"
+    accounts: tuple[AccountView, ...] = ()
+    keys: tuple[KeyView, ...] = ()
+    faults: tuple[FaultView, ...] = ()
+    faults_done: tuple[tuple[str, int], ...] = ()
+
+
 @dataclass(slots=True)
 class Board:
     """Latest views. One writer (the engine's thread); each attribute is replaced, never edited, so reading
@@ -276,4 +408,5 @@ class Board:
     process: ProcessView | None = None
     venues: tuple[VenueView, ...] = ()  # every live market there is, connected or not
     limits: tuple[LimitsView, ...] = ()
+    exchange: ExchangeView = field(default_factory=ExchangeView)
     closed_second_ns: int = 0  # wall clock: seconds that begin before this are complete in every counter ring

@@ -49,6 +49,17 @@ LIMIT: Final = np.dtype(
         ("refused", np.int64),  # answers that say too many
     ]
 )
+EXCHANGE: Final = np.dtype(
+    [
+        ("ts_ns", np.int64),  # start of the second, wall clock
+        ("orders", np.int64),  # commands of the built-in exchange's clients in it
+        ("acks", np.int64),  # of commands, answered with good news
+        ("rejects", np.int64),
+        ("fills", np.int64),
+        ("messages", np.int64),  # from clients
+        ("clients", np.int64),  # connected at its end
+    ]
+)
 COUNTERS: Final = tuple(name for name in COUNT.names or () if name != "ts_ns")
 IMBALANCE_LEVELS: Final = 10
 BUDGET_BYTES: Final = 512 * 2**20
@@ -141,6 +152,7 @@ class Telemetry:
         self.markets: dict[tuple[str, str], MarketRings] = {}
         self.stages: dict[tuple[str, str], StageLatency] = {}
         self.counters: dict[str, SourceCounters] = {}
+        self._exchange: Ring | None = None
         self.limits: dict[str, Ring] = {}  # LIMIT rows by venue, as `Board.limits` names them
         self.bytes_held = 0
 
@@ -152,6 +164,15 @@ class Telemetry:
             self._admit(found.nbytes)
             self.limits[venue] = found
         return found
+
+    @property
+    def exchange(self) -> Ring:
+        """EXCHANGE rows of the built-in exchange's clients, made at first use."""
+        if self._exchange is None:
+            ring = Ring("exchange clients", EXCHANGE, SECONDS_KEPT)
+            self._admit(ring.nbytes)
+            self._exchange = ring
+        return self._exchange
 
     def market(self, source: str, symbol: str) -> MarketRings:
         """The rings of a symbol, made at first use; TelemetryFull past 64 markets or the budget."""
@@ -211,6 +232,7 @@ class Telemetry:
         found = [ring for market in list(self.markets.values()) for ring in market]
         found += [ring for stage in list(self.stages.values()) for ring in stage.rings]
         found += [counter.ring for counter in list(self.counters.values())]
+        found += [self._exchange] if self._exchange is not None else []
         return found + list(self.limits.values())
 
     def _admit(self, size_bytes: int) -> None:

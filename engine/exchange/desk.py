@@ -1,0 +1,551 @@
+"""The order desk: clients' commands to the matching engine, gathered and matched together, and all that follows.
+
+Pure but for what it is given: commands wait in one array until `drain`, which hands them to the engine in one call and
+takes its events apart: orders change, answers go to whoever asked, reports to whoever listens to an account. What the
+crowd's orders do to clients' comes in by `on_events`. Everything kept is bounded, the oldest goes first.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+import numpy as np
+
+from engine.exchange.trading import (
+    CANCELED_BY_OWNER,
+    ON_COMMAND,
+    TOO_MANY_WAITING,
+    Answer,
+    Balance,
+    Fill,
+    Listener,
+    Order,
+    Outcome,
+    Report,
+    ReportKind,
+)
+from engine.market.batches import BUY
+from engine.matching.engine import BookSpec, MatchingEngine
+from engine.matching.entry import ROW
+from engine.matching.orders import (
+    ACCEPTED,
+    ALL_CANCELED,
+    AMEND,
+    AMENDED,
+    ARMED,
+    C_TS,
+    CANCEL,
+    CANCEL_ALL,
+    CANCELED,
+    COMMAND,
+    CONFIGURE,
+    DEPOSIT,
+    DUPLICATE_ID,
+    MAX_LOTS,
+    PHASE,
+    POST_ONLY,
+    PREVENTED,
+    REJECTED,
+    REPLACE,
+    REPLACED,
+    SELF_TRADE,
+    TOO_MANY_ORDERS,
+    TRADED,
+    TRIGGERED,
+    UNKNOWN_ID,
+    WITHDRAW,
+    Matrix,
+)
+
+MAX_WAITING: Final = 8_192  # commands of one drain
+MAX_OPEN: Final = 200  # of an account in a symbol: Binance's MAX_NUM_ORDERS
+KEPT_ORDERS: Final = 1_000  # ended ones, of each account
+KEPT_FILLS: Final = 1_000
+KEPT_IN_ALL: Final = 200_000
+FIRST_CLIENT: Final = 17  # accounts below are the crowd's
+ACCOUNT_MASK: Final = (1 << 32) - 1
+WALKED_LEVELS: Final = 1_000  # to find what a sum of money buys
+
+
+class Matcher(Protocol):
+    """Where commands are matched: the sequencer, the only one that calls the engine."""
+
+    @property
+    def engine(self) -> MatchingEngine:
+        """The engine, to read."""
+        ...
+
+    def match(self, commands: Matrix, count: int) -> list[list[int]]:
+        """Match the first rows of COMMAND words; their events as rows of EVENT words, in order."""
+        ...
+
+
+class _Ticket:
+    """A command that waits, and what became of it."""
+
+    __slots__ = ("answer", "count", "fills", "order", "reason")
+
+    def __init__(self, order: Order | None, answer: Answer | None) -> None:
+        self.order, self.answer = order, answer
+        self.reason = self.count = 0
+        self.fills: list[Fill] | None = None
+
+
+class Desk:
+    """Orders of all clients of one engine. One thread, the engine's.
+
+    `wake` is called when the first command of a batch has come in: the edge then calls `drain` soon. Order ids begin at
+    `first_id`; the edge takes them from the clock, in microseconds, so that they never come twice.
+    """
+
+    def __init__(
+        self,
+        matcher: Matcher,
+        books: Sequence[BookSpec],
+        wake: Callable[[], None],
+        *,
+        first_id: int = 1,
+        max_open: int = MAX_OPEN,
+    ) -> None:
+        self.engine: Final = matcher.engine
+        self.books: Final = tuple(books)
+        self.drains = self.commands = self.trades = self.refused = 0
+        self.reject: Callable[[Order], bool] | None = (
+            None  # a fault on command: whether this order is rejected
+        )
+        self._matcher = matcher
+        self._wake = wake
+        self._max_open = max_open
+        self._next_id = first_id
+        self._matrix: Matrix = np.zeros((MAX_WAITING, COMMAND.itemsize // 8), np.int64)
+        self._bytes = self._matrix.data.cast("B")
+        self._tickets: list[_Ticket] = []
+        self._aside: list[_Ticket] = []  # answered without the engine, in turn with the others
+        self._live: dict[int, Order] = {}
+        self._open: dict[int, dict[int, Order]] = {}
+        self._open_in: dict[tuple[int, int], int] = {}  # account, symbol
+        self._ended: dict[int, deque[Order]] = {}
+        self._ended_all: deque[Order] = deque()
+        self._fills: dict[int, deque[Fill]] = {}
+        self._fills_all: deque[int] = deque()
+        self._by_id: dict[int, Order] = {}  # ended ones
+        self._by_client: dict[tuple[int, str], Order] = {}
+        self._listeners: dict[int, list[Listener]] = {}
+        self._reports: dict[int, list[Report]] = {}
+        self._now_ns = 0
+
+    # --- commands: each is answered by the drain that follows -------------------------------------------
+
+    @property
+    def waiting(self) -> int:
+        """Commands that wait for the next drain."""
+        return len(self._tickets) + len(self._aside)
+
+    def place(self, order: Order, answer: Answer | None = None) -> int:
+        """Place a new order; its id. Fields must be whole numbers within the engine's dtypes; the rest it checks."""
+        order.order_id = order_id = self._next_id
+        self._next_id = order_id + 1
+        account, client_id = order.account, order.client_id
+        ticket = _Ticket(order, answer)
+        reason = 0
+        if len(self._tickets) >= MAX_WAITING:
+            reason = TOO_MANY_WAITING
+        elif client_id and (known := self._by_client.get((account, client_id))) is not None and known.is_open:
+            reason = DUPLICATE_ID
+        elif self._open_in.get((account, order.symbol), 0) >= self._max_open:
+            reason = TOO_MANY_ORDERS
+        elif self.reject is not None and self.reject(order):
+            reason = ON_COMMAND
+        if reason:
+            ticket.reason = reason
+            self._set_aside(ticket)
+            return order_id
+        ROW.pack_into(
+            self._bytes, len(self._tickets) * ROW.size,
+            order.kind, order.side, order.time_in_force, order.self_trade, POST_ONLY if order.post_only else 0, 0,
+            order.symbol, account, order_id, order.price_ticks, order.lots, 0, order.trigger_ticks,
+            order.display_lots, order.expire_ns, order.link_id,
+        )  # fmt: skip
+        self._queue(ticket)
+        self._live[order_id] = order
+        mine = self._open.get(account)
+        if mine is None:
+            mine = self._open[account] = {}
+        mine[order_id] = order
+        place = (account, order.symbol)
+        self._open_in[place] = self._open_in.get(place, 0) + 1
+        if client_id:
+            self._by_client[account, client_id] = order
+        return order_id
+
+    def cancel(self, account: int, order_id: int, answer: Answer | None = None) -> None:
+        """Cancel an open order of the account; UNKNOWN_ID when there is none."""
+        order = self._mine(account, order_id)
+        ticket = _Ticket(order, answer)
+        if order is None:
+            ticket.reason = UNKNOWN_ID
+            self._set_aside(ticket)
+        else:
+            self._command(ticket, CANCEL, order.symbol, account, order_id)
+
+    def amend(
+        self, account: int, order_id: int, price_ticks: int, open_lots: int, answer: Answer | None = None
+    ) -> None:
+        """Change what is open of a resting order to `open_lots` at `price_ticks`.
+
+        Less at the same price keeps the order's place; anything else enters it anew, at the back. NOT_RESTING for
+        an order that waits for its trigger.
+        """
+        order = self._mine(account, order_id)
+        ticket = _Ticket(order, answer)
+        if order is None:
+            ticket.reason = UNKNOWN_ID
+            self._set_aside(ticket)
+        elif price_ticks == order.price_ticks and open_lots < order.open_lots:
+            self._command(ticket, AMEND, order.symbol, account, order_id, lots=open_lots)
+        else:
+            self._command(
+                ticket, REPLACE, order.symbol, account, order_id, price_ticks=price_ticks, lots=open_lots
+            )
+
+    def cancel_all(self, account: int, symbol: int, answer: Answer | None = None) -> None:
+        """Cancel all open orders of the account in the symbol; `count` says how many there were."""
+        self._command(_Ticket(None, answer), CANCEL_ALL, symbol, account, 0)
+
+    def deposit(self, account: int, asset: str, atoms: int, answer: Answer | None = None) -> None:
+        """Pay in (positive) or out (negative). KeyError for an unknown asset."""
+        at = self._asset(asset)
+        kind = DEPOSIT if atoms >= 0 else WITHDRAW
+
+        def paid(outcome: Outcome) -> None:
+            if not outcome.reason:
+                for listener in self._listeners.get(account, ()):
+                    listener.on_transfer(asset, atoms, outcome.ts_ns)
+            if answer is not None:
+                answer(outcome)
+
+        self._command(_Ticket(None, paid), kind, at, account, 0, lots=abs(atoms))
+
+    def set_phase(self, symbol: int, phase: int, answer: Answer | None = None) -> None:
+        """Halt a symbol, or let it trade again (CONTINUOUS, AUCTION, HALTED, CLOSED)."""
+        self._command(_Ticket(None, answer), PHASE, symbol, 0, 0, parameter=phase)
+
+    def configure(self, symbol: int, parameter: int, value: int, answer: Answer | None = None) -> None:
+        """Set one of a symbol's parameters: fees, bands, least notional."""
+        self._command(_Ticket(None, answer), CONFIGURE, symbol, 0, 0, lots=value, parameter=parameter)
+
+    def drain(self, now_ns: int) -> None:
+        """Match all that waits, then tell everyone concerned. Costs some 5 us an order."""
+        tickets, aside = self._tickets, self._aside
+        if not tickets and not aside:
+            return
+        self._now_ns = now_ns
+        self._tickets, self._aside = [], []
+        self.drains += 1
+        self.commands += len(tickets)
+        if tickets:
+            count = len(tickets)
+            self._matrix[:count, C_TS] = now_ns
+            first = self.engine.commands_taken
+            self._apply(self._matcher.match(self._matrix, count), tickets, first)
+        for ticket in aside:
+            if ticket.order is not None and ticket.order.status == "pending":
+                self._refuse(ticket.order, ticket.reason)
+        for ticket in (*tickets, *aside) if aside else tickets:
+            if ticket.reason:
+                self.refused += 1
+            if ticket.answer is not None:
+                ticket.answer(Outcome(ticket.reason, ticket.order, now_ns, ticket.fills or [], ticket.count))
+        self._report()
+
+    def on_events(self, events: Matrix, now_ns: int) -> None:
+        """Take in what the crowd's commands did to clients' orders; `events` are EVENT words, most of them nobody's."""
+        if not self._live:
+            return
+        parties = events[:, 3]
+        ours = np.flatnonzero(((parties & ACCOUNT_MASK) >= FIRST_CLIENT) | ((parties >> 32) >= FIRST_CLIENT))
+        if len(ours):
+            self._now_ns = now_ns
+            self._apply(events[ours].tolist(), (), 0)
+            self._report()
+
+    # --- questions --------------------------------------------------------------------------------------
+
+    def order(self, account: int, order_id: int) -> Order | None:
+        """An order of the account, open or among those kept."""
+        order = self._live.get(order_id) or self._by_id.get(order_id)
+        return order if order is not None and order.account == account else None
+
+    def by_client_id(self, account: int, client_id: str) -> Order | None:
+        """The newest order of the account with this id of its own."""
+        return self._by_client.get((account, client_id))
+
+    def open_orders(self, account: int, symbol: int | None = None) -> list[Order]:
+        """Open orders of the account, oldest first."""
+        mine = self._open.get(account)
+        if not mine:
+            return []
+        return [each for each in mine.values() if symbol is None or each.symbol == symbol]
+
+    def ended_orders(self, account: int, symbol: int | None = None) -> list[Order]:
+        """Orders of the account that have ended, in the order they did; at most 1,000 are kept."""
+        return [each for each in self._ended.get(account, ()) if symbol is None or each.symbol == symbol]
+
+    def fills(self, account: int, symbol: int | None = None) -> list[Fill]:
+        """Trades of the account, oldest first; at most 1,000 are kept."""
+        return [each for each in self._fills.get(account, ()) if symbol is None or each.symbol == symbol]
+
+    def balances(self, account: int) -> list[Balance]:
+        """What the account holds of each asset, in the engine's order of assets, zeros included."""
+        engine = self.engine
+        return [Balance(asset, *engine.balance(account, at)) for at, asset in enumerate(engine.assets)]
+
+    def balance(self, account: int, asset: str) -> Balance:
+        """What it holds of one. KeyError for an unknown asset."""
+        return Balance(asset, *self.engine.balance(account, self._asset(asset)))
+
+    def lots_for(self, symbol: int, side: int, quote_atoms: int) -> int:
+        """How many whole lots a market order would trade for this much of the quote asset; 0 when it is too little."""
+        spec = self.books[symbol]
+        bids, asks = self.engine.top(spec.symbol, WALKED_LEVELS)
+        left, lots = quote_atoms, 0
+        for price_ticks, size in (asks if side == BUY else bids).tolist():
+            worth = price_ticks * spec.notional_atoms
+            taken = min(size, left // worth)
+            lots += taken
+            left -= taken * worth
+            if taken < size:
+                break
+        return min(lots, MAX_LOTS)
+
+    def listen(self, account: int, listener: Listener) -> None:
+        """Tell `listener` of the account's orders from here on."""
+        self._listeners.setdefault(account, []).append(listener)
+
+    def unlisten(self, account: int, listener: Listener) -> None:
+        """Stop telling. Doing it twice does nothing more."""
+        listeners = self._listeners.get(account, [])
+        if listener in listeners:
+            listeners.remove(listener)
+            if not listeners:
+                del self._listeners[account]
+
+    # --- inside -----------------------------------------------------------------------------------------
+
+    def _asset(self, asset: str) -> int:
+        try:
+            return self.engine.assets.index(asset)
+        except ValueError:
+            raise KeyError(asset) from None
+
+    def _mine(self, account: int, order_id: int) -> Order | None:
+        mine = self._open.get(account)
+        return mine.get(order_id) if mine else None
+
+    def _command(
+        self,
+        ticket: _Ticket,
+        kind: int,
+        symbol: int,
+        account: int,
+        order_id: int,
+        *,
+        price_ticks: int = 0,
+        lots: int = 0,
+        parameter: int = 0,
+    ) -> None:
+        if len(self._tickets) >= MAX_WAITING:
+            ticket.reason = TOO_MANY_WAITING
+            self._set_aside(ticket)
+            return
+        ROW.pack_into(
+            self._bytes, len(self._tickets) * ROW.size,
+            kind, 0, 0, 0, 0, parameter, symbol, account, order_id, price_ticks, lots, 0, 0, 0, 0, 0,
+        )  # fmt: skip
+        self._queue(ticket)
+
+    def _queue(self, ticket: _Ticket) -> None:
+        if not self._tickets and not self._aside:
+            self._wake()
+        self._tickets.append(ticket)
+
+    def _set_aside(self, ticket: _Ticket) -> None:
+        if not self._tickets and not self._aside:
+            self._wake()
+        self._aside.append(ticket)
+
+    def _apply(self, events: list[list[int]], tickets: Sequence[_Ticket], first: int) -> None:
+        live = self._live
+        mine = len(tickets)
+        for head, sequence, order_id, _, price, lots, remaining, maker_id, maker_remaining, fee, maker_fee, trade in events:  # fmt: skip  # noqa: E501
+            kind = head & 0xFF
+            at = sequence - first
+            ticket = tickets[at] if 0 <= at < mine else None
+            if kind == TRADED:
+                self.trades += 1
+                order, maker = live.get(order_id), live.get(maker_id)
+                if order is not None:
+                    fill = self._filled(order, price, lots, remaining, fee, trade, maker=False)
+                    if ticket is not None and ticket.order is order:
+                        if ticket.fills is None:
+                            ticket.fills = [fill]
+                        else:
+                            ticket.fills.append(fill)
+                if maker is not None:
+                    self._filled(maker, price, lots, maker_remaining, maker_fee, trade, maker=True)
+                continue
+            if kind == REJECTED:
+                if ticket is None:
+                    continue
+                ticket.reason = reason = head >> 16 & 0xFF
+                order = ticket.order
+                if order is not None and order.status == "pending":
+                    self._refuse(order, reason)
+                continue
+            if kind == ALL_CANCELED:
+                if ticket is not None:
+                    ticket.count = lots
+                continue
+            order = live.get(order_id)
+            if order is None:
+                continue
+            now_ns = self._now_ns
+            order.updated_ns = now_ns
+            if kind == ACCEPTED:
+                order.status, order.created_ns, order.open_lots = "new", now_ns, order.lots
+                self._tell(order, "new")
+            elif kind == CANCELED:
+                reason = head >> 16 & 0xFF
+                order.reason = reason
+                by_owner = reason in CANCELED_BY_OWNER
+                order.status = "canceled" if by_owner else "expired"
+                self._end(order)
+                self._tell(order, "canceled" if by_owner else "expired")
+            elif kind == ARMED:
+                order.status, order.created_ns, order.open_lots = "armed", now_ns, order.lots
+                self._tell(order, "armed")
+            elif kind == TRIGGERED:
+                order.status, order.triggered = "new", True
+                self._tell(order, "triggered")
+            elif kind == REPLACED:
+                order.price_ticks, order.open_lots = price, lots
+                order.lots = order.filled_lots + lots
+                self._tell(order, "replaced")
+            elif kind == AMENDED:
+                order.open_lots = remaining
+                order.lots = order.filled_lots + remaining
+                self._tell(order, "amended")
+            elif kind == PREVENTED:
+                self._prevented(order, remaining)
+                maker = live.get(maker_id)
+                if maker is not None:
+                    self._prevented(maker, maker_remaining)
+
+    def _filled(
+        self,
+        order: Order,
+        price: int,
+        lots: int,
+        remaining: int,
+        fee: int,
+        trade: int,
+        *,
+        maker: bool,
+    ) -> Fill:
+        now_ns = self._now_ns
+        spec = self.books[order.symbol]
+        fill = Fill(
+            trade, order.order_id, order.client_id, order.account, order.symbol, order.side, price, lots,
+            fee, spec.base if order.side == BUY else spec.quote, maker, now_ns,
+        )  # fmt: skip
+        order.filled_lots += lots
+        order.filled_notional += price * lots
+        order.open_lots = remaining
+        order.updated_ns = now_ns
+        order.status = "partially_filled" if remaining else "filled"
+        kept = self._fills.get(order.account)
+        if kept is None:
+            kept = self._fills[order.account] = deque(maxlen=KEPT_FILLS)
+        kept.append(fill)
+        self._fills_all.append(order.account)
+        if len(self._fills_all) > KEPT_IN_ALL:
+            oldest = self._fills.get(self._fills_all.popleft())
+            if oldest:
+                oldest.popleft()
+        if not remaining:
+            self._end(order)
+        self._tell(order, "trade", fill)
+        return fill
+
+    def _prevented(self, order: Order, remaining: int) -> None:
+        order.open_lots, order.updated_ns = remaining, self._now_ns
+        if not remaining:
+            order.status, order.reason = "expired", SELF_TRADE
+            self._end(order)
+        self._tell(order, "prevented")
+
+    def _refuse(self, order: Order, reason: int) -> None:
+        """An order that never was: it is kept nowhere."""
+        order.status, order.reason = "rejected", reason
+        order.created_ns = order.updated_ns = self._now_ns
+        self._forget_open(order)
+        if order.client_id and self._by_client.get((order.account, order.client_id)) is order:
+            del self._by_client[order.account, order.client_id]
+
+    def _forget_open(self, order: Order) -> None:
+        if self._live.pop(order.order_id, None) is None:
+            return
+        account = order.account
+        mine = self._open[account]
+        del mine[order.order_id]
+        if not mine:
+            del self._open[account]
+        place = (account, order.symbol)
+        left = self._open_in[place] - 1
+        if left:
+            self._open_in[place] = left
+        else:
+            del self._open_in[place]
+
+    def _end(self, order: Order) -> None:
+        order.open_lots = 0
+        self._forget_open(order)
+        kept = self._ended.get(order.account)
+        if kept is None:
+            kept = self._ended[order.account] = deque()
+        kept.append(order)
+        self._by_id[order.order_id] = order
+        self._ended_all.append(order)
+        if len(kept) > KEPT_ORDERS:
+            self._forget(kept[0])
+        while len(self._ended_all) > KEPT_IN_ALL:
+            oldest = self._ended_all.popleft()
+            if oldest.order_id in self._by_id:
+                self._forget(oldest)
+
+    def _forget(self, order: Order) -> None:
+        """Drop the account's oldest ended order."""
+        self._ended[order.account].popleft()
+        del self._by_id[order.order_id]
+        if order.client_id and self._by_client.get((order.account, order.client_id)) is order:
+            del self._by_client[order.account, order.client_id]
+
+    def _tell(self, order: Order, kind: ReportKind, fill: Fill | None = None) -> None:
+        if order.account in self._listeners:
+            self._reports.setdefault(order.account, []).append(
+                Report(
+                    *(kind, order, fill, order.status, order.filled_lots, order.filled_notional),
+                    order.reason,
+                    self._now_ns,
+                )
+            )
+
+    def _report(self) -> None:
+        if not self._reports:
+            return
+        reports, self._reports = self._reports, {}
+        for account, rows in reports.items():
+            for listener in tuple(self._listeners.get(account, ())):
+                listener.on_reports(rows)
