@@ -22,7 +22,7 @@ import numpy as np
 
 from engine import durable_files
 from engine.errors import BadDataFolder, LogDamaged, LogFailed, LogFull, StorageError
-from engine.flow.simulator import books
+from engine.flow.simulator import ACCOUNTS, books, new_engine
 from engine.market.batches import Rows
 from engine.matching import frames
 from engine.matching.engine import SNAPSHOT_VERSION, MatchingEngine
@@ -54,6 +54,7 @@ class ExchangeLog:
         self._make_up = {
             "versions": [SNAPSHOT_VERSION, frames.VERSION, frames.LAYOUT],
             "seed": seed,
+            "accounts": ACCOUNTS,
             "books": [asdict(book) for book in books()],
         }
         self._note: Note = lambda _level, _text: None
@@ -184,7 +185,7 @@ class ExchangeLog:
                 path = self.folder / NAME
                 if not path.exists():
                     durable_files.write_whole(path, (json.dumps(self._make_up, indent=1).encode(),))
-                recovered = recover(self.folder, lambda: MatchingEngine(books()))
+                recovered = recover(self.folder, lambda: new_engine())
                 assert recovered.sequence == log.sequence
             except BaseException:
                 with contextlib.suppress(LogFailed):
@@ -229,6 +230,8 @@ def _difference(text: str, make_up: dict[str, Any]) -> tuple[str, str] | None:
         return f"has an {NAME} that is damaged", "restore that file"
     if versions != make_up["versions"]:
         return "holds an exchange that another version of this program kept", "start that version"
+    if held.get("accounts") != make_up["accounts"]:
+        return "holds an exchange with another number of accounts", "start the version that kept it"
     if seed != make_up["seed"]:
         return f"holds an exchange with seed {seed}, not {make_up['seed']}", f"start with seed {seed}"
     wanted = [book["symbol"] for book in make_up["books"]]

@@ -22,6 +22,7 @@ from engine.flow.symbols import SYMBOLS, VENUE, SimulatedSymbol
 from engine.market.batches import BBO, LEVEL, TRADE, Batch, Kind, Rows, Source
 from engine.market.instruments import Instrument
 from engine.matching.engine import BookSpec, MatchingEngine
+from engine.matching.layout import T_EVENTS
 from engine.matching.orders import (
     BAND_DOWN_PPM,
     BAND_UP_PPM,
@@ -29,9 +30,13 @@ from engine.matching.orders import (
     COMMAND,
     CONFIGURE,
     DEPOSIT,
+    MAKER_PPM,
+    MIN_NOTIONAL,
     SPOT,
+    TAKER_PPM,
     WITHDRAW,
     Matrix,
+    as_matrix,
     as_rows,
 )
 
@@ -47,6 +52,9 @@ HISTORY_STEP_NS: Final = 250_000_000
 YEAR_S: Final = 365.25 * 86_400
 BAND_PPM: Final = 200_000  # further than any simulated trader goes
 ATOM_DECIMALS: Final = 8
+FEE_PPM: Final = 1_000  # of makers and takers alike, as both venues charge those who are new to them
+LEAST_NOTIONAL_ATOMS: Final = 5 * 10**ATOM_DECIMALS  # of an order, in the quote asset
+ACCOUNTS: Final = 4_096  # the crowd's and clients'
 ENDOWMENT_ATOMS: Final = 1 << 56  # of each asset, for each trader: some 700 million coins
 
 
@@ -74,7 +82,10 @@ class Simulator:
 
     The books are filled at once (some 10 ms), so kernels must be loaded before (`engine.kernels.load`). With an
     `engine` that traded before, the market goes on from its books; they are only filled if time did not begin.
-    `on_commands` is given all that the engine takes, in order: rows that the next turn overwrites.
+    `on_commands` is given all that the engine takes, in order: rows that the next turn overwrites. `on_events` is given
+    the events (words of EVENT rows, a view) of what each turn matched.
+
+    Others may `match` commands of their own between turns; what those change is published with the next turn.
     """
 
     def __init__(
@@ -87,16 +98,20 @@ class Simulator:
         *,
         engine: MatchingEngine | None = None,
         on_commands: Callable[[Rows], None] | None = None,
+        on_events: Callable[[Matrix], None] | None = None,
     ) -> None:
         self.symbols: Final = tuple(symbols)
         self.instruments: Final[tuple[Instrument, ...]] = tuple(each.instrument for each in symbols)
-        self.engine: Final = MatchingEngine(books(symbols)) if engine is None else engine
+        self.engine: Final = new_engine(symbols) if engine is None else engine
         self.orders_per_turn: Final = orders_per_turn
         self.max_backlog_ns: Final = max_backlog_ns
         self.skipped = 0  # orders, since the start
         self.commands: Matrix = np.zeros((orders_per_turn, COMMAND.itemsize // 8), np.int64)
         self._seed = seed
         self._on_commands = on_commands
+        self._on_events = on_events
+        self._is_published = True  # the engine's run: the next match begins another
+        self._held: list[Batch] = []  # published before its turn, since a run was full
         self._numbers = np.zeros((len(symbols) + 1, 8), np.int64)
         self._floats = np.zeros((len(symbols) + 1, 8))
         taken = self.engine.commands_taken
@@ -130,7 +145,7 @@ class Simulator:
         if self._is_short():
             self._pay_in()
         if not self.engine.now_ns:
-            self._set_bands()
+            self._set_rules()
             self._fill_books()
         self.rate = rate
 
@@ -205,7 +220,8 @@ class Simulator:
         schedule = self._schedule
         assert schedule is not None
         self._now_ns = now_ns
-        self.engine.begin()
+        self._open_run()
+        before = self.engine.memory[T_EVENTS]
         orders = 0
         while True:
             count = min(schedule.due(now_ns), self.orders_per_turn - orders)
@@ -220,7 +236,13 @@ class Simulator:
             if not schedule.roll(now_ns):
                 break
         self._tell(as_rows(self.commands[:orders], COMMAND))
-        return self._published(orders, skipped, now_ns)
+        if self._on_events is not None and orders:
+            self._on_events(self.engine.event_words()[before:])
+        turn = self._published(orders, skipped, now_ns)
+        if self._held:
+            turn.batches[:0] = self._held
+            self._held = []
+        return turn
 
     def _advance(
         self, done: int, count: int, start_ns: int, slot_ns: int, arrivals: npt.NDArray[np.float64], at: int
@@ -244,12 +266,37 @@ class Simulator:
             )
         )
 
-    def _set_bands(self) -> None:
-        """Allow orders only so far from the last trade, as venues do; it also keeps the engine's ladders still."""
-        rows = np.zeros(2 * len(self.symbols), COMMAND)
-        rows["kind"], rows["lots"] = CONFIGURE, BAND_PPM
-        rows["symbol"] = np.arange(len(rows)) // 2
-        rows["parameter"] = np.where(np.arange(len(rows)) % 2, BAND_UP_PPM, BAND_DOWN_PPM)
+    def match(self, commands: Matrix, count: int) -> list[list[int]]:
+        """Match the first `count` COMMAND rows between two turns; their events as rows of words, in order."""
+        engine = self.engine
+        self._open_run()
+        before = engine.memory[T_EVENTS]
+        taken = engine.match(commands, 0, count)
+        events: list[list[int]] = engine.event_words()[before:].tolist()
+        while taken < count or engine.unfinished:
+            self._held += self._published(0, 0, self._now_ns).batches
+            self._open_run()
+            taken += engine.match(commands, taken, count)
+            events += engine.event_words().tolist()
+        self._tell(as_rows(commands[:count], COMMAND))
+        return events
+
+    def _set_rules(self) -> None:
+        """Set what venues set: the band around the last trade (it keeps ladders still too), fees, least notional."""
+        rules = [
+            (at, parameter, value)
+            for at, book in enumerate(self.engine.books)
+            for parameter, value in (
+                (BAND_UP_PPM, BAND_PPM),
+                (BAND_DOWN_PPM, BAND_PPM),
+                (MAKER_PPM, FEE_PPM),
+                (TAKER_PPM, FEE_PPM),
+                (MIN_NOTIONAL, LEAST_NOTIONAL_ATOMS // book.notional_atoms),
+            )
+        ]
+        rows = np.zeros(len(rules), COMMAND)
+        rows["kind"] = CONFIGURE
+        rows["symbol"], rows["parameter"], rows["lots"] = zip(*rules, strict=True)
         self._submit(rows)
 
     def _pay_in(self) -> None:
@@ -267,8 +314,8 @@ class Simulator:
         self._submit(rows[np.argsort(rows["kind"] == DEPOSIT, kind="stable")])
 
     def _submit(self, rows: Rows) -> None:
-        self.engine.submit(rows)
-        self._tell(rows)
+        if len(rows):
+            self.match(as_matrix(rows), len(rows))
 
     def _tell(self, rows: Rows) -> None:
         if self._on_commands is not None and len(rows):
@@ -286,11 +333,17 @@ class Simulator:
                 self.engine.live(each.instrument.symbol) > 0.95 * each.resting_orders for each in self.symbols
             ):
                 return
-            self.engine.begin()
+            self._open_run()
             taken = self._advance(0, self.orders_per_turn, 0, 0, arrivals, 0)
             self._tell(as_rows(self.commands[:taken], COMMAND))
             self._published(0, 0, 0)
         raise KernelError("the simulated books do not fill: too few orders a turn for their size")
+
+    def _open_run(self) -> None:
+        """Begin a run of the engine, unless there is one whose changes are not published yet."""
+        if self._is_published:
+            self.engine.begin()
+            self._is_published = False
 
     def _published(self, orders: int, skipped: int, now_ns: int) -> Turn:
         engine = self.engine
@@ -323,7 +376,13 @@ class Simulator:
             batches.append(Batch(Kind.QUOTES, SOURCE, symbol, quotes[at : at + 1]))
         arrivals_ns = self.commands[:orders, C_TS].copy()
         events = len(engine.event_rows())
+        self._is_published = True
         return Turn(now_ns, orders, trades, events, int(rejects), skipped, arrivals_ns, batches)
+
+
+def new_engine(symbols: Sequence[SimulatedSymbol] = SYMBOLS) -> MatchingEngine:
+    """An engine of these symbols, with room for the crowd's accounts and clients'."""
+    return MatchingEngine(books(symbols), ACCOUNTS)
 
 
 def books(symbols: Sequence[SimulatedSymbol] = SYMBOLS) -> list[BookSpec]:

@@ -25,7 +25,7 @@ from engine.builtin import BuiltIn
 from engine.clock import SteadyClock
 from engine.errors import BadDataFolder, LogDamaged, LogFailed, StorageError
 from engine.exchange_log import NAME, ExchangeLog
-from engine.flow.simulator import SOURCE, Simulator, books
+from engine.flow.simulator import SOURCE, Simulator, new_engine
 from engine.flow.symbols import SYMBOLS
 from engine.intake import Intake
 from engine.market.batches import Batch
@@ -52,10 +52,6 @@ def until(condition: Callable[[], object]) -> None:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def new_engine() -> MatchingEngine:
-    return MatchingEngine(books())
 
 
 @pytest.fixture
