@@ -2,16 +2,19 @@
 
 Prices and sizes are integers in the instrument's units. A market is turned by whoever has the time
 (`advance(now_ns)`), and says what changed. Two markets exist: `random_market.RandomMarket`, light and seeded, and
-`simulated_market.SimulatedMarket`, the matching engine under simulated traders.
+`traded_market.TradedMarket`, the books of the built-in exchange's matching engine.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from engine.market.instruments import Instrument
+
+if TYPE_CHECKING:
+    from engine.exchange.past import Past
 
 Kind = Literal["spot", "linear", "inverse"]
 Level = tuple[int, int]  # price, size; in a change, size 0 deletes the level
@@ -35,13 +38,44 @@ class Listing:
 
 
 class Trade(NamedTuple):
-    """One trade; `buyer_is_maker` is true when the aggressor sold."""
+    """One trade; `buyer_is_maker` is true when the aggressor sold. `taker` is the aggressor's order, 0 = unknown."""
 
     trade_id: int
     ts_ns: int
     price: int
     size: int
     buyer_is_maker: bool
+    taker: int = 0
+
+
+class Aggregate(NamedTuple):
+    """What one taker's order traded at one price: successive trades, numbered by the first of them."""
+
+    first_id: int
+    last_id: int
+    ts_ns: int
+    price: int
+    size: int
+    buyer_is_maker: bool
+
+
+def aggregated(trades: Iterable[Trade]) -> list[Aggregate]:
+    """The trades by taker and price, in order; a trade whose taker is unknown is an aggregate of its own."""
+    made: list[Aggregate] = []
+    before: Trade | None = None
+    for each in trades:
+        if (
+            before is not None
+            and each.taker
+            and each.taker == before.taker
+            and each.price == before.price
+            and each.buyer_is_maker == before.buyer_is_maker
+        ):
+            made[-1] = made[-1]._replace(last_id=each.trade_id, size=made[-1].size + each.size)
+        else:
+            made.append(Aggregate(each.trade_id, *each[:5]))
+        before = each
+    return made
 
 
 class Quote(NamedTuple):
@@ -93,6 +127,11 @@ class Market(Protocol):
     @property
     def listings(self) -> Sequence[Listing]:
         """What it lists."""
+        ...
+
+    @property
+    def past(self) -> Past | None:
+        """What was recorded of it; None: its past is invented."""
         ...
 
     def activate(self, symbol: str, now_ns: int) -> None:

@@ -42,6 +42,7 @@ class RandomMarket:
             raise ValueError(f"a book has at least one level a side, not {levels}")
         self.key: Final = key
         self.listings: Final[Sequence[Listing]] = tuple(listings)
+        self.past: Final = None  # nothing is recorded: `InventedPast` makes it
         self.rate: Final = rate
         self._seed = seed
         self._levels = levels

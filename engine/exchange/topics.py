@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from engine.exchange.market import Change, Snapshot
-from engine.exchange.served import Candle, ServedMarket
+from engine.exchange.past import SECOND_NS, Candle, aligned
+from engine.exchange.served import ServedMarket
 
 Texts = Sequence[str]
 NOTHING: Final[Texts] = ()
@@ -117,14 +118,14 @@ class CandleTopic:
 
     def on_turn(self, now_ns: int) -> Texts:
         """The closed candle when there is a new one, then the running one."""
-        candle = self._market.follow(self.symbol, self._interval_s, now_ns)
-        ended = self._open_s and candle.open_s > self._open_s
+        ended = 0 < self._open_s < aligned(now_ns // SECOND_NS, self._interval_s)
         if waits(now_ns, self._due_ns, self._every_ns) and not ended:
             return NOTHING
+        candle = self._market.follow(self.symbol, self._interval_s, now_ns)
         self._due_ns = (now_ns // self._every_ns + 1) * self._every_ns
         texts = []
-        closed = self._market.newest_closed(self.symbol, self._interval_s)
-        if ended and closed is not None:
+        closed = self._market.newest_closed(self.symbol, self._interval_s, now_ns) if ended else None
+        if closed is not None:
             texts.append(self._write(closed, True, now_ns))
         self._open_s = candle.open_s
         texts.append(self._write(candle, False, now_ns))

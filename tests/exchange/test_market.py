@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from engine.exchange.history import History
 from engine.exchange.listings import MARKETS, MAX_SYMBOLS, listings
 from engine.exchange.random_market import RandomMarket
-from engine.exchange.served import ServedMarket, aligned
+from engine.exchange.past import aligned
+from engine.exchange.served import ServedMarket
 
 S = 1_000_000_000
 START = 1_795_000_000 * S

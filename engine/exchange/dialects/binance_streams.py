@@ -17,7 +17,8 @@ from engine.exchange.dialects.binance import INTERVALS, encode
 from engine.exchange.dialects.binance_texts import marks, pair_of, texts_of, turnover
 from engine.exchange.dialects.sessions import Opening, Reaction
 from engine.exchange.market import Change, Listing
-from engine.exchange.served import Candle, ServedMarket
+from engine.exchange.past import Candle
+from engine.exchange.served import ServedMarket
 from engine.exchange.topics import CandleTopic, ChangeTopic, DiffTopic, TimedTopic, Topic
 from engine.exchange.wire import decimal, levels
 

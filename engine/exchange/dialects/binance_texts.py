@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from engine.exchange.market import Listing
-from engine.exchange.served import Candle, ServedMarket
+from engine.exchange.past import Candle
+from engine.exchange.served import ServedMarket
 from engine.exchange.wire import Text, decimal
 
 

@@ -14,7 +14,8 @@ import msgspec
 from engine.exchange.dialects.refusal import VenueRefusal
 from engine.exchange.limit_windows import Verdict
 from engine.exchange.market import Listing, Trade
-from engine.exchange.served import Candle, ServedMarket
+from engine.exchange.past import Candle
+from engine.exchange.served import ServedMarket
 from engine.exchange.wire import Text, decimal, short_decimal
 
 Arguments = Mapping[str, str]

@@ -21,7 +21,8 @@ from engine.exchange.dialects.bybit import (
 )
 from engine.exchange.dialects.sessions import Opening, Reaction
 from engine.exchange.market import Change, Listing, Snapshot
-from engine.exchange.served import Candle, ServedMarket
+from engine.exchange.past import Candle
+from engine.exchange.served import ServedMarket
 from engine.exchange.topics import NOTHING, CandleTopic, ChangeTopic, Texts, Topic, ViewTopic, waits
 from engine.exchange.wire import levels
 
