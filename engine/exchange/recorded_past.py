@@ -46,10 +46,6 @@ class RecordedPast:
         self._price_of = price_of
         self._tapes = {each.native: _Tape() for each in instruments}
         self._by_universal = {each.symbol: self._tapes[each.native] for each in instruments}
-        self._by_index = [
-            self._by_universal[symbol] if symbol in self._by_universal else _Tape()
-            for symbol in engine.symbols
-        ]
         self._pending: list[tuple[_Tape, Rows, Ints | None]] = []
         self._last: Turn | None = None
         self.takers: dict[str, Ints] = {}  # of the last turn, by universal symbol: each trade's
@@ -348,6 +344,11 @@ def _takers(engine: MatchingEngine, traded: Sequence[Batch]) -> dict[str, Ints]:
     at = np.flatnonzero((heads & 0xFF) == TRADED)
     if len(at) != sum(len(batch.rows) for batch in traded):
         return {}
-    ids = words[at, E_ID]
-    symbols = heads[at] >> 32
-    return {batch.symbol: ids[symbols == engine.index(batch.symbol)] for batch in traded}
+    # A turn's batches come in the order of the engine's symbols.
+    ids = words[at, E_ID][np.argsort(heads[at] >> 32, kind="stable")]
+    takers: dict[str, Ints] = {}
+    first = 0
+    for batch in traded:
+        takers[batch.symbol] = ids[first : first + len(batch.rows)]
+        first += len(batch.rows)
+    return takers

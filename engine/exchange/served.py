@@ -6,11 +6,13 @@ On top of a `Market` this answers REST and streams from the market's own recorde
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from engine.exchange.invented_past import InventedPast
-from engine.exchange.market import Change, Listing, Market, Quote, Snapshot, Trade
+from engine.exchange.market import Aggregate, Change, Listing, Market, Quote, Snapshot, Trade
 from engine.exchange.past import SECOND_NS, Candle, Day, Past, aligned
+
+Timed = TypeVar("Timed", Trade, Aggregate)
 
 MAX_CANDLES: Final = 1_500  # in one answer
 
@@ -150,8 +152,8 @@ class ServedMarket:
         return [(paid, rate(symbol, paid)) for paid in range(first, last + 1, interval_s)]
 
 
-def usable(trades: Sequence[Trade], start_ms: int | None, end_ms: int | None) -> list[Trade]:
-    """The trades between two times, both included."""
+def usable(trades: Sequence[Timed], start_ms: int | None, end_ms: int | None) -> list[Timed]:
+    """The trades or aggregates between two times, both included."""
     first = -1 if start_ms is None else start_ms * 1_000_000
     last = (1 << 63) if end_ms is None else (end_ms + 1) * 1_000_000 - 1
     return [each for each in trades if first <= each.ts_ns <= last]

@@ -1,7 +1,7 @@
 """Binance's REST answers: spot, USD-M and COIN-M, as their documents and recorded answers have them.
 
 Pure: what is asked and the market in, bytes out. A call that is wrong raises `VenueRefusal` with the venue's own
-code. Every trade is its own aggregate (`aggTrades`).
+code. Aggregates (`aggTrades`) are numbered by their first trade: they ascend, with jumps.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from engine.exchange.dialects.binance_texts import (
 from engine.exchange.dialects.refusal import VenueRefusal
 from engine.exchange.enforcement import Enforcement
 from engine.exchange.limit_windows import Verdict
-from engine.exchange.market import Listing, Snapshot, Trade
+from engine.exchange.market import Listing, Snapshot, Trade, aggregated
+from engine.exchange.past import KEPT_TRADES
 from engine.exchange.served import ServedMarket, usable
 from engine.exchange.wire import decimal, levels
 
@@ -37,6 +38,7 @@ INTERVALS: Final[dict[str, int]] = {
 FUTURES_DEPTHS: Final = (5, 10, 20, 50, 100, 500, 1000)
 MAX_FUTURES_CANDLES_DAYS: Final = 200  # COIN-M's longest span of one klines call
 MAX_KEPT_DEPTHS: Final = 256
+AVERAGE_MINUTES: Final = 5
 _WHOLE: Final = re.compile(r"\d{1,20}")
 
 encode: Final = msgspec.json.Encoder().encode
@@ -66,7 +68,13 @@ class BinanceRest:
             f"{root}/ticker/price": self._last_price,
             f"{root}/ticker/bookTicker": self._book_ticker,
         }
-        if not self.spot:
+        if self.spot:
+            self._calls |= {
+                f"{root}/uiKlines": self._klines,
+                f"{root}/avgPrice": self._average_price,
+                f"{root}/historicalTrades": self._trades,
+            }
+        else:
             self._calls |= {
                 f"{root}/premiumIndex": self._premium_index,
                 f"{root}/fundingRate": self._funding_rate,
@@ -158,8 +166,11 @@ class BinanceRest:
     def _trades(self, arguments: Arguments, now_ns: int) -> bytes:
         listing = self._listing(arguments)
         limit = self._limit(arguments, 500, 1_000)
-        trades = self.market.trades(listing.native, limit, now_ns)
-        return encode([self._trade(listing, each) for each in trades])
+        first_id = _whole(arguments, "fromId")
+        trades = self.market.trades(listing.native, KEPT_TRADES, now_ns)
+        if first_id is not None:
+            trades = [each for each in trades if each.trade_id >= first_id][:limit]
+        return encode([self._trade(listing, each) for each in trades[-limit:]])
 
     def _trade(self, listing: Listing, trade: Trade) -> dict[str, Any]:
         price, size = self._texts[listing.native]
@@ -182,25 +193,45 @@ class BinanceRest:
         limit = self._limit(arguments, 500, 1_000)
         start, end = _whole(arguments, "startTime"), _whole(arguments, "endTime")
         first_id = _whole(arguments, "fromId")
-        trades = usable(self.market.trades(listing.native, 1_000, now_ns), start, end)
+        kept = self.market.trades(listing.native, KEPT_TRADES, now_ns)
+        whole = aggregated(kept)
+        if len(kept) == KEPT_TRADES and whole[0].last_id > whole[0].first_id:
+            del whole[0]  # its first trades may be forgotten already
+        chosen = usable(whole, start, end)
         if first_id is not None:
-            trades = [each for each in trades if each.trade_id >= first_id]
-        trades = trades[-limit:] if start is None and first_id is None else trades[:limit]
+            chosen = [each for each in chosen if each.first_id >= first_id]
+        chosen = chosen[-limit:] if start is None and first_id is None else chosen[:limit]
         price, size = self._texts[listing.native]
         rows = [
             {
-                "a": each.trade_id,
+                "a": each.first_id,
                 "p": price(each.price),
                 "q": size(each.size),
-                "f": each.trade_id,
-                "l": each.trade_id,
+                "f": each.first_id,
+                "l": each.last_id,
                 "T": each.ts_ns // 1_000_000,
                 "m": each.buyer_is_maker,
                 **({"M": True} if self.spot else {}),
             }
-            for each in trades
+            for each in chosen
         ]
         return encode(rows)
+
+    def _average_price(self, arguments: Arguments, now_ns: int) -> bytes:
+        """Over the last five minutes; the last price when nothing traded in them."""
+        listing = self._listing(arguments)
+        since_s = now_ns // 1_000_000_000 - AVERAGE_MINUTES * 60
+        minutes = self.market.candles(listing.native, 60, since_s, None, AVERAGE_MINUTES + 1, now_ns)
+        volume = sum(each.volume for each in minutes)
+        last = self.market.last_trade(listing.native, now_ns)
+        price = sum(each.notional for each in minutes) // volume if volume else last.price
+        return encode(
+            {
+                "mins": AVERAGE_MINUTES,
+                "price": self._texts[listing.native][0](price),
+                "closeTime": last.ts_ns // 1_000_000,
+            }
+        )
 
     def _klines(self, arguments: Arguments, now_ns: int) -> bytes:
         listing = self._listing(arguments)
@@ -298,8 +329,8 @@ class BinanceRest:
         return row | {
             "openTime": now_ms - 86_400_000,
             "closeTime": now_ms,
-            "firstId": last.trade_id - day.trades,
-            "lastId": last.trade_id,
+            "firstId": last.trade_id - day.trades + 1 if day.trades else -1,
+            "lastId": last.trade_id if day.trades else -1,
             "count": day.trades,
         }
 

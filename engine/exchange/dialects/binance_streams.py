@@ -16,7 +16,7 @@ import msgspec
 from engine.exchange.dialects.binance import INTERVALS, encode
 from engine.exchange.dialects.binance_texts import marks, pair_of, texts_of, turnover
 from engine.exchange.dialects.sessions import Opening, Reaction
-from engine.exchange.market import Change, Listing
+from engine.exchange.market import Change, Listing, aggregated
 from engine.exchange.past import Candle
 from engine.exchange.served import ServedMarket
 from engine.exchange.topics import CandleTopic, ChangeTopic, DiffTopic, TimedTopic, Topic
@@ -117,9 +117,9 @@ class BinanceStreams:
             return None
         listing = self.market.listings[native]
         if channel == "trade":
-            return ChangeTopic(name, native, self._trade_writer(listing, aggregate=False))
+            return ChangeTopic(name, native, self._trade_writer(listing))
         if channel == "aggTrade":
-            return ChangeTopic(name, native, self._trade_writer(listing, aggregate=True))
+            return ChangeTopic(name, native, self._aggregate_writer(listing))
         if channel == "bookTicker":
             return ChangeTopic(name, native, self._quote_writer(listing), conflates=True)
         if (found := _DEPTH.fullmatch(channel)) is not None:
@@ -215,7 +215,7 @@ class BinanceStreams:
 
         return write
 
-    def _trade_writer(self, listing: Listing, *, aggregate: bool) -> Callable[[Change], list[str]]:
+    def _trade_writer(self, listing: Listing) -> Callable[[Change], list[str]]:
         price, size = texts_of(listing)
         name, spot = listing.native, self.spot
 
@@ -225,12 +225,7 @@ class BinanceStreams:
                 number, time_ms = each.trade_id, each.ts_ns // MS
                 what = f'"p":"{price(each.price)}","q":"{size(each.size)}"'
                 maker = "true" if each.buyer_is_maker else "false"
-                if aggregate:
-                    ids = f'"f":{number},"l":{number},"T":{time_ms},"m":{maker}'
-                    head = f'"s":"{name}","a":{number}' if spot else f'"a":{number},"s":"{name}"'
-                    end = ',"M":true}' if spot else "}"
-                    texts.append(f'{{"e":"aggTrade","E":{time_ms},{head},{what},{ids}{end}')
-                elif spot:
+                if spot:
                     texts.append(
                         f'{{"e":"trade","E":{time_ms},"s":"{name}","t":{number},{what},"T":{time_ms},'
                         f'"m":{maker},"M":true}}'
@@ -240,6 +235,24 @@ class BinanceStreams:
                         f'{{"e":"trade","E":{time_ms},"T":{time_ms},"s":"{name}","t":{number},{what},'
                         f'"X":"MARKET","m":{maker}}}'
                     )
+            return texts
+
+        return write
+
+    def _aggregate_writer(self, listing: Listing) -> Callable[[Change], list[str]]:
+        price, size = texts_of(listing)
+        name, spot = listing.native, self.spot
+
+        def write(change: Change) -> list[str]:
+            texts = []
+            for each in aggregated(change.trades):
+                number, time_ms = each.first_id, each.ts_ns // MS
+                what = f'"p":"{price(each.price)}","q":"{size(each.size)}"'
+                maker = "true" if each.buyer_is_maker else "false"
+                ids = f'"f":{number},"l":{each.last_id},"T":{time_ms},"m":{maker}'
+                head = f'"s":"{name}","a":{number}' if spot else f'"a":{number},"s":"{name}"'
+                end = ',"M":true}' if spot else "}"
+                texts.append(f'{{"e":"aggTrade","E":{time_ms},{head},{what},{ids}{end}')
             return texts
 
         return write

@@ -24,6 +24,7 @@ INTERVALS: Final[dict[str, int]] = {
     "1": 60, "3": 180, "5": 300, "15": 900, "30": 1_800, "60": 3_600, "120": 7_200, "240": 14_400,
     "360": 21_600, "720": 43_200, "D": 86_400, "W": 604_800,
 }  # fmt: skip
+CATEGORIES: Final = ("spot", "linear", "inverse", "option")
 BAD: Final = 10001
 MS: Final = 1_000_000
 
@@ -74,6 +75,15 @@ class BybitRest:
             raise VenueRefusal(200, BAD, "params error: Illegal category")
         return category, market
 
+    def _not_listed(self, arguments: Arguments) -> dict[str, Any] | None:
+        """The empty list of a category in which nothing is traded here; None for any other."""
+        category = arguments.get("category", "")
+        if category not in CATEGORIES or category in self._markets:
+            return None
+        if arguments.get("symbol"):
+            raise VenueRefusal(200, BAD, "Not supported symbols")
+        return {"category": category, "list": []}
+
     def _listing(self, market: ServedMarket, arguments: Arguments) -> Listing:
         listing = market.listings.get(arguments.get("symbol", ""))
         if listing is None:
@@ -86,8 +96,8 @@ class BybitRest:
 
     def _instruments(self, arguments: Arguments, now_ns: int) -> dict[str, Any]:
         del now_ns
-        if arguments.get("category") == "option":
-            return {"category": "option", "list": [], "nextPageCursor": ""}
+        if (elsewhere := self._not_listed(arguments)) is not None:
+            return elsewhere | {"nextPageCursor": ""}
         category, market = self._market(arguments)
         chosen = list(market.listings.values())
         if arguments.get("status", "Trading") != "Trading":
@@ -173,6 +183,8 @@ class BybitRest:
         return {"category": category, "symbol": listing.native, "list": rows}
 
     def _tickers(self, arguments: Arguments, now_ns: int) -> dict[str, Any]:
+        if (elsewhere := self._not_listed(arguments)) is not None:
+            return elsewhere
         category, market = self._market(arguments)
         names = list(market.listings)
         if "symbol" in arguments:
@@ -296,7 +308,7 @@ def _spot_row(listing: Listing) -> dict[str, Any]:
             "quotePrecision": "0.00000001",
             "minOrderQty": size(instrument.lot_size),
             "maxOrderQty": size(instrument.lot_size * 1_000_000),
-            "minOrderAmt": "1",
+            "minOrderAmt": "5",
             "maxOrderAmt": "2000000",
         },
         "priceFilter": {"tickSize": price(instrument.tick_size)},
