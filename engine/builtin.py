@@ -6,20 +6,29 @@ With a log, what a turn did is written before it is delivered, and the exchange 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 import structlog
 
+from engine.errors import UserError
+from engine.exchange.accounts import Accounts, Key
+from engine.exchange.floor import Floor
+from engine.exchange.house import House
+from engine.exchange.keystore import KeyStore
+from engine.exchange.limit_windows import Rules
 from engine.exchange_log import FINAL, ExchangeLog
 from engine.flow.simulator import SOURCE, Simulator
 from engine.flow.symbols import SYMBOLS
 from engine.intake import Intake
 from engine.market.batches import Batch
 from engine.market.sequencing import Rule
+from engine.matching.orders import Matrix
 from engine.resident import resident_bytes
 from engine.telemetry.events import Level
 
@@ -29,6 +38,7 @@ TURN_S: Final = 0.005
 HISTORY_SLICE_NS: Final = 3_000_000
 SNAPSHOT_LEVELS: Final = 1_000
 ACTUAL_OVER_S: Final = 1.0
+RETRY_S: Final = 5.0
 LOG_LEVELS: Final[dict[Level, int]] = {
     "info": logging.INFO,
     "warn": logging.WARNING,
@@ -36,8 +46,22 @@ LOG_LEVELS: Final[dict[Level, int]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Where the exchange is served, and by which rules."""
+
+    host: str
+    port: int  # 0: any free one, as below
+    order_port: int
+    store: KeyStore | None = None  # None: keys are not kept
+    rules: Mapping[str, Rules] | None = None  # limits by budget; the venues' own otherwise
+
+
 class BuiltIn:
-    """The simulated market. `rate` is set live, from the engine's loop; everything else reads."""
+    """The simulated market, and the clients that trade in it. `rate` is set from the engine's loop; all else reads.
+
+    `house` is there while the exchange runs, if it is to be served; `trouble` says why it is not served yet.
+    """
 
     def __init__(
         self,
@@ -46,11 +70,17 @@ class BuiltIn:
         history_s: int,
         clock: Callable[[], int] = time.time_ns,
         command_log: ExchangeLog | None = None,
+        served: Served | None = None,
     ) -> None:
         self.rate = rate
         self.rate_actual = 0.0
         self.skipped = 0
         self.command_log = command_log
+        self.served: Final = served
+        self.house: House | None = None
+        self.trouble = ""
+        self._floor: Floor | None = None
+        self._client_commands = 0
         self._seed, self._history_s, self._clock = seed, history_s, clock
 
     async def run(self, intake: Intake) -> None:
@@ -67,6 +97,9 @@ class BuiltIn:
             raise
         finally:
             self.rate_actual = 0.0
+            if self.house is not None:
+                await self.house.stop()
+            self._floor = self.house = None
             if self.command_log is not None:
                 await self.command_log.close()
 
@@ -75,8 +108,9 @@ class BuiltIn:
         engine = await command_log.open(partial(_note, intake)) if command_log is not None else None
         on_commands = command_log.take if command_log is not None else None
         simulator = await asyncio.to_thread(
-            lambda: Simulator(self._seed, engine=engine, on_commands=on_commands)
+            lambda: Simulator(self._seed, engine=engine, on_commands=on_commands, on_events=self._on_events)
         )
+        floor = self._open_floor(simulator, intake) if self.served is not None else None
         if not simulator.engine.now_ns:  # a market that has a past gets no invented one
             await self._fill_past(simulator, intake)
         await self._write()
@@ -85,6 +119,19 @@ class BuiltIn:
         for instrument in simulator.instruments:
             intake.on_batch(simulator.snapshot(instrument.symbol, SNAPSHOT_LEVELS))
         self._report(simulator, intake)
+        if floor is None or self.house is None or self.served is None:
+            await self._turn_for_ever(simulator, intake)
+            return
+        floor.open()
+        doors = asyncio.create_task(self._open_doors(self.house, self.served, intake))
+        try:
+            await self._turn_for_ever(simulator, intake)
+        finally:
+            doors.cancel()
+            await asyncio.wait([doors])
+
+    async def _turn_for_ever(self, simulator: Simulator, intake: Intake) -> None:
+        command_log = self.command_log
         counted, since = 0, time.monotonic()
         due = time.monotonic()
         while True:
@@ -98,18 +145,45 @@ class BuiltIn:
                 counted, since = 0, now
                 self._report(simulator, intake)
             due = max(due + TURN_S, now)
-            await asyncio.sleep(due - now)
+            if command_log is not None and self._floor is not None:
+                await self._match_until(self._floor, due)
+            else:
+                await asyncio.sleep(due - now)
+
+    async def _match_until(self, floor: Floor, due: float) -> None:
+        """Match what clients send until the next turn, telling nobody before it is written."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(due - time.monotonic()):
+                while True:
+                    await floor.pending.wait()
+                    await asyncio.shield(self._match_and_write(floor))
+
+    async def _match_and_write(self, floor: Floor) -> None:
+        told = floor.match()
+        await self._write()
+        floor.tell(told)
 
     async def _turn(self, simulator: Simulator, intake: Intake) -> int:
+        floor = self._floor
+        told = floor.match() if floor is not None else None
         started = time.perf_counter_ns()
         turn = simulator.turn(self._clock())
         match_ns = time.perf_counter_ns() - started
         await self._write()
         ack_ns = self._clock() - turn.arrivals_ns
+        orders = turn.orders
+        if floor is not None and told is not None:
+            floor.tell(told)
+            floor.tell(floor.crowd())
+            floor.on_turn(turn)
+            orders += floor.desk.commands - self._client_commands
+            self._client_commands = floor.desk.commands
+        if self.house is not None:
+            self.house.care(turn.now_ns)
         for batch in turn.batches:
             intake.on_batch(batch)
         intake.on_orders(
-            *(SOURCE, turn.orders, turn.skipped, ack_ns, match_ns),
+            *(SOURCE, orders, turn.skipped, ack_ns, match_ns),
             events=turn.events,
             rejects=turn.rejects,
         )
@@ -117,6 +191,51 @@ class BuiltIn:
         for symbol in intake.wants_snapshot(SOURCE):
             intake.on_batch(simulator.snapshot(symbol, SNAPSHOT_LEVELS))
         return turn.orders
+
+    def _on_events(self, events: Matrix) -> None:
+        if self._floor is not None:
+            self._floor.on_events(events)
+
+    def _open_floor(self, simulator: Simulator, intake: Intake) -> Floor:
+        """The floor that clients meet, and its house, not served yet."""
+        assert self.served is not None
+        keys: tuple[Key, ...] = ()
+        store = self.served.store
+        if store is not None:
+            try:
+                keys = store.load()
+            except UserError as error:  # the market goes on without them; they are not overwritten
+                store = None
+                _note(intake, "error", f"API keys are not known, and new ones are not kept: {error}")
+        floor = Floor(
+            simulator,
+            Accounts(simulator.engine.accounts, keys),
+            wall=self._clock,
+            logged=self.command_log is not None,
+            seed=self._seed,
+        )
+        self._floor, self._client_commands = floor, 0
+        self.house = House(floor, store, self.served.rules)
+        return floor
+
+    async def _open_doors(self, house: House, served: Served, intake: Intake) -> None:
+        """Serve; where a port is taken, say so and try again until it is free."""
+        while True:
+            try:
+                url = await house.start(served.port, served.order_port, served.host)
+            except Exception as error:
+                if not isinstance(error, OSError):
+                    log.error("the exchange could not be served", exc_info=error)
+                ports = f"{served.port} or {served.order_port}"
+                trouble = f"port {ports} on {served.host} cannot be used: {getattr(error, 'strerror', None) or error}"
+                if trouble != self.trouble:
+                    self.trouble = trouble
+                    intake.note("error", SOURCE, "served", f"the exchange is not served: {trouble}")
+                await asyncio.sleep(RETRY_S)
+                continue
+            self.trouble = ""
+            intake.note("info", SOURCE, "served", f"the exchange is served on {url}")
+            return
 
     def _report(self, simulator: Simulator, intake: Intake) -> None:
         engine = simulator.engine
@@ -144,6 +263,8 @@ class BuiltIn:
         await self._write()
         for batch in past:
             intake.backfill(batch)
+            if self._floor is not None:
+                self._floor.on_past(batch)
         past.clear()
         if self.command_log is not None:
             await self.command_log.save(simulator.engine)

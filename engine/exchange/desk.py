@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from engine.exchange.trading import (
     Outcome,
     Report,
     ReportKind,
+    Status,
 )
 from engine.market.batches import BUY
 from engine.matching.engine import BookSpec, MatchingEngine
@@ -85,12 +86,24 @@ class Matcher(Protocol):
 class _Ticket:
     """A command that waits, and what became of it."""
 
-    __slots__ = ("answer", "count", "fills", "order", "reason")
+    __slots__ = ("answer", "count", "fills", "order", "reason", "state")
 
     def __init__(self, order: Order | None, answer: Answer | None) -> None:
         self.order, self.answer = order, answer
         self.reason = self.count = 0
         self.fills: list[Fill] | None = None
+        self.state: tuple[Status, int, int, int] | None = None  # the order's after this command
+
+
+class Told(NamedTuple):
+    """What one batch has to tell: answers to its commands, and reports by account."""
+
+    tickets: Sequence[_Ticket]
+    reports: dict[int, list[Report]]
+    ts_ns: int
+
+
+NOTHING: Final = Told((), {}, 0)
 
 
 class Desk:
@@ -115,6 +128,8 @@ class Desk:
         self.reject: Callable[[Order], bool] | None = (
             None  # a fault on command: whether this order is rejected
         )
+        # A fault on command: takes an answer that is to be given later, and says so.
+        self.postpone: Callable[[Answer, Outcome], bool] | None = None
         self._matcher = matcher
         self._wake = wake
         self._max_open = max_open
@@ -238,9 +253,13 @@ class Desk:
 
     def drain(self, now_ns: int) -> None:
         """Match all that waits, then tell everyone concerned. Costs some 5 us an order."""
+        self.tell(self.match(now_ns))
+
+    def match(self, now_ns: int) -> Told:
+        """Match all that waits; what is to be told of it, by `tell`, once it may be."""
         tickets, aside = self._tickets, self._aside
         if not tickets and not aside:
-            return
+            return NOTHING
         self._now_ns = now_ns
         self._tickets, self._aside = [], []
         self.drains += 1
@@ -253,23 +272,46 @@ class Desk:
         for ticket in aside:
             if ticket.order is not None and ticket.order.status == "pending":
                 self._refuse(ticket.order, ticket.reason)
-        for ticket in (*tickets, *aside) if aside else tickets:
+        reports, self._reports = self._reports, {}
+        return Told((*tickets, *aside) if aside else tickets, reports, now_ns)
+
+    def tell(self, told: Told) -> None:
+        """Give the answers and reports of one batch, in order."""
+        now_ns = told.ts_ns
+        for ticket in told.tickets:
             if ticket.reason:
                 self.refused += 1
-            if ticket.answer is not None:
-                ticket.answer(Outcome(ticket.reason, ticket.order, now_ns, ticket.fills or [], ticket.count))
-        self._report()
+            answer = ticket.answer
+            if answer is None:
+                continue
+            order = ticket.order
+            state = ticket.state
+            if state is None and order is not None:
+                state = _state(order)
+            if state is None:
+                outcome = Outcome(ticket.reason, order, now_ns, [], ticket.count)
+            else:
+                outcome = Outcome(ticket.reason, order, now_ns, ticket.fills or [], ticket.count, *state)
+            if self.postpone is None or not self.postpone(answer, outcome):
+                answer(outcome)
+        for account, rows in told.reports.items():
+            for listener in tuple(self._listeners.get(account, ())):
+                listener.on_reports(rows)
 
-    def on_events(self, events: Matrix, now_ns: int) -> None:
-        """Take in what the crowd's commands did to clients' orders; `events` are EVENT words, most of them nobody's."""
+    def on_events(self, events: Matrix, now_ns: int) -> Told:
+        """Take in what the crowd's commands did to clients' orders; `events` are EVENT words, most of them nobody's.
+
+        What comes back is to be told, as that of `match`.
+        """
         if not self._live:
-            return
+            return NOTHING
         parties = events[:, 3]
         ours = np.flatnonzero(((parties & ACCOUNT_MASK) >= FIRST_CLIENT) | ((parties >> 32) >= FIRST_CLIENT))
         if len(ours):
             self._now_ns = now_ns
             self._apply(events[ours].tolist(), (), 0)
-            self._report()
+        reports, self._reports = self._reports, {}
+        return Told((), reports, now_ns)
 
     # --- questions --------------------------------------------------------------------------------------
 
@@ -393,6 +435,7 @@ class Desk:
                             ticket.fills = [fill]
                         else:
                             ticket.fills.append(fill)
+                        ticket.state = _state(order)
                 if maker is not None:
                     self._filled(maker, price, lots, maker_remaining, maker_fee, trade, maker=True)
                 continue
@@ -442,6 +485,8 @@ class Desk:
                 maker = live.get(maker_id)
                 if maker is not None:
                     self._prevented(maker, maker_remaining)
+            if ticket is not None and ticket.order is order:
+                ticket.state = _state(order)
 
     def _filled(
         self,
@@ -536,16 +581,12 @@ class Desk:
         if order.account in self._listeners:
             self._reports.setdefault(order.account, []).append(
                 Report(
-                    *(kind, order, fill, order.status, order.filled_lots, order.filled_notional),
+                    *(kind, order, fill, *_state(order)),
                     order.reason,
                     self._now_ns,
                 )
             )
 
-    def _report(self) -> None:
-        if not self._reports:
-            return
-        reports, self._reports = self._reports, {}
-        for account, rows in reports.items():
-            for listener in tuple(self._listeners.get(account, ())):
-                listener.on_reports(rows)
+
+def _state(order: Order) -> tuple[Status, int, int, int]:
+    return order.status, order.filled_lots, order.filled_notional, order.open_lots

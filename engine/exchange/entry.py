@@ -42,6 +42,11 @@ class Link(Protocol):
     id: str
     address: str
 
+    @property
+    def queued(self) -> int:
+        """Bytes that wait to be sent."""
+        ...
+
     def send(self, message: str | bytes) -> None:
         """A text message (`str`, or UTF-8 `bytes`). Never dropped: when too much waits the client is disconnected."""
         ...

@@ -15,7 +15,7 @@ from engine.exchange.dialects.bybit import MARKETS
 from engine.exchange.faults import Faults
 
 if TYPE_CHECKING:
-    from engine.exchange.server import Budget, LocalVenue
+    from engine.exchange.server import Budget, VenueServer
 
 _JITTER: Final = frozenset({"jitter"})
 _LOST: Final = frozenset({"unreachable", "broken"})
@@ -34,7 +34,7 @@ class RestFaults:
 
     async def around(
         self,
-        venue: LocalVenue,
+        venue: VenueServer,
         budget: Budget,
         request: web.BaseRequest,
         path: str,

@@ -1,10 +1,12 @@
-"""The local venue: Binance's and Bybit's public REST and WebSocket at one local address, limits and faults included.
+"""Venues at one local address: Binance's and Bybit's REST and WebSocket, with limits and faults.
 
     async with LocalVenue(seed=7) as venue:
         ...  # venue.url + "/binance_spot/api/v3/depth?symbol=BTCUSDT"
 
 Each budget has its own path prefix (`/binance_spot`, `/binance_usdm`, `/binance_coinm`, `/bybit`); below it are
 exactly the venue's own paths. Beside them: `GET /statistics`; `GET`, `POST` and `DELETE /faults`; `POST /neighbour`.
+`LocalVenue` serves the public side of random markets; the built-in exchange (`house.py`) is served by the same class,
+with accounts, order sockets and calls of its own.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, Final, Protocol, Self
 from urllib.parse import unquote_plus
 
@@ -26,11 +28,13 @@ from engine.exchange.dialects.bybit import BybitRest
 from engine.exchange.dialects.bybit_streams import BybitStreams
 from engine.exchange.dialects.refusal import VenueRefusal
 from engine.exchange.enforcement import Enforcement
+from engine.exchange.entry import RestCall, TradingDialect
 from engine.exchange.faults import BadFault, Fault, Faults, read
 from engine.exchange.hub import Hub
 from engine.exchange.limit_windows import Rules, Verdict
 from engine.exchange.listings import MARKETS, listings
 from engine.exchange.market import Market
+from engine.exchange.order_sockets import OrderSockets
 from engine.exchange.random_market import RandomMarket
 from engine.exchange.rest_faults import RestFaults
 from engine.exchange.served import ServedMarket
@@ -40,6 +44,10 @@ from engine.exchange.venue_rules import RULES
 HOST: Final = "127.0.0.1"
 TURN_S: Final = 0.01
 STOP_WITHIN_S: Final = 1.0
+IDLE_S: Final = (
+    60.0  # a connection that asks nothing for so long is closed, or one that never ends its request
+)
+BODY_WITHIN_S: Final = 5.0
 MAX_BODY: Final = 65_536
 MAX_ARGUMENTS: Final = 64
 BUDGETS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -49,6 +57,7 @@ BUDGETS: Final[Mapping[str, tuple[str, ...]]] = {
     "bybit": ("bybit_spot", "bybit_linear", "bybit_inverse"),
 }
 MakeMarket = Callable[[str], Market]
+Control = Callable[[web.BaseRequest, str, str], Awaitable[web.Response | None]]  # request, path, query
 
 
 class Neighbour(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -84,58 +93,48 @@ class RestDialect(Protocol):
 
 
 class Budget:
-    """One budget: its markets, protocols and limits."""
+    """One budget: its markets, protocols and limits; `trading` is its private side, where it has one."""
 
-    def __init__(
-        self, name: str, rules: Rules, make: MakeMarket, seed: int, faults: Faults, markets: Sequence[str]
-    ) -> None:
+    def __init__(self, name: str, rules: Rules, markets: Mapping[str, ServedMarket], faults: Faults) -> None:
         self.name: Final = name
         self.enforcement: Final = Enforcement(rules)
-        self.markets: Final = {key: ServedMarket(make(key), seed) for key in markets}
+        self.markets: Final = dict(markets)
+        self.trading: TradingDialect | None = None
         self.rest: RestDialect
         if name == "bybit":
             streams = BybitStreams(self.markets)
             self.hub = Hub(name, self.markets, streams, faults)
             self.rest = BybitRest(self.markets, streams.book_number)
         else:
-            market = self.markets[markets[0]]
+            market = next(iter(self.markets.values()))
             self.hub = Hub(name, self.markets, BinanceStreams(market), faults)
             self.rest = BinanceRest(market, self.enforcement)
 
 
-class LocalVenue:
-    """Serves until stopped. One asyncio loop, on 127.0.0.1 unless told otherwise.
+class VenueServer:
+    """Serves budgets until stopped. One asyncio loop, on 127.0.0.1 unless told otherwise.
 
-    `symbols` is how many each market lists (1 to 200), `rate` how often each that is asked for moves in a second.
-    `rules` replaces the limits of budgets, e.g. `{"binance_spot": BINANCE_SPOT.with_window(...)}`; `make` the
-    random markets, given a market key.
+    `order_sockets` take the WebSocket paths that are theirs; `control` is asked first about calls outside the budgets.
     """
 
     def __init__(
         self,
+        budgets: Mapping[str, Budget],
+        faults: Faults,
         *,
         seed: int = 1,
-        rate: float = 10.0,
-        symbols: int = 100,
-        levels: int = 1_000,
-        rules: Mapping[str, Rules] | None = None,
-        make: MakeMarket | None = None,
         turn_s: float = TURN_S,
         wall: Callable[[], int] = time.time_ns,
+        order_sockets: OrderSockets | None = None,
+        control: Control | None = None,
     ) -> None:
-        self.faults: Final = Faults()
+        self.faults: Final = faults
+        self.budgets: Final = budgets
         self.url = ""
         self._wall = wall
         self._turn_s = turn_s
-
-        def random_market(key: str) -> Market:
-            return RandomMarket(key, listings(key, symbols), seed, rate, levels)
-
-        limits = {**RULES, **(rules or {})}
-        self.budgets: Final = {
-            name: Budget(name, limits[name], make or random_market, seed, self.faults, markets)
-            for name, markets in BUDGETS.items()
-        }
+        self._order_sockets = order_sockets
+        self._control_first = control
         self.sockets: Final = Sockets(
             {name: each.hub for name, each in self.budgets.items()}, self.faults, wall
         )
@@ -157,7 +156,8 @@ class LocalVenue:
         """
         if host not in guard.LOOPBACK:
             raise ValueError(f"{host} is not a loopback address")
-        runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=STOP_WITHIN_S)
+        server = web.Server(self._handle, access_log=None, keepalive_timeout=IDLE_S)
+        runner = web.ServerRunner(server, shutdown_timeout=STOP_WITHIN_S)
         await runner.setup()
         site = web.TCPSite(runner, host, port, backlog=1_024)
         try:
@@ -235,23 +235,68 @@ class LocalVenue:
         path, _, query = request.raw_path.partition("?")
         head, _, rest = path[1:].partition("/")
         budget = self.budgets.get(head)
+        upgrades = request.headers.get("Upgrade", "").lower() == "websocket"
+        orders = self._order_sockets
         if budget is None:
+            if upgrades and orders is not None and orders.takes(path):
+                return await orders.serve(request, path, query)
             return await self._control(request, path, query)
         rest = f"/{rest}"
         now_ns = self._wall()
         address = request.remote or ""
-        if request.headers.get("Upgrade", "").lower() == "websocket":
+        if upgrades:
             verdict = budget.enforcement.connect(now_ns, address)
             if not verdict.served:
                 return self.refused(budget, verdict, now_ns)
+            if orders is not None and orders.takes(path):
+                return await orders.serve(request, path, query)
             return await self.sockets.serve(budget.hub, budget.enforcement, request, rest, query)
-        arguments = _arguments(query)
+        arguments = arguments_of(query)
         if self.faults.any:
             answer = await self._rest_faults.around(self, budget, request, rest, arguments, address)
             if answer is not None:
                 return answer
             now_ns = self._wall()
+        if budget.trading is not None and budget.trading.takes(request.method, rest):
+            return await self._trade(budget, budget.trading, request, rest, query, arguments)
         return self.answer(budget, request.method, rest, arguments, address, now_ns)
+
+    async def _trade(
+        self,
+        budget: Budget,
+        trading: TradingDialect,
+        request: web.BaseRequest,
+        path: str,
+        query: str,
+        arguments: Mapping[str, str],
+    ) -> web.Response:
+        """A private call, judged and answered."""
+        if (request.content_length or 0) > MAX_BODY:
+            return web.Response(status=413, text=f"a body has at most {MAX_BODY:,} bytes")
+        try:
+            async with asyncio.timeout(BODY_WITHIN_S):
+                body = await request.read()
+        except TimeoutError:
+            return web.Response(status=408, text="the body did not come in time")
+        now_ns, address = self._wall(), request.remote or ""
+        call = RestCall(request.method, path, query, body, request.headers, address, now_ns)
+        verdict = budget.enforcement.request(
+            now_ns,
+            address,
+            f"{request.method} {path}",
+            arguments,
+            account=trading.caller(call),
+            orders=trading.orders_in(call),
+        )
+        if not verdict.served:
+            return self.refused(budget, verdict, now_ns)
+        answer = await trading.answer(call)
+        return web.Response(
+            status=answer.status,
+            body=answer.body,
+            content_type=answer.content_type,
+            headers={**verdict.headers, **answer.headers},
+        )
 
     def answer(
         self,
@@ -284,27 +329,31 @@ class LocalVenue:
 
     async def _control(self, request: web.BaseRequest, path: str, query: str) -> web.Response:
         """`/statistics` and `/faults`: they count against no limit."""
+        if self._control_first is not None:
+            answer = await self._control_first(request, path, query)
+            if answer is not None:
+                return answer
         call = f"{request.method} {path}"
         if call == "GET /statistics":
-            return _json(self.statistics())
+            return json_answer(self.statistics())
         if call == "GET /faults":
-            return _json({"active": self.faults.rows(time.monotonic_ns()), "done": self.faults.done})
+            return json_answer({"active": self.faults.rows(time.monotonic_ns()), "done": self.faults.done})
         if call == "DELETE /faults":
-            number = _arguments(query).get("id", "0")
+            number = arguments_of(query).get("id", "0")
             if not (number.isascii() and number.isdigit() and len(number) < 10):
-                return _json({"error": f"fault: id: {number[:32]!r} is not a number"}, 400)
-            return _json({"forgotten": self.faults.clear(int(number))})
+                return json_answer({"error": f"fault: id: {number[:32]!r} is not a number"}, 400)
+            return json_answer({"forgotten": self.faults.clear(int(number))})
         if call in ("POST /faults", "POST /neighbour"):
             if (request.content_length or 0) > MAX_BODY:
-                return _json({"error": f"body: longer than {MAX_BODY:,} bytes"}, 413)
+                return json_answer({"error": f"body: longer than {MAX_BODY:,} bytes"}, 413)
             body = await request.read()
             try:
                 if path == "/faults":
-                    return _json({"id": self.inject(read(body))})
-                return _json({"served": self._neighbour(body, request.remote or "")})
+                    return json_answer({"id": self.inject(read(body))})
+                return json_answer({"served": self._neighbour(body, request.remote or "")})
             except (BadFault, msgspec.DecodeError) as error:
-                return _json({"error": str(error)}, 400)
-        return _json({"error": f"{call[:100]} does not exist", "budgets": list(self.budgets)}, 404)
+                return json_answer({"error": str(error)}, 400)
+        return json_answer({"error": f"{call[:100]} does not exist", "budgets": list(self.budgets)}, 404)
 
     def _neighbour(self, body: bytes, address: str) -> bool:
         taken = msgspec.json.decode(body, type=Neighbour)
@@ -326,7 +375,7 @@ class LocalVenue:
             raise BadFault("symbol", f"{fault.symbol!r} is listed nowhere")
 
 
-def _arguments(query: str) -> dict[str, str]:
+def arguments_of(query: str) -> dict[str, str]:
     """A query's arguments; of a name given twice the first counts."""
     arguments: dict[str, str] = {}
     if not query:
@@ -339,5 +388,39 @@ def _arguments(query: str) -> dict[str, str]:
     return arguments
 
 
-def _json(value: object, status: int = 200) -> web.Response:
+class LocalVenue(VenueServer):
+    """The public side of random markets, all four budgets.
+
+    `symbols` is how many each market lists (1 to 200), `rate` how often each that is asked for moves in a second.
+    `rules` replaces the limits of budgets, e.g. `{"binance_spot": BINANCE_SPOT.with_window(...)}`; `make` the
+    random markets, given a market key.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 1,
+        rate: float = 10.0,
+        symbols: int = 100,
+        levels: int = 1_000,
+        rules: Mapping[str, Rules] | None = None,
+        make: MakeMarket | None = None,
+        turn_s: float = TURN_S,
+        wall: Callable[[], int] = time.time_ns,
+    ) -> None:
+        def random_market(key: str) -> Market:
+            return RandomMarket(key, listings(key, symbols), seed, rate, levels)
+
+        faults = Faults()
+        limits = {**RULES, **(rules or {})}
+        made = make or random_market
+        budgets = {
+            name: Budget(name, limits[name], {key: ServedMarket(made(key), seed) for key in markets}, faults)
+            for name, markets in BUDGETS.items()
+        }
+        super().__init__(budgets, faults, seed=seed, turn_s=turn_s, wall=wall)
+
+
+def json_answer(value: object, status: int = 200) -> web.Response:
+    """A value as a JSON answer."""
     return web.Response(status=status, body=msgspec.json.encode(value), content_type="application/json")

@@ -99,7 +99,8 @@ class Outcome(msgspec.Struct, eq=False):
     """What became of one request: `reason` 0 when it was done, else why not (`sentence`).
 
     `order` is the order placed, canceled or changed, where there is one; `fills` are the trades it made at once;
-    `count` how many a cancel-all ended.
+    `count` how many a cancel-all ended. `status` and what follows are the order's right after this request: later ones of
+    the same batch may have changed it since.
     """
 
     reason: int
@@ -107,12 +108,16 @@ class Outcome(msgspec.Struct, eq=False):
     ts_ns: int
     fills: list[Fill] = []
     count: int = 0
+    status: Status = "rejected"
+    filled_lots: int = 0
+    filled_notional: int = 0
+    open_lots: int = 0
 
 
 class Report(NamedTuple):
     """One change of an order, as the account's private stream tells it. Read the order at once: it goes on changing.
 
-    `filled_lots` and `status` are the order's as of this report, since a batch may bring several.
+    `status` and the lots are the order's as of this report, since a batch may bring several.
     """
 
     kind: ReportKind
@@ -121,6 +126,7 @@ class Report(NamedTuple):
     status: Status
     filled_lots: int
     filled_notional: int
+    open_lots: int
     reason: int
     ts_ns: int
 

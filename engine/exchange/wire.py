@@ -13,6 +13,7 @@ Text = Callable[[int], str]
 
 CONTINUATION: Final = 0
 TEXT: Final = 1
+BINARY: Final = 2
 PING: Final = 9
 
 

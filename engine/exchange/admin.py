@@ -1,0 +1,187 @@
+"""What the exchange's owner does over HTTP, on this machine alone: keys, money, profiles.
+
+POST   /admin/keys     {"account":"main","label":"","count":1,"trade":true,"keep":true}
+GET    /admin/keys
+DELETE /admin/keys?api_key=..
+POST   /admin/faucet   {"account":"main","asset":"USDT","amount":"1000"}
+POST   /admin/profile  {"seconds":10}
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Annotated, Any, Final
+
+import msgspec
+from aiohttp import web
+
+from engine.errors import UserError
+from engine.exchange.accounts import MAIN, BadAccount, Key
+from engine.exchange.floor import Floor, ask
+from engine.exchange.keystore import KeyStore
+from engine.exchange.trading import Outcome, sentence
+from engine.exchange.units import atoms, atoms_text
+from engine.profiling import Profiler, ProfileView, fields
+
+MAX_BODY: Final = 4_096
+MAX_COUNT: Final = 2_000
+MAX_DEPOSIT_ATOMS: Final = 10**17  # a billion coins
+
+
+class KeyOrder(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Which keys to make. With a count above 1 each gets an account of its own, "<account>-1" and on."""
+
+    account: Annotated[str, msgspec.Meta(min_length=1, max_length=40)] = MAIN
+    label: Annotated[str, msgspec.Meta(max_length=40)] = ""
+    count: Annotated[int, msgspec.Meta(ge=1, le=MAX_COUNT)] = 1
+    trade: bool = True
+    keep: bool = True
+
+
+class FaucetOrder(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What to pay in."""
+
+    asset: str
+    amount: str
+    account: str = MAIN
+
+
+class ProfileOrder(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """How long to profile the engine's thread."""
+
+    seconds: Annotated[int, msgspec.Meta(ge=1, le=60)] = 10
+
+
+class Admin:
+    """Keys and money of a floor; `store` keeps the keys, None: nothing is kept. One loop."""
+
+    def __init__(
+        self,
+        floor: Floor,
+        store: KeyStore | None = None,
+        profiler: Callable[[], Profiler | None] = lambda: None,
+    ) -> None:
+        self.profiler = profiler
+        self._floor, self._store = floor, store
+        self._passing: set[str] = set()  # keys that are not kept
+        self._stamp = store.stamp() if store is not None else 0
+
+    def create_key(self, account: str, label: str, *, trade: bool = True, keep: bool = True) -> Key:
+        """A new key. BadAccount, BadDataFolder: nothing was made."""
+        key = self._floor.create_key(account, label, trade=trade)
+        if not keep:
+            self._passing.add(key.api_key)
+            return key
+        try:
+            self._keep()
+        except UserError:
+            self._floor.accounts.revoke(key.api_key)
+            raise
+        return key
+
+    def revoke(self, api_key: str) -> bool:
+        """Forget a key; its sessions end. Whether there was one. BadDataFolder when that cannot be kept."""
+        if not self._floor.accounts.revoke(api_key):
+            return False
+        self._passing.discard(api_key)
+        self._keep()
+        return True
+
+    def _keep(self) -> None:
+        if self._store is not None:
+            self._store.save(
+                tuple(each for each in self._floor.accounts.keys if each.api_key not in self._passing)
+            )
+            self._stamp = self._store.stamp()
+
+    async def answer(self, request: web.BaseRequest, path: str, query: str) -> web.Response | None:
+        """The answer to a call below /admin; None: it is none of these."""
+        from engine.exchange.server import arguments_of, json_answer
+
+        if not path.startswith("/admin/"):
+            return None
+        call = f"{request.method} {path}"
+        try:
+            if call == "GET /admin/keys":
+                return json_answer({"keys": [_row(each) for each in self._floor.accounts.keys]})
+            if call == "DELETE /admin/keys":
+                return json_answer({"revoked": self.revoke(arguments_of(query).get("api_key", ""))})
+            if request.method == "POST" and path in ("/admin/keys", "/admin/faucet", "/admin/profile"):
+                if (request.content_length or 0) > MAX_BODY:
+                    return json_answer({"error": f"body: longer than {MAX_BODY:,} bytes"}, 413)
+                body = await request.read() or b"{}"
+                if path == "/admin/keys":
+                    return json_answer({"keys": self._make(msgspec.json.decode(body, type=KeyOrder))})
+                if path == "/admin/faucet":
+                    return json_answer(await self.pay(msgspec.json.decode(body, type=FaucetOrder)))
+                return json_answer(await self._profile(msgspec.json.decode(body, type=ProfileOrder)))
+        except (msgspec.MsgspecError, UserError, ValueError) as error:
+            return json_answer({"error": str(error)[:300]}, 400)
+        return json_answer({"error": f"{call[:100]} does not exist"}, 404)
+
+    def _make(self, order: KeyOrder) -> list[dict[str, Any]]:
+        names = (
+            [order.account]
+            if order.count == 1
+            else [f"{order.account}-{at + 1}" for at in range(order.count)]
+        )
+        made: list[Key] = []
+        try:
+            for name in names:
+                made.append(self.create_key(name, order.label, trade=order.trade, keep=False))  # noqa: PERF401
+            if order.keep:
+                self._passing.difference_update(each.api_key for each in made)
+                self._keep()
+        except UserError:
+            for key in made:
+                self._floor.accounts.revoke(key.api_key)
+                self._passing.discard(key.api_key)
+            raise
+        return [
+            {"api_key": key.api_key, "secret": key.secret, "account": key.name, "number": key.account}
+            for key in made
+        ]
+
+    async def pay(self, order: FaucetOrder) -> dict[str, str]:
+        """Pay in from the faucet; what the account then has. BadAccount names what is wrong."""
+        try:
+            amount = atoms(order.amount)
+        except ValueError as error:
+            raise BadAccount("amount", str(error)) from None
+        if not 0 < amount <= MAX_DEPOSIT_ATOMS:
+            raise BadAccount("amount", f"it is above 0 and at most {MAX_DEPOSIT_ATOMS // 10**8:,}")
+        desk = self._floor.desk
+        if order.asset not in desk.engine.assets:
+            raise BadAccount(
+                "asset", f"there is no {order.asset!r}; there are {', '.join(desk.engine.assets)}"
+            )
+        number = self._floor.account(order.account)
+        outcome: Outcome = await ask(desk.deposit, number, order.asset, amount)
+        if outcome.reason:
+            raise BadAccount("amount", sentence(outcome.reason))
+        free = desk.balance(number, order.asset).free
+        return {"account": order.account, "asset": order.asset, "free": atoms_text(free)}
+
+    async def _profile(self, order: ProfileOrder) -> dict[str, Any]:
+        profiler = self.profiler()
+        if profiler is None:
+            raise BadAccount("profile", "the engine is not running")
+        future: asyncio.Future[ProfileView] = asyncio.get_running_loop().create_future()
+
+        def done(view: ProfileView) -> None:
+            if not future.done():
+                future.set_result(view)
+
+        profiler.start(order.seconds, done)
+        return fields(await future)
+
+
+def _row(key: Key) -> dict[str, Any]:
+    return {
+        "api_key": key.api_key,
+        "account": key.name,
+        "label": key.label,
+        "trade": key.trade,
+        "created_ns": key.created_ns,
+    }

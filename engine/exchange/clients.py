@@ -1,0 +1,204 @@
+"""The clients whose sockets take orders: who they are, what they sent, what waits for them, and when one is cut.
+
+A client's messages are never dropped: when more waits for it than it may, it is disconnected with a reason, so that one
+who does not read costs the others nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+
+from engine.exchange.entry import Session
+from engine.telemetry.board import ClientView
+
+MAX_CLIENTS: Final = 2_000
+MAX_QUEUE: Final = 8 << 20  # bytes that may wait for a client
+SHOWN: Final = 200
+CODES_KEPT: Final = 64  # of refusals, in all and of each client; the rest count as "other"
+SLOW: Final = "too much waits to be read"
+
+
+class Client:
+    """One socket, as sessions see it (`entry.Link`). The edge gives it ways to write and to end."""
+
+    __slots__ = (
+        "_clients",
+        "account",
+        "acks",
+        "address",
+        "dialect",
+        "ended",
+        "id",
+        "in_flight",
+        "label",
+        "messages",
+        "messages_before",
+        "messages_per_s",
+        "opened_ns",
+        "orders",
+        "rejects",
+        "sent_bytes",
+        "session",
+    )
+
+    def __init__(self, clients: Clients, dialect: str, address: str, now_ns: int) -> None:
+        self._clients = clients
+        self.id = f"{dialect}-{clients.next_number()}"
+        self.dialect, self.address = dialect, address
+        self.session: Session | None = None
+        self.opened_ns = now_ns
+        self.account, self.label = 0, ""
+        self.messages = self.messages_before = self.orders = self.acks = self.in_flight = self.sent_bytes = 0
+        self.messages_per_s = 0.0
+        self.rejects: Counter[str] = Counter()
+        self.ended = False
+
+    # --- what the edge provides --------------------------------------------------------------------------
+
+    @property
+    def queued(self) -> int:
+        """Bytes that wait to be sent."""
+        raise NotImplementedError
+
+    def write_text(self, message: bytes) -> None:
+        """Send a text frame."""
+        raise NotImplementedError
+
+    def write_binary(self, message: bytes) -> None:
+        """Send a binary frame."""
+        raise NotImplementedError
+
+    def close(self, code: int, reason: str) -> None:
+        """End it in an orderly way."""
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        """End it at once."""
+        raise NotImplementedError
+
+    # --- Link --------------------------------------------------------------------------------------------
+
+    def send(self, message: str | bytes) -> None:
+        """A text message; a client for whom too much waits is cut."""
+        if self.ended:
+            return
+        data = message.encode() if isinstance(message, str) else message
+        self.sent_bytes += len(data)
+        self.write_text(data)
+        if self.queued > MAX_QUEUE:
+            self._cut()
+
+    def send_binary(self, message: bytes) -> None:
+        """A binary message, under the same rule."""
+        if self.ended:
+            return
+        self.sent_bytes += len(message)
+        self.write_binary(message)
+        if self.queued > MAX_QUEUE:
+            self._cut()
+
+    def identify(self, account: int, label: str) -> None:
+        """Whose it is."""
+        self.account, self.label = account, label
+
+    def count(self, orders: int = 0, acks: int = 0, reject: int | str | None = None) -> None:
+        """Note orders, answers, or one refusal."""
+        clients = self._clients
+        if orders:
+            self.orders += orders
+            self.in_flight += orders
+            clients.orders += orders
+        if acks:
+            self.acks += acks
+            self.in_flight = max(0, self.in_flight - acks)
+            clients.acks += acks
+        if reject is not None:
+            self.in_flight = max(0, self.in_flight - 1)
+            _note(self.rejects, str(reject))
+            clients.note_reject(self.dialect, reject)
+
+    # --- the edge's news ---------------------------------------------------------------------------------
+
+    def gone(self) -> None:
+        """The socket has ended."""
+        if not self.ended:
+            self.ended = True
+            self._clients.forget(self)
+            if self.session is not None:
+                self.session.on_close()
+
+    def _cut(self) -> None:
+        self._clients.cut_slow += 1
+        self.close(1008, SLOW)
+        self.abort()
+
+
+class Clients:
+    """All of them, and what they did in all. One thread."""
+
+    def __init__(self) -> None:
+        self.all: dict[str, Client] = {}
+        self.orders = self.acks = self.messages = self.rejected = self.cut_slow = self.refused = 0
+        self.rejects: Counter[str] = Counter()  # "native 23"
+        self._number = 0
+
+    def next_number(self) -> int:
+        """A number for a new client."""
+        self._number += 1
+        return self._number
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more may come."""
+        return len(self.all) >= MAX_CLIENTS
+
+    def add(self, client: Client) -> None:
+        """A client has come."""
+        self.all[client.id] = client
+
+    def forget(self, client: Client) -> None:
+        """It has gone."""
+        self.all.pop(client.id, None)
+
+    def note_reject(self, dialect: str, code: int | str) -> None:
+        """Count a refusal; those by REST come here too."""
+        self.rejected += 1
+        _note(self.rejects, f"{dialect} {code}")
+
+    def turn(self, now_ns: int) -> None:
+        """Let every session do what time asks for."""
+        for client in list(self.all.values()):
+            if client.session is not None:
+                client.session.on_turn(now_ns)
+
+    def close_second(self) -> None:
+        """Make rates of what each sent since the last call, a second ago."""
+        for client in self.all.values():
+            client.messages_per_s = float(client.messages - client.messages_before)
+            client.messages_before = client.messages
+
+    def views(self) -> tuple[ClientView, ...]:
+        """The first 200, oldest first."""
+        return tuple(
+            ClientView(
+                *(each.id, each.dialect, "orders", each.address, each.label, each.opened_ns),
+                *(each.messages, each.messages_per_s, each.orders, each.in_flight),
+                *(0 if each.ended else each.queued, each.sent_bytes, 0),
+                tuple(each.rejects.most_common(8)),
+            )
+            for each in list(self.all.values())[:SHOWN]
+        )
+
+    def end_all(self, reason: str, wanted: Callable[[Client], bool] = lambda _: True) -> int:
+        """Disconnect those wanted without a closing handshake; how many."""
+        found = [each for each in self.all.values() if wanted(each)]
+        for each in found:
+            each.close(1012, reason)
+            each.abort()
+        return len(found)
+
+
+def _note(counts: Counter[str], code: str) -> None:
+    counts[code if code in counts or len(counts) < CODES_KEPT else "other"] += 1

@@ -1,0 +1,652 @@
+"""The native protocol, version 1: orders, private events and market data in compact JSON or msgpack, on one socket.
+
+`PROTOCOL.md` beside this file has every message. Pure translation: messages in, desk commands out, answers and events
+back in the form (text or binary) the client speaks. A frame holds one object or an array of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+from engine.exchange.accounts import Accounts, Key, ReplayGuard, signed
+from engine.exchange.desk import Desk
+from engine.exchange.dialects.native_feed import NativeFeed
+from engine.exchange.entry import Link
+from engine.exchange.trading import Fill, Order, Outcome, Report, sentence
+from engine.exchange.units import Units, atoms_text
+from engine.market.batches import BUY, SELL
+from engine.matching.orders import (
+    BAD_LOTS,
+    BAD_PRICE,
+    BAD_TRIGGER,
+    DECREMENT,
+    EXPIRE_BOTH,
+    EXPIRE_MAKER,
+    EXPIRE_TAKER,
+    FOK,
+    GTC,
+    GTD,
+    IOC,
+    LIMIT,
+    MARKET,
+    NONE,
+    OFF_LOT,
+    OFF_TICK,
+    STOP,
+    STOP_LIMIT,
+    TAKE_PROFIT,
+    TAKE_PROFIT_LIMIT,
+    TRAILING_STOP,
+    UNKNOWN_ID,
+    UNKNOWN_SYMBOL,
+)
+
+VERSION: Final = 1
+MAX_BATCH: Final = 200  # objects of one frame
+MAX_CHANNELS: Final = 64
+LOGIN_WITHIN_MS: Final = 10_000  # between the client's clock and ours
+KEPT_TEXTS: Final = 8_192  # decimal texts whose number is remembered, of each symbol
+
+BAD_MESSAGE: Final = 200
+NOT_LOGGED_IN: Final = 201
+BAD_KEY: Final = 202
+BAD_SIGNATURE: Final = 203
+OLD_TIMESTAMP: Final = 204
+REPLAYED: Final = 205
+MAY_NOT_TRADE: Final = 206
+UNKNOWN_OP: Final = 208
+
+KINDS: Final = {
+    "limit": LIMIT,
+    "market": MARKET,
+    "stop": STOP,
+    "stop_limit": STOP_LIMIT,
+    "take_profit": TAKE_PROFIT,
+    "take_profit_limit": TAKE_PROFIT_LIMIT,
+    "trailing_stop": TRAILING_STOP,
+}
+KIND_NAMES: Final = {code: name for name, code in KINDS.items()}
+PRICED: Final = frozenset({LIMIT, STOP_LIMIT, TAKE_PROFIT_LIMIT})
+SIDES: Final = {"buy": BUY, "sell": SELL}
+SIDE_NAMES: Final = {BUY: "buy", SELL: "sell"}
+TIMES: Final = {"gtc": GTC, "ioc": IOC, "fok": FOK, "gtd": GTD}
+SELF_TRADES: Final = {
+    "none": NONE,
+    "expire_taker": EXPIRE_TAKER,
+    "expire_maker": EXPIRE_MAKER,
+    "expire_both": EXPIRE_BOTH,
+    "decrement": DECREMENT,
+}
+
+Id = int | Annotated[str, msgspec.Meta(max_length=36)] | None
+Text = Annotated[str, msgspec.Meta(max_length=40)]
+Number = Annotated[int, msgspec.Meta(ge=0, le=(1 << 62))]
+
+
+class Request(msgspec.Struct, gc=False):
+    """Any message of a client; which fields count depends on `op`."""
+
+    op: Text
+    id: Id = None
+    symbol: Text = ""
+    side: Literal["buy", "sell"] = "buy"
+    type: Text = "limit"
+    price: Text = ""
+    size: Text = ""
+    tif: Text = "gtc"
+    trigger: Text = ""
+    display: Text = ""
+    self_trade: Text = "none"
+    post_only: bool = False
+    client_id: Text = ""
+    order_id: Number = 0
+    expire_ns: Number = 0
+    link: Number = 0
+    key: Annotated[str, msgspec.Meta(max_length=100)] = ""
+    sign: Annotated[str, msgspec.Meta(max_length=100)] = ""
+    ts_ms: Number = 0
+    channels: Annotated[list[Text], msgspec.Meta(max_length=MAX_CHANNELS)] = []
+
+
+_one: Final = msgspec.json.Decoder(Request)
+_many: Final = msgspec.json.Decoder(
+    Annotated[list[Request], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
+)
+_any_packed: Final = msgspec.msgpack.Decoder(
+    Request | Annotated[list[Request], msgspec.Meta(min_length=1, max_length=MAX_BATCH)]
+)
+_text: Final = msgspec.json.Encoder().encode
+_packed: Final = msgspec.msgpack.Encoder().encode
+
+
+class Refused(Exception):
+    """A request that cannot be done; never leaves this module."""
+
+    def __init__(self, code: int, text: str = "") -> None:
+        super().__init__(code, text)
+        self.code, self.text = code, text or sentence(code)
+
+
+class _Symbol:
+    """A symbol with the numbers of texts that came lately: clients send the same prices again and again."""
+
+    __slots__ = ("lots", "name", "ticks", "units")
+
+    def __init__(self, units: Units) -> None:
+        self.units, self.name = units, units.instrument.symbol
+        self.ticks = _remembering(units.ticks)
+        self.lots = _remembering(units.lots)
+
+
+def _remembering(parse: Callable[[str], int]) -> Callable[[str], int]:
+    known: dict[str, int] = {}
+
+    def number(text: str) -> int:
+        found = known.get(text)
+        if found is None:
+            found = parse(text)
+            if len(known) >= KEPT_TEXTS:
+                known.clear()
+            known[text] = found
+        return found
+
+    return number
+
+
+class Native:
+    """What all native sessions share."""
+
+    def __init__(
+        self, desk: Desk, accounts: Accounts, guard: ReplayGuard, units: Mapping[str, Units], feed: NativeFeed
+    ) -> None:
+        """`units` by native name; the protocol uses universal names ("BTC-USDT"), and takes either."""
+        self.desk, self.accounts, self.guard, self.feed = desk, accounts, guard, feed
+        self.symbols: Final = {each.instrument.symbol: _Symbol(each) for each in units.values()}
+        self.by_index: Final = {each.units.index: each for each in self.symbols.values()}
+        self.names: Final = self.symbols | {
+            name: self.symbols[each.instrument.symbol] for name, each in units.items()
+        }
+
+    def session(self, path: str, link: Link, now_ns: int) -> NativeSession | None:
+        """A session for `/native`; None for other paths."""
+        return NativeSession(self, link, now_ns) if path == "/native" else None
+
+
+class NativeSession:
+    """One client."""
+
+    def __init__(self, shared: Native, link: Link, now_ns: int) -> None:
+        self._shared, self._desk, self._link = shared, shared.desk, link
+        self._key: Key | None = None
+        self._account = 0
+        self._binary = False  # the form of the client's last frame
+        self._listens = False
+        self._ops: dict[str, Callable[[Request, int], None]] = {
+            "place": self._place,
+            "cancel": self._cancel,
+            "amend": self._amend,
+            "cancel_all": self._cancel_all,
+            "login": self._login,
+            "ping": self._ping,
+            "orders": self._orders,
+            "fills": self._fills,
+            "balances": self._balances,
+            "subscribe": self._subscribe,
+            "unsubscribe": self._unsubscribe,
+        }
+        self._send(
+            {
+                "op": "hello",
+                "version": VERSION,
+                "time_ns": now_ns,
+                "symbols": [
+                    {
+                        "symbol": each.name,
+                        "tick": each.units.price_text(1),
+                        "lot": each.units.size_text(1),
+                        "min_notional": "5",
+                    }
+                    for each in shared.symbols.values()
+                ],
+            }
+        )
+
+    # --- Session -----------------------------------------------------------------------------------------
+
+    def on_text(self, message: bytes, now_ns: int) -> None:
+        """One frame of JSON."""
+        self._binary = False
+        try:
+            if message[:1] == b"[":
+                requests: Sequence[Request] = _many.decode(message)
+            else:
+                requests = (_one.decode(message),)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            self._bad(error)
+            return
+        for request in requests:
+            self._take(request, now_ns)
+
+    def on_binary(self, message: bytes, now_ns: int) -> None:
+        """One frame of msgpack."""
+        self._binary = True
+        try:
+            decoded = _any_packed.decode(message)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            self._bad(error)
+            return
+        for request in decoded if isinstance(decoded, list) else (decoded,):
+            self._take(request, now_ns)
+
+    def on_turn(self, now_ns: int) -> None:
+        """Nothing: who is quiet may stay. A key that was revoked ends the session."""
+        del now_ns
+        key = self._key
+        if key is not None and self._shared.accounts.find(key.api_key) is None:
+            self._link.close(1008, "the key was revoked")
+
+    def on_close(self) -> None:
+        """Stop listening."""
+        if self._listens:
+            self._desk.unlisten(self._account, self)
+        self._shared.feed.drop(self)
+
+    # --- Listener ----------------------------------------------------------------------------------------
+
+    def on_reports(self, reports: Sequence[Report]) -> None:
+        """Events of the account."""
+        for report in reports:
+            self._send(self._event(report))
+
+    def on_transfer(self, asset: str, atoms: int, ts_ns: int) -> None:
+        """Money that came or went."""
+        self._send(
+            {"ch": "account", "type": "transfer", "asset": asset, "amount": atoms_text(atoms), "ts_ns": ts_ns}
+        )
+
+    # --- what NativeFeed needs ---------------------------------------------------------------------------
+
+    @property
+    def behind(self) -> bool:
+        """Whether so much waits for this client that market data must be thinned."""
+        return self._link.queued > self._shared.feed.soft_limit
+
+    def push(self, text: bytes, packed: Callable[[], bytes]) -> None:
+        """Market data in the client's form."""
+        if self._binary:
+            self._link.send_binary(packed())
+        else:
+            self._link.send(text)
+
+    # --- inside ------------------------------------------------------------------------------------------
+
+    def _take(self, request: Request, now_ns: int) -> None:
+        op = self._ops.get(request.op)
+        try:
+            if op is None:
+                raise Refused(UNKNOWN_OP, f"op: there is no {request.op!r}; there are {', '.join(self._ops)}")
+            op(request, now_ns)
+        except Refused as refused:
+            self._refuse(request, refused.code, refused.text)
+
+    def _send(self, value: Any) -> None:
+        if self._binary:
+            self._link.send_binary(_packed(value))
+        else:
+            self._link.send(_text(value))
+
+    def _bad(self, error: Exception) -> None:
+        self._link.count(reject=BAD_MESSAGE)
+        text = f"message: {str(error)[:200]}"
+        self._send({"op": "error", "id": None, "ok": False, "code": BAD_MESSAGE, "error": text})
+
+    def _refuse(self, request: Request, code: int, text: str = "") -> None:
+        self._link.count(reject=code)
+        self._send(
+            {
+                "op": request.op,
+                "id": request.id,
+                "ok": False,
+                "code": code,
+                "error": text or sentence(code),
+            }
+        )
+
+    def _symbol(self, request: Request) -> _Symbol:
+        found = self._shared.names.get(request.symbol)
+        if found is None:
+            raise Refused(UNKNOWN_SYMBOL, f"symbol: there is no {request.symbol!r}")
+        return found
+
+    def _trader(self) -> int:
+        key = self._key
+        if key is None:
+            raise Refused(NOT_LOGGED_IN, "log in first")
+        if not key.trade:
+            raise Refused(MAY_NOT_TRADE, "this key may only read")
+        return self._account
+
+    def _place(self, request: Request, now_ns: int) -> None:
+        del now_ns
+        account = self._trader()
+        symbol = self._shared.names.get(request.symbol)
+        if symbol is None:
+            raise Refused(UNKNOWN_SYMBOL, f"symbol: there is no {request.symbol!r}")
+        kind = KINDS.get(request.type)
+        if kind is None:
+            raise Refused(BAD_MESSAGE, f"type: there is no {request.type!r}; there are {', '.join(KINDS)}")
+        order = Order(
+            account,
+            symbol.units.index,
+            SIDES[request.side],
+            kind,
+            _lots(symbol, request.size),
+            _ticks(symbol, request.price) if kind in PRICED else 0,
+            client_id=request.client_id,
+            dialect="native",
+            post_only=request.post_only,
+            expire_ns=request.expire_ns,
+            link_id=request.link,
+        )
+        if request.tif != "gtc":
+            order.time_in_force = _named(TIMES, "tif", request.tif)
+        if request.self_trade != "none":
+            order.self_trade = _named(SELF_TRADES, "self_trade", request.self_trade)
+        if request.trigger:
+            order.trigger_ticks = _ticks(symbol, request.trigger, "trigger", BAD_TRIGGER)
+        if request.display:
+            order.display_lots = _lots(symbol, request.display, "display")
+        number = request.id
+        self._link.count(orders=1)
+        binary = self._binary
+
+        def answer(outcome: Outcome) -> None:
+            if outcome.reason:
+                self._binary = binary
+                self._refuse(request, outcome.reason)
+                return
+            self._link.count(acks=1)
+            if binary or outcome.filled_lots or not isinstance(number, int):
+                self._binary = binary
+                self._send(self._placed(order, number, outcome))
+            else:  # by far the most: written by hand, in a third of the time
+                self._link.send(
+                    b'{"op":"place","id":%d,"ok":true,"order_id":%d,"status":"%b","filled":"0","ts_ns":%d}'
+                    % (number, order.order_id, outcome.status.encode(), outcome.ts_ns)
+                )
+
+        self._desk.place(order, answer)
+
+    def _placed(self, order: Order, number: Id, outcome: Outcome) -> dict[str, Any]:
+        units = self._shared.by_index[order.symbol].units
+        said: dict[str, Any] = {
+            "op": "place",
+            "id": number,
+            "ok": True,
+            "order_id": order.order_id,
+            "status": outcome.status,
+            "filled": units.size_text(outcome.filled_lots),
+            "ts_ns": outcome.ts_ns,
+        }
+        if outcome.filled_lots:
+            said["average"] = _average(units, outcome.filled_notional, outcome.filled_lots)
+        return said
+
+    def _wanted(self, request: Request) -> int:
+        """The id of the order that is meant."""
+        if request.order_id:
+            return request.order_id
+        if not request.client_id:
+            raise Refused(BAD_MESSAGE, "order_id: it is needed, or client_id")
+        order = self._desk.by_client_id(self._account, request.client_id)
+        if order is None:
+            raise Refused(UNKNOWN_ID)
+        return order.order_id
+
+    def _cancel(self, request: Request, now_ns: int) -> None:
+        del now_ns
+        account = self._trader()
+        order_id = self._wanted(request)
+        self._link.count(orders=1)
+        self._desk.cancel(account, order_id, self._answering(request, order_id))
+
+    def _amend(self, request: Request, now_ns: int) -> None:
+        del now_ns
+        account = self._trader()
+        order_id = self._wanted(request)
+        order = self._desk.order(account, order_id)
+        if order is None or not order.is_open:
+            raise Refused(UNKNOWN_ID)
+        symbol = self._shared.by_index[order.symbol]
+        price = _ticks(symbol, request.price) if request.price else order.price_ticks
+        lots = _lots(symbol, request.size) if request.size else order.open_lots
+        self._link.count(orders=1)
+        self._desk.amend(account, order_id, price, lots, self._answering(request, order_id))
+
+    def _cancel_all(self, request: Request, now_ns: int) -> None:
+        del now_ns
+        account, symbol = self._trader(), self._symbol(request)
+        self._link.count(orders=1)
+        self._desk.cancel_all(account, symbol.units.index, self._answering(request, 0))
+
+    def _answering(self, request: Request, order_id: int) -> Callable[[Outcome], None]:
+        binary = self._binary
+
+        def answer(outcome: Outcome) -> None:
+            self._binary = binary
+            if outcome.reason:
+                self._refuse(request, outcome.reason)
+                return
+            self._link.count(acks=1)
+            said: dict[str, Any] = {"op": request.op, "id": request.id, "ok": True}
+            order = outcome.order
+            if order is not None:
+                units = self._shared.by_index[order.symbol].units
+                said |= {
+                    "order_id": order_id,
+                    "status": outcome.status,
+                    "filled": units.size_text(outcome.filled_lots),
+                    "open": units.size_text(outcome.open_lots),
+                }
+            else:
+                said["count"] = outcome.count
+            self._send(said | {"ts_ns": outcome.ts_ns})
+
+        return answer
+
+    def _login(self, request: Request, now_ns: int) -> None:
+        key = self._shared.accounts.find(request.key)
+        if key is None:
+            raise Refused(BAD_KEY, "key: there is no such key")
+        if not signed(key.secret, f"login{request.ts_ms}{request.key}".encode(), request.sign):
+            raise Refused(BAD_SIGNATURE, "sign: it is not the HMAC-SHA256 of 'login', ts_ms and key")
+        if abs(now_ns // 1_000_000 - request.ts_ms) > LOGIN_WITHIN_MS:
+            raise Refused(OLD_TIMESTAMP, f"ts_ms: more than {LOGIN_WITHIN_MS:,} ms from the exchange's clock")
+        until_ns = (request.ts_ms + 2 * LOGIN_WITHIN_MS) * 1_000_000
+        if not self._shared.guard.admit(request.key, request.sign, now_ns, until_ns):
+            raise Refused(REPLAYED, "sign: it was used before")
+        if self._listens and key.account != self._account:
+            self._desk.unlisten(self._account, self)
+            self._listens = False
+        self._key, self._account = key, key.account
+        self._link.identify(key.account, key.name)
+        self._send({"op": "login", "id": request.id, "ok": True, "account": key.name})
+
+    def _ping(self, request: Request, now_ns: int) -> None:
+        self._send({"op": "ping", "id": request.id, "ok": True, "time_ns": now_ns})
+
+    def _reader(self) -> int:
+        if self._key is None:
+            raise Refused(NOT_LOGGED_IN, "log in first")
+        return self._account
+
+    def _orders(self, request: Request, now_ns: int) -> None:
+        del now_ns
+        account = self._reader()
+        symbol = self._symbol(request).units.index if request.symbol else None
+        if request.order_id:
+            found = self._desk.order(account, request.order_id)
+            if found is None:
+                raise Refused(UNKNOWN_ID, f"order_id: there is no order {request.order_id}")
+            orders = [found]
+        else:
+            orders = self._desk.open_orders(account, symbol)
+        rows = [self._order(each) for each in orders]
+        self._send({"op": "orders", "id": request.id, "ok": True, "orders": rows})
+
+    def _fills(self, request: Request, now_ns: int) -> None:
+        del now_ns
+        account = self._reader()
+        symbol = self._symbol(request).units.index if request.symbol else None
+        rows = [self._fill(each) for each in self._desk.fills(account, symbol)]
+        self._send({"op": "fills", "id": request.id, "ok": True, "fills": rows})
+
+    def _balances(self, request: Request, now_ns: int) -> None:
+        del now_ns
+        rows = {
+            each.asset: {"free": atoms_text(each.free), "reserved": atoms_text(each.reserved)}
+            for each in self._desk.balances(self._reader())
+        }
+        self._send({"op": "balances", "id": request.id, "ok": True, "balances": rows})
+
+    def _subscribe(self, request: Request, now_ns: int) -> None:
+        del now_ns
+        parts = self._channels(request)
+        if any(symbol is None for _, symbol in parts):
+            self._reader()
+        said = {"op": "subscribe", "id": request.id, "ok": True, "channels": request.channels}
+        self._send(said)
+        for kind, symbol in parts:
+            if symbol is not None:
+                self._shared.feed.follow(self, kind, symbol.name)
+            elif not self._listens:
+                self._listens = True
+                self._desk.listen(self._account, self)
+
+    def _unsubscribe(self, request: Request, now_ns: int) -> None:
+        del now_ns
+        for kind, symbol in self._channels(request):
+            if symbol is not None:
+                self._shared.feed.unfollow(self, kind, symbol.name)
+            elif self._listens:
+                self._listens = False
+                self._desk.unlisten(self._account, self)
+        self._send({"op": "unsubscribe", "id": request.id, "ok": True, "channels": request.channels})
+
+    def _channels(self, request: Request) -> list[tuple[str, _Symbol | None]]:
+        parts: list[tuple[str, _Symbol | None]] = []
+        for name in request.channels:
+            kind, _, wanted = name.partition(":")
+            if name == "account":
+                parts.append((name, None))
+                continue
+            symbol = self._shared.names.get(wanted)
+            if kind not in NativeFeed.KINDS or symbol is None:
+                kinds = ", ".join(f"{each}:SYMBOL" for each in NativeFeed.KINDS)
+                raise Refused(BAD_MESSAGE, f"channels: there is no {name!r}; there are account, {kinds}")
+            parts.append((kind, symbol))
+        return parts
+
+    def _event(self, report: Report) -> dict[str, Any]:
+        order, fill = report.order, report.fill
+        symbol = self._shared.by_index[order.symbol]
+        units = symbol.units
+        said: dict[str, Any] = {
+            "ch": "account",
+            "type": report.kind,
+            "order_id": order.order_id,
+            "client_id": order.client_id,
+            "symbol": symbol.name,
+            "side": SIDE_NAMES[order.side],
+            "status": report.status,
+            "filled": units.size_text(report.filled_lots),
+            "open": units.size_text(report.open_lots),
+            "ts_ns": report.ts_ns,
+        }
+        if report.reason:
+            said["reason"] = sentence(report.reason)
+        if fill is not None:
+            said |= {
+                "price": units.price_text(fill.price_ticks),
+                "size": units.size_text(fill.lots),
+                "fee": atoms_text(fill.fee_atoms),
+                "fee_asset": fill.fee_asset,
+                "maker": fill.maker,
+                "trade_id": fill.trade_id,
+            }
+        return said
+
+    def _order(self, order: Order) -> dict[str, Any]:
+        symbol = self._shared.by_index[order.symbol]
+        units = symbol.units
+        said: dict[str, Any] = {
+            "order_id": order.order_id,
+            "client_id": order.client_id,
+            "symbol": symbol.name,
+            "side": SIDE_NAMES[order.side],
+            "type": KIND_NAMES[order.kind],
+            "status": order.status,
+            "size": units.size_text(order.lots),
+            "filled": units.size_text(order.filled_lots),
+            "open": units.size_text(order.open_lots),
+            "created_ns": order.created_ns,
+            "updated_ns": order.updated_ns,
+        }
+        if order.price_ticks:
+            said["price"] = units.price_text(order.price_ticks)
+        if order.trigger_ticks:
+            said["trigger"] = units.price_text(order.trigger_ticks)
+        if order.filled_lots:
+            said["average"] = _average(units, order.filled_notional, order.filled_lots)
+        return said
+
+    def _fill(self, fill: Fill) -> dict[str, Any]:
+        symbol = self._shared.by_index[fill.symbol]
+        return {
+            "trade_id": fill.trade_id,
+            "order_id": fill.order_id,
+            "client_id": fill.client_id,
+            "symbol": symbol.name,
+            "side": SIDE_NAMES[fill.side],
+            "price": symbol.units.price_text(fill.price_ticks),
+            "size": symbol.units.size_text(fill.lots),
+            "fee": atoms_text(fill.fee_atoms),
+            "fee_asset": fill.fee_asset,
+            "maker": fill.maker,
+            "ts_ns": fill.ts_ns,
+        }
+
+
+def _ticks(symbol: _Symbol, text: str, field: str = "price", code: int = BAD_PRICE) -> int:
+    try:
+        ticks = symbol.ticks(text)
+    except ValueError as error:
+        raise Refused(OFF_TICK if "." in text else code, f"{field}: {error}") from None
+    if not 0 < ticks < 1 << 41:
+        raise Refused(code, f"{field}: {sentence(code)}")
+    return ticks
+
+
+def _lots(symbol: _Symbol, text: str, field: str = "size") -> int:
+    try:
+        lots = symbol.lots(text)
+    except ValueError as error:
+        raise Refused(OFF_LOT if "." in text else BAD_LOTS, f"{field}: {error}") from None
+    if not 0 < lots < 1 << 41:
+        raise Refused(BAD_LOTS, f"{field}: {sentence(BAD_LOTS)}")
+    return lots
+
+
+def _named(codes: Mapping[str, int], field: str, text: str) -> int:
+    found = codes.get(text)
+    if found is None:
+        raise Refused(BAD_MESSAGE, f"{field}: there is no {text!r}; there are {', '.join(codes)}")
+    return found
+
+
+def _average(units: Units, notional: int, lots: int) -> str:
+    """The mean price of what was filled, rounded down to the tick."""
+    return units.price_text(notional // lots)

@@ -1,0 +1,175 @@
+"""Market data of the native protocol: what each turn of the exchange changed, to all who follow it.
+
+Each message is written once for all followers. Whoever is too slow loses no order: of the book it gets a new snapshot
+once it has caught up, of quotes the newest, and of trades a note how many it missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from engine.exchange.units import Units
+from engine.market.batches import BUY, Batch, Kind
+from engine.market.instruments import format_decimal
+
+SNAPSHOT_LEVELS: Final = 1_000
+SOFT_LIMIT: Final = 1 << 20  # bytes that wait for a client above which its market data is thinned
+
+_text: Final = msgspec.json.Encoder().encode
+_packed: Final = msgspec.msgpack.Encoder().encode
+
+
+class Follower(Protocol):
+    """Who gets market data."""
+
+    @property
+    def behind(self) -> bool:
+        """Whether so much waits for it that data must be thinned."""
+        ...
+
+    def push(self, text: bytes, packed: Callable[[], bytes]) -> None:
+        """One message, in the form it speaks."""
+        ...
+
+
+class NativeFeed:
+    """Who follows what. One thread."""
+
+    KINDS: Final = ("book", "trades", "bbo")
+
+    def __init__(
+        self, units: Sequence[Units], snapshot: Callable[[str, int], Batch], soft_limit: int = SOFT_LIMIT
+    ) -> None:
+        self.soft_limit: Final = soft_limit
+        self.thinned = 0  # messages not sent to who was behind
+        self._units = {each.instrument.symbol: each.instrument for each in units}
+        self._snapshot = snapshot
+        self._followers: dict[tuple[str, str], dict[Follower, int]] = {}  # with what each has missed
+
+    def follow(self, follower: Follower, kind: str, symbol: str) -> None:
+        """Begin; a book begins with a snapshot, at once."""
+        followers = self._followers.setdefault((kind, symbol), {})
+        if follower in followers:
+            return
+        followers[follower] = 0
+        if kind == "book":
+            self._send(follower, self._whole(symbol))
+
+    def unfollow(self, follower: Follower, kind: str, symbol: str) -> None:
+        """End."""
+        followers = self._followers.get((kind, symbol))
+        if followers is not None and followers.pop(follower, None) is not None and not followers:
+            del self._followers[kind, symbol]
+
+    def drop(self, follower: Follower) -> None:
+        """End all of a client's."""
+        for kind, symbol in list(self._followers):
+            self.unfollow(follower, kind, symbol)
+
+    def on_turn(self, batches: Sequence[Batch]) -> None:
+        """Tell followers what these batches of one turn say."""
+        if not self._followers:
+            return
+        for batch in batches:
+            if batch.kind is Kind.DELTA:
+                self._tell("book", batch, self._delta)
+            elif batch.kind is Kind.TRADES:
+                self._tell("trades", batch, self._trades)
+            elif batch.kind is Kind.QUOTES:
+                self._tell("bbo", batch, self._quote)
+
+    def _tell(self, kind: str, batch: Batch, write: Callable[[Batch], dict[str, Any]]) -> None:
+        followers = self._followers.get((kind, batch.symbol))
+        if not followers:
+            return
+        message = write(batch)
+        text = _text(message)
+        binary: list[bytes] = []
+
+        def packed() -> bytes:
+            if not binary:
+                binary.append(_packed(message))
+            return binary[0]
+
+        for follower, missed in list(followers.items()):
+            if follower.behind:
+                followers[follower] = missed + (len(batch.rows) if kind == "trades" else 1)
+                self.thinned += 1
+                continue
+            if missed:
+                followers[follower] = 0
+                if kind == "book":
+                    self._send(follower, self._whole(batch.symbol))
+                    continue
+                if kind == "trades":
+                    self._send(follower, {"ch": f"trades:{batch.symbol}", "type": "missed", "count": missed})
+            follower.push(text, packed)
+
+    @staticmethod
+    def _send(follower: Follower, message: dict[str, Any]) -> None:
+        follower.push(_text(message), lambda: _packed(message))
+
+    def _whole(self, symbol: str) -> dict[str, Any]:
+        batch = self._snapshot(symbol, SNAPSHOT_LEVELS)
+        bids, asks = self._sides(batch)
+        return {
+            "ch": f"book:{symbol}",
+            "type": "snapshot",
+            "first": batch.last_sequence,
+            "last": batch.last_sequence,
+            "bids": bids,
+            "asks": asks,
+            "ts_ns": batch.ts_event_ns,
+        }
+
+    def _delta(self, batch: Batch) -> dict[str, Any]:
+        bids, asks = self._sides(batch)
+        return {
+            "ch": f"book:{batch.symbol}",
+            "type": "delta",
+            "first": batch.first_sequence,
+            "last": batch.last_sequence,
+            "bids": bids,
+            "asks": asks,
+            "ts_ns": batch.ts_event_ns,
+        }
+
+    def _sides(self, batch: Batch) -> tuple[list[list[str]], list[list[str]]]:
+        instrument = self._units[batch.symbol]
+        price_decimals, size_decimals = instrument.price_decimals, instrument.size_decimals
+        rows = [
+            [format_decimal(price, price_decimals), format_decimal(size, size_decimals)]
+            for price, size in batch.rows.tolist()
+        ]
+        return rows[: batch.bids], rows[batch.bids :]
+
+    def _trades(self, batch: Batch) -> dict[str, Any]:
+        instrument = self._units[batch.symbol]
+        return {
+            "ch": f"trades:{batch.symbol}",
+            "trades": [
+                [
+                    number,
+                    format_decimal(price, instrument.price_decimals),
+                    format_decimal(size, instrument.size_decimals),
+                    "buy" if aggressor == BUY else "sell",
+                    ts_ns,
+                ]
+                for ts_ns, _, number, price, size, aggressor in batch.rows.tolist()
+            ],
+        }
+
+    def _quote(self, batch: Batch) -> dict[str, Any]:
+        instrument = self._units[batch.symbol]
+        prices, sizes = instrument.price_decimals, instrument.size_decimals
+        ts_ns, _, update, bid, bid_size, ask, ask_size = batch.rows.tolist()[0][:7]
+        return {
+            "ch": f"bbo:{batch.symbol}",
+            "bid": [format_decimal(bid, prices), format_decimal(bid_size, sizes)],
+            "ask": [format_decimal(ask, prices), format_decimal(ask_size, sizes)],
+            "last": update,
+            "ts_ns": ts_ns,
+        }

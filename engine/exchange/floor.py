@@ -1,0 +1,172 @@
+"""The built-in exchange's floor: the crowd, the clients' desk and everyone who looks on, at one engine.
+
+The crowd is turned by `BuiltIn`; what clients send is matched as soon as the loop has read all sockets that had
+something, in one call. With a command log, matching waits for `BuiltIn`, which tells nobody before it is written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+from engine.exchange.accounts import Accounts, Key, ReplayGuard
+from engine.exchange.clients import Clients
+from engine.exchange.desk import NOTHING, Desk, Told
+from engine.exchange.dialects.native import Native
+from engine.exchange.dialects.native_feed import NativeFeed
+from engine.exchange.stages import Stages
+from engine.exchange.traded_market import TradedMarket, traded_markets
+from engine.exchange.trading import Answer, Outcome
+from engine.exchange.units import Units, units_of
+from engine.flow.simulator import ATOM_DECIMALS, Simulator, Turn
+from engine.market.batches import Batch
+from engine.matching.orders import Matrix
+
+ENDOWMENT: Final = {  # of each new account, in whole coins
+    "USDT": 1_000_000,
+    "BTC": 10,
+    "ETH": 100,
+    "SOL": 2_000,
+    "BNB": 500,
+    "XRP": 200_000,
+}
+SNAPSHOT_LEVELS: Final = 1_000
+
+
+class _Timed:
+    """The simulator as the desk's matcher, with stamps around each batch."""
+
+    def __init__(self, simulator: Simulator) -> None:
+        self.engine: Final = simulator.engine
+        self._match = simulator.match
+        self.began = self.ended = self.count = 0
+
+    def match(self, commands: Matrix, count: int) -> list[list[int]]:
+        """Match, and note when."""
+        self.began, self.count = time.perf_counter_ns(), count
+        events = self._match(commands, count)
+        self.ended = time.perf_counter_ns()
+        return events
+
+
+class Floor:
+    """Everything clients meet at one engine, but sockets. One loop, the engine's."""
+
+    def __init__(
+        self,
+        simulator: Simulator,
+        accounts: Accounts,
+        *,
+        wall: Callable[[], int] = time.time_ns,
+        logged: bool = False,
+        seed: int = 1,
+    ) -> None:
+        """`logged`: batches wait until `BuiltIn` matches them (`match`), and tells (`tell`) what is written."""
+        self.simulator: Final = simulator
+        self.accounts: Final = accounts
+        self.wall: Final = wall
+        self.seed: Final = seed
+        self.guard: Final = ReplayGuard()
+        self.clients: Final = Clients()
+        self.stages: Final = Stages()
+        self.pending: Final = asyncio.Event()  # commands wait, when logged
+        self._logged = logged
+        self._loop = asyncio.get_running_loop()
+        self._matcher = _Timed(simulator)
+        self.desk: Final = Desk(self._matcher, simulator.engine.books, self._wake, first_id=wall() // 1_000)
+        self.units: Final[dict[str, Units]] = units_of(simulator.instruments, simulator.engine.books)
+        self.markets: Final[dict[str, TradedMarket]] = traded_markets(simulator.engine, simulator.symbols)
+        self.feed: Final = NativeFeed(tuple(self.units.values()), simulator.snapshot)
+        self.native: Final = Native(self.desk, accounts, self.guard, self.units, self.feed)
+        self._crowd: Told = NOTHING
+
+    def open(self) -> None:
+        """Pay in those accounts that have nothing: new ones, and all of them where no command log keeps their money."""
+        for number in self.accounts.numbers.values():
+            self._endow(number)
+
+    # --- matching ----------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        if self._logged:
+            self.pending.set()
+        else:
+            self._loop.call_soon(self._drain)
+
+    def _drain(self) -> None:
+        self.tell(self.match())
+
+    def match(self) -> Told:
+        """Match what clients sent; what is to be told of it."""
+        self.pending.clear()
+        return self.desk.match(self.wall())
+
+    def tell(self, told: Told) -> None:
+        """Tell everyone concerned of a batch."""
+        self.desk.tell(told)
+        if told.tickets:
+            matcher = self._matcher
+            self.stages.drained(matcher.began, matcher.ended, matcher.count)
+
+    def on_events(self, events: Matrix) -> None:
+        """What the crowd's commands did in the turn that is being taken."""
+        self._crowd = self.desk.on_events(events, self.wall())
+
+    def crowd(self) -> Told:
+        """What is to be told of the crowd's last turn."""
+        told, self._crowd = self._crowd, NOTHING
+        return told
+
+    def on_past(self, batch: Batch) -> None:
+        """What happened before the exchange opened."""
+        next(iter(self.markets.values())).on_past(batch)
+
+    def on_turn(self, turn: Turn) -> None:
+        """Show a turn, clients' orders included, to those who follow the market."""
+        for market in self.markets.values():
+            market.on_turn(turn)
+        self.feed.on_turn(turn.batches)
+
+    # --- accounts ----------------------------------------------------------------------------------------
+
+    def account(self, name: str) -> int:
+        """The account of this name, made and paid in if it is new. BadAccount when it cannot be."""
+        before = self.accounts.numbers.get(name)
+        if before is not None:
+            return before
+        number = self.accounts.account(name)
+        self._endow(number)
+        return number
+
+    def create_key(self, name: str, label: str, *, trade: bool = True) -> Key:
+        """A new key; its account too, if that is new. BadAccount when it cannot be."""
+        self.account(name)
+        return self.accounts.create(name, label, self.wall(), trade=trade)
+
+    def deposit(self, name: str, asset: str, atoms: int, answer: Answer) -> None:
+        """Pay an account something in. BadAccount, KeyError for what does not exist."""
+        self.desk.deposit(self.account(name), asset, atoms, answer)
+
+    def _endow(self, number: int) -> None:
+        """Pay a new account in; one that goes on from a command log has its own."""
+        balances = self.desk.balances(number)
+        if any(each.free or each.reserved for each in balances):
+            return
+        for each in balances:
+            coins = ENDOWMENT.get(each.asset, 0)
+            if coins:
+                self.desk.deposit(number, each.asset, coins * 10**ATOM_DECIMALS)
+
+
+def ask(command: Callable[..., object], *given: object) -> asyncio.Future[Outcome]:
+    """A desk command's outcome, to be awaited: `await ask(desk.cancel, account, order_id)`."""
+    future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+    def answer(outcome: Outcome) -> None:
+        if not future.done():
+            future.set_result(outcome)
+
+    command(*given, answer)
+    return future

@@ -1,0 +1,142 @@
+"""API keys on the disk. A stolen file is not a stolen key: secrets are sealed (AES-256-GCM), their key lies elsewhere.
+
+    data_dir/exchange-keys.json      keys, accounts, labels; secrets sealed
+    config_dir/exchange-master.key   32 random bytes, for the owner's eyes alone (mode 0600)
+
+HMAC needs the secrets themselves, so they cannot be hashed.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from engine import durable_files
+from engine.errors import BadDataFolder
+from engine.exchange.accounts import Key
+
+NAME: Final = "exchange-keys.json"
+MASTER: Final = "exchange-master.key"
+MASTER_BYTES: Final = 32
+NONCE_BYTES: Final = 12
+VERSION: Final = 1
+
+
+class _Kept(msgspec.Struct, forbid_unknown_fields=True):
+    api_key: str
+    sealed: str  # base64 of nonce and ciphertext
+    account: int
+    name: str
+    label: str
+    trade: bool
+    created_ns: int
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    version: int
+    keys: list[_Kept]
+
+
+class KeyStore:
+    """Reads and writes the keys. Both files are made when the first key is."""
+
+    def __init__(self, folder: Path, master_folder: Path) -> None:
+        self.path: Final = folder / NAME
+        self.master_path: Final = master_folder / MASTER
+
+    def stamp(self) -> int:
+        """Changes when someone else has written the file; 0 while there is none."""
+        try:
+            return self.path.stat().st_mtime_ns
+        except OSError:
+            return 0
+
+    def load(self) -> tuple[Key, ...]:
+        """All keys. BadDataFolder when they cannot be read or opened."""
+        try:
+            held = msgspec.json.decode(self.path.read_bytes(), type=_File)
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise self._bad(f"cannot be read: {error.strerror}", "make it readable") from error
+        except msgspec.MsgspecError as error:
+            raise self._bad(f"is damaged: {error}", "restore it, or remove it and make new keys") from error
+        if held.version != VERSION:
+            raise self._bad(f"is of version {held.version}", "start the version that wrote it")
+        if not held.keys:
+            return ()
+        try:
+            cipher = AESGCM(self.master_path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise self._bad(
+                f"cannot be opened without {self.master_path.name}", "restore that file, or remove both"
+            ) from error
+        found = []
+        for each in held.keys:
+            sealed = base64.b64decode(each.sealed)
+            try:
+                secret = cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], each.api_key.encode())
+            except InvalidTag as error:
+                raise self._bad(
+                    f"has a key that {self.master_path.name} does not open",
+                    "restore the file that belongs to it",
+                ) from error
+            found.append(
+                Key(
+                    each.api_key,
+                    secret.decode(),
+                    each.account,
+                    each.name,
+                    each.label,
+                    each.trade,
+                    each.created_ns,
+                )
+            )
+        return tuple(found)
+
+    def save(self, keys: tuple[Key, ...]) -> None:
+        """Write all keys, whole or not at all. BadDataFolder when that fails."""
+        try:
+            cipher = AESGCM(self._master())
+            rows = []
+            for key in keys:
+                nonce = secrets.token_bytes(NONCE_BYTES)
+                sealed = nonce + cipher.encrypt(nonce, key.secret.encode(), key.api_key.encode())
+                rows.append(
+                    _Kept(
+                        key.api_key,
+                        base64.b64encode(sealed).decode(),
+                        key.account,
+                        key.name,
+                        key.label,
+                        key.trade,
+                        key.created_ns,
+                    )
+                )
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            durable_files.write_whole(self.path, (msgspec.json.encode(_File(VERSION, rows)),))
+            self.path.chmod(0o600)
+        except OSError as error:
+            raise self._bad(f"cannot be written: {error.strerror}", "make room for it") from error
+
+    def _master(self) -> bytes:
+        """The key that opens the file, made if there is none."""
+        try:
+            return self.master_path.read_bytes()
+        except FileNotFoundError:
+            self.master_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            made = secrets.token_bytes(MASTER_BYTES)
+            handle = os.open(self.master_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(handle, "wb") as file:
+                file.write(made)
+            return made
+
+    def _bad(self, reason: str, remedy: str) -> BadDataFolder:
+        return BadDataFolder(str(self.path), reason, remedy)
