@@ -7,22 +7,25 @@ from typing import Final
 
 from engine.exchange.connection import Connection
 from engine.exchange.dialects.sessions import StreamDialect
-from engine.exchange.faults import BOOK_KINDS, Faults
+from engine.exchange.faults import DATA_KINDS, Faults
 from engine.exchange.served import ServedMarket
 from engine.exchange.topics import ChangeTopic, Texts, Topic, ViewTopic
 from engine.exchange.wire import frame
 
 Key = tuple[str, str, str]  # market, route, name
 _STALL: Final = frozenset({"stall"})
+_DISCONNECT: Final = frozenset({"disconnect"})
 
 
 class _Followed:
     """A topic with its followers."""
 
-    __slots__ = ("followers", "key", "symbols", "topic")
+    __slots__ = ("data", "followers", "key", "symbols", "topic")
 
     def __init__(self, key: Key, topic: Topic, symbols: tuple[str, ...]) -> None:
         self.key, self.topic, self.symbols = key, topic, symbols
+        trades = isinstance(topic, ChangeTopic) and not topic.conflates
+        self.data = "book" if topic.book else "trades" if trades else "other"
         self.followers: dict[Connection, None] = {}
 
 
@@ -141,11 +144,16 @@ class Hub:
     def _deliver_with_faults(
         self, connection: Connection, followed: _Followed, whole: bytes, monotonic_ns: int
     ) -> None:
+        if connection.transport.is_closing():
+            return
         place = (self.budget, followed.key[0], followed.symbols, connection.id)
         if self._faults.take(monotonic_ns, _STALL, *place) is not None:
             return
+        if self._faults.take(monotonic_ns, _DISCONNECT, *place) is not None:
+            connection.abort()
+            return
         name = followed.key[2]
-        fault = self._faults.take(monotonic_ns, BOOK_KINDS, *place) if followed.topic.book else None
+        fault = self._faults.take(monotonic_ns, DATA_KINDS, *place, data=followed.data)
         kind = "" if fault is None else fault.kind
         if fault is not None and kind == "huge":
             padding = b'{"e":"padding","x":"' + b"0" * fault.bytes + b'"}'

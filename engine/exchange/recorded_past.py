@@ -7,7 +7,7 @@ Kept are 1,000 trades a symbol, seconds of the last hour, minutes of the last we
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,7 +20,7 @@ from engine.flow.simulator import Turn
 from engine.market.batches import BUY, SELL, TRADE, Batch, Kind, Rows
 from engine.market.instruments import Instrument
 from engine.matching.engine import MatchingEngine
-from engine.matching.orders import E_HEAD, E_ID, TRADED, Matrix
+from engine.matching.orders import E_HEAD, E_ID, E_LOTS, E_PRICE, TRADED, Matrix
 
 MAX_PENDING: Final = 1_024  # batches of trades that wait to be folded
 ROW_FIELDS: Final = 12
@@ -29,6 +29,7 @@ TRADE_WORDS: Final = TRADE.itemsize // 8
 LEVELS: Final = ((1, 3_600), (60, WEEK_S // 60), (900, WEEK_S // 900), (3_600, WEEK_S // 3_600))
 
 Ints = npt.NDArray[np.int64]
+Units = Mapping[str, tuple[int, int]]  # tick and lot size by universal symbol
 Row = list[int]  # open_s, open, high, low, close, volume, notional, trades, taker's two, first and last trade
 _OPEN, _HIGH, _LOW, _CLOSE, _VOLUME, _NOTIONAL, _TRADES = range(1, 8)
 
@@ -46,6 +47,7 @@ class RecordedPast:
         self._price_of = price_of
         self._tapes = {each.native: _Tape() for each in instruments}
         self._by_universal = {each.symbol: self._tapes[each.native] for each in instruments}
+        self._units = {each.symbol: (each.tick_size, each.lot_size) for each in instruments}
         self._pending: list[tuple[_Tape, Rows, Ints | None]] = []
         self._last: Turn | None = None
         self.takers: dict[str, Ints] = {}  # of the last turn, by universal symbol: each trade's
@@ -64,7 +66,7 @@ class RecordedPast:
         traded = [batch for batch in turn.batches if batch.kind is Kind.TRADES]
         if not traded:
             return
-        self.takers = takers = _takers(self._engine, traded)
+        self.takers = takers = _takers(self._engine, turn, traded, self._units)
         for batch in traded:
             self._note(self._by_universal[batch.symbol], batch.rows, takers.get(batch.symbol))
 
@@ -337,18 +339,23 @@ def _merged(row: Row, later: Row) -> Row:
     return row
 
 
-def _takers(engine: MatchingEngine, traded: Sequence[Batch]) -> dict[str, Ints]:
-    """Each trade's taker by symbol, from the events of the engine's run; none when the run holds other trades too."""
+def _takers(engine: MatchingEngine, turn: Turn, traded: Sequence[Batch], units: Units) -> dict[str, Ints]:
+    """Each trade's taker by symbol, from the events of the engine's run; none when that is another run already."""
     words: Matrix = engine.event_words()
     heads = words[:, E_HEAD]
     at = np.flatnonzero((heads & 0xFF) == TRADED)
-    if len(at) != sum(len(batch.rows) for batch in traded):
+    if len(words) != turn.events or len(at) != sum(len(batch.rows) for batch in traded):
         return {}
     # A turn's batches come in the order of the engine's symbols.
-    ids = words[at, E_ID][np.argsort(heads[at] >> 32, kind="stable")]
+    at = at[np.argsort(heads[at] >> 32, kind="stable")]
+    ids = words[at, E_ID]
     takers: dict[str, Ints] = {}
     first = 0
     for batch in traded:
+        tick, lot = units[batch.symbol]
+        event, (_, _, _, price, size, _) = words[at[first]].tolist(), batch.rows[0].item()
+        if event[E_PRICE] * tick != price or event[E_LOTS] * lot != size:
+            return {}
         takers[batch.symbol] = ids[first : first + len(batch.rows)]
         first += len(batch.rows)
     return takers

@@ -15,7 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.exchange.faults import KINDS, MAX_ACTIVE, BadFault, Fault, Faults, read
+from engine.exchange.order_faults import OrderFaults
 from engine.exchange.server import LocalVenue
+from engine.exchange.trading import Order
+from engine.flow.symbols import SYMBOLS
+from engine.matching.orders import CONTINUOUS, HALTED
+from engine.telemetry.board import FaultView
 from tests.exchange.support import get, messages, order, with_venue
 
 SPOT_BOOK = "/binance_spot/ws/btcusdt@depth@100ms"
@@ -273,6 +278,12 @@ def test_calls_can_be_lost_or_broken_or_late() -> None:
         (b'{"kind":"drop","count":"1"}', "count"),
         (b'{"kind":"drop","often":1}', "often"),
         (b'{"kind":"stall"}', "duration_s"),
+        (b'{"kind":"halt"}', "duration_s"),
+        (b'{"kind":"drop","rate":0}', "rate"),
+        (b'{"kind":"drop","rate":1.5}', "rate"),
+        (b'{"kind":"cut","rate":0.5}', "rate"),
+        (b'{"kind":"drop","account":"main"}', "account"),
+        (b'{"kind":"drop","data":"candles"}', "data"),
         (b'{"kind":"drop","market":"okx"}', "market"),
         (b'{"kind":"drop","budget":"okx"}', "budget"),
         (b'{"kind":"drop","symbol":"NOPE-USDT"}', "symbol"),
@@ -311,6 +322,170 @@ def test_faults_happen_no_more_often_and_no_longer_than_ordered(
         assert (fault is not None) == (taken < count * kinds.count("drop") and not over)
         taken += fault is not None
     assert faults.done.get("drop", 0) == taken
+
+
+@given(
+    seed=st.integers(0, 99),
+    rate=st.floats(0.05, 1.0),
+    count=st.integers(0, 6),
+    occasions=st.lists(st.sampled_from(["book", "trades"]), max_size=80),
+    others=st.lists(st.booleans(), min_size=80, max_size=80),
+)
+def test_the_same_seed_and_occasions_give_the_same_faults_whatever_others_do(
+    seed: int, rate: float, count: int, occasions: list[str], others: list[bool]
+) -> None:
+    def run(seed: int, others: list[bool]) -> list[bool]:
+        faults = Faults(seed)
+        faults.add(0, Fault("429", duration_s=60, rate=0.5))
+        faults.add(0, Fault("drop", duration_s=60, count=count, rate=rate, data="all"))
+        happened = []
+        for data, other in zip(occasions, others, strict=False):
+            if other:
+                faults.take(S, frozenset({"429"}), "bybit")
+            happened.append(faults.take(S, frozenset({"drop"}), "bybit", data=data) is not None)
+        assert faults.done.get("drop", 0) == sum(happened)
+        return happened
+
+    happened = run(seed, others)
+    assert happened == run(seed, others) == run(seed, [False] * 80)
+    assert sum(happened) <= (count or 80)
+    if rate == 1.0 and not count:
+        assert all(happened)
+
+
+def test_a_rate_is_the_share_of_occasions() -> None:
+    for rate in (0.1, 0.5, 0.9):
+        faults = Faults(7)
+        faults.add(0, Fault("drop", duration_s=60, rate=rate))
+        times = sum(faults.take(S, frozenset({"drop"}), "bybit") is not None for _ in range(4_000))
+        assert abs(times / 4_000 - rate) < 0.03
+        assert faults.done == {"drop": times}
+    assert [Faults(seed).seed for seed in (1, 2)] == [1, 2]
+
+
+def test_another_seed_gives_other_faults() -> None:
+    def run(seed: int) -> list[bool]:
+        faults = Faults(seed)
+        faults.add(0, Fault("drop", duration_s=60, rate=0.5))
+        return [faults.take(S, frozenset({"drop"}), "bybit") is not None for _ in range(100)]
+
+    assert run(1) != run(2)
+
+
+@pytest.mark.parametrize(
+    ("stream", "data"), [("trade", "trades"), ("bookTicker", "all"), ("depth@100ms", "book")]
+)
+def test_messages_of_any_stream_are_doubled_at_a_rate(stream: str, data: str) -> None:
+    async def test(_: LocalVenue, session: aiohttp.ClientSession) -> None:
+        async with session.ws_connect(f"/binance_spot/ws/btcusdt@{stream}") as socket:
+            wrong = "book" if data == "trades" else "trades"
+            await order(session, kind="duplicate", duration_s=60, data=wrong)
+            before = await messages(socket, 6)
+            assert all(a != b for a, b in itertools.pairwise(before))
+            await order(session, kind="duplicate", duration_s=60, data=data, rate=0.5)
+            pairs = list(itertools.pairwise(await messages(socket, 40)))
+            doubled = sum(1 for a, b in pairs if a == b)
+            assert 3 < doubled < 20  # of 20 and more that came
+
+    with_venue(test, rate=50.0)
+
+
+def test_a_share_of_books_is_lost() -> None:
+    async def test(_: LocalVenue, session: aiohttp.ClientSession) -> None:
+        async with session.ws_connect(SPOT_BOOK) as socket:
+            await order(session, kind="drop", duration_s=60, rate=0.5)
+            books = await messages(socket, 16)
+            assert 1 < gaps(books) < 15
+
+    with_venue(test, rate=50.0)
+
+
+def test_connections_are_broken_off_as_they_are_sent_something() -> None:
+    async def test(_: LocalVenue, session: aiohttp.ClientSession) -> None:
+        sockets = [await session.ws_connect(SPOT_BOOK) for _ in range(3)]
+        for socket in sockets:
+            await messages(socket, 1)
+        await order(session, kind="disconnect", count=2)
+        ended = 0
+        for socket in sockets:
+            for _unused in range(4):
+                message = await socket.receive()
+                if message.type is not WSMsgType.TEXT:
+                    assert socket.close_code == 1006
+                    ended += 1
+                    break
+        assert ended == 2
+
+    with_venue(test, rate=50.0)
+
+
+def test_what_is_ordered_is_shown_in_words() -> None:
+    faults = Faults()
+    faults.add(5 * S, Fault("drop", market="bybit_spot", symbol="BTC-USDT", rate=0.25, duration_s=10))
+    faults.add(5 * S, Fault("reject", budget="native", account="main", count=3))
+    faults.add(5 * S, Fault("429"))
+    faults.take(6 * S, frozenset({"reject"}), "native", account="main")
+    assert faults.take(6 * S, frozenset({"reject"}), "native", account="other") is None
+    assert faults.views(7 * S, 100 * S) == (
+        FaultView(1, "drop", "bybit_spot BTC-USDT", 0.25, 0, -1, 108 * S),
+        FaultView(2, "reject", "native main", 1.0, 1, 2, 0),
+        FaultView(3, "429", "everywhere", 1.0, 0, 1, 0),
+    )
+    assert [each.id for each in faults.views(20 * S, 100 * S)] == [2, 3]
+
+
+INSTRUMENTS = [each.instrument for each in SYMBOLS]
+
+
+def asked(dialect: str, symbol: int = 0, account: int = 17) -> Order:
+    return Order(account, symbol, 1, 0, 5, dialect=dialect)
+
+
+def test_orders_are_refused_where_it_was_ordered_and_nowhere_else() -> None:
+    faults = Faults(3)
+    orders = OrderFaults(faults, INSTRUMENTS, lambda number: {17: "main"}.get(number, ""), lambda: S)
+    assert not orders.reject(asked("binance"))
+    assert orders.delay_s(asked("binance")) == 0.0
+    faults.add(0, Fault("reject", duration_s=60, budget="native", symbol="ETHUSDT", account="main"))
+    places = [
+        asked("binance", 1),
+        asked("native", 0),
+        asked("native", 1, 18),
+        asked("native", 1),
+        asked("page", 1),
+    ]
+    assert [orders.reject(each) for each in places] == [False, False, False, True, False]
+    faults.clear()
+    faults.add(0, Fault("reject", duration_s=60, market="bybit_spot"))
+    assert [orders.reject(asked(each)) for each in ("binance", "bybit", "native")] == [False, True, False]
+    faults.clear()
+    faults.add(0, Fault("reject", duration_s=60, rate=0.3))
+    refused = [orders.reject(asked("bybit")) for _ in range(1_000)]
+    assert 240 < sum(refused) < 360
+    again = Faults(3)
+    for fault in (Fault("429"), Fault("429"), Fault("reject", duration_s=60, rate=0.3)):
+        again.add(0, fault)
+    twin = OrderFaults(again, INSTRUMENTS, clock=lambda: S)
+    assert [twin.reject(asked("native")) for _ in range(1_000)] == refused
+    faults.add(0, Fault("slow_ack", count=1, delay_s=0.25))
+    faults.add(0, Fault("slow_ack", count=1))
+    assert [orders.delay_s(asked("page")) for _ in range(3)] == [0.25, 1.0, 0.0]
+
+
+def test_symbols_are_halted_for_as_long_as_some_halt_lasts() -> None:
+    faults = Faults()
+    orders = OrderFaults(faults, INSTRUMENTS)
+    assert orders.halts(0) == []
+    faults.add(0, Fault("halt", symbol="ETH-USDT", duration_s=10))
+    assert orders.halts(S) == [(1, HALTED)]
+    assert orders.halts(2 * S) == []
+    everywhere = faults.add(2 * S, Fault("halt", duration_s=20))
+    assert sorted(orders.halts(3 * S)) == [(at, HALTED) for at in range(5)]
+    assert orders.halts(11 * S) == []  # the first is over, the second still holds its symbol
+    faults.clear(everywhere)
+    assert sorted(orders.halts(12 * S)) == [(at, CONTINUOUS) for at in range(5)]
+    assert orders.halts(13 * S) == []
+    assert faults.done == {"halt": 2}
 
 
 def test_faults_are_bounded_in_number_and_every_kind_can_be_read() -> None:
