@@ -75,6 +75,7 @@ class EngineMarket:
 
     def __init__(self, key: str, engine: MatchingEngine) -> None:
         self.key: Final = key
+        self.past: Final = None  # it is invented
         self._engine = engine
         self.listings: Final[Sequence[Listing]] = tuple(
             Listing(each.instrument, MARKETS[key], each.start_ticks * each.instrument.tick_size, LISTED_S)
@@ -136,6 +137,11 @@ class Link:
         self.account, self.label = 0, ""
         self.orders = self.acks = 0
         self.rejects: list[int | str] = []
+
+    @property
+    def queued(self) -> int:
+        """Nothing waits."""
+        return 0
 
     def send(self, message: str | bytes) -> None:
         """Keep a text."""
