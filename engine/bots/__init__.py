@@ -1,0 +1,1 @@
+"""Robots that trade on the built-in exchange over the wire, and the client they use."""
