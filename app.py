@@ -25,6 +25,7 @@ from engine.errors import BadLimits, BadSetting, CallFailed, UserError
 
 if TYPE_CHECKING:
     from dashboards.server import Wsgi
+    from engine.builtin import Served
     from engine.limits.rules import Rules
     from engine.service import Engine, OpenReplay, Replay
     from engine.venues import OpenMarkets
@@ -199,6 +200,7 @@ def build(chosen: settings.Settings, replay: str | None = None, speed: float = 1
     from engine.service import Engine
 
     clock = SteadyClock()
+    served = _served(chosen)
     exchange_log = None
     if chosen.command_log != "off":
         exchange_log = ExchangeLog(chosen.data_dir / "exchange", chosen.command_log, chosen.seed)
@@ -213,6 +215,7 @@ def build(chosen: settings.Settings, replay: str | None = None, speed: float = 1
         open_replay=_opener(replay, speed, chosen, clock) if replay is not None else None,
         exchange_log=exchange_log,
         open_markets=_market_opener(chosen, clock),
+        served=served,
         clock=clock,
     )
     pages = create_app(Transport(engine, clock))
@@ -330,6 +333,18 @@ def _market_opener(chosen: settings.Settings, clock: SteadyClock) -> OpenMarkets
         return LiveMarkets(venues, desk)
 
     return open_markets
+
+
+def _served(chosen: settings.Settings) -> Served | None:
+    """Where the built-in exchange lets clients in, if it does; the limits it enforces are those of the file."""
+    if chosen.exchange == "off":
+        return None
+    from engine.builtin import Served
+    from engine.exchange.keystore import KeyStore
+
+    host = "127.0.0.1" if chosen.host == "localhost" else chosen.host
+    store = KeyStore(chosen.data_dir, chosen.config_dir)
+    return Served(host, chosen.exchange_port, chosen.order_port, store)
 
 
 def _limits(chosen: settings.Settings) -> Rules:

@@ -82,7 +82,7 @@ class Runtime:
         return not thread.is_alive()
 
     def submit(self, command: Callable[[], Any]) -> Future[Any]:
-        """Run `command()` on the loop's thread; -> its result. BadCommand when 1,000 are waiting already."""
+        """Run `command()` on the loop's thread; -> its result, awaited if need be. BadCommand when 1,000 wait."""
         loop = self._loop
         if loop is None or loop.is_closed():
             raise BadCommand("the engine is not running")
@@ -143,9 +143,14 @@ class Runtime:
         if not done.set_running_or_notify_cancel():
             return
         try:
-            done.set_result(command())
+            result = command()
         except Exception as error:  # noqa: BLE001  it is handed to whoever asked
             done.set_exception(error)
+            return
+        if asyncio.iscoroutine(result):
+            _hand_on(asyncio.ensure_future(result), done)
+        else:
+            done.set_result(result)
 
     async def _supervised(
         self,
@@ -198,6 +203,20 @@ class Runtime:
         # Tasks may start others, so wait until none is left rather than for a fixed set.
         while pending := [task for task in self._running.values() if not task.done()]:
             await asyncio.wait(pending)
+
+
+def _hand_on(running: asyncio.Future[Any], done: Future[Any]) -> None:
+    """Give `done` what comes of `running`."""
+
+    def ended(_: asyncio.Future[Any]) -> None:
+        if running.cancelled():
+            done.set_exception(BadCommand("the engine is not running"))
+        elif (error := running.exception()) is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(running.result())
+
+    running.add_done_callback(ended)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -21,15 +22,17 @@ import psutil
 import structlog
 
 from engine import kernels
-from engine.builtin import BuiltIn
+from engine.builtin import BuiltIn, Served
 from engine.clock import SteadyClock
 from engine.errors import BadCommand, KernelError, VenuescopeError
+from engine.exchange.commands import COMMANDS, carry_out
 from engine.exchange_log import FINAL, ExchangeLog
 from engine.intake import Intake
 from engine.market.sink import Sink
+from engine.profiling import Profiler
 from engine.runtime import Runtime, every, watch_lag
 from engine.settings import RATE_MAX
-from engine.telemetry.board import ProcessView, ReplayView
+from engine.telemetry.board import ExchangeView, ProcessView, ReplayView
 from engine.telemetry.events import Level
 from engine.telemetry.histogram import Histogram, quantiles
 from engine.telemetry.hub import Telemetry
@@ -40,6 +43,7 @@ log = structlog.get_logger(__name__)
 PUBLISH_S: Final = 0.05
 LOOK_NS: Final = 200_000_000  # between two looks at the live venues
 LAG_S: Final = 0.01
+PROFILE_S: Final = 10
 NAME_MAX: Final = 64
 COMMAND_TIMEOUT_S: Final = 2.0
 PAGE_STAGES: Final = ("poll", "draw", "total")
@@ -67,7 +71,8 @@ class Engine:
 
     `open_replay` makes the replay asked for at the command line, if any; `open_sample` the one that pages
     can start. Both may take seconds and must not block the loop. Without `exchange_log` the built-in exchange
-    begins anew at each start. `open_markets` makes the live venues and their limits.
+    begins anew at each start. `open_markets` makes the live venues and their limits. Without `served` no client
+    can connect to the built-in exchange.
     """
 
     def __init__(
@@ -82,14 +87,15 @@ class Engine:
         open_replay: OpenReplay | None = None,
         exchange_log: ExchangeLog | None = None,
         open_markets: OpenMarkets | None = None,
+        served: Served | None = None,
         clock: SteadyClock | None = None,
     ) -> None:
         self.clock = clock or SteadyClock()
         self.telemetry = Telemetry(self.clock())
         self.intake = Intake(self.telemetry, self.clock, self._close_second)
         self._live = open_markets(self._note_venue) if open_markets is not None else None
-        self._looked_ns = 0  # at the live venues
-        self.built_in = BuiltIn(seed, rate, history_s, self.clock, exchange_log)
+        self._looked_ns = self._looked_at_house_ns = 0  # at the live venues; at the built-in exchange
+        self.built_in = BuiltIn(seed, rate, history_s, self.clock, exchange_log, served)
         self.runtime = Runtime(self._report)
         self._groups = tuple(kernel_groups)
         self._modules = tuple(name for group in kernel_groups for name in group)
@@ -100,6 +106,7 @@ class Engine:
         self._reopen: OpenReplay | None = open_replay
         self._replay_state, self._replay_detail = "", ""  # while there is no feed to ask
         self._set_back_ns = 0
+        self._profiler: Profiler | None = None
         self._process = psutil.Process()
         self._processed_ns = 0
         self._start_lag: Histogram | None = Histogram()  # until kernels are ready
@@ -115,9 +122,12 @@ class Engine:
         """Stop everything within 4 s; False when the thread would not end."""
         return self.runtime.stop()
 
-    def command(self, name: str, args: dict[str, Any]) -> None:
-        """Do `name` on the engine's thread and wait for it; BadCommand with a sentence when it cannot be done."""
-        handler = {
+    def command(self, name: str, args: dict[str, Any]) -> Any:
+        """Do `name` on the engine's thread and wait for it; what came of it, None where there is nothing to say.
+
+        BadCommand with a sentence when it cannot be done.
+        """
+        handler: Callable[[dict[str, Any]], Any] | None = {
             "set_rate": self._set_rate,
             "restart_replay": self._restart_replay,
             "start_replay": self._start_replay,
@@ -126,12 +136,15 @@ class Engine:
             "add_symbol": self._add_symbol,
             "remove_symbol": self._remove_symbol,
             "set_poll": self._set_poll,
+            "profile": self._start_profile,
         }.get(name)
+        if name in COMMANDS:
+            handler = partial(self._tell_house, name)
         if handler is None:
             raise BadCommand(f"the engine has no command named {name[:40]!r}")
         done = self.runtime.submit(lambda: handler(args))
         try:
-            done.result(COMMAND_TIMEOUT_S)
+            return done.result(COMMAND_TIMEOUT_S)
         except FutureTimeout as error:
             done.cancel()
             raise BadCommand(
@@ -146,6 +159,7 @@ class Engine:
     # --- on the loop -------------------------------------------------------------------------------------
 
     async def _main(self) -> None:
+        self._profiler = Profiler(asyncio.get_running_loop(), self.clock)
         self.runtime.supervise("loop lag", lambda: watch_lag(LAG_S, self._note_lag))
         self.runtime.supervise("publish", lambda: every(PUBLISH_S, self._publish))
         await self._ready_kernels()
@@ -243,6 +257,17 @@ class Engine:
             raise BadCommand("a poll's interval must be a whole number of seconds, 0 = not at all")
         self._venues().set_poll(_text(args, "venue"), _text(args, "endpoint"), interval_s)
 
+    async def _tell_house(self, name: str, args: dict[str, Any]) -> dict[str, Any]:
+        house = self.built_in.house
+        if house is None:
+            raise BadCommand("the built-in exchange is not running, or no clients are let in")
+        return await carry_out(house, name, args)
+
+    def _start_profile(self, args: dict[str, Any]) -> None:
+        if self._profiler is None:
+            raise BadCommand("the engine is not running yet; try again when it does")
+        self._profiler.start(args.get("seconds", PROFILE_S), lambda _: None)
+
     def _venues(self) -> Venues:
         if self._live is None:
             raise BadCommand("this engine has no live venues")
@@ -272,6 +297,10 @@ class Engine:
             board.engine.rate_actual,
         ):
             self._show(replay=view, skipped=built_in.skipped, rate_actual=built_in.rate_actual)
+        board.profile = self._profiler.view if self._profiler is not None else None
+        house = built_in.house
+        if house is not None:
+            house.floor.stages.record(self.telemetry, self.clock())
         self._look_at_venues()
         self._watch_clock()
         if board.closed_second_ns != self._processed_ns:
@@ -293,8 +322,26 @@ class Engine:
             board = self.telemetry.board
             board.venues = self._live.venues.views(now_ns)
             board.limits = self._live.limits.views(now_ns)
+        if now_ns - self._looked_at_house_ns >= LOOK_NS:
+            self._looked_at_house_ns = now_ns
+            self._look_at_house(now_ns)
+
+    def _look_at_house(self, now_ns: int) -> None:
+        built_in, board = self.built_in, self.telemetry.board
+        house, served = built_in.house, built_in.served
+        if house is None:
+            if served is not None and board.exchange.state != "starting":
+                board.exchange = ExchangeView(state="starting")
+            return
+        house.admin.profiler = lambda: self._profiler
+        if built_in.trouble:
+            board.exchange = replace(house.view(now_ns), state="failed", detail=built_in.trouble)
+        else:
+            board.exchange = house.view(now_ns)
 
     def _close_second(self, second_ns: int) -> None:
+        if self.built_in.house is not None:
+            self.built_in.house.close_second(self.telemetry, second_ns)
         if self._live is not None:
             self._live.limits.close_second(self.telemetry, second_ns)
 

@@ -33,6 +33,10 @@ def _data_directory() -> Path:
     return Path(platformdirs.user_data_dir("venuescope", appauthor=False))
 
 
+def _config_directory() -> Path:
+    return Path(platformdirs.user_config_dir("venuescope", appauthor=False))
+
+
 class Settings(BaseSettings):
     """Every setting. The names are those of the file; `VENUESCOPE_PORT` sets `port`."""
 
@@ -57,7 +61,8 @@ class Settings(BaseSettings):
         default_factory=_cache_directory, description="folder for compiled kernels and sample captures"
     )
     data_dir: Path = Field(
-        default_factory=_data_directory, description="folder for what is kept: the exchange's command log"
+        default_factory=_data_directory,
+        description="folder for what is kept: the exchange's command log, its API keys",
     )
     command_log: Literal["off", "async", "sync"] = Field(
         "off", description="whether the built-in exchange outlives the program"
@@ -78,6 +83,24 @@ class Settings(BaseSettings):
     )
     rate_limits: Path | None = Field(
         None, description="file of rate limits; otherwise rate_limits.json here, if there is one"
+    )
+    exchange: Literal["on", "off"] = Field(
+        "on", description="whether clients may connect to the built-in exchange"
+    )
+    exchange_port: int = Field(
+        8051,
+        ge=0,
+        le=65_535,
+        description="port of the built-in exchange, REST and WebSocket; 0 = any free one",
+    )
+    order_port: int = Field(
+        8053,
+        ge=0,
+        le=65_535,
+        description="port of its order sockets alone, which is faster; 0 = any free one",
+    )
+    config_dir: Path = Field(
+        default_factory=_config_directory, description="folder for what opens the exchange's kept API keys"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "warning", description="least level printed to standard error"

@@ -54,6 +54,8 @@ class Accounts:
         """`most` accounts the engine has room for; `keys` as they were kept."""
         self._most = most
         self._keys: dict[str, Key] = {each.api_key: each for each in keys}
+        self.used_ns: dict[str, int] = {}  # of keys that were used since the start
+        self._asked: set[str] = set()
         self._numbers: dict[str, int] = {each.name: each.account for each in keys}
         self._next = max(self._numbers.values(), default=FIRST_CLIENT - 1) + 1
         self.account(MAIN)
@@ -87,7 +89,16 @@ class Accounts:
 
     def find(self, api_key: str) -> Key | None:
         """The key, if there is such a one."""
-        return self._keys.get(api_key)
+        found = self._keys.get(api_key)
+        if found is not None:
+            self._asked.add(api_key)
+        return found
+
+    def note_use(self, now_ns: int) -> None:
+        """Keys that were asked for since the last call were used by now."""
+        for api_key in self._asked:
+            self.used_ns[api_key] = now_ns
+        self._asked.clear()
 
     def create(self, name: str, label: str, now_ns: int, *, trade: bool = True) -> Key:
         """A new key for the account of this name. BadAccount when there are too many."""
@@ -104,6 +115,8 @@ class Accounts:
 
     def revoke(self, api_key: str) -> bool:
         """Forget a key; whether there was one. Its account stays."""
+        self._asked.discard(api_key)
+        self.used_ns.pop(api_key, None)
         return self._keys.pop(api_key, None) is not None
 
 

@@ -26,6 +26,7 @@ from engine.profiling import Profiler, ProfileView, fields
 
 MAX_BODY: Final = 4_096
 MAX_COUNT: Final = 2_000
+SHOWN_ACCOUNTS: Final = 16
 MAX_DEPOSIT_ATOMS: Final = 10**17  # a billion coins
 
 
@@ -94,6 +95,15 @@ class Admin:
                 tuple(each for each in self._floor.accounts.keys if each.api_key not in self._passing)
             )
             self._stamp = self._store.stamp()
+
+    def shown_accounts(self) -> list[str]:
+        """The names of accounts that people trade with: the main one, and those of kept keys, oldest first."""
+        kept = (each.name for each in self._floor.accounts.keys if each.api_key not in self._passing)
+        return list(dict.fromkeys((MAIN, *kept)))[:SHOWN_ACCOUNTS]
+
+    def shown_keys(self) -> list[Key]:
+        """Keys that are kept, oldest first; without a store, those that would be."""
+        return [each for each in self._floor.accounts.keys if each.api_key not in self._passing]
 
     async def answer(self, request: web.BaseRequest, path: str, query: str) -> web.Response | None:
         """The answer to a call below /admin; None: it is none of these."""

@@ -5,21 +5,29 @@ Paths: `/binance_spot/..` and `/bybit/..` as the venues', `/native`, `/admin/..`
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Mapping
 from typing import Final
 
 from engine.exchange.admin import Admin
+from engine.exchange.clients import SHOWN
 from engine.exchange.dialects.binance_trading import BinanceTrading
 from engine.exchange.dialects.bybit_trading import BybitTrading
 from engine.exchange.entry import Link, Session
 from engine.exchange.faults import Faults
 from engine.exchange.floor import Floor
+from engine.exchange.house_views import PHASES, account_view, key_view, stream_view
 from engine.exchange.keystore import KeyStore
 from engine.exchange.limit_windows import Rules
+from engine.exchange.order_faults import OrderFaults
 from engine.exchange.order_sockets import OrderSockets
 from engine.exchange.served import ServedMarket
 from engine.exchange.server import HOST, Budget, VenueServer
+from engine.exchange.trading import Answer, Outcome
 from engine.exchange.venue_rules import RULES
+from engine.telemetry.board import ExchangeView
+from engine.telemetry.hub import Telemetry
 
 BUDGET_MARKETS: Final = {"binance_spot": "binance_spot", "bybit": "bybit_spot"}
 NATIVE: Final = "native"
@@ -34,7 +42,10 @@ class House:
     ) -> None:
         """`rules` are the limits of the budgets, by name; the venues' own otherwise."""
         self.floor: Final = floor
-        self.faults: Final = Faults()
+        self.faults: Final = Faults(floor.seed)
+        self._order_faults = OrderFaults(self.faults, floor.simulator.instruments, floor.accounts.name)
+        floor.desk.reject = self._order_faults.reject
+        floor.desk.postpone = self._postpone
         self.budgets: Final = {
             name: Budget(
                 name,
@@ -65,6 +76,8 @@ class House:
         )
         self.order_url = ""
         self._cared_ns = 0
+        self._totals = (0, 0, 0, 0, 0)
+        self._rates = (0.0, 0.0, 0.0)
 
     @property
     def url(self) -> str:
@@ -87,11 +100,82 @@ class House:
         if abs(now_ns - self._cared_ns) >= CARE_EVERY_NS:
             self._cared_ns = now_ns
             self.floor.clients.turn(now_ns)
+            self.floor.accounts.note_use(now_ns)
+            for symbol, phase in self._order_faults.halts(time.monotonic_ns()):
+                self.floor.desk.set_phase(symbol, phase)
+
+    def close_second(self, telemetry: Telemetry, second_ns: int) -> None:
+        """Make rates and one EXCHANGE row of what came since the last call, a second ago."""
+        floor, clients = self.floor, self.floor.clients
+        clients.close_second()
+        totals = (
+            floor.desk.commands,
+            clients.acks,
+            clients.rejected,
+            floor.desk.trades,
+            clients.messages,
+        )
+        orders, acks, rejects, fills, messages = (
+            now - before for now, before in zip(totals, self._totals, strict=True)
+        )
+        self._totals = totals
+        self._rates = (float(orders), float(acks), float(fills))
+        row = (second_ns, orders, acks, rejects, fills, messages, len(clients.all))
+        telemetry.exchange.publish_one(row)
+
+    def view(self, now_ns: int) -> ExchangeView:
+        """Everything the page shows, frozen; some 100 us, and 1 us a row."""
+        floor, clients, desk = self.floor, self.floor.clients, self.floor.desk
+        monotonic_ns = time.monotonic_ns()
+        streams = [
+            stream_view(each, budget.name.partition("_")[0], now_ns - monotonic_ns)
+            for budget in self.budgets.values()
+            for each in budget.hub.connections.values()
+        ]
+        orders_per_s, acks_per_s, fills_per_s = self._rates
+        units = sorted(floor.units.values(), key=lambda each: each.index)
+        statistics = desk.engine.statistics().symbols
+        return ExchangeView(
+            state="serving" if self.order_url else "starting",
+            url=self.url,
+            order_url=self.order_url,
+            clients=(*clients.views(), *streams)[:SHOWN],
+            client_count=len(clients.all) + len(streams),
+            orders=desk.commands,
+            rejects=tuple(clients.rejects.most_common(12)),
+            rejected=clients.rejected,
+            fills=desk.trades,
+            trades=sum(each.trades for each in statistics),
+            orders_per_s=orders_per_s,
+            acks_per_s=acks_per_s,
+            fills_per_s=fills_per_s,
+            cut_slow=clients.cut_slow,
+            refused=clients.refused,
+            waiting=desk.waiting,
+            symbols=tuple((each.symbol, PHASES.get(each.phase, "")) for each in statistics),
+            accounts=tuple(
+                account_view(desk, name, floor.accounts.numbers[name], units)
+                for name in self.admin.shown_accounts()
+            ),
+            keys=tuple(key_view(each, floor.accounts) for each in self.admin.shown_keys()),
+            faults=self.faults.views(time.monotonic_ns(), now_ns),
+            faults_done=tuple(sorted(self.faults.done.items())),
+        )
 
     async def stop(self) -> None:
         """Disconnect everyone and give the ports back."""
         await self.sockets.stop()
         await self.server.stop()
+
+    def _postpone(self, answer: Answer, outcome: Outcome) -> bool:
+        """Whether a fault makes this answer wait; then it comes by itself."""
+        if outcome.order is None or not self.faults.any:
+            return False
+        delay_s = self._order_faults.delay_s(outcome.order)
+        if not delay_s:
+            return False
+        asyncio.get_running_loop().call_later(delay_s, answer, outcome)
+        return True
 
     def _dialect(self, path: str) -> str:
         """Whose order socket a path is; "" for none."""

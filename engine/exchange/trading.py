@@ -39,7 +39,7 @@ def sentence(reason: int) -> str:
     return REASONS.get(reason) or DESK_REASONS.get(reason) or f"reason {reason}"
 
 
-class Order(msgspec.Struct, eq=False):
+class Order(msgspec.Struct, eq=False, gc=False):
     """One order of a client, from the moment it is asked for. The desk changes it; everyone else only reads.
 
     What is asked for comes first, then what has become of it.
@@ -95,12 +95,12 @@ class Fill(msgspec.Struct, eq=False, gc=False, frozen=True):
     ts_ns: int
 
 
-class Outcome(msgspec.Struct, eq=False):
+class Outcome(msgspec.Struct, eq=False, gc=False):
     """What became of one request: `reason` 0 when it was done, else why not (`sentence`).
 
     `order` is the order placed, canceled or changed, where there is one; `fills` are the trades it made at once;
-    `count` how many a cancel-all ended. `status` and what follows are the order's right after this request: later ones of
-    the same batch may have changed it since.
+    `count` how many a cancel-all ended. `status` and what follows are the order's right after this request: later
+    ones of the same batch may have changed it since.
     """
 
     reason: int

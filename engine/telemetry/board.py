@@ -12,6 +12,7 @@ from engine.matching.statistics import EngineStatistics
 
 if TYPE_CHECKING:
     from engine.matching.log import LogView
+    from engine.profiling import ProfileView
 
 SourceState = Literal["loading", "live", "resyncing", "stale", "reconnecting", "ended", "error"]
 VenueState = Literal["off", "connecting", "live", "reconnecting"]
@@ -409,4 +410,5 @@ class Board:
     venues: tuple[VenueView, ...] = ()  # every live market there is, connected or not
     limits: tuple[LimitsView, ...] = ()
     exchange: ExchangeView = field(default_factory=ExchangeView)
+    profile: ProfileView | None = None  # the engine thread's, of the newest profile, also while it runs
     closed_second_ns: int = 0  # wall clock: seconds that begin before this are complete in every counter ring
