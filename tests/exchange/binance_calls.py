@@ -108,9 +108,10 @@ class Socket:
         assert session is not None
         self.session: Session = session
         self._number = 0
+        self._last = b""
 
-    def ask(self, method: str, *, sign: bool = True, **params: Any) -> dict[str, Any]:
-        """The answer to a request; what was pushed before it is passed over."""
+    def send(self, method: str, *, sign: bool = True, **params: Any) -> None:
+        """Send a request; what follows from it comes with the next turn."""
         self._number += 1
         rig = self.client.rig
         if sign:
@@ -118,9 +119,18 @@ class Socket:
             params.setdefault("recvWindow", 5_000 + self._number)
             payload = "&".join(f"{name}={params[name]}" for name in sorted(params))
             params["signature"] = hmac_hex(self.client.key.secret, payload.encode())
-        request = {"id": self._number, "method": method, "params": params}
-        self.session.on_text(json.dumps(request).encode(), rig.now_ns)
-        rig.turn()
+        self._last = json.dumps({"id": self._number, "method": method, "params": params}).encode()
+        self.session.on_text(self._last, rig.now_ns)
+
+    def repeat(self) -> None:
+        """Send the last request once more, as it was."""
+        self.session.on_text(self._last, self.client.rig.now_ns)
+        self.client.rig.turn()
+
+    def ask(self, method: str, *, sign: bool = True, **params: Any) -> dict[str, Any]:
+        """The answer to a request; what was pushed before it is passed over."""
+        self.send(method, sign=sign, **params)
+        self.client.rig.turn()
         return next(each for each in self.said() if each.get("id") == self._number)
 
     def good(self, method: str, **params: Any) -> Any:

@@ -258,7 +258,7 @@ class Rig:
 
     def _crowd(self, row: Any) -> None:
         events = self.matcher.match(as_matrix(row), 1)
-        self.desk.on_events(np.array(events, np.int64), self.now_ns)
+        self.desk.tell(self.desk.on_events(np.array(events, np.int64), self.now_ns))
 
     def _wake(self) -> None:
         with contextlib.suppress(RuntimeError):  # outside a loop the test turns it itself

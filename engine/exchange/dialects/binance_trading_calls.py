@@ -121,9 +121,9 @@ class Calls:
             if outcome.reason:
                 done(refused_by_engine(outcome.reason))
                 return
-            if order.status != "armed":
+            if outcome.status != "armed":
                 extra.working_ns = order.created_ns
-            done(placed(order, symbol, extra, outcome.fills, extra.answer))
+            done(placed(order, symbol, extra, outcome, extra.answer))
 
         self.desk.place(order, answer)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from engine.exchange.accounts import Key
@@ -26,7 +26,6 @@ from engine.exchange.dialects.binance_trading_orders import (
 )
 from engine.exchange.dialects.binance_trading_views import Row, canceled, placed
 from engine.exchange.trading import Order, Outcome
-from engine.matching.orders import BAD_LINK
 
 _LEG: Final = (
     "Type", "ClientOrderId", "IcebergQty", "Price", "StopPrice", "TrailingDelta", "TimeInForce", "StrategyId",
@@ -163,22 +162,19 @@ class Lists:
             raise refuse(-2010, "Duplicate order sent.")
         _check_prices(above["type"], below["type"], first, second)
         pair = _Pair(key.account, symbol, client_id, (first, second))
-        reasons: list[int] = []
+        outcomes: list[Outcome] = []
 
         def answer_first(outcome: Outcome) -> None:
-            reasons.append(outcome.reason)
+            outcomes.append(outcome)
 
         def answer_second(outcome: Outcome) -> None:
-            failed = reasons[0] or outcome.reason
+            failed = outcomes[0].reason or outcome.reason
             if not failed:
                 pair.ts_ns = outcome.ts_ns
                 self._keep(pair)
-                done(self._placed(pair, outcome, form))
-                return
-            if outcome.reason == BAD_LINK and not reasons[0]:
-                failed = BAD_LINK
-            if reasons[0]:
-                done(refused_by_engine(reasons[0]))
+                done(self._placed(pair, (outcomes[0], outcome), form))
+            elif outcomes[0].reason:
+                done(refused_by_engine(failed))
             else:  # the other half must not stay alone
                 calls.desk.cancel(key.account, first.order_id, lambda _: done(refused_by_engine(failed)))
 
@@ -190,15 +186,15 @@ class Lists:
         pair.list_id = second.link_id = list_id
         calls.desk.place(second, answer_second)
 
-    def _placed(self, pair: _Pair, outcome: Outcome, form: str) -> Row:
-        row = pair.row(outcome.ts_ns)
+    def _placed(self, pair: _Pair, outcomes: Sequence[Outcome], form: str) -> Row:
+        row = pair.row(outcomes[-1].ts_ns)
         reports = []
-        for each in pair.legs:
+        for each, outcome in zip(pair.legs, outcomes, strict=True):
             extra = own_extra(each)
             assert extra is not None
-            if each.status != "armed":
+            if outcome.status != "armed":
                 extra.working_ns = each.created_ns
-            reports.append(placed(each, pair.symbol, extra, (), form))
+            reports.append(placed(each, pair.symbol, extra, outcome, form))
         return row | {"orderReports": reports}
 
     def cancel(self, asked: Asked, done: Done) -> None:

@@ -191,7 +191,10 @@ def read_order(arguments: Arguments, symbol: Symbol, account: int, desk: Desk) -
     )
     _set_trigger(order, extra, arguments, symbol, desk, waits=waits)
     if quote_quantity is not None:
-        extra.quote_atoms = atoms(quote_quantity)
+        try:
+            extra.quote_atoms = atoms(quote_quantity)
+        except ValueError:  # more than any account could hold
+            raise refuse(-1108, "Parameter 'quoteOrderQty' overflowed.") from None
         order.lots = min(desk.lots_for(order.symbol, side, extra.quote_atoms), MOST_MARKET_LOTS)
         if not order.lots:
             raise _no_lots(order, extra, symbol, desk)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from engine.exchange.dialects.binance_listing import SELF_TRADE_MODES
 from engine.exchange.dialects.binance_trading_orders import MS, Extra, Symbol, own_extra
-from engine.exchange.trading import Balance, Fill, Order, Report, Status
+from engine.exchange.trading import Balance, Fill, Order, Outcome, Report, Status
 from engine.exchange.units import atoms_text
 from engine.market.batches import BUY
 from engine.matching.orders import (
@@ -92,13 +92,16 @@ def ack(order: Order, symbol: Symbol, extra: Extra) -> Row:
     }
 
 
-def placed(order: Order, symbol: Symbol, extra: Extra, fills: Iterable[Fill], form: str) -> Row:
-    """The answer to a new order in the form asked for: ACK, RESULT or FULL."""
+def placed(order: Order, symbol: Symbol, extra: Extra, outcome: Outcome, form: str) -> Row:
+    """The answer to a new order in the form asked for (ACK, RESULT or FULL), as it was right after it came."""
     row = ack(order, symbol, extra)
     if form == "ACK":
         return row
     row |= _state(order, symbol, extra)
     row |= {
+        "executedQty": symbol.size(outcome.filled_lots),
+        "cummulativeQuoteQty": atoms_text(symbol.units.notional_atoms(outcome.filled_notional)),
+        "status": status_text(outcome.status, order.reason),
         "workingTime": working_ms(order, extra),
         "selfTradePreventionMode": SELF_TRADE_MODES[order.self_trade],
     }
@@ -112,7 +115,7 @@ def placed(order: Order, symbol: Symbol, extra: Extra, fills: Iterable[Fill], fo
                 "commissionAsset": each.fee_asset,
                 "tradeId": each.trade_id,
             }
-            for each in fills
+            for each in outcome.fills
         ]
     return row
 
