@@ -1,8 +1,9 @@
 """What a venue allows, counted on the venue's side. Pure: time is an argument, nothing is awaited.
 
-This is the oracle that clients are measured against, so it shares nothing with `engine.limits`. A call is
-counted first and judged then, as the venues do: one that passes a limit is refused and stays counted. Who goes
-on after refusals is banned, each ban twice as long as the one before. Everything kept per address is bounded.
+This is the oracle that clients are measured against, so it shares no arithmetic with `engine.limits`. A call is
+counted first and judged then, as the venues do: one that passes a limit is refused and stays counted; orders count
+when they are placed, and not when they trade. Who goes on after refusals is banned, each ban twice as long as the one
+before. Everything kept per address and account is bounded.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ from typing import Final, TypedDict
 from engine.exchange.limit_windows import NO_ARGUMENTS, SECOND_NS, Counter, Rules, Verdict, Window
 
 MAX_ADDRESSES: Final = 10_000  # beyond it the one that came first is forgotten
+CONNECT: Final = "CONNECT"  # the endpoint of opening a WebSocket
+TOO_MANY_VISITS: Final = "Too many visits. Exceeded the API Rate Limit."
 
 
 class WindowUse(TypedDict):
     """One window's row in the statistics, of the address that used it most."""
 
     limit: int
-    interval_s: int
+    interval_s: float
     highest: int  # that was ever served within one window
     refused: int
 
@@ -72,7 +75,8 @@ class Enforcement:
         self._refused = [0] * len(rules.windows)
         windows = list(enumerate(rules.windows))
         self._shared = [(at, w) for at, w in windows if w.kind in ("REQUEST_WEIGHT", "RAW_REQUESTS")]
-        self._own = [(at, w) for at, w in windows if w.kind == "ENDPOINT"]
+        self._own = [(at, w) for at, w in windows if w.kind == "ENDPOINT" and not w.by_account]
+        self._users = [(at, w) for at, w in windows if w.kind == "ENDPOINT" and w.by_account]
         self._orders = [(at, w) for at, w in windows if w.kind == "ORDERS"]
         self._connects = [(at, w) for at, w in windows if w.kind == "CONNECTIONS"]
         self._weight_at = [at for at, w in windows if w.kind == "REQUEST_WEIGHT"]
@@ -90,21 +94,50 @@ class Enforcement:
         account: str = "",
         orders: int = 0,
     ) -> Verdict:
-        """Count one call and judge it. `now_ns` is wall time; `orders` that it places count for `account`."""
+        """Count one call and judge it. `now_ns` is wall time; `orders` that it places count for `account`.
+
+        Calls without an account count as their address's own where accounts have limits.
+        """
         self._tally.requests += 1
         client = self._address(address)
         if now_ns < client.banned_until_ns:
             return self._banned(now_ns, client)
         weight = self.rules.weigh(endpoint, arguments)
-        passed = self._count(now_ns, client, endpoint, weight)
-        late = self._count_orders(now_ns, account, orders) if orders else None
+        user = account or f"@{address}"
+        passed = self._count(now_ns, client, endpoint, weight, arguments)
+        own, over = self._count_user(now_ns, user, endpoint, arguments) if self._users else (None, None)
         if passed is not None:
             return self._refuse(now_ns, client, passed)
-        if late is not None:
-            return self._too_many_orders(now_ns, client, account, late)
+        if over is not None:
+            return self._refuse_user(now_ns, user, over)
+        if orders and (late := self._count_orders(now_ns, user, orders)) is not None:
+            return self._too_many_orders(now_ns, client, user, late)
         self._tally.served += 1
         self._tally.weight += weight
-        return Verdict(200, self._headers(now_ns, client, endpoint, account if orders else ""))
+        if own is not None:
+            return Verdict(200, _bapi_headers(now_ns, self.rules.windows[own], self._account(user, own)))
+        return Verdict(200, self._headers(now_ns, client, endpoint, user if orders else ""))
+
+    def filled(self, now_ns: int, account: str, *, maker: bool = False) -> None:
+        """An order of the account traded for the first time: it counts no more.
+
+        As Binance documents it: one less for a taker's order, and several for one that had to wait.
+        """
+        self.give_back(now_ns, account, self.rules.maker_gives_back if maker else 1)
+
+    def give_back(self, now_ns: int, account: str, orders: int = 1) -> None:
+        """Count so many orders less, as far as there are: they traded, or were not placed after all."""
+        for at, _ in self._orders:
+            counter = self._accounts.get((account, at))
+            if counter is not None:
+                counter.take_back(now_ns, orders)
+
+    def orders_used(self, now_ns: int, account: str) -> list[tuple[Window, int]]:
+        """Each window of orders, and what an account has in it."""
+        return [
+            (window, counter.used(now_ns) if (counter := self._accounts.get((account, at))) else 0)
+            for at, window in self._orders
+        ]
 
     def consume(self, now_ns: int, address: str, weight: int) -> bool:
         """A neighbour behind the same address takes `weight`: True if the venue serves it.
@@ -114,7 +147,7 @@ class Enforcement:
         client = self._address(address)
         if now_ns < client.banned_until_ns:
             return False
-        return self._count(now_ns, client, "", weight) is None
+        return self._count(now_ns, client, "", weight, NO_ARGUMENTS, foreign=True) is None
 
     def connect(self, now_ns: int, address: str) -> Verdict:
         """Count one WebSocket handshake and judge it."""
@@ -122,9 +155,15 @@ class Enforcement:
         client = self._address(address)
         if now_ns < client.banned_until_ns:
             return self._banned(now_ns, client)
+        for at, window in self._shared:
+            if window.weigh is not None and (amount := window.weigh(CONNECT, NO_ARGUMENTS)):
+                used = client.counters[at].add(now_ns, amount)
+                if used > window.limit:
+                    return self._refuse(now_ns, client, at)
+                self._highest[at] = max(self._highest[at], used)
         for at, window in self._connects:
             counter = client.counters[at]
-            used = counter.add(now_ns, 1)
+            used = counter.add(now_ns, 1 if window.weigh is None else window.weigh(CONNECT, NO_ARGUMENTS))
             if used > window.limit:
                 self._refused[at] += 1
                 self._note("connect")
@@ -154,7 +193,8 @@ class Enforcement:
         self._tally.requests += 1
         if now_ns < client.banned_until_ns:
             return self._banned(now_ns, client)
-        verdict = self._refuse(now_ns, client, (self._shared or self._own)[0][0], ban_at_once=False)
+        at = next((at for at, _ in (*self._shared, *self._own)), 0)
+        verdict = self._refuse(now_ns, client, at, ban_at_once=False)
         if retry_after_s and verdict.status == 429:
             return replace(verdict, headers={**verdict.headers, "Retry-After": str(retry_after_s)})
         return verdict
@@ -164,12 +204,12 @@ class Enforcement:
         self._addresses.pop(address, None)
 
     def used(self, now_ns: int, address: str) -> dict[str, int]:
-        """What each window of an address holds now, by label."""
+        """What each window of an address holds now, by label; not those of accounts."""
         client = self._address(address)
         return {
             window.label: client.counters[at].used(now_ns)
             for at, window in enumerate(self.rules.windows)
-            if window.kind != "ORDERS"
+            if window.kind != "ORDERS" and not window.by_account
         }
 
     def announced(self) -> list[dict[str, str | int]]:
@@ -190,7 +230,7 @@ class Enforcement:
         windows: dict[str, WindowUse] = {}
         for at, window in enumerate(self.rules.windows):
             label = window.label
-            if window.endpoints:
+            if window.endpoints and not window.name:
                 label += " " + ",".join(sorted(window.endpoints))
             windows[label] = WindowUse(
                 limit=window.limit,
@@ -218,36 +258,68 @@ class Enforcement:
             self._addresses[address] = client
         return client
 
-    def _count(self, now_ns: int, client: _Address, endpoint: str, weight: int) -> int | None:
-        """Count a call in every window it belongs to; the first window that it passes, or None."""
+    def _count(
+        self,
+        now_ns: int,
+        client: _Address,
+        endpoint: str,
+        weight: int,
+        arguments: Mapping[str, str],
+        *,
+        foreign: bool = False,
+    ) -> int | None:
+        """Count a call in every window of its address; the first window that it passes, or None."""
         passed = None
         counters = client.counters
         for at, window in self._shared:
             if window.endpoints and endpoint not in window.endpoints:
                 continue
-            used = counters[at].add(now_ns, weight if window.kind == "REQUEST_WEIGHT" else 1)
+            if window.weigh is not None and not foreign:
+                amount = window.weigh(endpoint, arguments)
+            else:
+                amount = weight if window.kind == "REQUEST_WEIGHT" else 1
+            used = counters[at].add(now_ns, amount)
             if used > window.limit:
                 passed = at if passed is None else passed
             elif used > self._highest[at]:
                 self._highest[at] = used
         for at, window in self._own:
             if endpoint in window.endpoints:
-                used = counters[at].add(now_ns, 1)
+                used = counters[at].add(now_ns, window.weigh(endpoint, arguments) if window.weigh else 1)
                 if used > window.limit:
                     passed = at if passed is None else passed
                 elif used > self._highest[at]:
                     self._highest[at] = used
         return passed
 
-    def _count_orders(self, now_ns: int, account: str, orders: int) -> int | None:
-        passed = None
-        for at, window in self._orders:
-            used = self._account(account, at).add(now_ns, orders)
+    def _count_user(
+        self, now_ns: int, user: str, endpoint: str, arguments: Mapping[str, str]
+    ) -> tuple[int | None, int | None]:
+        """Count a call in every window of its account: (the first that counts it, the first that it passes)."""
+        own = passed = None
+        for at, window in self._users:
+            if endpoint not in window.endpoints:
+                continue
+            amount = window.weigh(endpoint, arguments) if window.weigh else 1
+            if not amount:
+                continue
+            own = at if own is None else own
+            used = self._account(user, at).add(now_ns, amount)
             if used > window.limit:
                 passed = at if passed is None else passed
             else:
                 self._highest[at] = max(self._highest[at], used)
-        return passed
+        return own, passed
+
+    def _count_orders(self, now_ns: int, account: str, orders: int) -> int | None:
+        """Count orders if they fit every window; else the first that they do not fit."""
+        counters = [(at, window, self._account(account, at)) for at, window in self._orders]
+        for at, window, counter in counters:
+            if counter.used(now_ns) + orders > window.limit:
+                return at
+        for at, _, counter in counters:
+            self._highest[at] = max(self._highest[at], counter.add(now_ns, orders))
+        return None
 
     def _account(self, account: str, at: int) -> Counter:
         counter = self._accounts.get((account, at))
@@ -273,15 +345,22 @@ class Enforcement:
     def _bybit_headers(self, now_ns: int, client: _Address, endpoint: str) -> dict[str, str]:
         """Of the endpoint's own window where it has one, else of the address's."""
         own = [each for each in self._own if endpoint in each[1].endpoints] or self._shared
+        if not own:
+            return {}
         at, window = own[0]
-        counter = client.counters[at]
-        left = max(window.limit - counter.used(now_ns), 0)
-        resets_ns = now_ns if left else counter.frees_ns(now_ns)
-        return {
-            "X-Bapi-Limit": str(window.limit),
-            "X-Bapi-Limit-Status": str(left),
-            "X-Bapi-Limit-Reset-Timestamp": str(-(-resets_ns // 1_000_000)),
-        }
+        return _bapi_headers(now_ns, window, client.counters[at])
+
+    def _refuse_user(self, now_ns: int, user: str, at: int) -> Verdict:
+        """A refusal to an account: of no consequence for its address."""
+        window = self.rules.windows[at]
+        self._refused[at] += 1
+        headers = _bapi_headers(now_ns, window, self._account(user, at))
+        if self.rules.style == "bybit":
+            self._note("10006")
+            return Verdict(200, headers, 10006, TOO_MANY_VISITS)
+        self._note("429")
+        wait_s = _seconds(self._account(user, at).frees_ns(now_ns) - now_ns)
+        return Verdict(429, {"Retry-After": str(wait_s)}, -1003, _too_much(window))
 
     def _refuse(self, now_ns: int, client: _Address, at: int, *, ban_at_once: bool = True) -> Verdict:
         window = self.rules.windows[at]
@@ -291,7 +370,7 @@ class Enforcement:
                 self._note("10006")
                 endpoint = next(iter(window.endpoints), "")
                 headers = self._bybit_headers(now_ns, client, endpoint)
-                return Verdict(200, headers, 10006, "Too many visits. Exceeded the API Rate Limit.")
+                return Verdict(200, headers, 10006, TOO_MANY_VISITS)
             self._start_ban(now_ns, client, 403)
             return self._banned(now_ns, client)
         if now_ns - client.refused_ns > self.rules.refusals_kept_s * SECOND_NS:
@@ -312,7 +391,7 @@ class Enforcement:
         self._refused[at] += 1
         if self.rules.style == "bybit":
             self._note("10006")
-            return Verdict(200, {}, 10006, "Too many visits. Exceeded the API Rate Limit.")
+            return Verdict(200, {}, 10006, TOO_MANY_VISITS)
         self._note("429")
         counter = self._account(account, at)
         headers = self._headers(now_ns, client, "", account)
@@ -353,6 +432,17 @@ class Enforcement:
 
     def _note(self, kind: str) -> None:
         self._tally.refusals[kind] = self._tally.refusals.get(kind, 0) + 1
+
+
+def _bapi_headers(now_ns: int, window: Window, counter: Counter) -> dict[str, str]:
+    """What Bybit says of one limit."""
+    left = max(window.limit - counter.used(now_ns), 0)
+    resets_ns = now_ns if left else counter.frees_ns(now_ns)
+    return {
+        "X-Bapi-Limit": str(window.limit),
+        "X-Bapi-Limit-Status": str(left),
+        "X-Bapi-Limit-Reset-Timestamp": str(-(-resets_ns // 1_000_000)),
+    }
 
 
 def _seconds(wait_ns: int) -> int:

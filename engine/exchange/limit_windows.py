@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -22,32 +23,45 @@ class Window:
     """At most `limit` in each `interval_s`.
 
     Fixed windows are aligned to the clock (a minute begins at :00); sliding ones hold over any span. What is
-    counted follows from `kind`: weight, calls, orders of an account, calls to `endpoints` together, or connects.
+    counted follows from `kind`: weight, calls, orders of an account, calls to `endpoints` together, or connects;
+    `weigh` says it otherwise. Of an address, or with `by_account` of an account, whatever its addresses.
     """
 
     kind: Kind
-    interval_s: int
+    interval_s: float
     limit: int
     sliding: bool = False
     endpoints: frozenset[str] = frozenset()  # counted are only these; empty: all
+    by_account: bool = False
+    weigh: Weigher | None = None  # what a call adds
+    name: str = ""  # where several windows of a kind are as long
 
     def __post_init__(self) -> None:
-        if self.interval_s < 1 or self.limit < 1:
-            raise ValueError(f"a window needs at least a second and a limit of 1, not {self}")
+        if self.interval_s < 0.001 or self.limit < 1:
+            raise ValueError(f"a window needs at least a millisecond and a limit of 1, not {self}")
+
+    @property
+    def interval_ns(self) -> int:
+        """How long it is."""
+        return round(self.interval_s * SECOND_NS)
 
     @property
     def unit(self) -> tuple[int, str, str]:
-        """How the venue writes the interval: (1, "M", "MINUTE") for 60 s, (6, "S", "SECOND") for 6 s."""
+        """How the venue writes the interval: (1, "M", "MINUTE") for 60 s, (6, "S", "SECOND") for 6 s.
+
+        No venue has parts of a second; they are written as the next whole one.
+        """
+        whole = math.ceil(self.interval_s)
         for seconds, letter, name in _UNITS:
-            if self.interval_s % seconds == 0:
-                return self.interval_s // seconds, letter, name
+            if whole % seconds == 0:
+                return whole // seconds, letter, name
         raise AssertionError("every whole second has a unit")
 
     @property
     def label(self) -> str:
-        """`REQUEST_WEIGHT 1M`, unique among a venue's windows but for those of single endpoints."""
+        """`REQUEST_WEIGHT 1M`, unique among a venue's windows but for those of single endpoints without a name."""
         number, letter, _ = self.unit
-        return f"{self.kind} {number}{letter}"
+        return f"{self.kind} {number}{letter}" + (f" {self.name}" if self.name else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +83,11 @@ class Rules:
     ping_every_s: float = 0.0  # the venue's own ping frames; 0: none
     pong_within_s: float = 60.0
     silence_s: float = 0.0  # a client silent for so long is cut; 0: never
+    maker_gives_back: int = (
+        5  # orders that count no more when one that had to wait trades first; Binance's example
+    )
 
-    def with_window(self, kind: Kind, interval_s: int, limit: int) -> Rules:
+    def with_window(self, kind: Kind, interval_s: float, limit: int) -> Rules:
         """The same rules with the first window of `kind` replaced: a benchmark has no minute to wait.
 
         ValueError when the venue has no such window.
@@ -103,7 +120,7 @@ class Counter:
     __slots__ = ("_entries", "_index", "_interval_ns", "_used")
 
     def __init__(self, window: Window) -> None:
-        self._interval_ns = window.interval_s * SECOND_NS
+        self._interval_ns = window.interval_ns
         self._used = 0
         self._index = -1
         self._entries: deque[tuple[int, int]] | None = deque() if window.sliding else None
@@ -115,6 +132,17 @@ class Counter:
         if self._entries is not None and amount:
             self._entries.append((now_ns, amount))
         return used
+
+    def take_back(self, now_ns: int, amount: int) -> None:
+        """Count `amount` less, the newest first; never below nothing."""
+        left = min(amount, self.used(now_ns))
+        self._used -= left
+        entries = self._entries
+        while left and entries:
+            at_ns, newest = entries.pop()
+            if newest > left:
+                entries.append((at_ns, newest - left))
+            left -= min(newest, left)
 
     def used(self, now_ns: int) -> int:
         """What the window holds at `now_ns`. A clock set back reads as the newest time seen (sliding)."""

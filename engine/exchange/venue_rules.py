@@ -2,7 +2,7 @@
 
 Sources: Binance's spot REST and stream pages (depth 5/25/50/250), the futures pages (depth 2/5/10/20, klines
 1/2/5/10), Bybit v5's "Rate limit" and "Connect" pages. Written down here once more, apart from
-`engine/limits/rate_limits.json`, since one is tested against the other.
+`engine/limits/rate_limits.json`, since one is tested against the other. A file's limits become rules in `file_rules`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,12 @@ _SPOT: Final[dict[str, int]] = {
     "GET /api/v3/avgPrice": 2,
     "POST /api/v3/order": 1,
     "DELETE /api/v3/order": 1,
+    "GET /api/v3/order": 4,
+    "POST /api/v3/order/cancelReplace": 1,
+    "DELETE /api/v3/openOrders": 1,
+    "GET /api/v3/allOrders": 20,
+    "GET /api/v3/account": 20,
+    "GET /api/v3/rateLimit/order": 40,
 }
 _FUTURES: Final[dict[str, int]] = {
     "ping": 1,
@@ -59,6 +65,12 @@ def weigh_spot(endpoint: str, arguments: Mapping[str, str]) -> int:
         return 2 if symbols <= 20 else 40 if symbols <= 100 else 80
     if endpoint in ("GET /api/v3/ticker/bookTicker", "GET /api/v3/ticker/price"):
         return 2 if one else 4
+    if endpoint == "GET /api/v3/openOrders":
+        return 6 if one else 80
+    if endpoint == "GET /api/v3/myTrades":
+        return 5 if "orderId" in arguments else 20
+    if endpoint == "POST /api/v3/order/test":
+        return 20 if arguments.get("computeCommissionRates") == "true" else 1
     return 1
 
 
@@ -95,6 +107,27 @@ def weigh_futures(root: str) -> Weigher:
 def weigh_bybit(endpoint: str, arguments: Mapping[str, str]) -> int:  # noqa: ARG001 - every call is one
     """Bybit counts calls, not weights."""
     return 1
+
+
+def _user(path: str, per_s: int, *, category: str = "") -> Window:
+    """A user's calls to one of Bybit's endpoints in any second: of spot, of all else, or of everything.
+
+    A body is not read here, and only spot is traded: a call that does not say is spot's.
+    """
+
+    def weigh(endpoint: str, arguments: Mapping[str, str]) -> int:
+        del endpoint
+        return int(not category or (arguments.get("category", "spot") == "spot") == (category == "spot"))
+
+    name = f"{path} {category}".rstrip()
+    return Window(
+        *("ENDPOINT", 1, per_s),
+        sliding=True,
+        endpoints=frozenset({path}),
+        by_account=True,
+        weigh=weigh,
+        name=name,
+    )
 
 
 def _by_limit(steps: Steps, arguments: Mapping[str, str], usual: int) -> int:
@@ -157,6 +190,15 @@ BYBIT: Final = Rules(
     windows=(
         Window("RAW_REQUESTS", 5, 600, sliding=True),
         Window("CONNECTIONS", 300, 500, sliding=True),
+        _user("POST /v5/order/create", 20, category="spot"),
+        _user("POST /v5/order/create", 10, category="other"),
+        _user("POST /v5/order/cancel", 20, category="spot"),
+        _user("POST /v5/order/cancel", 10, category="other"),
+        _user("POST /v5/order/amend", 10),
+        _user("GET /v5/position/list", 50),
+        _user("GET /v5/account/wallet-balance", 50),
+        _user("GET /v5/order/realtime", 50),
+        _user("GET /v5/order/history", 50),
     ),
     weigh=weigh_bybit,
     messages_per_s=500,  # none is published

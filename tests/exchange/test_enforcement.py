@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.exchange.enforcement import Enforcement
-from engine.exchange.limit_windows import MessageRate, Rules, Window
+from engine.exchange.limit_windows import Counter, MessageRate, Rules, Window
 from engine.exchange.venue_rules import BINANCE_SPOT, BINANCE_USDM, BYBIT, RULES
 
 S = 1_000_000_000
@@ -152,6 +152,108 @@ def test_orders_are_counted_per_account_and_told_in_headers() -> None:
     assert (refused.status, refused.code) == (429, -1015)
     assert enforcement.request(NOON, "a", "POST /api/v3/order", account="two", orders=1).served
     assert enforcement.request(NOON + 10 * S, "a", "POST /api/v3/order", account="one", orders=1).served
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["place", "place", "place", "take", "make", "back"]),
+        st.integers(0, 2 * S),
+        st.integers(1, 4),
+        st.sampled_from(["one", "two"]),
+    ),
+    max_size=80,
+)
+
+
+@given(steps=STEPS, limit=st.integers(1, 12), seconds=st.integers(1, 6))
+def test_orders_count_while_they_are_placed_and_not_traded_as_a_plain_sum_says(
+    steps: list[tuple[str, int, int, str]], limit: int, seconds: int
+) -> None:
+    enforcement = Enforcement(
+        rules(Window("ORDERS", seconds, limit), Window("ORDERS", 3 * seconds, 2 * limit))
+    )
+    spans = {seconds: limit, 3 * seconds: 2 * limit}
+    plain: dict[tuple[str, int], tuple[int, int]] = {}  # (which window, used)
+    now = NOON
+    for step, wait, orders, account in steps:
+        now += wait
+        for span in spans:
+            at = now // (span * S)
+            if plain.get((account, span), (at, 0))[0] != at:
+                plain[account, span] = at, 0
+        used = {span: plain.get((account, span), (0, 0))[1] for span in spans}
+        if step == "place":
+            fits = all(used[span] + orders <= most for span, most in spans.items())
+            verdict = enforcement.request(now, "a", "POST /api/v3/order", account=account, orders=orders)
+            assert verdict.served == fits
+            assert verdict.status == (200 if fits else 429)
+            change = orders if fits else 0
+        elif step == "back":
+            enforcement.give_back(now, account, orders)
+            change = -orders
+        else:
+            enforcement.filled(now, account, maker=step == "make")
+            change = -5 if step == "make" else -1
+        for span in spans:
+            plain[account, span] = now // (span * S), max(0, used[span] + change)
+        told = {window.interval_s: count for window, count in enforcement.orders_used(now, account)}
+        assert told == {span: plain[account, span][1] for span in spans}
+
+
+@given(
+    steps=st.lists(st.tuples(st.integers(0, S), st.integers(-6, 4)), max_size=60), seconds=st.integers(1, 4)
+)
+def test_what_is_taken_back_of_a_sliding_window_is_the_newest(
+    steps: list[tuple[int, int]], seconds: int
+) -> None:
+    counter, held, now = Counter(Window("ORDERS", seconds, 9, sliding=True)), [], NOON
+    for wait, amount in steps:
+        now += wait
+        held = [at for at in held if at > now - seconds * S]
+        if amount > 0:
+            held += [now] * amount
+            assert counter.add(now, amount) == len(held)
+        else:
+            counter.take_back(now, -amount)
+            held = held[: max(0, len(held) + amount)]
+        assert counter.used(now) == len(held)
+
+
+USER_CALLS = st.lists(
+    st.tuples(
+        st.integers(0, S), st.sampled_from(["/v5/a", "/v5/b", "/v5/c"]), st.sampled_from(["one", "two", ""]),
+        st.sampled_from(["x", "y"]), st.integers(0, 3),
+    ),
+    max_size=80,
+)  # fmt: skip
+
+
+@given(calls=USER_CALLS, limit=st.integers(1, 6))
+def test_a_users_calls_count_for_the_user_whatever_the_address(
+    calls: list[tuple[int, str, str, str, int]], limit: int
+) -> None:
+    windows = (
+        Window("RAW_REQUESTS", 5, 10**6, sliding=True),
+        Window(
+            *("ENDPOINT", 1, limit), sliding=True, by_account=True, name="a and b", weigh=by_argument,
+            endpoints=frozenset({"GET /v5/a", "GET /v5/b"}),
+        ),
+    )  # fmt: skip
+    enforcement = Enforcement(replace(BYBIT, windows=windows))
+    now, seen = NOON, []
+    for wait, path, account, address, weight in calls:
+        now += wait
+        verdict = enforcement.request(now, address, f"GET {path}", {"weight": str(weight)}, account=account)
+        if path == "/v5/c" or not weight:
+            assert verdict.served
+            assert verdict.headers["X-Bapi-Limit"] == str(10**6)
+            continue
+        user = account or address
+        seen.append((now, user, weight))
+        held = sum(w for t, u, w in seen if u == user and t > now - S)
+        assert verdict.code == (0 if held <= limit else 10006)
+        assert verdict.headers["X-Bapi-Limit-Status"] == str(max(0, limit - held))
+        assert verdict.headers["X-Bapi-Limit"] == str(limit)
 
 
 def test_bybit_bans_an_address_for_ten_minutes_at_the_601st_call_in_five_seconds() -> None:
