@@ -7,6 +7,8 @@
     latency: ["t", "p50", "p90", "p95", "p99", "p999", "max", "count"],
     metrics: ["t", "bid", "ask", "imbalance"],
     limits: ["t", "allowed", "throttled", "refused", "waiting"],
+    exchange: ["t", "orders", "acks", "rejects", "fills", "messages", "clients"],
+    exchange_latency: ["t", "p50", "p90", "p95", "p99", "p999", "max", "count"],
     tiles: ["t", "real", "sim", "p50", "p99", "spread", "throttled", "gaps"],
   };
   const RATES = ["messages", "orders", "trades"];
@@ -123,7 +125,7 @@
       if (!names.includes(key) && !["key", "reset", "age_ms", "n", "lost", "note"].includes(key)) s[key] = value;
     const n = upsert(s.rows, d, names);
     trim(s.rows, d.keep, names);
-    return n > 0 || Boolean(d.venues);
+    return n > 0 || Boolean(d.venues || d.head || d.load || d.lists || "account" in d);
   };
 
   const store = { answer: null, streams: {}, rev: 0, epoch: null };
@@ -154,7 +156,7 @@
       if (again && !delta.reset && (name === "trades" || name === "events")) continue;
       const join = merge[name] || (COLUMNS[name] ? rows(name) : whole);
       if (join(s, delta)) s.rev = ++store.rev;
-      if (answer.market && !["health", "events", "limits", "venues", "listing"].includes(name)) s.market = answer.market;
+      if (answer.market && !["health", "events", "limits", "venues", "listing", "exchange", "exchange_latency"].includes(name)) s.market = answer.market;
     }
   };
   // The UTC day of a time, when it is not today.

@@ -211,33 +211,47 @@
   };
 
   const P = [["p50", "p50"], ["p90", "p90"], ["p95", "p95"], ["p99", "p99"], ["p999", "p99.9"]];
-  charts.latency = {
-    stream: "latency", hz: 4,
+  const percentiles = (name) => ({
+    stream: name, hz: 4,
     empty: (s) => !s.rows || !s.rows.t.length || s.rows.p50.every((x) => x === null),
     shape: () => ({ key: "" }),
     data(s) {
-      const r = s.rows, unit = F.unit("latency", lastOf(r.p50.filter((x) => x !== null)));
+      const r = s.rows, unit = F.unit(name, lastOf(r.p50.filter((x) => x !== null)));
       const step = (s.step || 1) * 1000, [x0, x1] = edges(s, step);
       const [x, ys] = broken(r.t, step, P.map(([key]) => r[key].map((v) => F.inUnit(v, unit))));
       const some = ys[0].find((v) => v !== null);
       return [...ys.map((y, i) => [i, { x, y, meta: unit }]), [5, { x: [x0, x1], y: [some, some] }]];
     },
     after(gd, s) {
-      const { xaxis, yaxis } = gd._fullLayout, unit = F.unit("latency", null), labels = [];
-      for (const [key, name] of [...P].reverse()) {
+      const { xaxis, yaxis } = gd._fullLayout, unit = F.unit(name, null), labels = [];
+      for (const [key, label] of [...P].reverse()) {
         const value = lastOf(s.rows[key]);
-        const el = over("latency", key, `vs-label is-end is-${key}`);
+        const el = over(name, key, `vs-label is-end is-${key}`);
         if (!el) continue;
         if (value === null || value <= 0) {
           el.hidden = true;
           continue;
         }
         const shown = F.inUnit(value, unit);
-        V.dom.text(el, `${name}  ${F.three(shown)}`);
+        V.dom.text(el, `${label}  ${F.three(shown)}`);
         labels.push({ el, y: yaxis._offset + yaxis.d2p(shown) });
       }
       for (const { el, y } of apart(labels, 14, yaxis._offset, yaxis._offset + yaxis._length - 7))
         move(el, xaxis._offset + xaxis._length + 6, y);
+    },
+  });
+  charts.latency = percentiles("latency");
+  charts.exchange_latency = percentiles("exchange_latency");
+
+  charts.exchange_rates = {
+    stream: "exchange", hz: 2,
+    empty: (s) => !s.rows || !s.rows.t.length || s.rows.orders.every((x) => x === null),
+    shape: () => ({ key: "" }),
+    data(s) {
+      const r = s.rows, step = (s.step || 1) * 1000, [x0, x1] = edges(s, step), names = ["fills", "orders", "acks", "rejects"];
+      const [x, ys] = broken(r.t, step, names.map((name) => r[name]));
+      const most = Math.max(5, ...names.flatMap((name) => r[name]));
+      return [...ys.map((y, i) => [i, { x, y }]), [4, { x: [x0, x1, x1], y: [0, 0, most * 1.05] }]];
     },
   };
 

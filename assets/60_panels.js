@@ -16,6 +16,7 @@
     const wider = far ? null : ["Show 1 h", "set", { key: "window", value: "3600" }];
     const connect = a && a.venues && a.venues.length ? ["Connect a venue", "venues", {}] : null;
     const on = Boolean(a && a.venues && a.venues.some((one) => one.state !== "off"));
+    if (stream.startsWith("exchange") || stream === "profile") return V.exchange.nothing(name);
     if (stream === "limits" && on) return ["limits", "No call has been made yet", "Budgets, endpoints and waits appear here with the first call.", null];
     if (stream === "limits") return ["limits", "No venue is connected, so nothing is throttled", "Budgets appear here with the first call to a venue.", name === "limits-strip" || name === "windows" ? connect : null];
     if (stream === "prices") return ["market", "No book to compare", `No source shown has a book of ${symbol}.`, on ? null : connect];
@@ -40,6 +41,7 @@
     switch (stream) {
       case "depth": return V.charts.depth.empty(s);
       case "limits": return panel.dataset.part === "endpoints" ? !s.endpoints || !s.endpoints.length : !s.venues || !s.venues.length;
+      case "exchange": case "exchange_book": case "exchange_stages": case "profile": return V.exchange.empty(panel, s);
       case "prices": return !s.rows || !s.rows.length;
       case "funding": return !s.funding;
       case "trades": return !s.rows || !s.rows.t.length;
@@ -67,8 +69,10 @@
       const [done, total] = engine.kernels || [0, 0];
       return ["compiling", null, ["refresh", `Compiling kernels ${done} of ${total}`, "On the first start only; later starts take them from the cache.", null]];
     }
+    const own = V.exchange.judge(panel, stream, s);
+    if (own) return own;
     const shown = a.sources.filter((one) => one.shown);
-    if (!shown.length && (!s || !["health", "events", "limits", "matching", "funding"].includes(stream))) {
+    if (!V.exchange.streams.has(stream) && !shown.length && (!s || !["health", "events", "limits", "matching", "funding"].includes(stream))) {
       const first = a.sources[0];
       return ["off", null, ["plug", "No source is shown", "Every source is switched off in this browser.", first ? [`Show ${first.label}`, "show", { source: first.id }] : null]];
     }
@@ -91,6 +95,8 @@
     if (source && source.state === "reconnecting") return ["stale", ["stale", `Reconnecting since ${since}`, why, null, V.venues.nextTry(source)], null];
     if (source && (source.state === "stale" || (stream === "depth" && s.state === "STALE"))) return ["stale", ["stale", `Stale since ${since}`, source.detail || "", null], null];
     if (stream === "matching" && s.age_ms > SILENT_MS) return ["stale", ["stale", `No figures since ${F.time(s.ts)}`, "The built-in exchange gives none; see Tasks.", null], null];
+    const late = V.exchange.late(stream, s);
+    if (late) return ["stale", ["stale", late, "The engine gives none; see Health.", null], null];
     if (V.state.paused) return ["paused", null, null];
     return ["live", null, null];
   };
@@ -173,7 +179,7 @@
   };
   const count = (name, stream, s) => {
     try {
-      return (counted[name] || counted[stream])(s);
+      return (counted[name] || V.exchange.counted[name] || counted[stream] || (() => ""))(s);
     } catch {
       return ""; // rows of that part have not come yet
     }

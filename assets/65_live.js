@@ -319,7 +319,7 @@
     if (latency && latency.what) put("sub.latency", latency.what[0].toUpperCase() + latency.what.slice(1));
     const shape = stream("distribution");
     put("unit.distribution", shape ? F.unit("distribution", null) : "");
-    for (const name of ["candles", "latency", "metrics", "throughput", "limits", "mids"]) {
+    for (const name of ["candles", "latency", "metrics", "throughput", "limits", "mids", "exchange", "exchange_latency"]) {
       const rows = (stream(name) || {}).rows, day = rows && rows.t ? V.otherDay(lastOf(rows.t)) : "";
       put(`utc.${name}`, day ? `${day} UTC` : "UTC");
     }
@@ -615,6 +615,7 @@
     live.matching(parts);
     live.limits(parts);
     live.prices(parts);
+    V.exchange.update(parts);
     V.venues.update(parts);
   };
 })();

@@ -19,10 +19,10 @@
   let sent = "";
   link.ask = (force = false) => {
     if (!link.started) return;
-    const { symbol, hidden, source, window: seconds, interval, stage, budget } = V.state;
+    const { symbol, hidden, source, window: seconds, interval, stage, budget, account, traded, part } = V.state;
     const streams = [...new Set([...link.streams, ...link.also])].sort();
-    const params = { client: V.client, symbol, hidden, source, window: seconds, interval, stage, budget, streams };
-    for (const key of ["symbol", "source", "budget"]) if (!params[key]) delete params[key];
+    const params = { client: V.client, symbol, hidden, source, window: seconds, interval, stage, budget, account, traded, part, streams };
+    for (const key of ["symbol", "source", "budget", "account", "traded"]) if (!params[key]) delete params[key];
     const text = JSON.stringify(params);
     if (text === sent && !force) return;
     sent = text;
@@ -45,7 +45,7 @@
       V.say(V.state.paused ? "Paused" : "Resumed");
     }
     if (changed.includes("hz")) tune(true);
-    if (changed.some((key) => ["symbol", "hidden", "source", "window", "interval", "stage", "budget"].includes(key))) link.ask();
+    if (changed.some((key) => ["symbol", "hidden", "source", "window", "interval", "stage", "budget", "account", "traded", "part"].includes(key))) link.ask();
     if (changed.includes("off")) V.controlsOpen(document.body.classList.contains("is-off-open"));
     if (changed.includes("theme") || changed.includes("updown")) link.redraw();
     V.controls();
@@ -171,6 +171,7 @@
   const draw = (name, figure, specs, force) => {
     const chart = V.charts[name], s = V.store.streams[chart.stream];
     const panel = document.querySelector(`[data-chart="${name}"]`);
+    if (panel && !panel.clientWidth) return null; // in a view that is not seen
     if (!chart || !s || !panel || chart.empty(s) || (chart.stream === "depth" && !["SYNCED", "STALE"].includes(s.state))) return null;
     const shape = chart.shape(s, specs.charts[name]);
     const want = `${V.dressed()}/${shape.key}/${V.dated(s)}`;
@@ -204,6 +205,7 @@
     const keep = window.dash_clientside.no_update;
     try {
       start();
+      V.specs = specs;
       const at = Date.now();
       const fresh = answer && (answer.v !== version || answer.epoch !== V.store.epoch);
       const forced = redraw !== undefined && redraw !== null && redraw !== redraws;
@@ -437,7 +439,7 @@
     const told = value && answers.get(value.id);
     if (told) {
       answers.delete(value.id);
-      told(value.text);
+      told(value.text, value.result);
     } else if (value && value.text) D.toast(value.text, value.more || "");
     return window.dash_clientside.no_update;
   };

@@ -84,7 +84,9 @@
   document.addEventListener("click", (event) => {
     if (event.target.id === "shell-scrim") return controls(false);
     const el = event.target.closest && event.target.closest("[data-act]");
-    if (el && acts[el.dataset.act]) acts[el.dataset.act](el);
+    if (!el) return;
+    const act = acts[el.dataset.act] || V.exchange.acts[el.dataset.act];
+    if (act) act(el);
   });
   document.addEventListener("change", (event) => {
     const select = event.target.closest && event.target.closest("select[data-select]");
@@ -106,7 +108,7 @@
       return;
     }
     if (inField || event.target.isContentEditable) return;
-    const link = /^[1-7]$/.test(event.key) ? document.querySelectorAll(".vs-link")[Number(event.key) - 1] : null;
+    const link = /^[1-8]$/.test(event.key) ? document.querySelectorAll(".vs-link")[Number(event.key) - 1] : null;
     if (link) link.click();
     else if (event.key === "p" || event.key === "P") acts.pause();
     else if (event.key === "v" || event.key === "V") acts.venues();

@@ -359,6 +359,41 @@ def _mids() -> Figure:
     }
 
 
+def _exchange_rates() -> Figure:
+    """Commands of clients, their answers, and what came of them: all of the built-in exchange, so in its colour."""
+    steps = {"shape": "hv"}
+    return {
+        "data": [
+            _line(
+                "Fills", "var(--vs-venue-sim)", fill="tozeroy", hovertemplate="%{y:,.~f}/s", connectgaps=False
+            )
+            | {
+                "line": {"color": "var(--vs-venue-sim)", "width": 1, **steps},
+                "fillcolor": CLEAR,
+                "fillpattern": {
+                    "shape": "/",
+                    "size": 6,
+                    "solidity": 0.2,
+                    "bgcolor": CLEAR,
+                    "fgcolor": "var(--vs-venue-sim)",
+                },
+            },
+            _line("Orders", "var(--vs-text-1)", hovertemplate="%{y:,.~f}/s", connectgaps=False)
+            | {"line": {"color": "var(--vs-text-1)", "width": 1.6, **steps}},
+            _line("Acks", "var(--vs-venue-sim)", hovertemplate="%{y:,.~f}/s", connectgaps=False)
+            | {"line": {"color": "var(--vs-venue-sim)", "width": 1.6, "dash": "dash", **steps}},
+            _line("Rejects", "var(--vs-error)", hovertemplate="%{y:,.~f}/s", connectgaps=False)
+            | {"line": {"color": "var(--vs-error)", "width": 1.4, **steps}},
+            _bounds(),
+        ],
+        "layout": {
+            "xaxis": _time_axis(),
+            "yaxis": {"autorange": True, "rangemode": "tozero", "tickformat": "~s", "nticks": 5},
+            "margin": {"t": 18, "r": 52},
+        },
+    }
+
+
 SPECS: dict[str, Figure] = {
     "depth": _depth(),
     "candles": _candles(),
@@ -372,6 +407,8 @@ SPECS: dict[str, Figure] = {
     "samples": _samples(),
     "limits": _limits(),
     "mids": _mids(),
+    "exchange_rates": _exchange_rates(),
+    "exchange_latency": _latency(),
 }
 
 

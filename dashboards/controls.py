@@ -17,7 +17,7 @@ PALETTES = (("safe", "Blue and orange"), ("classic", "Green and red"))
 
 SHORTCUTS = (
     ("P", "pause and resume"),
-    ("1 to 7", "go to a page"),
+    ("1 to 8", "go to a page"),
     ("T", "dark or light"),
     ("V", "live venues: connect, symbols, polls"),
     ("E", "export the panel in focus, or the first, as CSV"),

@@ -35,6 +35,11 @@ STREAMS = frozenset(
         "funding",
         "venues",
         "listing",
+        "exchange",
+        "exchange_book",
+        "exchange_latency",
+        "exchange_stages",
+        "profile",
     ]
 )
 

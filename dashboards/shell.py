@@ -1,4 +1,4 @@
-"""The Dash application: one shell, seven pages, one poll."""
+"""The Dash application: one shell, eight pages, one poll."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import dash
 from dash import ClientsideFunction, Input, Output, State, dcc, html, no_update
 
-from dashboards import charts, controls, ids
+from dashboards import charts, controls, exchange_faults, exchange_snippets, ids
 from dashboards.pages import PAGES
 from dashboards.source import PageSource
 from engine.errors import BadCommand
@@ -84,7 +84,12 @@ def _not_found(**_: object) -> html.Div:
 
 
 def _layout() -> html.Div:
-    template = json.loads((HERE / "template.json").read_text(encoding="utf-8"))
+    specs = {
+        "template": json.loads((HERE / "template.json").read_text(encoding="utf-8")),
+        "charts": charts.SPECS,
+        "snippets": exchange_snippets.templates(),
+        "faults": exchange_faults.choices(),
+    }
     return html.Div(
         [
             controls.bar(),
@@ -109,7 +114,7 @@ def _layout() -> html.Div:
             dcc.Store(id=ids.CURSORS),
             dcc.Store(id=ids.ANSWER),
             dcc.Store(id=ids.REDRAW),
-            dcc.Store(id=ids.SPECS, data={"template": template, "charts": charts.SPECS}),
+            dcc.Store(id=ids.SPECS, data=specs),
             dcc.Store(id=ids.COMMAND),
             dcc.Store(id=ids.EXPORT),
             dcc.Store(id=ids.TOAST),
@@ -145,14 +150,14 @@ def _register(app: dash.Dash, source: PageSource) -> None:
 
     @app.callback(Output(ids.TOAST, "data"), Input(ids.COMMAND, "data"), prevent_initial_call=True)
     def command(request: dict[str, Any] | None) -> Any:
-        """Nothing when the engine took the command, a sentence when it did not."""
+        """What came of a command the engine took; a sentence when it did not take it."""
         if not request:
             return no_update
         try:
-            source.command(str(request.get("name")), dict(request.get("args") or {}))
+            result = source.command(str(request.get("name")), dict(request.get("args") or {}))
         except BadCommand as error:
             return {"id": request.get("id"), "text": str(error), "more": "Nothing was changed."}
-        return {"id": request.get("id"), "text": ""}
+        return {"id": request.get("id"), "text": "", "result": result}
 
     @app.callback(
         Output(ids.DOWNLOAD, "data"),

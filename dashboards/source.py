@@ -21,6 +21,9 @@ class PageSource(Protocol):
         """
         ...
 
-    def command(self, name: str, args: dict[str, Any]) -> None:
-        """Have the engine do `name`; raises BadCommand with a sentence when it cannot."""
+    def command(self, name: str, args: dict[str, Any]) -> dict[str, Any] | None:
+        """What came of having the engine do `name`, None where there is nothing to tell.
+
+        Raises BadCommand with a sentence when it cannot.
+        """
         ...

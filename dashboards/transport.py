@@ -14,6 +14,9 @@ Parameters (`params`, JSON object made by `assets/20_state.js`)::
     interval  int    candle interval in seconds: 0 (by window: 1, 1, 5, 15), 1, 5, 60, 300, 900, 3600
     stage     str    latency stage of the percentile charts: "receive" by default
     budget    str    the budget the Limits page looks at ("bybit"); absent or unknown: all
+    account   str    the account of the built-in exchange the Exchange page looks at; absent or unknown: the first
+    traded    str    the symbol of its order ticket; absent or unknown: the first
+    part      str    the stage of its latency chart: "ack" by default
     streams   [str]  the streams the page's panels need (below)
     painted   [[float, float|null]]  since the last poll, for each painted refresh: ms from reply to painted
                      frame, ms from newest market event to painted frame (null: none was drawn, or replayed); at
@@ -123,6 +126,28 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
                  failed], polls: [{endpoint, call, interval_s (0 = not polled), last, next, error, done,
                  failed}]}]}, whole, each second and when something changed
     listing     {lists: {market: [symbol]}}: the lists that changed
+    exchange    {t, orders, acks, rejects, fills, messages (per second, means of the step), clients (at its end),
+                 step (s), keep: new rows; null where nothing was counted; `n` counts the clients' commands since the
+                 start; and each of these parts whole when it changed:
+                 head: {state: "off"|"starting"|"serving"|"failed", detail, url, order_url, clients, orders, rejected,
+                 fills, trades, orders_per_s, acks_per_s, fills_per_s, cut_slow, refused, waiting, measured (there
+                 is a latency)}, once a second at least,
+                 load: {clients: [{id, dialect, use, address, account, since, messages, messages_per_s, orders,
+                 in_flight, queue_bytes, sent_bytes, conflated, rejects: [[code, n]]}], rejects: [[code, n]]}, once
+                 a second, lists: {symbols: [[symbol, phase]], accounts: [name], keys: [{api_key, account, label,
+                 trade, created, used (ms or null)}], faults: [{id, kind, where, rate, done, left (null: no limit),
+                 ends (ms or null)}], faults_done: [[kind, n]]},
+                 account: null | {name, open_count, open: [order], ended: [order], fills: [{id, order, symbol, side,
+                 price, size, fee, fee_asset, maker, t}], balances: [[asset, free, reserved]]}} where an order is
+                 {id, client_id, symbol, side, kind, price, trigger, size, filled, average, status, reason, dialect,
+                 created, updated}; ids, prices and sizes of orders are text
+    exchange_book {symbol, state, seq, and when it changed: base, quote, price_decimals, size_decimals, last,
+                 bids: [[price, size]], asks}: the top of the ticket's symbol at the built-in exchange
+    exchange_latency {as latency, of one stage of the built-in exchange's clients}
+    exchange_stages {rows: [{stage, label, what, n, p50, p90, p95, p99, p999, max}]}, whole, each second
+    profile     {profile: null | {state: "running"|"done", started, ends, asked_s, took_s, busy_s, calls, functions,
+                 hidden_ms, rows: [[function, where, calls, recursive, own_ms, cumulative_ms, share]],
+                 nodes: [[label, where, parent, value_ms, own_ms]]}}, when it changed
 """
 
 from __future__ import annotations
@@ -132,7 +157,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
+from dashboards import exchange_streams as exchange
 from dashboards import export as exports
+from dashboards.exchange_export import export as export_of_exchange
 from dashboards.streams import activity, latency, market, matching, prices, venues
 from dashboards.streams import limits as limits_of
 from dashboards.streams.common import Json, Stream, ms
@@ -151,8 +178,8 @@ class Engine(Protocol):
 
     telemetry: Telemetry
 
-    def command(self, name: str, args: dict[str, Any]) -> None:
-        """Do it; BadCommand with a sentence when it cannot."""
+    def command(self, name: str, args: dict[str, Any]) -> dict[str, Any] | None:
+        """Do it; what came of it, where there is something to tell. BadCommand with a sentence when it cannot."""
         ...
 
     def note_page(self, stage: str, values_ns: list[int]) -> None:
@@ -187,6 +214,11 @@ class Transport:
             "funding": prices.funding,
             "venues": venues.venues,
             "listing": venues.listing,
+            "exchange": exchange.exchange,
+            "exchange_book": exchange.book,
+            "exchange_latency": exchange.latency,
+            "exchange_stages": exchange.stages,
+            "profile": exchange.profile,
         }
         self._lock = threading.Lock()
         self._lost_rows = 0
@@ -199,6 +231,8 @@ class Transport:
         asked = Params.of(params, tuple(self._streams))
         wall_ns = self._wall()
         tables = self._tables_of(asked.streams, wall_ns)
+        if not exchange.OF_IT.isdisjoint(asked.streams):
+            tables[exchange.SOURCE] = exchange.looked(self._telemetry, params, wall_ns)
         view = look(self._telemetry, asked, self._views.next_number(), wall_ns, tables)
         streams: Json = {}
         places: Json = {}
@@ -233,11 +267,13 @@ class Transport:
         view = self._views.find(
             str(request.get("client", ""))[:32], number if isinstance(number, int) else -1
         )
+        if request.get("chart") in exchange.NAMES:
+            return export_of_exchange(view, request)
         return exports.export(view, self._telemetry, request)
 
-    def command(self, name: str, args: dict[str, Any]) -> None:
-        """Have the engine do `name`; BadCommand with a sentence when it cannot."""
-        self._engine.command(name, args)
+    def command(self, name: str, args: dict[str, Any]) -> dict[str, Any] | None:
+        """What came of having the engine do `name`; BadCommand with a sentence when it cannot."""
+        return self._engine.command(name, args)
 
     def _tables_of(self, streams: Sequence[str], wall_ns: int) -> dict[str, Json]:
         """The tables of those of `streams` that are tables; each is made once for its moment."""

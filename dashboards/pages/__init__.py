@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from dash.development.base_component import Component
 
-from dashboards.pages import book, health, latency, limits, market, overview, throughput
+from dashboards.pages import book, exchange, health, latency, limits, market, overview, throughput
 
 
 class Page(NamedTuple):
@@ -26,5 +26,6 @@ PAGES = (
     Page("latency", "Latency", "/latency", latency.layout),
     Page("throughput", "Throughput", "/throughput", throughput.layout),
     Page("limits", "Limits", "/limits", limits.layout),
+    Page("exchange", "Exchange", "/exchange", exchange.layout),
     Page("health", "Health", "/health", health.layout),
 )

@@ -38,6 +38,28 @@ INTERVALS = {60: 1, 300: 1, 900: 5, 3600: 15}
 REPLAY_MS = 1_723_120_000_000.0  # 2024-08-08
 SPREADS = (1.0, 1.0, 1.0, 1.0, 2.0, 1.0, 1.0, 3.0)
 QUANTILES = (("p50", 1.0), ("p90", 1.6), ("p95", 2.05), ("p99", 3.3), ("p999", 4.6))
+EXCHANGE: dict[str, dict[str, Any]] = {
+    "exchange": {
+        **{name: [] for name in ("t", "orders", "acks", "rejects", "fills", "messages", "clients")},
+        "step": 1,
+        "keep": 0,
+        "head": {"state": "off", "detail": "", "url": "", "order_url": ""}
+        | dict.fromkeys(
+            ("clients", "orders", "rejected", "fills", "trades", "cut_slow", "refused", "waiting"), 0
+        )
+        | dict.fromkeys(("orders_per_s", "acks_per_s", "fills_per_s"), 0.0),
+        "load": {"clients": [], "rejects": []},
+        "lists": {"symbols": [], "accounts": [], "keys": [], "faults": [], "faults_done": []},
+        "account": None,
+    },
+    "exchange_book": {"symbol": "", "state": "EMPTY", "bids": [], "asks": []},
+    "exchange_latency": {
+        **{name: [] for name in ("t", "p50", "p90", "p95", "p99", "p999", "max", "count")},
+        **{"stage": "ack", "label": "Acknowledge", "what": "whole way", "step": 1, "unit": "us", "keep": 0},
+    },
+    "exchange_stages": {"rows": []},
+    "profile": {"profile": None},
+}
 
 
 def noise(*keys: int) -> float:
@@ -332,6 +354,7 @@ class FakeSource:
             "funding": {"funding": None},
             "venues": {"rows": []},
             "listing": {"lists": {}},
+            **EXCHANGE,
         }[name]  # fmt: skip
 
     def _stream(
@@ -354,6 +377,8 @@ class FakeSource:
                 0.0,
                 0,
             )
+        if name in EXCHANGE:  # the built-in exchange is played by `exchange_source.py`; here it is off
+            return EXCHANGE[name], 1, 0.0, 0
         if name == "prices":
             return self._prices(symbol, shown, at), 1, 42.0, len(shown)
         if name in ("throughput", "limits", "tiles", "events", "health", "matching", "mids"):

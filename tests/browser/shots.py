@@ -80,7 +80,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--url", help="an application that is already serving")
     parser.add_argument("--mode", default="live", help="state of the fake source")
-    parser.add_argument("--source", default="fake", choices=("fake", "venues"), help="what is served")
+    parser.add_argument(
+        "--source", default="fake", choices=("fake", "venues", "exchange"), help="what is served"
+    )
     parser.add_argument("--script", default="", help="JavaScript run in the page before its picture")
     parser.add_argument("--name", default="", help="put behind the file's name")
     parser.add_argument("--pages", default="")
@@ -94,7 +96,11 @@ def main() -> None:
     source = None
     url = args.url
     if not url:
-        made = {"venues": ("venue_source", "VenueSource"), "fake": ("fake_source", "FakeSource")}[args.source]
+        made = {
+            "venues": ("venue_source", "VenueSource"),
+            "exchange": ("exchange_source", "ExchangeSource"),
+            "fake": ("fake_source", "FakeSource"),
+        }[args.source]
         source = getattr(load(made[0]), made[1])()
         source.switch(args.before or args.mode)
         url, _ = serve(source)

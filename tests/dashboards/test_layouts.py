@@ -46,9 +46,9 @@ def attribute(component: Component, name: str) -> Any:
     return component.to_plotly_json()["props"].get(name)
 
 
-def test_there_are_seven_pages_with_their_own_paths() -> None:
-    assert PAGE_NAMES == ["overview", "book", "market", "latency", "throughput", "limits", "health"]
-    assert len({page.path for page in PAGES}) == 7
+def test_there_are_eight_pages_with_their_own_paths() -> None:
+    assert PAGE_NAMES == ["overview", "book", "market", "latency", "throughput", "limits", "exchange", "health"]
+    assert len({page.path for page in PAGES}) == 8
 
 
 @pytest.mark.parametrize("page", PAGES, ids=PAGE_NAMES)

@@ -1,0 +1,512 @@
+/* The Exchange page: figures, clients, rejects, stages, the book, orders, balances. Forms are in 69_exchange_forms.js,
+   keys and snippets in 69_exchange_keys.js, the profile in 69_exchange_profile.js. */
+(() => {
+  "use strict";
+  const V = window.venuescope;
+  const F = V.format, D = V.dom;
+  const SILENT_MS = 4000; // rows come each second
+  const WAIT_MS = 10_000; // for the engine's answer to a command
+  const X = (V.exchange = { acts: {}, counted: {}, parts: [], streams: new Set(["exchange", "exchange_book", "exchange_latency", "exchange_stages", "profile"]) });
+  const PHASE = (X.PHASE = { trading: "is-ok", continuous: "is-ok", auction: "is-info", halted: "is-warn", closed: "" });
+  const STATUS = { new: "", partially_filled: "is-info", filled: "is-ok", rejected: "is-bad", expired: "is-warn", armed: "is-info" };
+
+  X.stream = () => V.store.streams.exchange || null;
+  X.account = () => ((X.stream() || {}).account) || null;
+  X.word = (text) => String(text || "").replace(/_/g, " ");
+  X.tag = (el, cls, text) => {
+    const whole = `vs-tag ${cls || ""}`.trim();
+    if (el.className !== whole) el.className = whole;
+    D.text(el, text);
+  };
+  // An exact decimal as text, with thousands apart; its digits are never changed.
+  X.grouped = (text) => {
+    if (!text) return "–";
+    const [whole, rest] = text.replace("-", "−").split(".");
+    return whole.replace(/\B(?=(\d{3})+(?!\d))/g, ",") + (rest === undefined ? "" : `.${rest}`);
+  };
+  // A decimal without the zeros at its end, but with so many places at least.
+  X.trimmed = (text, least = 2) => {
+    if (!text || !text.includes(".")) return X.grouped(text);
+    const [whole, rest] = text.split(".");
+    return X.grouped(`${whole}.${rest.replace(/0+$/, "").padEnd(least, "0")}`);
+  };
+
+  // ---------- commands ----------
+  // One at a time: the answer to a command would be lost to the next one's.
+  const queue = [];
+  let waits = null;
+  const next = () => {
+    if (waits || !queue.length) return;
+    const { name, args, tell } = (waits = queue.shift());
+    const answer = (value) => {
+      if (!waits || waits.tell !== tell) return;
+      clearTimeout(waits.timer);
+      waits = null;
+      tell(value);
+      next();
+    };
+    waits.timer = setTimeout(() => answer({ ok: false, lost: true, why: "No answer came within 10 s. It may have been done all the same: look before you send it again." }), WAIT_MS);
+    V.command(name, args, (why, result) => answer({ ok: !why, lost: false, why: why || "", result: result || {} }));
+  };
+  X.ask = (name, args) => new Promise((tell) => {
+    queue.push({ name, args, tell });
+    next();
+  });
+  // The engine's word as a toast where nothing beside the button can say it.
+  X.order = async (name, args, done = "") => {
+    const answer = await X.ask(name, args);
+    if (!answer.ok) D.toast("The exchange refused", answer.why);
+    else if (done) V.say(done);
+    return answer;
+  };
+  // A button that asks once more before it does what cannot be undone.
+  X.twice = (el, words) => {
+    if (el.dataset.sure) return true;
+    const was = el.textContent;
+    el.dataset.sure = "1";
+    el.classList.add("is-sure");
+    el.textContent = words;
+    setTimeout(() => {
+      if (!el.dataset.sure) return;
+      delete el.dataset.sure;
+      el.classList.remove("is-sure");
+      el.textContent = was;
+    }, 4000);
+    return false;
+  };
+
+  // ---------- what a panel says ----------
+  const OFF = {
+    off: ["plug", "The exchange is off", "This start serves no clients."],
+    starting: ["refresh", "The exchange is starting", "Its kernels, books and doors are being made ready."],
+    failed: ["warn", "The exchange is not serving", "Pages, the simulator and live venues are not affected."],
+  };
+  const TRADES = new Set(["ticket", "my-orders", "balances", "exchange-book", "phases"]); // the engine can do these without a door
+  X.judge = (panel, stream, s) => {
+    if (!X.streams.has(stream) || stream === "profile") return null;
+    const x = X.stream();
+    if (!x || !x.head || !s) return null;
+    const { state, detail } = x.head, name = panel.dataset.panel;
+    if (state === "serving" || (state === "failed" && TRADES.has(name))) return null;
+    const [sign, title, more] = OFF[state] || OFF.off;
+    const why = detail ? `${detail[0].toUpperCase()}${detail.slice(1)}${/[.!?]$/.test(detail) ? "" : "."} ` : "";
+    return [state === "failed" ? "error" : "off", null, [sign, title, `${why}${more}`, null]];
+  };
+  X.late = (stream, s) => {
+    const x = X.stream();
+    if (!["exchange", "exchange_book"].includes(stream) || !s || F.none(s.age_ms) || V.state.paused) return "";
+    return stream === "exchange" && x.head && x.head.state === "serving" && s.age_ms > SILENT_MS ? `No figures for ${F.age(s.age_ms)}` : "";
+  };
+  const EMPTY = {
+    clients: ["exchange", "No client is connected", "Copy a program from the Trade view and run it.", ["Show the programs", "set", { key: "exview", value: "trade" }]],
+    rejects: ["empty", "Nothing was rejected", "Refusals are counted here by the dialect's own code.", null],
+    "exchange-rates": ["empty", "No order came yet", "Rates are drawn from the first second on.", null],
+    "exchange-latency": ["empty", "No answer was measured", "Latency is measured with the first order.", null],
+    "exchange-stages": ["empty", "No answer was measured", "Each stage is measured as orders pass.", null],
+    "exchange-book": ["empty", "No book yet", "The symbol has no book at the built-in exchange.", null],
+    ticket: ["plug", "No account yet", "An account comes with its first key, and with money to trade.", ["Create a key", "ex-first-key", {}]],
+    balances: ["plug", "No account yet", "New accounts come with money of every asset.", null],
+    "profile-flame": ["latency", "No profile yet", "See where the engine's thread spends its time. It goes on working meanwhile, a little slower.", ["Profile 10 s", "ex-profile", {}]],
+    "profile-table": ["latency", "No profile yet", "Functions are listed here with their own time.", null],
+  };
+  const LISTS = {
+    open: ["empty", "No open order", "Orders of this account rest here, whichever client placed them."],
+    done: ["empty", "No ended order", "Filled, canceled and refused orders are listed here."],
+    fills: ["empty", "No trade yet", "Trades of this account are listed here."],
+  };
+  X.nothing = (name) => {
+    if (name === "my-orders") return [...LISTS[V.state.exlist], null];
+    const taken = (V.store.streams.profile || {}).profile;
+    if (name.startsWith("profile") && taken && taken.state === "running") return ["latency", "A profile is being taken", `Until ${F.time(taken.ends)} UTC; the engine goes on working.`, null];
+    return EMPTY[name] || ["empty", "Nothing to show", "The exchange has no rows for this panel.", null];
+  };
+  X.empty = (panel, s) => {
+    const x = X.stream(), a = X.account();
+    switch (panel.dataset.panel) {
+      case "clients": return !x.load || !x.load.clients.length;
+      case "rejects": return !x.load || !x.load.rejects.length;
+      case "exchange-book": return !s.bids || (!s.bids.length && !s.asks.length);
+      case "exchange-stages": return !s.rows || !s.rows.length;
+      case "ticket": case "balances": return !a;
+      case "my-orders": return !a || !{ open: a.open, done: a.ended, fills: a.fills }[V.state.exlist].length;
+      case "profile-flame": case "profile-table": return !s.profile || s.profile.state !== "done";
+      default: return false;
+    }
+  };
+  const many = (n, word) => `${F.group(n)} ${n === 1 ? word : `${word}s`}`;
+  Object.assign(X.counted, {
+    clients: (s) => (s.head.clients > s.load.clients.length ? `${F.group(s.load.clients.length)} of ${many(s.head.clients, "client")}` : many(s.head.clients, "client")),
+    rejects: (s) => `${F.group(s.head.rejected)} of ${many(s.head.orders, "order")}`,
+    "exchange-rates": (s) => `${many(s.head.orders, "order")}, ${many(s.head.fills, "fill")} since the start`,
+    "exchange-latency": (s) => many(s.n, "sample"),
+    "exchange-stages": (s) => many(s.rows.length, "stage"),
+    "exchange-book": (s) => many(s.n, "level"),
+    "my-orders": (s) => (s.account ? (V.state.exlist === "open" && s.account.open_count > s.account.open.length ? `newest ${s.account.open.length} of ${F.group(s.account.open_count)}` : `${many({ open: s.account.open, done: s.account.ended, fills: s.account.fills }[V.state.exlist].length, V.state.exlist === "fills" ? "trade" : "order")}${V.state.exlist === "open" ? "" : ", the newest 50"}`) : ""),
+    balances: (s) => (s.account ? many(s.account.balances.length, "asset") : ""),
+    faults: (s) => `${s.lists.faults.length} active`,
+    phases: (s) => many(s.lists.symbols.length, "symbol"),
+    keys: (s) => many(s.lists.keys.length, "key"),
+    connect: (s) => (s.lists ? many(s.lists.keys.length, "key") : ""),
+    ticket: () => "",
+    "profile-flame": (s) => (s.profile && s.profile.state === "done" ? `${many(s.profile.calls, "call")} of ${F.group(s.profile.functions)} functions` : ""),
+    "profile-table": (s) => (s.profile && s.profile.state === "done" ? `${s.profile.rows.length} of ${F.group(s.profile.functions)} functions` : ""),
+  });
+
+  // ---------- figures ----------
+  const rate = (x) => (F.none(x) ? "–" : x >= 1e4 ? F.si(x) : F.group(x, x > 0 && x < 100 ? 1 : 0));
+  const WORD = { off: "Off", starting: "Starting", serving: "Serving", failed: "Not serving" };
+  const figures = (s) => {
+    const h = s.head, on = h.state === "serving", dot = D.host("exchange:dot");
+    if (dot) dot.className = V.dot({ serving: "live", starting: "resyncing", failed: "error" }[h.state] || "off");
+    D.put("exchange.state", WORD[h.state] || h.state, h.state === "failed" ? "bad" : "");
+    D.put("exchange.where", on ? `${h.url}${h.order_url ? ` · orders also on ${h.order_url}` : ""}` : h.detail);
+    D.put("exchange.clients", on ? F.group(h.clients) : "–");
+    D.put("exchange.clients.side", h.cut_slow || h.refused ? [h.cut_slow ? `${F.group(h.cut_slow)} cut as slow` : "", h.refused ? `${F.group(h.refused)} refused` : ""].filter(Boolean).join(", ") : on ? "now" : "");
+    for (const [name, total] of [["orders", h.orders], ["fills", h.fills]]) {
+      D.put(`exchange.${name}`, on ? rate(h[`${name}_per_s`]) : "–");
+      D.put(`exchange.${name}.unit`, on ? "/s" : "");
+      D.put(`exchange.${name}.side`, on ? F.si(total) : "");
+    }
+    D.put("exchange.acks", on ? rate(h.acks_per_s) : "–");
+    D.put("exchange.acks.unit", on ? "/s" : "");
+    D.put("exchange.acks.side", on ? `${F.group(h.waiting)} waiting` : "");
+    D.put("exchange.rejected", on ? F.group(h.rejected) : "–", h.rejected ? "warn" : "");
+    D.put("exchange.rejected.side", h.orders ? `${F.three((h.rejected / h.orders) * 100)}%` : "");
+    D.put("exchange.trades", on ? (h.trades < 1e7 ? F.group(h.trades) : F.si(h.trades)) : "–");
+    D.put("exchange.trades.side", on ? "all, since start" : "");
+    const rows = ((V.store.streams.exchange_stages || {}).rows || []).find((row) => row.stage === "ack");
+    const unit = F.unit("exchange-facts", rows ? rows.p50 : null);
+    for (const key of ["p50", "p99"]) {
+      D.put(`exchange.${key}`, on && rows ? F.three(F.inUnit(rows[key], unit)) : "–");
+      D.put(`exchange.${key}.unit`, on && rows ? `${unit}, ${{ 60: "1 m", 300: "5 m", 900: "15 m", 3600: "1 h" }[V.state.window]}` : "");
+    }
+  };
+
+  // ---------- clients ----------
+  const codes = (list) => list.slice(0, 3).map(([code, n]) => `${code} × ${F.group(n)}`).join(", ") + (list.length > 3 ? ` and ${list.length - 3} more` : "");
+  const DEEP = 1 << 20;
+  const clients = (s, { n }) => {
+    const host = D.host("clients");
+    if (!host || !s.load) return;
+    const list = [...s.load.clients].sort((a, b) => b.messages_per_s - a.messages_per_s || b.orders - a.orders || (a.id < b.id ? -1 : 1));
+    D.table(host, list.map((c) => [
+      { text: c.account || "–", cls: "name", tone: c.account ? "" : "mut" }, c.dialect, { text: c.use, cls: "vs-sec" }, { text: c.address, cls: "vs-sec" },
+      n(F.span((s.at - c.since) / 1000)), n(rate(c.messages_per_s)), n(F.group(c.orders)), n(F.group(c.in_flight), c.in_flight ? "" : "mut"),
+      n(F.bytes(c.queue_bytes), c.queue_bytes > DEEP ? "warn" : c.queue_bytes ? "" : "mut"), { text: F.bytes(c.sent_bytes), cls: "n vs-hide-l" },
+      { text: F.group(c.conflated), cls: "n vs-hide-l", tone: c.conflated ? "warn" : "mut" },
+      { text: c.rejects.length ? codes(c.rejects) : "none", cls: "wide", tone: c.rejects.length ? "" : "mut" },
+    ]));
+  };
+  const rejects = (s) => {
+    const host = D.host("rejects");
+    if (!host || !s.load) return;
+    const list = s.load.rejects, top = Math.max(1, ...list.map(([, n]) => n));
+    const rows = D.pool(host, list.length, () => D.make("div", "", D.make("span", "vs-sec"), D.make("span", "vs-meter", D.make("i", "")), D.make("span", "vs-num")));
+    list.forEach(([code, n], i) => {
+      const [name, meter, count] = rows[i].children, width = `${((n / top) * 100).toFixed(1)}%`;
+      D.text(name, code);
+      D.attr(name, "title", code);
+      if (meter.firstElementChild.style.width !== width) meter.firstElementChild.style.width = width;
+      D.text(count, F.group(n));
+    });
+  };
+  const stages = (parts) => {
+    const host = D.host("exchange-stages"), s = V.store.streams.exchange_stages;
+    if (!host || !s || !s.rows || s.tabled === parts.mark(s)) return;
+    s.tabled = parts.mark(s);
+    const known = s.rows.filter((row) => row.n > 0), unit = F.unit("exchange-stages", known.length ? Math.max(...known.map((row) => row.p50)) : null);
+    const low = Math.log10(Math.max(0.01, Math.min(...known.map((row) => row.p50)) * 0.7)), high = Math.log10(Math.max(1, ...known.map((row) => row.p999)) * 1.4);
+    const at = (us) => Math.max(0, Math.min(100, ((Math.log10(Math.max(0.001, us)) - low) / (high - low)) * 100));
+    D.table(host, s.rows.map((row) => [
+      { text: row.label, cls: "name" }, { text: row.what, cls: "vs-sec vs-hide-s" }, parts.n(F.group(row.n)),
+      ...["p50", "p95", "p99", "p999", "max"].map((key) => parts.n(F.none(row[key]) ? "–" : F.three(F.inUnit(row[key], unit)), F.none(row[key]) ? "mut" : "")),
+      {
+        cls: "bar",
+        draw(td) {
+          if (!td.firstElementChild) td.append(D.make("div", "vs-reach", D.make("i", "")));
+          const i = td.firstElementChild.firstElementChild;
+          i.style.left = row.n ? `${at(row.p50).toFixed(1)}%` : "0";
+          i.style.width = row.n ? `${Math.max(1.5, at(row.p999) - at(row.p50)).toFixed(1)}%` : "0";
+        },
+      },
+    ]));
+    D.put("sub.exchange-stages", `Stages of the way of a command, ${unit} throughout, last ${{ 60: "1 m", 300: "5 m", 900: "15 m", 3600: "1 h" }[V.state.window]}`);
+    parts.options("part", s.rows.map((row) => [row.stage, row.label]), V.state.part);
+    const one = V.store.streams.exchange_latency;
+    if (one && one.what) D.put("sub.exchange-latency", one.what[0].toUpperCase() + one.what.slice(1));
+    D.put("unit.exchange_latency", F.unit("exchange_latency", null));
+  };
+
+  // ---------- book ----------
+  const rung = () => {
+    const el = D.make("button", "l", D.make("i", ""), D.make("span", "p"), D.make("span", ""), D.make("span", "mine"));
+    el.type = "button";
+    el.dataset.act = "ex-price";
+    return el;
+  };
+  const book = (parts) => {
+    const s = V.store.streams.exchange_book, asks = D.host("exbook:a"), bids = D.host("exbook:b"), x = X.stream();
+    if (!asks || !bids || !s || !s.bids || !s.asks) return;
+    const room = asks.clientHeight || 160, key = `${parts.mark(s)}/${x ? x.rev : 0}/${room}`;
+    if (s.climbed === key) return;
+    s.climbed = key;
+    const { price_decimals: k, size_decimals: z } = s, n = Math.max(4, Math.min(16, Math.floor(room / 21)));
+    D.put("exbook.price", `Price, ${s.quote || ""}`);
+    D.put("exbook.size", `Size, ${s.base || ""}`);
+    D.put("exbook.mine", "Mine");
+    D.put("sub.exchange-book", `${s.symbol}, matched here`);
+    const mine = new Map();
+    for (const order of (X.account() || { open: [] }).open) {
+      if (order.symbol !== s.symbol || !order.price) continue;
+      const at = `${order.side}/${Number(order.price)}`;
+      mine.set(at, (mine.get(at) || 0) + Number(order.size) - Number(order.filled || 0));
+    }
+    const top = Math.max(1, ...s.bids.slice(0, n).map(([, q]) => q), ...s.asks.slice(0, n).map(([, q]) => q));
+    const fill = (host, rows, side, reverse) => {
+      const count = Math.min(n, rows.length), els = D.pool(host, count, rung);
+      for (let i = 0; i < count; i++) {
+        const [p, q] = rows[reverse ? count - 1 - i : i], [bar, price, size, own] = els[i].children;
+        const width = `${((q / top) * 46).toFixed(1)}%`, text = F.scaled(p, k), held = mine.get(`${side}/${p / 10 ** k}`);
+        if (bar.style.width !== width) bar.style.width = width;
+        D.text(price, text);
+        D.text(size, F.scaled(q, z));
+        D.text(own, held ? F.group(held, z) : "");
+        els[i].dataset.price = text;
+        els[i].dataset.side = side;
+        if (els[i].title !== "Take this price into the ticket") els[i].title = "Take this price into the ticket";
+      }
+    };
+    fill(asks, s.asks, "sell", true);
+    fill(bids, s.bids, "buy", false);
+    const [bid, ask] = [s.bids[0], s.asks[0]];
+    D.put("exbook.last", F.none(s.last) ? "–" : F.scaled(s.last, k));
+    D.put("exbook.spread", bid && ask ? `spread ${F.scaled(ask[0] - bid[0], k)} · ${F.group(((ask[0] - bid[0]) / ((ask[0] + bid[0]) / 2)) * 1e4, 3)} bp` : "one side is empty");
+  };
+
+  // ---------- orders and trades of the account ----------
+  const HEADS = {
+    open: [["Time, UTC", ""], ["Symbol", ""], ["Side", ""], ["Type", ""], ["Price", "n"], ["Trigger", "n"], ["Size", "n"], ["Filled", "n"], ["State", ""], ["From", "vs-hide-l"], ["", "n"]],
+    done: [["Ended, UTC", ""], ["Symbol", ""], ["Side", ""], ["Type", ""], ["Price", "n"], ["Average", "n"], ["Size", "n"], ["Filled", "n"], ["State", ""], ["Why", ""]],
+    fills: [["Time, UTC", ""], ["Symbol", ""], ["Side", ""], ["Price", "n"], ["Size", "n"], ["Fee", "n"], ["Role", ""], ["Order", "n"], ["Trade", "n"]],
+  };
+  const side = (one) => ({ text: one === "buy" ? "▲ Buy" : "▼ Sell", tone: one === "buy" ? "up" : "down" });
+  const status = (order) => ({
+    draw(td) {
+      if (!td.firstElementChild) td.append(D.make("span", "vs-tag"));
+      X.tag(td.firstElementChild, STATUS[order.status], X.word(order.status));
+    },
+  });
+  const editing = { id: "", busy: false };
+  const input = (label, value) => {
+    const el = document.createElement("input");
+    Object.assign(el, { type: "text", inputMode: "decimal", autocomplete: "off", value });
+    el.setAttribute("aria-label", label);
+    return el;
+  };
+  const edit = (order) => {
+    Object.assign(editing, { id: order.id, busy: false });
+    X.stream().listed = "";
+    X.update(X.last);
+    const row = document.querySelector(`[data-order="${order.id}"]`);
+    if (row) row.querySelector("input").select();
+  };
+  const save = async (tr) => {
+    if (editing.busy) return;
+    const [price, size] = tr.querySelectorAll("input"), clean = (el) => el.value.replace(/[,\s]/g, "");
+    editing.busy = true;
+    for (const el of tr.querySelectorAll("input, button")) el.disabled = true;
+    const answer = await X.order("exchange_replace", { account: X.account().name, order_id: Number(tr.dataset.order), price: clean(price), size: clean(size) }, "Order replaced");
+    editing.busy = false;
+    if (answer.ok) editing.id = "";
+    else for (const el of tr.querySelectorAll("input, button")) el.disabled = false;
+    if (X.stream()) X.stream().listed = "";
+    X.update(X.last);
+  };
+  // A cell that is text, or a field while its order is changed; a field that is typed into is never drawn again.
+  const changeable = (order, label, value) => ({
+    cls: "n",
+    draw(td) {
+      const field = td.querySelector("input");
+      if (editing.id === order.id) {
+        if (field && field.dataset.of === order.id) return;
+        const made = input(`${label} of order ${order.id}`, value);
+        made.dataset.of = order.id;
+        made.addEventListener("keydown", (event) => {
+          if (event.key === "Enter" && !event.repeat) save(td.closest("tr"));
+          else if (event.key === "Escape") {
+            event.stopPropagation();
+            X.acts["ex-leave"]();
+          }
+        });
+        td.replaceChildren(D.make("span", "vs-inp is-cell", made));
+        return;
+      }
+      if (td.firstElementChild) td.replaceChildren();
+      D.text(td, X.grouped(value));
+    },
+  });
+  const tools = (order) => ({
+    cls: "n acts",
+    draw(td) {
+      const mode = editing.id === order.id ? "save" : "edit", key = `${mode}/${order.id}`;
+      if (td.dataset.was === key) return;
+      td.dataset.was = key;
+      const make = (sign, act, label, cls = "vs-btn is-bare is-icon is-sm") => {
+        const el = D.button(sign, act, cls, { order: order.id });
+        el.setAttribute("aria-label", label);
+        el.title = label;
+        return el;
+      };
+      const price = order.price !== "";
+      td.replaceChildren(...(mode === "save"
+        ? [make("Save", "ex-save", "Replace the order", "vs-btn is-sm is-primary"), make(D.icon("x"), "ex-leave", "Leave it as it is")]
+        : [price ? make("Change", "ex-edit", `Change price or size of order ${order.id}`, "vs-btn is-bare is-sm") : null, make("Cancel", "ex-cancel", `Cancel order ${order.id}`, "vs-btn is-bare is-sm is-danger")].filter(Boolean)));
+    },
+  });
+  const orders = (s, parts) => {
+    const host = D.host("my-orders"), a = s.account, which = V.state.exlist;
+    if (!host || !a) return;
+    const key = `${parts.mark(s)}/${which}/${editing.id}`;
+    if (s.listed === key) return;
+    s.listed = key;
+    for (const el of document.querySelectorAll('[data-key="exlist"]')) {
+      const count = { open: a.open_count, done: a.ended.length, fills: a.fills.length }[el.dataset.value];
+      D.text(el, `${{ open: "Open", done: "Done", fills: "Trades" }[el.dataset.value]} ${el.dataset.value !== "open" && count >= 50 ? "50+" : F.group(count)}`);
+    }
+    const all = document.querySelector('[data-act="ex-cancel-all"]');
+    if (all && all.disabled !== (a.open_count === 0)) all.disabled = a.open_count === 0;
+    if (host.dataset.which !== which) {
+      host.dataset.which = which;
+      const head = D.make("thead", "", D.make("tr", "", ...HEADS[which].map(([text, cls]) => {
+        const th = D.make("th", cls, text);
+        th.scope = "col";
+        return th;
+      })));
+      const table = D.make("table", "vs-tab", head, D.make("tbody", ""));
+      const box = D.make("div", "vs-scroll", table);
+      box.tabIndex = 0;
+      box.setAttribute("role", "region");
+      box.setAttribute("aria-label", "Orders and trades");
+      host.replaceChildren(box);
+    }
+    const body = host.querySelector("tbody"), { n } = parts;
+    const time = (t) => ({ text: V.otherDay(t) ? `${V.otherDay(t).slice(5)} ${F.time(t)}` : F.time(t), cls: "vs-sec" });
+    if (which === "fills") {
+      D.table(body, a.fills.map((f) => [
+        time(f.t), { text: f.symbol, cls: "name" }, side(f.side), n(X.grouped(f.price)), n(X.grouped(f.size)), n(`${X.trimmed(f.fee)} ${f.fee_asset}`),
+        { text: f.maker ? "maker" : "taker", cls: "vs-sec" }, n(f.order, "mut"), n(f.id, "mut"),
+      ]));
+      return;
+    }
+    if (which === "done") {
+      D.table(body, a.ended.map((o) => [
+        time(o.updated), { text: o.symbol, cls: "name" }, side(o.side), X.word(o.kind), n(X.grouped(o.price)), n(X.grouped(o.average)),
+        n(X.grouped(o.size)), n(X.grouped(o.filled)), status(o), { text: o.reason || "–", cls: "wide", tone: o.reason ? "" : "mut" },
+      ]));
+      return;
+    }
+    if (editing.id && !a.open.some((o) => o.id === editing.id) && !editing.busy) editing.id = "";
+    // The row that is being changed stands where it stood: the others move round it.
+    const list = [...a.open], held = body.querySelector("tr[data-order] input");
+    if (held) {
+      const was = [...body.children].indexOf(held.closest("tr")), now = list.findIndex((o) => o.id === editing.id);
+      if (now >= 0 && was >= 0 && was < list.length && now !== was) list.splice(was, 0, ...list.splice(now, 1));
+    }
+    D.table(body, list.map((o) => [
+      time(o.created), { text: o.symbol, cls: "name" }, side(o.side), X.word(o.kind), changeable(o, "Price", o.price), n(X.grouped(o.trigger), o.trigger ? "" : "mut"),
+      changeable(o, "Size", o.size), n(X.grouped(o.filled), Number(o.filled) ? "" : "mut"), status(o), { text: o.dialect || "page", cls: "vs-sec vs-hide-l" }, tools(o),
+    ]));
+    [...body.children].forEach((tr, i) => {
+      if (tr.dataset.order !== list[i].id) tr.dataset.order = list[i].id;
+    });
+  };
+  const found = (el) => (X.account() || { open: [] }).open.find((o) => o.id === el.dataset.order);
+  Object.assign(X.acts, {
+    "ex-edit": (el) => found(el) && edit(found(el)),
+    "ex-save": (el) => save(el.closest("tr")),
+    "ex-leave": () => {
+      if (editing.busy) return;
+      editing.id = "";
+      X.stream().listed = "";
+      X.update(X.last);
+    },
+    "ex-cancel": async (el) => {
+      const account = X.account();
+      if (!account || el.disabled) return;
+      el.disabled = true;
+      await X.order("exchange_cancel", { account: account.name, order_id: Number(el.dataset.order) }, "Order canceled");
+      el.disabled = false;
+    },
+    "ex-cancel-all": async (el) => {
+      const account = X.account();
+      if (!account || !account.open_count || !X.twice(el, `Cancel all ${F.group(account.open_count)}?`)) return;
+      delete el.dataset.sure;
+      el.classList.remove("is-sure");
+      D.text(el, "Cancel all");
+      await X.order("exchange_cancel_all", { account: account.name, symbol: "" }, "All orders canceled");
+    },
+  });
+
+  // ---------- balances, phases ----------
+  const balances = (s) => {
+    const host = D.host("balances"), a = s.account;
+    if (!host || !a) return;
+    if (!host.firstElementChild) host.append(D.make("div", "rows"), X.faucet());
+    D.put("sub.balances", `Account ${a.name}`);
+    const rows = D.pool(host.firstElementChild, a.balances.length, () => D.make("div", "", D.make("b", ""), D.make("span", "vs-mut"), D.make("span", "vs-num")));
+    a.balances.forEach(([asset, free, reserved], i) => {
+      const [name, held, amount] = rows[i].children;
+      D.text(name, asset);
+      D.text(amount, X.trimmed(free));
+      D.text(held, Number(reserved) ? `${X.trimmed(reserved)} in orders` : "");
+      D.attr(rows[i], "title", `${asset}: ${X.grouped(free)} free, ${X.grouped(reserved)} reserved by open orders`);
+    });
+  };
+  const phases = (s) => {
+    const host = D.host("phases");
+    if (!host || !s.lists) return;
+    const rows = D.pool(host, s.lists.symbols.length, () => D.make("div", "", D.make("b", ""), D.make("span", "vs-tag"), D.button("Halt", "ex-halt", "vs-btn is-sm")));
+    s.lists.symbols.forEach(([symbol, phase], i) => {
+      const [name, tag, button] = rows[i].children, halted = phase === "halted";
+      D.text(name, symbol);
+      X.tag(tag, PHASE[phase], phase);
+      D.text(button, halted ? "Resume" : "Halt");
+      Object.assign(button.dataset, { symbol, halted: halted ? "1" : "" });
+      D.attr(button, "aria-label", `${halted ? "Resume" : "Halt"} trading of ${symbol}`);
+    });
+  };
+  X.acts["ex-halt"] = async (el) => {
+    el.disabled = true;
+    await X.order("exchange_halt", { symbol: el.dataset.symbol, halted: !el.dataset.halted }, `${el.dataset.symbol} ${el.dataset.halted ? "resumed" : "halted"}`);
+    el.disabled = false;
+  };
+
+  // ---------- all ----------
+  let view = "", list = "";
+  X.update = (parts) => {
+    const here = Boolean(D.host("ticket")); // the page is shown
+    if (!here || !parts) return;
+    X.last = parts;
+    if (document.body.dataset.exview !== V.state.exview) document.body.dataset.exview = V.state.exview;
+    if (view !== V.state.exview || list !== D.turn) {
+      [view, list] = [V.state.exview, D.turn];
+      requestAnimationFrame(() => {
+        window.dispatchEvent(new Event("resize"));
+        V.link.redraw();
+      });
+    }
+    const s = X.stream();
+    book(parts);
+    stages(parts);
+    if (s && s.head && s.lists && s.shownAt !== `${parts.mark(s)}/${s.at}`) {
+      s.shownAt = `${parts.mark(s)}/${s.at}`;
+      figures(s);
+      clients(s, parts);
+      rejects(s);
+      balances(s);
+      phases(s);
+    }
+    if (s && s.head) orders(s, parts);
+    for (const part of X.parts) part(s, parts);
+  };
+})();
