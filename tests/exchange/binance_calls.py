@@ -130,7 +130,8 @@ class Socket:
     def ask(self, method: str, *, sign: bool = True, **params: Any) -> dict[str, Any]:
         """The answer to a request; what was pushed before it is passed over."""
         self.send(method, sign=sign, **params)
-        self.client.rig.turn()
+        while self.client.rig.desk.waiting:  # a command may be followed by another
+            self.client.rig.turn()
         return next(each for each in self.said() if each.get("id") == self._number)
 
     def good(self, method: str, **params: Any) -> Any:
