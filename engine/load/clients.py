@@ -102,6 +102,7 @@ class _Client(WSListener):
         self.answer: asyncio.Future[bytes] | None = None  # of a login
         self.resting = False
         self.placed = b""
+        self.last = b""  # its newest answer
 
     def send(self, message: frames.Message, begun_ns: int) -> None:
         """One request, counted as begun at that time."""
@@ -126,6 +127,7 @@ class _Client(WSListener):
             return
         load = self.load
         load.waits.append(now_ns() - begun_ns)
+        self.last = answer
         if b'"ok":true' in answer:
             load.result.acked += 1
         else:
