@@ -31,7 +31,7 @@ class Venue:
             self.rig.guard,
             {"bybit_spot": self.rig.market("bybit_spot")},
             self.enforcement,
-            **settings,
+            **({"answer_delay_s": 0.0} | settings),
         )
         self.rig.rest(BTC, BUY, "99990.0", "2")
         self.rig.rest(BTC, SELL, "100010.0", "2")

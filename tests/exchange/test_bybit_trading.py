@@ -224,7 +224,9 @@ def test_amending_refuses_in_the_venues_words(venue: Venue) -> None:
     assert venue.refused("amend", **arguments, price="0.05") == codes.PRICE_TOO_FINE
     assert venue.refused("amend", **arguments, qty="0.000001") == codes.TOO_FINE
     assert venue.refused("amend", **arguments, price="1") in (codes.OUTSIDE_RANGE, codes.VALUE_TOO_SMALL)
-    assert venue.refused("amend", **arguments, qty="1000") == codes.NO_FUNDS
+    assert venue.refused("amend", **arguments, qty="1000") == codes.TOO_LARGE
+    venue.place(side="Sell", price="110000", qty="1")
+    assert venue.refused("amend", **arguments, qty="10") == codes.NO_FUNDS
     assert venue.refused("amend", **arguments, triggerPrice="100500") == codes.NO_AMENDING
     assert venue.refused("amend", **(arguments | {"symbol": "ETHUSDT"}), qty="1") == codes.NO_ORDER
     assert venue.refused("amend", category="spot", symbol=BTC, qty="1") == codes.EMPTY

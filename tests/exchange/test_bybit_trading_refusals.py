@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from engine.exchange.dialects import bybit_trading_codes as codes
+from engine.exchange.dialects.bybit import BybitRest
+from engine.exchange.dialects.bybit_trading_orders import MOST_LOTS, MOST_NOTIONAL_ATOMS
 from engine.exchange.entry import RestCall
 from engine.exchange.trading import DESK_REASONS
+from engine.exchange.units import atoms
+from engine.flow.simulator import LEAST_NOTIONAL_ATOMS
 from engine.matching.orders import CONTINUOUS, HALTED, REASONS
 from tests.exchange.bybit_calls import BTC, MS, Venue, asked
 
@@ -50,27 +55,48 @@ def venue() -> Venue:
         ({"qty": "99999999999"}, codes.TOO_LARGE),
         ({"qty": "9" * 30}, codes.TOO_LARGE),
         ({"qty": "1" * 50}, codes.NOT_VALID),
-        ({"qty": "10000000"}, codes.AMOUNT_TOO_LARGE),
+        ({"qty": "10.00001"}, codes.TOO_LARGE),
+        ({"symbol": "ETHUSDT", "qty": "99", "price": "20203"}, codes.AMOUNT_TOO_LARGE),
         ({"price": None}, codes.EMPTY),
         ({"price": "0"}, codes.PRICE_TOO_LOW),
         ({"price": "90000.05"}, codes.PRICE_TOO_FINE),
         ({"price": "9999999999999"}, codes.PRICE_TOO_HIGH),
         ({"price": "150000"}, codes.OUTSIDE_RANGE),
         ({"qty": "0.00001"}, codes.VALUE_TOO_SMALL),
-        ({"qty": "100"}, codes.NO_FUNDS),
-        ({"side": "Sell", "qty": "10.1", "price": "101000"}, codes.NO_FUNDS),
+        ({"qty": "10", "price": "119000"}, codes.NO_FUNDS),
+        ({"side": "Sell", "symbol": "ETHUSDT", "qty": "100.0001", "price": "3900"}, codes.TOO_LARGE),
         ({"orderType": "Market", "qty": "4.99"}, codes.VALUE_TOO_SMALL),
         ({"orderType": "Market", "qty": "5.123456789"}, codes.AMOUNT_TOO_FINE),
         ({"orderType": "Market", "qty": "1000000.01"}, codes.NO_FUNDS),
         ({"orderType": "Market", "qty": "99999999999999999"}, codes.AMOUNT_TOO_LARGE),
         ({"orderType": "Market", "qty": "0.00001", "marketUnit": "baseCoin"}, codes.VALUE_TOO_SMALL),
-        ({"orderType": "Market", "qty": "11", "marketUnit": "baseCoin"}, codes.NO_FUNDS),
+        ({"orderType": "Market", "qty": "10", "marketUnit": "baseCoin"}, codes.NO_FUNDS),
+        ({"orderType": "Market", "qty": "11", "marketUnit": "baseCoin"}, codes.TOO_LARGE),
         ({"orderType": "Market", "qty": "1", "marketUnit": "coin"}, codes.NOT_VALID),
-        ({"orderType": "Market", "side": "Sell", "qty": "11"}, codes.NO_FUNDS),
+        ({"orderType": "Market", "side": "Sell", "qty": "11"}, codes.TOO_LARGE),
     ],
 )
 def test_an_order_is_refused_in_the_venues_words(venue: Venue, terms: dict[str, Any], code: int) -> None:
     assert venue.refused("create", **asked(**terms)) == code
+
+
+def test_what_is_reserved_cannot_be_sold(venue: Venue) -> None:
+    venue.place(side="Sell", price="101000", qty="1")
+    assert venue.refused("create", **asked(side="Sell", price="101000", qty="10")) == codes.NO_FUNDS
+    by_market = {"side": "Sell", "orderType": "Market", "qty": "10", "price": None}
+    assert venue.refused("create", **asked(**by_market)) == codes.NO_FUNDS
+
+
+def test_orders_are_as_large_as_the_venue_lists(venue: Venue) -> None:
+    rest = BybitRest({"bybit_spot": venue.rig.market("bybit_spot")}, lambda market, symbol: 1)
+    path, arguments = "/v5/market/instruments-info", {"category": "spot", "symbol": BTC}
+    row = json.loads(rest.answer("GET", path, arguments, venue.rig.now_ns))["result"]["list"][0]
+    lots, units = row["lotSizeFilter"], venue.rig.units[BTC]
+    assert units.lots(lots["maxOrderQty"]) == MOST_LOTS
+    assert atoms(lots["maxOrderAmt"]) == MOST_NOTIONAL_ATOMS
+    assert atoms(lots["minOrderAmt"]) == LEAST_NOTIONAL_ATOMS
+    assert (units.lots(lots["minOrderQty"]), units.lots(lots["basePrecision"])) == (1, 1)
+    assert units.ticks(row["priceFilter"]["tickSize"]) == 1
 
 
 def test_a_market_order_by_value_needs_somebody_to_trade_with(venue: Venue) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -381,7 +382,7 @@ def test_orders_are_placed_amended_and_canceled_by_message(trade: Socket) -> Non
 @pytest.mark.parametrize(
     ("operation", "arguments", "header", "code"),
     [
-        ("order.create", asked(qty="100"), {}, codes.NO_FUNDS),
+        ("order.create", asked(qty="10", price="119000"), {}, codes.NO_FUNDS),
         ("order.create", asked(category="linear"), {}, codes.BAD_OPERATION),
         ("order.create", asked(), {"X-BAPI-TIMESTAMP": "1"}, codes.BAD_TIME),
         ("order.create", asked(), {"X-BAPI-TIMESTAMP": "x"}, codes.BAD_PARAMETER),
@@ -424,6 +425,26 @@ def test_messages_count_against_the_same_limit_as_calls(trade: Socket) -> None:
     assert int(answer["header"]["X-Bapi-Limit-Reset-Timestamp"]) > venue.rig.now_ns // MS
     assert venue.enforcement.statistics()["refusals"] == {"10006": 1}
     assert len(venue.rig.desk.open_orders(venue.rig.account)) == 20
+
+
+def test_answers_come_a_little_late_since_pybit_keeps_a_request_only_once_it_has_sent_it() -> None:
+    venue = Venue(answer_delay_s=0.01)
+    trade = Socket(venue, "/v5/trade")
+    trade.login()
+
+    async def answers() -> list[list[dict[str, Any]]]:
+        stamp = {"X-BAPI-TIMESTAMP": str(venue.rig.now_ns // MS)}
+        trade.send({"header": stamp, "op": "order.create", "args": [asked()]})
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        early = trade.got()
+        assert venue.rig.desk.open_orders(venue.rig.account)
+        await asyncio.sleep(0.05)
+        return [early, trade.got()]
+
+    early, late = venue.rig.run(answers())
+    assert early == []
+    assert [each["retCode"] for each in late] == [0]
 
 
 def test_an_answer_to_a_client_that_left_goes_nowhere(trade: Socket) -> None:

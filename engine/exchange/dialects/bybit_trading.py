@@ -20,7 +20,13 @@ from engine.exchange.dialects.bybit_trading_login import PER_SECOND, Allowance, 
 from engine.exchange.dialects.bybit_trading_orders import CATEGORIES, Orders
 from engine.exchange.dialects.bybit_trading_queries import Queries, arguments_of
 from engine.exchange.dialects.bybit_trading_rows import Rows
-from engine.exchange.dialects.bybit_trading_sessions import Answered, PrivateSession, TradeSession, encode
+from engine.exchange.dialects.bybit_trading_sessions import (
+    ANSWER_DELAY_S,
+    Answered,
+    PrivateSession,
+    TradeSession,
+    encode,
+)
 from engine.exchange.dialects.refusal import VenueRefusal
 from engine.exchange.enforcement import Enforcement
 from engine.exchange.entry import Link, RestAnswer, RestCall
@@ -50,8 +56,10 @@ class BybitTrading:
         enforcement: Enforcement,
         *,
         per_second: Mapping[str, int] = PER_SECOND,
+        answer_delay_s: float = ANSWER_DELAY_S,
     ) -> None:
-        """`per_second` limits each user's calls by path; empty: no limits."""
+        """`per_second` limits each user's calls by path, empty: no limits. Answers of the trade socket come so late."""
+        self._answer_delay_s = answer_delay_s
         self._accounts = accounts
         self._guard = guard
         self._desk = desk
@@ -124,7 +132,7 @@ class BybitTrading:
                 self._entered, self._left,
             )  # fmt: skip
         if path == "/v5/trade":
-            return TradeSession(self, link, self._accounts, self._guard, now_ns)
+            return TradeSession(self, link, self._accounts, self._guard, now_ns, self._later)
         return None
 
     # --- order calls, of REST and of the trade socket ----------------------------------------------------------
@@ -222,6 +230,12 @@ class BybitTrading:
             self._enforcement.refuse(now_ns, address)
             raise TooManyVisits(allowance)
         return allowance
+
+    def _later(self, call: Callable[[], None]) -> None:
+        if self._answer_delay_s:
+            asyncio.get_running_loop().call_later(self._answer_delay_s, call)
+        else:
+            call()
 
     def _on_rejected(self, order: Order) -> None:
         for session in tuple(self._sessions.get(order.account, ())):

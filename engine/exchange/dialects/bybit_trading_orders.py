@@ -30,8 +30,6 @@ from engine.matching.orders import (
     IOC,
     LIMIT,
     MARKET,
-    MAX_ATOMS,
-    MAX_LOTS,
     MAX_PRICE_TICKS,
     NONE,
     STOP,
@@ -49,6 +47,9 @@ CATEGORIES: Final = ("spot", "linear", "inverse", "option")
 FILTERS: Final = ("Order", "StopOrder", "tpslOrder")
 OTHER_FILTERS: Final = ("OcoOrder", "BidirectionalTpslOrder")  # the venue's own, never held here
 MAX_TEXT: Final = 40
+# Of one order, as instruments-info tells them.
+MOST_LOTS: Final = 1_000_000
+MOST_NOTIONAL_ATOMS: Final = 2_000_000 * 10**8
 KEPT_REJECTED: Final = 100  # post-only orders that would have traded, of each account
 KEPT_ACCOUNTS: Final = 1_000
 _LINK_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,36}")
@@ -128,6 +129,7 @@ class Orders:
             )
         if lots <= order.filled_lots:
             raise refusal(codes.BELOW_FILLED)
+        _within_amount(units, lots * price_ticks)
 
         def answered(outcome: Outcome) -> None:
             done(refusal_for(outcome.reason) if outcome.reason else order)
@@ -250,6 +252,7 @@ class Orders:
         if order_type == "Limit":
             order.lots = quantity(units, _needed(arguments, "qty"), "qty")
             order.price_ticks = price(units, _needed(arguments, "price"), "price")
+            _within_amount(units, order.lots * order.price_ticks)
             order.extra = known
         else:
             order.kind, order.time_in_force, order.post_only = MARKET, IOC, False
@@ -282,16 +285,18 @@ class Orders:
             if not at_ticks:
                 raise refusal_for(NO_PRICE)
             if order.trigger_ticks:
-                order.lots = min(money // (at_ticks * units.spec.notional_atoms), MAX_LOTS)
+                order.lots = money // (at_ticks * units.spec.notional_atoms)
             else:
                 if order.side == BUY and money > self._desk.balance(order.account, units.spec.quote).free:
                     raise refusal(codes.NO_FUNDS)
                 order.lots = self._desk.lots_for(order.symbol, order.side, money)
             if not order.lots:
                 raise refusal(codes.TOO_SMALL)
+            if order.lots > MOST_LOTS:
+                raise refusal(codes.TOO_LARGE)
         else:
             order.lots = quantity(units, text, "qty")
-            worth = units.notional_atoms(order.lots * at_ticks)
+            worth = _within_amount(units, order.lots * at_ticks)
             if at_ticks and worth < LEAST_NOTIONAL_ATOMS:
                 raise refusal(codes.VALUE_TOO_SMALL)
             buys_now = order.side == BUY and not order.trigger_ticks
@@ -376,9 +381,9 @@ def price(units: Units, text: str, name: str) -> int:
 
 
 def quantity(units: Units, text: str, name: str) -> int:
-    """A quantity in lots, within the engine's range."""
+    """A quantity in lots, as many as an order may have."""
     return _steps(
-        units.lots, text, name, units.instrument.size_decimals, MAX_LOTS,
+        units.lots, text, name, units.instrument.size_decimals, MOST_LOTS,
         (codes.TOO_FINE, codes.TOO_SMALL, codes.TOO_LARGE),
     )  # fmt: skip
 
@@ -386,7 +391,7 @@ def quantity(units: Units, text: str, name: str) -> int:
 def amount(text: str) -> int:
     """A value of the quote coin in atoms."""
     return _steps(
-        atoms, text, "qty", ATOM_DECIMALS, MAX_ATOMS,
+        atoms, text, "qty", ATOM_DECIMALS, MOST_NOTIONAL_ATOMS,
         (codes.AMOUNT_TOO_FINE, codes.VALUE_TOO_SMALL, codes.AMOUNT_TOO_LARGE),
     )  # fmt: skip
 
@@ -413,6 +418,14 @@ def _steps(
     if value > most:
         raise refusal(too_large)
     return value
+
+
+def _within_amount(units: Units, tick_lots: int) -> int:
+    """What an order is worth, in atoms of the quote coin. VenueRefusal when that is too much."""
+    worth = units.notional_atoms(tick_lots)
+    if worth > MOST_NOTIONAL_ATOMS:
+        raise refusal(codes.AMOUNT_TOO_LARGE)
+    return worth
 
 
 def _scaled(text: str, decimals: int) -> int:

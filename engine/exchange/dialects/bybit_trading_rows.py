@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -183,10 +183,10 @@ class Rows:
         rows, total, locked = [], 0, 0
         chosen = None if coins is None else set(coins)
         for balance in self._desk.balances(account):
-            worth = self._worth(balance.asset, balance.free + balance.reserved)
-            total += worth
-            locked += self._worth(balance.asset, balance.reserved)
             held = balance.free + balance.reserved
+            worth, locked_worth = self._worth(balance.asset, held, balance.reserved) if held else (0, 0)
+            total += worth
+            locked += locked_worth
             if balance.asset in chosen if chosen is not None else held:
                 rows.append(_coin(balance, worth))
         worth_text, free_text = atoms_text(total), atoms_text(total - locked)
@@ -213,13 +213,14 @@ class Rows:
         """The symbol's best prices in ticks."""
         return self._desk.engine.bbo(units.spec.symbol)
 
-    def _worth(self, asset: str, held_atoms: int) -> int:
+    def _worth(self, asset: str, *held_atoms: int) -> Sequence[int]:
         """In atoms of dollars, by the middle of the book against the quote asset; the quote asset counts as dollars."""
         for units in self.units.values():
             if units.spec.base == asset and units.spec.quote != asset:
                 best = self.bbo(units)
                 bid, ask = best.bid_ticks or best.ask_ticks, best.ask_ticks or best.bid_ticks
-                return held_atoms * (bid + ask) * units.spec.notional_atoms // (2 * units.spec.lot_atoms)
+                worth, lot = (bid + ask) * units.spec.notional_atoms, 2 * units.spec.lot_atoms
+                return [atoms * worth // lot for atoms in held_atoms]
         return held_atoms
 
     def _order(

@@ -30,6 +30,7 @@ SILENCE_S: Final = 600  # a client that sends nothing for so long is cut, unless
 LEAST_SILENCE_S: Final = 30
 MAX_WAITING: Final = 100  # subscriptions that wait for their ack
 MAX_REQUEST: Final = 64  # characters of a request's id
+ANSWER_DELAY_S: Final = 0.005
 KEPT_REQUESTS: Final = 1_000  # ids of requests, to know one that comes twice
 FAMILIES: Final = ("order", "execution", "execution.fast", "position")
 KINDS: Final = ("spot", "linear", "inverse", "option")
@@ -309,9 +310,17 @@ class TradeSession(_Socket):
     """One client of `/v5/trade`."""
 
     def __init__(
-        self, calls: OrderCalls, link: Link, accounts: Accounts, guard: ReplayGuard, now_ns: int
+        self,
+        calls: OrderCalls,
+        link: Link,
+        accounts: Accounts,
+        guard: ReplayGuard,
+        now_ns: int,
+        later: Callable[[Callable[[], None]], object],
     ) -> None:
+        """`later` calls what it is given a little later: pybit keeps a request's id only once it has sent it."""
         super().__init__(link, accounts, guard, now_ns)
+        self._later = later
         self._calls = calls
         self._answers = 0
         self._known: set[str] = set()
@@ -362,12 +371,16 @@ class TradeSession(_Socket):
         self._first_time(request_id)
 
         def done(answer: Answered) -> None:
-            self._link.count(acks=1, reject=answer.code or None)
+            if answer.code:
+                self._link.count(reject=answer.code)
+            else:
+                self._link.count(acks=1)
             self._answers += 1
             times = {"Traceid": f"{self._link.id}-{self._answers}", "Timenow": str(now_ns // MS)}
             limits = answer.allowance.headers if answer.allowance is not None else {}
             rest = {"op": operation, "data": answer.result, "retExtInfo": answer.details}
-            self._reply(request_id, answer.code, answer.message, rest | {"header": limits | times})
+            rest["header"] = limits | times
+            self._later(lambda: self._reply(request_id, answer.code, answer.message, rest))
 
         self._calls.call(key, OPERATIONS[operation], given[0], self._link.address, now_ns, done)
 
