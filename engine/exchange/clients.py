@@ -176,8 +176,10 @@ class Clients:
     def close_second(self) -> None:
         """Make rates of what each sent since the last call, a second ago."""
         for client in self.all.values():
-            client.messages_per_s = float(client.messages - client.messages_before)
+            came = client.messages - client.messages_before
+            client.messages_per_s = float(came)
             client.messages_before = client.messages
+            self.messages += came
 
     def views(self) -> tuple[ClientView, ...]:
         """The first 200, oldest first."""

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
+import msgspec
 import numpy as np
 
 from engine.exchange.trading import (
@@ -83,16 +84,15 @@ class Matcher(Protocol):
         ...
 
 
-class _Ticket:
+class _Ticket(msgspec.Struct, eq=False, gc=False):
     """A command that waits, and what became of it."""
 
-    __slots__ = ("answer", "count", "fills", "order", "reason", "state")
-
-    def __init__(self, order: Order | None, answer: Answer | None) -> None:
-        self.order, self.answer = order, answer
-        self.reason = self.count = 0
-        self.fills: list[Fill] | None = None
-        self.state: tuple[Status, int, int, int] | None = None  # the order's after this command
+    order: Order | None
+    answer: Answer | None
+    reason: int = 0
+    count: int = 0
+    fills: list[Fill] | None = None
+    state: tuple[Status, int, int, int] | None = None  # the order's after this command
 
 
 class Told(NamedTuple):
@@ -421,6 +421,7 @@ class Desk:
     def _apply(self, events: list[list[int]], tickets: Sequence[_Ticket], first: int) -> None:
         live = self._live
         mine = len(tickets)
+        now_ns = self._now_ns
         for head, sequence, order_id, _, price, lots, remaining, maker_id, maker_remaining, fee, maker_fee, trade in events:  # fmt: skip  # noqa: E501
             kind = head & 0xFF
             at = sequence - first
@@ -454,7 +455,6 @@ class Desk:
             order = live.get(order_id)
             if order is None:
                 continue
-            now_ns = self._now_ns
             order.updated_ns = now_ns
             if kind == ACCEPTED:
                 order.status, order.created_ns, order.open_lots = "new", now_ns, order.lots
@@ -578,7 +578,7 @@ class Desk:
             del self._by_client[order.account, order.client_id]
 
     def _tell(self, order: Order, kind: ReportKind, fill: Fill | None = None) -> None:
-        if order.account in self._listeners:
+        if self._listeners and order.account in self._listeners:
             self._reports.setdefault(order.account, []).append(
                 Report(
                     *(kind, order, fill, *_state(order)),

@@ -90,6 +90,7 @@ class Floor:
     # --- matching ----------------------------------------------------------------------------------------
 
     def _wake(self) -> None:
+        self.stages.is_pending = True
         if self._logged:
             self.pending.set()
         else:

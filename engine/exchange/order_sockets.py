@@ -52,6 +52,7 @@ class OrderSockets:
         self.clients: Final = clients
         self.stages: Final = stages
         self.wall: Final = wall
+        self.now_ns = wall()  # when the first message of this turn of the loop came
         self._sessions, self._dialect_of = sessions, dialect_of
         self._server: asyncio.Server | None = None
 
@@ -92,17 +93,18 @@ class OrderSockets:
             while not socket.closed:
                 message = await socket.receive()
                 started = time.perf_counter_ns()
+                if not stages.is_pending:
+                    self.now_ns = self.wall()
                 if message.type is AioType.TEXT:
                     client.messages += 1
-                    self.clients.messages += 1
-                    session.on_text(message.data.encode(), self.wall())
+                    session.on_text(message.data.encode(), self.now_ns)
                 elif message.type is AioType.BINARY:
                     client.messages += 1
-                    self.clients.messages += 1
-                    session.on_binary(message.data, self.wall())
+                    session.on_binary(message.data, self.now_ns)
                 else:
                     break
-                stages.decoded(started)
+                if stages.is_pending:
+                    stages.decoded(started)
         finally:
             client.gone()
         return socket
@@ -274,13 +276,16 @@ class _Door(WSListener):
             data, is_text = b"".join(self._parts), self._is_text
             self._parts, self._parts_bytes = [], 0
         sockets = self._sockets
+        stages = sockets.stages
+        if not stages.is_pending:
+            sockets.now_ns = sockets.wall()
         client.messages += 1
-        sockets.clients.messages += 1
         if is_text:
-            client.session.on_text(data, sockets.wall())
+            client.session.on_text(data, sockets.now_ns)
         else:
-            client.session.on_binary(data, sockets.wall())
-        sockets.stages.decoded(started)
+            client.session.on_binary(data, sockets.now_ns)
+        if stages.is_pending:
+            stages.decoded(started)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002
         """It has ended."""

@@ -20,47 +20,60 @@ from engine.telemetry.hub import Telemetry
 
 SOURCE: Final = "exchange"
 STAGES: Final = ("socket", "decode", "wait", "match", "encode", "ack")
-MOST: Final = 200_000  # samples between two records; more are not kept
+MOST: Final = 200_000  # messages between two records; the stages of more are not kept
 
 
 class Stages:
     """Stamps of monotonic nanoseconds (`time.perf_counter_ns`). One thread."""
 
     def __init__(self, clock: Callable[[], int] = time.perf_counter_ns) -> None:
+        self.is_pending = False  # commands wait to be matched: set by who queues them
         self._clock = clock
-        self._first = 0  # of the messages that wait for the next drain
-        self._samples: dict[str, list[int]] = {name: [] for name in STAGES}
-        self._socket, self._decode = self._samples["socket"], self._samples["decode"]
-        self._wait, self._match = self._samples["wait"], self._samples["match"]
-        self._encode, self._ack = self._samples["encode"], self._samples["ack"]
+        self._began: list[int] = []  # of each message, oldest first
         self._queued: list[int] = []
+        # Of each batch: messages up to its end, when matching began and ended, when all was told, commands.
+        self._batches: list[tuple[int, int, int, int, int]] = []
 
     def decoded(self, started: int) -> None:
-        """A message that came at `started` has been taken."""
-        now = self._clock()
-        first = self._first
-        if not first:
-            self._first = first = started
-        if len(self._queued) < MOST:
-            self._socket.append(started - first)
-            self._decode.append(now - started)
-            self._queued.append(now)
+        """A message that came at `started` has been taken, and commands wait."""
+        self._began.append(started)
+        self._queued.append(self._clock())
 
     def drained(self, began: int, matched: int, commands: int) -> None:
         """The batch of those messages was matched from `began` to `matched`, and all is answered now."""
-        now = self._clock()
-        first, queued = self._first, self._queued
-        self._first, self._queued = 0, []
-        if not first or not queued or len(self._ack) > MOST:
+        self.is_pending = False
+        count = len(self._began)
+        if count > MOST:
+            last = self._batches[-1][0] if self._batches else 0
+            del self._began[last:], self._queued[last:]
             return
-        self._wait += [began - each for each in queued]
-        self._match += [matched - began] * len(queued)
-        self._encode += [(now - matched) // max(commands, 1)] * len(queued)
-        self._ack += [now - first] * len(queued)
+        self._batches.append((count, began, matched, self._clock(), max(commands, 1)))
 
     def record(self, telemetry: Telemetry, now_ns: int) -> None:
-        """Move all samples into the histograms, in the second of `now_ns`."""
-        for name, samples in self._samples.items():
-            if samples:
-                telemetry.stage(SOURCE, name).record(now_ns, np.array(samples, np.int64))
-                samples.clear()
+        """Move what was gathered into the histograms, in the second of `now_ns`. Some 0.1 us a message."""
+        if not self._batches:
+            return
+        ends, began, matched, told, commands = np.array(self._batches, np.int64).T
+        count = int(ends[-1])
+        starts = np.array(self._began[:count], np.int64)
+        queued = np.array(self._queued[:count], np.int64)
+        del self._began[:count], self._queued[:count]
+        self._batches.clear()
+        sizes = np.diff(ends, prepend=0)
+        used = sizes > 0
+        ends, sizes = ends[used], sizes[used]
+        if not len(ends):
+            return
+        began, matched, told, commands = (
+            np.repeat(each[used], sizes) for each in (began, matched, told, commands)
+        )
+        first = np.repeat(starts[ends - sizes], sizes)
+        for stage, values in (
+            ("socket", starts - first),
+            ("decode", queued - starts),
+            ("wait", np.maximum(began - queued, 0)),
+            ("match", matched - began),
+            ("encode", (told - matched) // commands),
+            ("ack", told - first),
+        ):
+            telemetry.stage(SOURCE, stage).record(now_ns, values)
