@@ -17,7 +17,9 @@ from engine.exchange.topics import Topic
 from engine.exchange.wire import PING, frame
 
 HIGH_WATER: Final = 1 << 20  # bytes in the transport above which nothing more is given to it
-SOFT_LIMIT: Final = 1 << 20  # bytes that wait here: conflate
+SOFT_LIMIT: Final = (
+    1 << 20
+)  # bytes that wait here: conflate, and once more with each half of it that comes on top
 HARD_LIMIT: Final = 8 << 20  # cut
 
 
@@ -52,6 +54,7 @@ class Connection:
     held: dict[str, bytes] = field(default_factory=dict)  # frames of the fault "reorder"
     _waiting: list[tuple[str, bytes]] = field(default_factory=list)
     _waiting_bytes: int = 0
+    _conflate_above: int = SOFT_LIMIT
 
     @property
     def waiting(self) -> bool:
@@ -75,8 +78,10 @@ class Connection:
             self.sent.bytes += self._waiting_bytes
             self._clear()
             return True
-        if self._waiting_bytes > SOFT_LIMIT:
+        if self._waiting_bytes > self._conflate_above:
+            # Going through all that waits at every turn would be the others' time.
             self._conflate()
+            self._conflate_above = max(SOFT_LIMIT, self._waiting_bytes + SOFT_LIMIT // 2)
         if self._waiting_bytes > HARD_LIMIT:
             self.slow = True
             self.abort()
@@ -96,6 +101,7 @@ class Connection:
     def _clear(self) -> None:
         self._waiting = []
         self._waiting_bytes = 0
+        self._conflate_above = SOFT_LIMIT
 
     def _conflate(self) -> None:
         newest: dict[str, int] = {}
