@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from engine.load import frames
-from engine.load.frames import FIRST_ID, Orders
+from engine.load.frames import FIRST_ID, NEAR, Orders
 from engine.load.latencies import Latencies
 
 TEXT: Final = WSMsgType.TEXT
@@ -97,7 +97,7 @@ class _Client(WSListener):
     def __init__(self, load: Load, at: int) -> None:
         self.load, self.at = load, at
         self.waiting: dict[int, int] = {}
-        self.side = at & 1
+        self.turn = at % NEAR
         self.transport: WSTransport | None = None  # while it may send
         self.answer: asyncio.Future[bytes] | None = None  # of a login
         self.resting = False
@@ -329,8 +329,8 @@ class Load:
             else:
                 self.result.unsent += 1
                 return
-        client.side ^= 1
-        client.send(self.orders.taking[client.side], due_ns)
+        client.turn = turn = (client.turn + 1) % NEAR
+        client.send(self.orders.near[turn], due_ns)
 
     async def _loop(self, seconds: float, say: Callable[[Second], None] | None, leaving: int = 0) -> Result:
         self._begin()
@@ -355,8 +355,8 @@ class Load:
 
     def _next_order(self, client: _Client, _answer: bytes) -> None:
         if self._running and client.transport is not None:
-            client.side = side = client.side ^ 1
-            client.send(self.orders.taking[side], now_ns())
+            client.turn = turn = (client.turn + 1) % NEAR
+            client.send(self.orders.near[turn], now_ns())
 
     def _next_of_pair(self, client: _Client, answer: bytes) -> None:
         if client.transport is None:
@@ -369,8 +369,8 @@ class Load:
         if client.resting:
             client.resting = False
         if self._running:
-            client.side ^= 1
-            client.send(self.orders.resting[client.side], now_ns())
+            client.turn ^= 1
+            client.send(self.orders.resting[client.turn & 1], now_ns())
 
     def _begin(self) -> None:
         self.result, self.waits = Result(), []

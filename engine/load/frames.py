@@ -21,6 +21,7 @@ LAST_ID: Final = 999_999_999
 ID_DIGITS: Final = 9
 NOTIONAL_MARGIN: Final = 2  # orders are worth this many times the least allowed
 AWAY: Final = 50  # parts of the price, 2 %: where orders rest that nobody shall take
+NEAR: Final = 8
 NO_ID: Final = -1
 
 _ID: Final = b'"id":'
@@ -56,9 +57,9 @@ class Refusal(msgspec.Struct):
 
 
 class Orders(NamedTuple):
-    """The orders to send at one state of the market, by side: buy, then sell."""
+    """The orders to send at one state of the market; sides alternate."""
 
-    taking: tuple[Message, Message]
+    near: tuple[Message, ...]  # NEAR of them, to be sent in turn
     resting: tuple[Message, Message]
 
 
@@ -82,8 +83,9 @@ def cancel(order_id: bytes) -> Message:
 def orders_at(listing: Listing, bid: str, ask: str) -> Orders:
     """Orders for this best bid and ask.
 
-    `taking` ones (IOC) buy at the ask and sell at the bid: some trade and some find the price gone, and none stays.
-    `resting` ones (GTC) lie 2 % away. All have the least size that is worth twice the least notional: small enough
+    `near` ones are IOC, so that none stays: one in four meets the other side's best price, to trade if that is still
+    there (a buy and a sell in turn, so that nobody's holdings drift), the others their own side's. `resting` ones
+    (GTC) lie 2 % away. All have the least size that is worth twice the least notional: small enough
     that an account lasts for hours. ValueError when the texts are no decimals.
     """
     decimals, size_decimals = _decimals(listing.tick), _decimals(listing.lot)
@@ -96,8 +98,10 @@ def orders_at(listing: Listing, bid: str, ask: str) -> Orders:
     a_lot = low * lot * 10**8 // 10 ** (decimals + size_decimals)
     size = format_decimal(max(1, -(-least // max(1, a_lot))) * lot, size_decimals)
     symbol = listing.symbol
+    takes = (place(symbol, "buy", ask, size, "ioc"), place(symbol, "sell", bid, size, "ioc"))
+    misses = (place(symbol, "buy", bid, size, "ioc"), place(symbol, "sell", ask, size, "ioc"))
     return Orders(
-        (place(symbol, "buy", ask, size, "ioc"), place(symbol, "sell", bid, size, "ioc")),
+        (takes[0], misses[1], misses[0], misses[1], misses[0], takes[1], misses[0], misses[1]),
         (
             place(symbol, "buy", format_decimal(low, decimals), size, "gtc"),
             place(symbol, "sell", format_decimal(high, decimals), size, "gtc"),

@@ -1,8 +1,9 @@
 """What the exchange's order entry carries, from another process: beside bare servers, and on a schedule.
 
 The load is this process (uvloop, picows): one order a frame, nothing batched, latency from when an order was due.
-Orders are limit IOC at the touch, so some trade and some find the price gone. The application runs as a user starts
-it, with its simulator at the default 5,000 orders/s. Load and server share the machine's cores.
+Orders are limit IOC at the best prices, one in four of them at the other side's, where it trades if it is in time. The
+application runs as a user starts it, with its simulator at the default 5,000 orders/s. Load and server share the
+machine's cores.
 
 `echo`: 500 clients, each sending its next order at the answer to the last, against the fastest of three bare servers
 (websockets, aiohttp, picows) that answer a frame of the size of the exchange's answer; the same client code, the same
@@ -200,7 +201,7 @@ async def calm(quick: bool) -> tuple[dict[str, Any], frames.Orders]:
         found |= {
             "echo_servers": servers,
             "ack_bytes": size,
-            "order_bytes": len(load.orders.taking[0].numbered(frames.FIRST_ID)),
+            "order_bytes": len(load.orders.near[0].numbered(frames.FIRST_ID)),
             "client_cpu": round(median(cpu), 2),
         }
     return found, load.orders

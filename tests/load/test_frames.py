@@ -30,15 +30,18 @@ def test_orders_are_on_tick_and_lot_worth_enough_and_on_their_side_of_the_market
     listing, bid, ask = market
     orders = frames.orders_at(listing, bid, ask)
     tick, lot, least = Decimal(listing.tick), Decimal(listing.lot), Decimal(listing.min_notional)
-    sent = [msgspec.json.decode(each.numbered(FIRST_ID)) for each in (*orders.taking, *orders.resting)]
+    sent = [msgspec.json.decode(each.numbered(FIRST_ID)) for each in (*orders.near, *orders.resting)]
     for order in sent:
         price, size = Decimal(order["price"]), Decimal(order["size"])
         assert price % tick == 0
         assert size % lot == 0
         assert price * size >= least
-    buy, sell, low, high = sent
-    assert (buy["side"], buy["price"], buy["tif"]) == ("buy", ask, "ioc")
-    assert (sell["side"], sell["price"], sell["tif"]) == ("sell", bid, "ioc")
+    near, (low, high) = sent[: frames.NEAR], sent[frames.NEAR :]
+    assert {each["tif"] for each in near} == {"ioc"}
+    assert all(near[at]["side"] != near[at - 1]["side"] for at in range(len(near)))  # round and round
+    takes = [each for each in near if each["price"] == (ask if each["side"] == "buy" else bid)]
+    assert sorted(each["side"] for each in takes) == ["buy", "sell"]
+    assert all(each["price"] == (bid if each["side"] == "buy" else ask) for each in near if each not in takes)
     assert Decimal(low["price"]) < Decimal(bid)
     assert (low["side"], low["tif"]) == ("buy", "gtc")
     assert Decimal(high["price"]) > Decimal(ask)
