@@ -31,6 +31,14 @@
     return X.grouped(`${whole}.${rest.replace(/0+$/, "").padEnd(least, "0")}`);
   };
 
+  // The difference of two exact decimals, as text.
+  X.minus = (a, b) => {
+    const places = Math.max(...[a, b].map((text) => (text.split(".")[1] || "").length));
+    const units = (text) => BigInt((text.split(".")[0] || "0") + (text.split(".")[1] || "").padEnd(places, "0"));
+    const digits = String(units(a) - units(b)).padStart(places + 1, "0");
+    return places ? `${digits.slice(0, -places)}.${digits.slice(-places)}` : digits;
+  };
+
   // ---------- commands ----------
   // One at a time: the answer to a command would be lost to the next one's.
   const queue = [];
@@ -145,8 +153,8 @@
     balances: (s) => (s.account ? many(s.account.balances.length, "asset") : ""),
     faults: (s) => `${s.lists.faults.length} active`,
     phases: (s) => many(s.lists.symbols.length, "symbol"),
-    keys: (s) => many(s.lists.keys.length, "key"),
-    connect: (s) => (s.lists ? many(s.lists.keys.length, "key") : ""),
+    keys: (s) => (s.lists.keys_count > s.lists.keys.length ? `newest ${s.lists.keys.length} of ${F.group(s.lists.keys_count)} keys` : many(s.lists.keys_count, "key")),
+    connect: (s) => many(s.lists.keys_count, "key"),
     ticket: () => "",
     "profile-flame": (s) => (s.profile && s.profile.state === "done" ? `${many(s.profile.calls, "call")} of ${F.group(s.profile.functions)} functions` : ""),
     "profile-table": (s) => (s.profile && s.profile.state === "done" ? `${s.profile.rows.length} of ${F.group(s.profile.functions)} functions` : ""),
@@ -315,7 +323,7 @@
     const [price, size] = tr.querySelectorAll("input"), clean = (el) => el.value.replace(/[,\s]/g, "");
     editing.busy = true;
     for (const el of tr.querySelectorAll("input, button")) el.disabled = true;
-    const answer = await X.order("exchange_replace", { account: X.account().name, order_id: Number(tr.dataset.order), price: clean(price), size: clean(size) }, "Order replaced");
+    const answer = await X.order("exchange_replace", { account: X.account().name, order_id: tr.dataset.order, price: clean(price), size: clean(size) }, "Order replaced");
     editing.busy = false;
     if (answer.ok) editing.id = "";
     else for (const el of tr.querySelectorAll("input, button")) el.disabled = false;
@@ -323,13 +331,13 @@
     X.update(X.last);
   };
   // A cell that is text, or a field while its order is changed; a field that is typed into is never drawn again.
-  const changeable = (order, label, value) => ({
+  const changeable = (order, label, value, start = value) => ({
     cls: "n",
     draw(td) {
       const field = td.querySelector("input");
       if (editing.id === order.id) {
         if (field && field.dataset.of === order.id) return;
-        const made = input(`${label} of order ${order.id}`, value);
+        const made = input(`${label} of order ${order.id}`, start);
         made.dataset.of = order.id;
         made.addEventListener("keydown", (event) => {
           if (event.key === "Enter" && !event.repeat) save(td.closest("tr"));
@@ -414,7 +422,7 @@
     }
     D.table(body, list.map((o) => [
       time(o.created), { text: o.symbol, cls: "name" }, side(o.side), X.word(o.kind), changeable(o, "Price", o.price), n(X.grouped(o.trigger), o.trigger ? "" : "mut"),
-      changeable(o, "Size", o.size), n(X.grouped(o.filled), Number(o.filled) ? "" : "mut"), status(o), { text: o.dialect || "page", cls: "vs-sec vs-hide-l" }, tools(o),
+      changeable(o, "Open size", o.size, X.minus(o.size, o.filled || "0")), n(X.grouped(o.filled), Number(o.filled) ? "" : "mut"), status(o), { text: o.dialect || "page", cls: "vs-sec vs-hide-l" }, tools(o),
     ]));
     [...body.children].forEach((tr, i) => {
       if (tr.dataset.order !== list[i].id) tr.dataset.order = list[i].id;
@@ -434,7 +442,7 @@
       const account = X.account();
       if (!account || el.disabled) return;
       el.disabled = true;
-      await X.order("exchange_cancel", { account: account.name, order_id: Number(el.dataset.order) }, "Order canceled");
+      await X.order("exchange_cancel", { account: account.name, order_id: el.dataset.order }, "Order canceled");
       el.disabled = false;
     },
     "ex-cancel-all": async (el) => {
@@ -443,7 +451,13 @@
       delete el.dataset.sure;
       el.classList.remove("is-sure");
       D.text(el, "Cancel all");
-      await X.order("exchange_cancel_all", { account: account.name, symbol: "" }, "All orders canceled");
+      el.disabled = true;
+      for (const [symbol] of X.stream().lists.symbols) {
+        const answer = await X.order("exchange_cancel_all", { account: account.name, symbol });
+        if (!answer.ok) break;
+      }
+      V.say("All orders canceled");
+      X.stream().listed = "";
     },
   });
 

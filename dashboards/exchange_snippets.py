@@ -34,7 +34,7 @@ _CCXT = """
 
     bid = exchange.fetch_order_book("BTC/USDT", {depth})["bids"][0][0]
     order = exchange.create_order("BTC/USDT", "limit", "buy", 0.001, bid)
-    print(order["id"], exchange.fetch_open_orders("BTC/USDT"))
+    print(order["id"], "of", len(exchange.fetch_open_orders("BTC/USDT")), "open orders")
     print(exchange.fetch_balance()["USDT"])
 """
 

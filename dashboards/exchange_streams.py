@@ -28,17 +28,19 @@ SOURCE: Final = "exchange"  # of its latency stages
 WHOLE: Final = "ack"
 # stage -> (label, what is measured); in the order a command passes them, the whole way last
 STAGES: Final = {
-    "socket": ("Socket", "bytes ready to a whole frame"),
-    "decode": ("Decode", "frame to command, signature and limits checked"),
-    "wait": ("Wait", "for the next drain of commands"),
-    "match": ("Match", "the kernel's call for the drain"),
-    "encode": ("Encode", "event to message in the client's dialect"),
-    "send": ("Send", "message handed to the socket"),
-    "ack": ("Acknowledge", "whole way: frame received to answer sent"),
+    "socket": ("Socket", "after other messages of the same turn of the loop"),
+    "decode": ("Decode", "read and checked, signature and limits too; command queued"),
+    "wait": ("Wait", "until its batch is matched"),
+    "match": ("Match", "its batch in the engine"),
+    "encode": ("Encode", "answer made and written, a mean of its batch"),
+    "send": ("Send", "answer handed to the socket"),
+    "ack": ("Acknowledge", "whole way: first message of the turn to all answered"),
 }
 COLUMNS: Final = tuple(name for name in EXCHANGE.names or () if name != "ts_ns")
 BOOK_LEVELS: Final = 16
 NAME_MAX: Final = 80
+ACCOUNTS_MAX: Final = 1_000
+KEYS_MAX: Final = 200  # the newest
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +115,20 @@ def exchange(view: View, cursor: Json) -> tuple[Json, Json]:
     stream["step"] = step_s(view)
     place = {"k": key, "t": rows["t"][-1] * 1_000_000 if rows["t"] else int(again.get("t", 0))}
     second = view.wall_ns // NS_A_SECOND
-    # Each part with what it is made of: a change there sends it again.
-    lists = marked(found.view.symbols, found.view.keys, found.view.faults, names_of(found))
+    # Each part with what it is made of: a change there sends it again. What counts on all the time, uses of keys
+    # and faults, does so once a second.
+    lists = marked(
+        found.view.symbols,
+        tuple(key.api_key for key in found.view.keys),
+        tuple(fault.id for fault in found.view.faults),
+        names_of(found),
+    )
+    counting = marked(found.view.keys, found.view.faults, found.view.faults_done)
+    if again.get("lists") == lists and (
+        again.get("counting") == counting or again.get("load") == marked(second)
+    ):
+        counting = again["counting"]
+    place["counting"] = counting
     marks = {
         "head": marked(found.view.state, found.view.detail, second),
         "load": marked(second),
@@ -123,7 +137,7 @@ def exchange(view: View, cursor: Json) -> tuple[Json, Json]:
     }
     for name, mark in marks.items():
         place[name] = mark
-        if again.get(name) != mark:
+        if again.get(name) != mark or (name == "lists" and again.get("counting") != counting):
             stream[name] = PARTS[name](found)
     return stream, place
 
@@ -134,8 +148,8 @@ def marked(*values: Any) -> int:
 
 
 def names_of(found: Seen) -> tuple[str, ...]:
-    """Accounts there are."""
-    return tuple(account.name for account in found.view.accounts)
+    """Accounts there are, the first thousand."""
+    return tuple(account.name for account in found.view.accounts[:ACCOUNTS_MAX])
 
 
 def rate_rows(view: View, after_ns: int) -> tuple[dict[str, list[Any]], int]:
@@ -245,8 +259,9 @@ def list_fields(found: Seen) -> Json:
                 "created": ms(key.created_ns),
                 "used": ms(key.used_ns) if key.used_ns else None,
             }
-            for key in view.keys
+            for key in view.keys[-KEYS_MAX:]
         ],
+        "keys_count": len(view.keys),
         "faults": [
             {
                 "id": fault.id,

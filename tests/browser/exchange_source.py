@@ -124,17 +124,17 @@ class ExchangeSource(VenueSource):
         left = tuple(order for order in held.open if order is not found)
         self._change(account, open=left, open_count=len(left), ended=(ended, *held.ended)[:50])
 
-    def _find(self, account: str, order_id: int) -> OrderView:
-        found = next((o for o in self._account(account).open if o.order_id == order_id), None)
+    def _find(self, account: str, order_id: str) -> OrderView:
+        found = next((o for o in self._account(account).open if str(o.order_id) == order_id), None)
         if found is None:
             raise BadCommand(f"there is no open order {order_id}")
         return found
 
-    def _do_exchange_cancel(self, account: str, order_id: int) -> dict[str, Any]:
+    def _do_exchange_cancel(self, account: str, order_id: str) -> dict[str, Any]:
         self._end(account, self._find(account, order_id), "")
         return {"order_id": order_id}
 
-    def _do_exchange_replace(self, account: str, order_id: int, price: str, size: str) -> dict[str, Any]:
+    def _do_exchange_replace(self, account: str, order_id: str, price: str, size: str) -> dict[str, Any]:
         found = self._find(account, order_id)
         if float(price) <= 0:
             raise BadCommand("the price must be above 0")
@@ -144,7 +144,7 @@ class ExchangeSource(VenueSource):
         return {"order_id": order_id}
 
     def _do_exchange_cancel_all(self, account: str, symbol: str) -> dict[str, Any]:
-        orders = [o for o in self._account(account).open if symbol in ("", o.symbol)]
+        orders = [o for o in self._account(account).open if symbol == o.symbol]
         for order in orders:
             self._end(account, order, "")
         return {"count": len(orders)}
@@ -327,7 +327,7 @@ class ExchangeSource(VenueSource):
         busy = self.shown != "fresh"
         rate = 11_900 * (0.97 + 0.06 * noise(second, 3)) * busy
         self.faults = [
-            replace(each, done=each.done + int(2 * noise(second, each.id)))
+            replace(each, done=(second + each.id) % 90)
             for each in self.faults
             if not each.ends_ns or each.ends_ns > now_ns
         ]
@@ -384,7 +384,8 @@ def played_clients(now_ns: int) -> tuple[ClientView, ...]:
         ClientView(
             id=f"c{k}", dialect=dialect, use=use, address=f"127.0.0.1:{50_118 + 7 * k}", account=account,
             since_ns=now_ns - (k * 611 + 44) * SECOND, messages=round(rate * 3_000),
-            messages_per_s=round(rate * (0.96 + 0.08 * noise(second, k)), 1), orders=round(rate * 2_900) * (use == "orders"),
+            messages_per_s=round(rate * (0.96 + 0.08 * noise(second, k)), 1),
+            orders=round(rate * 2_900) * (use == "orders"),
             in_flight=flight, queue_bytes=queued, sent_bytes=round(rate * 611_000) + 41_200,
             conflated=conflated, rejects=rejects,
         )
