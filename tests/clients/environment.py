@@ -53,7 +53,7 @@ def python() -> Path:
 
 
 def run(script: str, within_s: float = WITHIN_S, **given: Any) -> dict[str, Any]:
-    """What the script prints at its end, given `given`. AssertionError with what it said when it fails or takes too long."""
+    """What the script prints at its end. AssertionError with what it said when it fails or takes too long."""
     command = [str(python()), str(HERE / script)]
     environment = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
     try:
