@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -21,11 +21,11 @@ from engine.exchange.accounts import Accounts, Key
 from engine.exchange.floor import Floor
 from engine.exchange.house import House
 from engine.exchange.keystore import KeyStore
-from engine.exchange.limit_windows import Rules
 from engine.exchange_log import FINAL, ExchangeLog
 from engine.flow.simulator import SOURCE, Simulator
 from engine.flow.symbols import SYMBOLS
 from engine.intake import Intake
+from engine.limits.rules import Rules
 from engine.market.batches import Batch
 from engine.market.sequencing import Rule
 from engine.matching.orders import Matrix
@@ -54,7 +54,7 @@ class Served:
     port: int  # 0: any free one, as below
     order_port: int
     store: KeyStore | None = None  # None: keys are not kept
-    rules: Mapping[str, Rules] | None = None  # limits by budget; the venues' own otherwise
+    limits: Rules | None = None  # that it enforces; those of our own file otherwise
 
 
 class BuiltIn:
@@ -215,7 +215,7 @@ class BuiltIn:
             seed=self._seed,
         )
         self._floor, self._client_commands = floor, 0
-        self.house = House(floor, store, self.served.rules)
+        self.house = House(floor, store, self.served.limits)
         return floor
 
     async def _open_doors(self, house: House, served: Served, intake: Intake) -> None:

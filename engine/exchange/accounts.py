@@ -18,7 +18,7 @@ from engine.errors import UserError
 from engine.exchange.desk import FIRST_CLIENT
 
 MAIN: Final = "main"
-MAX_KEYS: Final = 2_000
+MAX_KEYS: Final = 5_000
 MAX_NAME: Final = 40
 MAX_SEEN: Final = 100_000  # signatures remembered, the oldest goes first
 API_KEY_BYTES: Final = 24

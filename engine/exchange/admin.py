@@ -27,6 +27,9 @@ from engine.profiling import Profiler, ProfileView, fields
 MAX_BODY: Final = 4_096
 MAX_COUNT: Final = 2_000
 SHOWN_ACCOUNTS: Final = 16
+MAX_PASSING: Final = 4_000  # keys that are not kept: beyond it the oldest is revoked
+MAX_KEPT: Final = 500
+NOT_THERE: Final = object()
 MAX_DEPOSIT_ATOMS: Final = 10**17  # a billion coins
 
 
@@ -65,15 +68,22 @@ class Admin:
     ) -> None:
         self.profiler = profiler
         self._floor, self._store = floor, store
-        self._passing: set[str] = set()  # keys that are not kept
+        self._passing: dict[str, None] = {}  # keys that are not kept, oldest first
         self._stamp = store.stamp() if store is not None else 0
 
     def create_key(self, account: str, label: str, *, trade: bool = True, keep: bool = True) -> Key:
         """A new key. BadAccount, BadDataFolder: nothing was made."""
-        key = self._floor.create_key(account, label, trade=trade)
         if not keep:
-            self._passing.add(key.api_key)
+            while len(self._passing) >= MAX_PASSING:
+                oldest = next(iter(self._passing))
+                del self._passing[oldest]
+                self._floor.accounts.revoke(oldest)
+            key = self._floor.create_key(account, label, trade=trade)
+            self._passing[key.api_key] = None
             return key
+        if len(self.shown_keys()) >= MAX_KEPT:
+            raise BadAccount("key", f"{MAX_KEPT:,} keys are kept already; revoke some")
+        key = self._floor.create_key(account, label, trade=trade)
         try:
             self._keep()
         except UserError:
@@ -85,8 +95,8 @@ class Admin:
         """Forget a key; its sessions end. Whether there was one. BadDataFolder when that cannot be kept."""
         if not self._floor.accounts.revoke(api_key):
             return False
-        self._passing.discard(api_key)
-        self._keep()
+        if self._passing.pop(api_key, NOT_THERE) is NOT_THERE:
+            self._keep()
         return True
 
     def _keep(self) -> None:
@@ -114,7 +124,7 @@ class Admin:
         call = f"{request.method} {path}"
         try:
             if call == "GET /admin/keys":
-                return json_answer({"keys": [_row(each) for each in self._floor.accounts.keys]})
+                return json_answer({"keys": [_row(each) for each in self.shown_keys()]})
             if call == "DELETE /admin/keys":
                 return json_answer({"revoked": self.revoke(arguments_of(query).get("api_key", ""))})
             if request.method == "POST" and path in ("/admin/keys", "/admin/faucet", "/admin/profile"):
@@ -141,12 +151,15 @@ class Admin:
             for name in names:
                 made.append(self.create_key(name, order.label, trade=order.trade, keep=False))  # noqa: PERF401
             if order.keep:
-                self._passing.difference_update(each.api_key for each in made)
+                if len(self.shown_keys()) + len(made) > MAX_KEPT:
+                    raise BadAccount("count", f"at most {MAX_KEPT:,} keys are kept")
+                for key in made:
+                    del self._passing[key.api_key]
                 self._keep()
         except UserError:
             for key in made:
                 self._floor.accounts.revoke(key.api_key)
-                self._passing.discard(key.api_key)
+                self._passing.pop(key.api_key, None)
             raise
         return [
             {"api_key": key.api_key, "secret": key.secret, "account": key.name, "number": key.account}

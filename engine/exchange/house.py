@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
 from typing import Final
 
 from engine.exchange.admin import Admin
@@ -16,16 +15,16 @@ from engine.exchange.dialects.binance_trading import BinanceTrading
 from engine.exchange.dialects.bybit_trading import BybitTrading
 from engine.exchange.entry import Link, Session
 from engine.exchange.faults import Faults
+from engine.exchange.file_rules import SPOT, per_second, rules_from
 from engine.exchange.floor import Floor
 from engine.exchange.house_views import PHASES, account_view, key_view, stream_view
 from engine.exchange.keystore import KeyStore
-from engine.exchange.limit_windows import Rules
 from engine.exchange.order_faults import OrderFaults
 from engine.exchange.order_sockets import OrderSockets
 from engine.exchange.served import ServedMarket
 from engine.exchange.server import HOST, Budget, VenueServer
 from engine.exchange.trading import Answer, Outcome
-from engine.exchange.venue_rules import RULES
+from engine.limits.rules import Rules, load
 from engine.telemetry.board import ExchangeView
 from engine.telemetry.hub import Telemetry
 
@@ -37,22 +36,21 @@ CARE_EVERY_NS: Final = 100_000_000
 class House:
     """Serves a floor until stopped. One loop, the engine's."""
 
-    def __init__(
-        self, floor: Floor, store: KeyStore | None = None, rules: Mapping[str, Rules] | None = None
-    ) -> None:
-        """`rules` are the limits of the budgets, by name; the venues' own otherwise."""
+    def __init__(self, floor: Floor, store: KeyStore | None = None, limits: Rules | None = None) -> None:
+        """`limits` are those that clients' limiters read from the file; our own copy of it otherwise."""
+        limits = limits or load()
         self.floor: Final = floor
         self.faults: Final = Faults(floor.seed)
         self._order_faults = OrderFaults(self.faults, floor.simulator.instruments, floor.accounts.name)
         floor.desk.reject = self._order_faults.reject
         floor.desk.postpone = self._postpone
+        rules = {
+            "binance_spot": rules_from(limits, "binance_spot"),
+            # Its dialect counts each user's calls itself, since they come by REST and by WebSocket.
+            "bybit": rules_from(limits, "bybit", assumed=SPOT, accounts=False),
+        }
         self.budgets: Final = {
-            name: Budget(
-                name,
-                (rules or RULES)[name],
-                {key: ServedMarket(floor.markets[key], floor.seed)},
-                self.faults,
-            )
+            name: Budget(name, rules[name], {key: ServedMarket(floor.markets[key], floor.seed)}, self.faults)
             for name, key in BUDGET_MARKETS.items()
         }
         binance, bybit = self.budgets["binance_spot"], self.budgets["bybit"]
@@ -60,7 +58,8 @@ class House:
             floor.desk, floor.accounts, floor.guard, binance.markets["binance_spot"], binance.enforcement
         )
         bybit.trading = BybitTrading(
-            floor.desk, floor.accounts, floor.guard, bybit.markets, bybit.enforcement
+            *(floor.desk, floor.accounts, floor.guard, bybit.markets, bybit.enforcement),
+            per_second=per_second(limits),
         )
         self.sockets: Final = OrderSockets(
             floor.clients, self._session, self._dialect, floor.stages, floor.wall

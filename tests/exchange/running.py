@@ -19,9 +19,9 @@ from engine.exchange.accounts import Key
 from engine.exchange.floor import Floor
 from engine.exchange.house import House
 from engine.exchange.keystore import KeyStore
-from engine.exchange.limit_windows import Rules
 from engine.exchange_log import ExchangeLog
 from engine.intake import Intake
+from engine.limits.rules import Rules
 from engine.telemetry.hub import Telemetry
 
 
@@ -40,14 +40,14 @@ class RunningExchange:
         seed: int = 7,
         history_s: int = 0,
         store: KeyStore | None = None,
-        rules: dict[str, Rules] | None = None,
+        limits: Rules | None = None,
         log_folder: Path | None = None,
         on_turn: Callable[[House, Any], None] | None = None,
     ) -> None:
         """`on_turn(house, turn)` is called after each turn, on the loop."""
         self._clock = SteadyClock()
         log = ExchangeLog(log_folder, "async", seed) if log_folder is not None else None
-        served = Served("127.0.0.1", 0, 0, store, rules)
+        served = Served("127.0.0.1", 0, 0, store, limits)
         self._built_in = BuiltIn(seed, rate, history_s, self._clock, log, served)
         self.telemetry = Telemetry(self._clock())
         self._on_turn = on_turn
