@@ -149,3 +149,7 @@ class Market(Protocol):
     def last_update(self, symbol: str) -> int:
         """The number of an active symbol's last update. Cheap."""
         ...
+
+    def is_halted(self, symbol: str) -> bool:
+        """Whether the symbol trades not now. KeyError for an unknown one."""
+        ...

@@ -73,6 +73,11 @@ class RandomMarket:
         """The number of the symbol's last update. KeyError when it is not active."""
         return self._books[symbol].last_update
 
+    def is_halted(self, symbol: str) -> bool:
+        """Never."""
+        del symbol
+        return False
+
 
 class _Side:
     """One side of a book: sizes by price, and the prices in ascending order."""

@@ -17,6 +17,7 @@ from engine.flow.simulator import Turn
 from engine.flow.symbols import SYMBOLS, SimulatedSymbol
 from engine.market.batches import SELL, Batch, Kind
 from engine.matching.engine import MatchingEngine
+from engine.matching.orders import CLOSED, HALTED
 
 KEYS: Final = ("binance_spot", "bybit_spot")
 LISTED_S: Final = 1_577_836_800  # 2020-01-01: what the venue says; its past begins with its first trade
@@ -138,6 +139,11 @@ class TradedMarket:
     def last_update(self, symbol: str) -> int:
         """The number of the symbol's last update, the engine's."""
         return self._engine.update_number(self._instruments[symbol].symbol)
+
+    def is_halted(self, symbol: str) -> bool:
+        """Whether its phase is halted or closed. Some 50 us."""
+        at = self._engine.index(self._instruments[symbol].symbol)
+        return self._engine.statistics().symbols[at].phase in (HALTED, CLOSED)
 
 
 class _Gathered:

@@ -414,9 +414,15 @@ class BinanceRest:
             | {
                 "rateLimits": self._enforcement.announced(),
                 "exchangeFilters": [],
-                "symbols": [symbol_row(self.market.listings[name]) for name in names],
+                "symbols": [self._symbol(name) for name in names],
             }
         )
+
+    def _symbol(self, name: str) -> dict[str, Any]:
+        row = symbol_row(self.market.listings[name])
+        if self.market.market.is_halted(name):
+            row["contractStatus" if self.coin else "status"] = "HALT"
+        return row
 
 
 def _whole(arguments: Arguments, name: str) -> int | None:
