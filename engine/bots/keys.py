@@ -13,7 +13,6 @@ from engine.errors import BadSetting
 
 TIMEOUT_S: Final = 10.0
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
-AT_ONCE: Final = 500
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -67,24 +66,20 @@ def address(url: str) -> Address:
 
 
 async def borrow(at: Address, account: str, count: int) -> list[Key]:
-    """Keys for `count` accounts "<account>-1".. of their own, not stored. NoExchange when it hands out none."""
-    keys: list[Key] = []
+    """Keys for `count` accounts of their own, "<account>-1" and on, not stored. NoExchange when it hands out none."""
+    body = {"account": account, "label": "robots", "count": count, "trade": True, "keep": False}
     try:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-        async with aiohttp.ClientSession(timeout=timeout, trust_env=False) as session:
-            while len(keys) < count:
-                asked = min(AT_ONCE, count - len(keys))
-                # each portion under a name of its own, so that no two robots share an account
-                name = account if count <= AT_ONCE else f"{account}-{len(keys) // AT_ONCE + 1}"
-                body = {"account": name, "label": "robots", "count": asked, "trade": True, "keep": False}
-                async with session.post(f"{at.url}/admin/keys", json=body) as answer:
-                    said = await answer.read()
-                    if answer.status != 200:
-                        raise NoExchange(at.url, f"it hands out no keys: {_why(answer.status, said)}")
-                got = msgspec.json.decode(said, type=_Keys).keys
-                if len(got) != asked:
-                    raise NoExchange(at.url, f"it handed out {len(got)} keys instead of {asked}")
-                keys += got
+        async with (
+            aiohttp.ClientSession(timeout=timeout, trust_env=False) as session,
+            session.post(f"{at.url}/admin/keys", json=body) as answer,
+        ):
+            said = await answer.read()
+        if answer.status != 200:
+            raise NoExchange(at.url, f"it hands out no keys: {_why(answer.status, said)}")
+        keys = msgspec.json.decode(said, type=_Keys).keys
+        if len(keys) != count:
+            raise NoExchange(at.url, f"it handed out {len(keys)} keys instead of {count}")
     except TimeoutError:
         raise NoExchange(at.url, "no answer in time") from None
     except aiohttp.ClientConnectorError as error:
