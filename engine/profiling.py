@@ -13,6 +13,7 @@ import asyncio
 import cProfile
 import heapq
 import os
+import re
 import sysconfig
 import time
 from collections.abc import Callable, Mapping
@@ -35,6 +36,7 @@ NODES_MAX: Final = 500
 DEPTH_MAX: Final = 48
 LEAST_SHARE: Final = 0.0005  # of all time: what is smaller is not drawn
 BUILT_IN: Final = "~"  # cProfile's file of what is written in C
+METHOD: Final = re.compile(r"<method '(.+)' of '(.+)' objects>")
 WAITS: Final = ("select.epoll", "select.poll", "select.kqueue", "select.select", "time.sleep")
 
 PROJECT: Final = str(Path(__file__).resolve().parents[1])
@@ -222,7 +224,7 @@ def tree(stats: Stats) -> tuple[tuple[ProfileNode, ...], float]:
         below = path | {function}
         children = [(child, edge) for child, edge in callees.get(function, ()) if child not in below]
         whole_s = stats[function][3]
-        scale = seconds / whole_s if whole_s else 0.0
+        scale = seconds / whole_s if whole_s > 1e-9 else 0.0
         given = [(child, edge * scale) for child, edge in children]
         sum_s = sum(edge for _, edge in given)
         if sum_s > seconds:  # recursion counts some time twice
@@ -263,9 +265,12 @@ def is_own(function: Function) -> bool:
 
 
 def named(function: Function) -> tuple[str, str]:
-    """(name, "file:line"), never with a folder outside the project, a package or the library."""
+    """(name, "file:line" or "" of what is in C); never a folder outside the project, a package or the library."""
     path, line, name = function
     if path == BUILT_IN:
+        method = METHOD.match(name)
+        if method is not None:
+            return f"{method[2]}.{method[1]}", ""
         return name.strip("<>").removeprefix("built-in method ").removeprefix("builtins."), ""
     return name, f"{shortened(path)}:{line}"
 
