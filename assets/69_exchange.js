@@ -12,6 +12,7 @@
 
   X.stream = () => V.store.streams.exchange || null;
   X.account = () => ((X.stream() || {}).account) || null;
+  X.capital = (text) => (text ? text[0].toUpperCase() + text.slice(1) : "");
   X.word = (text) => String(text || "").replace(/_/g, " ");
   X.tag = (el, cls, text) => {
     const whole = `vs-tag ${cls || ""}`.trim();
@@ -63,7 +64,7 @@
   // The engine's word as a toast where nothing beside the button can say it.
   X.order = async (name, args, done = "") => {
     const answer = await X.ask(name, args);
-    if (!answer.ok) D.toast("The exchange refused", answer.why);
+    if (!answer.ok) D.toast(answer.lost ? "No answer" : "The exchange refused", X.capital(answer.why));
     else if (done) V.say(done);
     return answer;
   };
@@ -109,8 +110,8 @@
     clients: ["exchange", "No client is connected", "Copy a program from the Trade view and run it.", ["Show the programs", "set", { key: "exview", value: "trade" }]],
     rejects: ["empty", "Nothing was rejected", "Refusals are counted here by the dialect's own code.", null],
     "exchange-rates": ["empty", "No order came yet", "Rates are drawn from the first second on.", null],
-    "exchange-latency": ["empty", "No answer was measured", "Latency is measured with the first order.", null],
-    "exchange-stages": ["empty", "No answer was measured", "Each stage is measured as orders pass.", null],
+    "exchange-latency": ["empty", "No answer was measured", "Latency is measured with the first order that comes over a socket.", null],
+    "exchange-stages": ["empty", "No answer was measured", "Each stage is measured as orders come over sockets.", null],
     "exchange-book": ["empty", "No book yet", "The symbol has no book at the built-in exchange.", null],
     ticket: ["plug", "No account yet", "An account comes with its first key, and with money to trade.", ["Create a key", "ex-first-key", {}]],
     balances: ["plug", "No account yet", "New accounts come with money of every asset.", null],
@@ -239,7 +240,7 @@
       },
     ]));
     D.put("sub.exchange-stages", `Stages of the way of a command, ${unit} throughout, last ${{ 60: "1 m", 300: "5 m", 900: "15 m", 3600: "1 h" }[V.state.window]}`);
-    parts.options("part", s.rows.map((row) => [row.stage, row.label]), V.state.part);
+    if (s.rows.length) parts.options("part", s.rows.map((row) => [row.stage, row.label]), V.state.part);
     const one = V.store.streams.exchange_latency;
     if (one && one.what) D.put("sub.exchange-latency", one.what[0].toUpperCase() + one.what.slice(1));
     D.put("unit.exchange_latency", F.unit("exchange_latency", null));

@@ -195,8 +195,8 @@
       const { order_id: id, status, filled, sentence } = answer.result;
       const bad = status === "rejected" || status === "expired";
       const part = Number(filled) > 0 && status !== "filled" ? `, ${filled} filled` : "";
-      ticket.said = { tone: bad ? "bad" : "ok", text: sentence || `${was}: order ${id} is ${X.word(status)}${part}` };
-    } else ticket.said = { tone: answer.lost ? "warn" : "bad", text: answer.why };
+      ticket.said = { tone: bad ? "bad" : "ok", text: X.capital(sentence) || `${was}: order ${id} is ${X.word(status)}${part}` };
+    } else ticket.said = { tone: answer.lost ? "warn" : "bad", text: X.capital(answer.why) };
     show();
     setTimeout(show, Math.max(0, ticket.locked - Date.now()) + 20);
   };
@@ -368,7 +368,7 @@
     const answer = await X.ask("exchange_fault", args);
     faults.send.disabled = false;
     faults.said.dataset.tone = answer.ok ? "ok" : "bad";
-    D.text(faults.said, answer.ok ? `${one.label}: ordered as number ${answer.result.id}` : answer.why);
+    D.text(faults.said, answer.ok ? `${one.label}: ordered as number ${answer.result.id}` : X.capital(answer.why));
   };
   const share = (x) => (x >= 1 ? "always" : `${F.three(x * 100)}%`);
   X.parts.push((s, parts) => {

@@ -156,7 +156,7 @@
       const answer = await create(draft.account.trim() || "main", draft.label.trim(), draft.trade);
       f.send.disabled = false;
       f.said.dataset.tone = "bad";
-      D.text(f.said, answer.why);
+      D.text(f.said, X.capital(answer.why));
       if (answer.ok) f.shown = answer.result.api_key;
       X.update(X.last);
     });

@@ -5,7 +5,7 @@
   const F = V.format, D = V.dom, X = V.exchange;
   const SECONDS = 10;
   const ROW = 22;
-  const NARROW = 0.0015; // of the width: what is less is not drawn, and cannot be pressed
+  const NARROW = 0.003; // of the width: what is less is not drawn, and cannot be pressed
   const root = { at: 0, of: "" };
 
   // Places of the nodes below `top`: [node, depth, from, to], widths as shares of the top's.

@@ -185,7 +185,7 @@ def _clients() -> list[Component]:
         "",
         streams=["exchange_latency"],
         chart="exchange_latency",
-        tools=[panels.select("part", "Stage of the way")],
+        tools=[panels.select("part", "Stage of the way", (("ack", "Acknowledge"),))],
         units=(("tl", "{unit.exchange_latency}"), ("br", "{utc.exchange_latency}")),
         cls="c5",
     )

@@ -47,7 +47,16 @@ def attribute(component: Component, name: str) -> Any:
 
 
 def test_there_are_eight_pages_with_their_own_paths() -> None:
-    assert PAGE_NAMES == ["overview", "book", "market", "latency", "throughput", "limits", "exchange", "health"]
+    assert PAGE_NAMES == [
+        "overview",
+        "book",
+        "market",
+        "latency",
+        "throughput",
+        "limits",
+        "exchange",
+        "health",
+    ]
     assert len({page.path for page in PAGES}) == 8
 
 
