@@ -22,7 +22,7 @@ from engine.exchange.desk import Desk
 from engine.exchange.listings import LISTED_S, MARKETS
 from engine.exchange.market import Change, Listing, Quote, Snapshot
 from engine.exchange.served import ServedMarket
-from engine.exchange.trading import Report
+from engine.exchange.trading import Report, sentence
 from engine.exchange.units import Units, atoms, units_of
 from engine.flow.simulator import books
 from engine.flow.symbols import SYMBOLS
@@ -33,10 +33,12 @@ from engine.matching.orders import (
     BAND_UP_PPM,
     CANCEL_ALL,
     COMMAND,
+    CONTINUOUS,
     LIMIT,
     MAKER_PPM,
     MARKET,
     MIN_NOTIONAL,
+    REJECTED,
     TAKER_PPM,
     Matrix,
     as_matrix,
@@ -103,6 +105,11 @@ class EngineMarket:
     def last_update(self, symbol: str) -> int:
         """The engine's number."""
         return self._engine.update_number(self._symbols[symbol].symbol)
+
+    def is_halted(self, symbol: str) -> bool:
+        """Whether it is in any phase but continuous trading."""
+        at = self._engine.index(self._symbols[symbol].symbol)
+        return self._engine.statistics().symbols[at].phase != CONTINUOUS
 
     def quote(self, symbol: str) -> Quote:
         """Best prices."""
@@ -258,6 +265,8 @@ class Rig:
 
     def _crowd(self, row: Any) -> None:
         events = self.matcher.match(as_matrix(row), 1)
+        refused = [sentence(each[0] >> 16 & 0xFF) for each in events if each[0] & 0xFF == REJECTED]
+        assert not refused, refused
         self.desk.tell(self.desk.on_events(np.array(events, np.int64), self.now_ns))
 
     def _wake(self) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from decimal import ROUND_UP, Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from engine.exchange.dialects.binance_trading_errors import refused_by_engine
 from engine.exchange.dialects.refusal import VenueRefusal
-from engine.exchange.trading import DESK_REASONS
-from engine.matching.orders import CONTINUOUS, HALTED, REASONS
+from engine.exchange.trading import DESK_REASONS, Order
+from engine.flow.symbols import SYMBOLS
+from engine.market.batches import BUY
+from engine.matching.orders import CONTINUOUS, HALTED, LIMIT, REASONS, STOP_LIMIT, TRAILING_STOP
 from tests.exchange.binance_calls import Client
 
 NO_MONEY = (-2010, "Account has insufficient balance for requested action.")
@@ -496,6 +500,56 @@ def test_the_account_is_what_the_engine_holds() -> None:
     coins = client.good("GET", "/sapi/v1/capital/config/getall")
     assert {each["coin"] for each in coins} == set(client.rig.engine.assets)
     assert client.good("GET", "/sapi/v1/margin/allPairs") == []
+
+
+def test_orders_of_other_dialects_are_told_as_the_nearest_type() -> None:
+    client = Client()
+    for kind, more, expected in (
+        (LIMIT, {"post_only": True, "price_ticks": 1_000_000}, ("LIMIT_MAKER", "0.00000000")),
+        (
+            STOP_LIMIT,
+            {"price_ticks": 1_050_000, "trigger_ticks": 1_050_000},
+            ("STOP_LOSS_LIMIT", "105000.00000000"),
+        ),
+        (TRAILING_STOP, {"trigger_ticks": 500}, ("STOP_LOSS", "0.00000000")),
+    ):
+        order = Order(client.rig.account, 0, BUY, kind, 1_000, dialect="native", **more)
+        client.rig.desk.place(order)
+        client.rig.turn()
+        row = client.good("GET", "/order", symbol="BTCUSDT", orderId=order.order_id)
+        assert (row["type"], row["stopPrice"]) == expected
+        assert (row["clientOrderId"], row["orderListId"]) == ("", -1)
+    assert len(client.good("DELETE", "/openOrders", symbol="BTCUSDT")) == 3
+
+
+def test_what_exchange_info_says_is_what_is_enforced() -> None:
+    client = Client(book=False)
+    info = msgspec.json.decode(
+        client.dialect.public.answer("GET", "/api/v3/exchangeInfo", {}, client.rig.now_ns)
+    )
+    assert len(info["symbols"]) == len(SYMBOLS)
+    for row, simulated in zip(info["symbols"], SYMBOLS, strict=True):
+        name = row["symbol"]
+        price = Decimal(simulated.start_ticks) / 10**simulated.instrument.price_decimals
+        client.rig.trade_at(name, f"{price}", "10")
+        filters = {each["filterType"]: each for each in row["filters"]}
+        tick, lot = Decimal(filters["PRICE_FILTER"]["tickSize"]), Decimal(filters["LOT_SIZE"]["stepSize"])
+        least = Decimal(filters["NOTIONAL"]["minNotional"])
+        down = Decimal(filters["PERCENT_PRICE_BY_SIDE"]["bidMultiplierDown"])
+        lowest = (price * down / tick).to_integral_value(ROUND_UP) * tick
+        enough = (least / lowest / lot).to_integral_value(ROUND_UP) * lot
+        good = {"symbol": name, "price": lowest, "quantity": enough}
+        client.place(**good)
+        for wrong, failed_one in (
+            ({"price": lowest + tick / 10}, "PRICE_FILTER"),
+            ({"quantity": enough + lot / 10}, "LOT_SIZE"),
+            ({"quantity": Decimal(filters["LOT_SIZE"]["maxQty"]) + lot}, "LOT_SIZE"),
+            ({"price": Decimal(filters["PRICE_FILTER"]["maxPrice"]) + tick}, "PRICE_FILTER"),
+            ({"quantity": enough - lot}, "NOTIONAL"),
+            ({"price": lowest - tick, "quantity": enough * 2}, "PERCENT_PRICE_BY_SIDE"),
+        ):
+            assert client.refuse(**(good | wrong)) == failed(failed_one), (name, wrong)
+        assert row["defaultSelfTradePreventionMode"] == client.place(**good)["selfTradePreventionMode"]
 
 
 def test_listen_keys_are_gone_as_at_the_venue() -> None:

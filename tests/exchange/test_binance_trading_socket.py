@@ -207,6 +207,23 @@ def test_user_data_tells_stops_expiries_and_changes() -> None:
     assert (amended["x"], amended["X"], amended["q"]) == ("REPLACED", "NEW", "0.00400000")
 
 
+def test_user_data_tells_when_a_list_begins_and_ends() -> None:
+    socket = with_user_data()
+    body = socket.good(
+        "orderList.place.oco", symbol="BTCUSDT", side="SELL", quantity="0.5", aboveType="LIMIT_MAKER",
+        abovePrice="105000", belowType="STOP_LOSS", belowStopPrice="103500", listClientOrderId="both",
+    )  # fmt: skip
+    begun = [each for each in socket.events() if each["e"] == "listStatus"]
+    assert [(each["g"], each["C"], each["l"], each["L"]) for each in begun] == [
+        (body["orderListId"], "both", "EXEC_STARTED", "EXECUTING")
+    ]
+    assert [each["i"] for each in begun[0]["O"]] == [each["orderId"] for each in body["orders"]]
+    socket.client.rig.take("BTCUSDT", 1, "3.5")
+    told = [each for each in socket.events() if each["e"] in ("listStatus", "executionReport")][3:]
+    assert {each["X"] for each in told[:-1]} == {"FILLED", "EXPIRED"}
+    assert (told[-1]["l"], told[-1]["L"]) == ("ALL_DONE", "ALL_DONE")
+
+
 def test_user_data_tells_money_that_comes() -> None:
     socket = with_user_data()
     socket.client.rig.desk.deposit(socket.client.rig.account, "USDT", 10**8)

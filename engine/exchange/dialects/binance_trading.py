@@ -83,7 +83,8 @@ class BinanceTrading:
         self.calls: Final = Calls(desk, symbols, fee_ppm)
         self.enforcement: Final = enforcement
         self.public: Final = BinanceRest(market, enforcement)
-        self.table: Final[dict[str, Call]] = self.calls.table() | Lists(self.calls).table()
+        self.lists: Final = Lists(self.calls)
+        self.table: Final[dict[str, Call]] = self.calls.table() | self.lists.table()
         self.table["account.rateLimits.orders"] = Call(self._order_limits, frozenset())
         whole = {each.replace(" ", f" {API}", 1): name for each, name in PATHS.items()}
         self._endpoints = {name: each for each, name in whole.items()} | {

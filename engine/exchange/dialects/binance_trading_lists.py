@@ -25,7 +25,7 @@ from engine.exchange.dialects.binance_trading_orders import (
     read_order,
 )
 from engine.exchange.dialects.binance_trading_views import Row, canceled, placed
-from engine.exchange.trading import Order, Outcome
+from engine.exchange.trading import Order, Outcome, Report
 
 _LEG: Final = (
     "Type", "ClientOrderId", "IcebergQty", "Price", "StopPrice", "TrailingDelta", "TimeInForce", "StrategyId",
@@ -74,7 +74,7 @@ class _Pair:
 
 
 class Lists:
-    """OCO pairs over the same calls."""
+    """OCO pairs over the same calls. Of them 10,000 are kept."""
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
@@ -89,6 +89,33 @@ class Lists:
             "orderList.status": Call(self.status, _LIST),
             "openOrderLists.status": Call(self.open_lists, frozenset()),
             "allOrderLists": Call(self.all_lists, frozenset({"fromId", "startTime", "endTime", "limit"})),
+        }
+
+    def status_event(self, list_id: int, reports: Sequence[Report], now_ns: int) -> Row | None:
+        """`listStatus` when these reports begin a list or end it, else None."""
+        pair = self._pairs.get(list_id)
+        if pair is None:
+            return None
+        begins = any(each.order is pair.legs[1] and each.kind in ("new", "armed") for each in reports)
+        ended = not any(each.is_open for each in pair.legs)
+        if not begins and not ended:
+            return None
+        row = pair.row(now_ns, ended=ended)
+        return {
+            "e": "listStatus",
+            "E": now_ns // MS,
+            "s": pair.symbol.name,
+            "g": list_id,
+            "c": row["contingencyType"],
+            "l": row["listStatusType"],
+            "L": row["listOrderStatus"],
+            "r": "NONE",
+            "C": pair.client_id,
+            "T": now_ns // MS,
+            "O": [
+                {"s": each["symbol"], "i": each["orderId"], "c": each["clientOrderId"]}
+                for each in row["orders"]
+            ],
         }
 
     def place(self, asked: Asked, done: Done) -> None:

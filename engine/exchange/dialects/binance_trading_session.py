@@ -12,6 +12,7 @@ from engine.exchange.accounts import Key
 from engine.exchange.dialects.binance_trading_arguments import Arguments, from_json
 from engine.exchange.dialects.binance_trading_calls import Asked
 from engine.exchange.dialects.binance_trading_errors import body_of, illegal, missing, refuse
+from engine.exchange.dialects.binance_trading_orders import own_extra
 from engine.exchange.dialects.binance_trading_views import account_position, balance_update, execution_report
 from engine.exchange.dialects.refusal import VenueRefusal
 from engine.exchange.entry import Link
@@ -55,12 +56,20 @@ class _Feed:
         """Orders first, then the balances after all of it."""
         session, dialect = self._session, self._session.dialect
         assets: dict[str, None] = {}
+        lists: dict[int, None] = {}
         for report in reports:
             symbol = dialect.calls.by_index.get(report.order.symbol)
             if symbol is None:
                 continue
             session.push(self.number, execution_report(report, symbol))
             assets |= {symbol.units.spec.base: None, symbol.units.spec.quote: None}
+            extra = own_extra(report.order)
+            if extra is not None and extra.list_id >= 0:
+                lists[extra.list_id] = None
+        for list_id in lists:
+            event = dialect.lists.status_event(list_id, reports, reports[-1].ts_ns)
+            if event is not None:
+                session.push(self.number, event)
         if assets:
             balances = [dialect.calls.desk.balance(self.account, asset) for asset in assets]
             session.push(self.number, account_position(balances, reports[-1].ts_ns))

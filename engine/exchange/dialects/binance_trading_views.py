@@ -20,6 +20,7 @@ from engine.matching.orders import (
     STOP_LIMIT,
     TAKE_PROFIT,
     TAKE_PROFIT_LIMIT,
+    TRAILING_STOP,
 )
 
 Row = dict[str, Any]
@@ -70,6 +71,11 @@ def type_text(order: Order, extra: Extra | None) -> str:
 def time_in_force_text(order: Order) -> str:
     """GTC for all that stay."""
     return {IOC: "IOC", FOK: "FOK"}.get(order.time_in_force, "GTC")
+
+
+def stop_ticks(order: Order) -> int:
+    """The price it waits for; 0 for one that does not, or trails the market."""
+    return 0 if order.kind == TRAILING_STOP else order.trigger_ticks
 
 
 def working_ms(order: Order, extra: Extra | None) -> int:
@@ -139,7 +145,6 @@ def canceled(order: Order, symbol: Symbol, cancel_id: str, now_ns: int) -> Row:
 def queried(order: Order, symbol: Symbol) -> Row:
     """An order as it stands."""
     extra = own_extra(order)
-    trigger = order.trigger_ticks if extra is None or not extra.trailing_bips else 0
     row = {
         "symbol": symbol.name,
         "orderId": order.order_id,
@@ -148,7 +153,7 @@ def queried(order: Order, symbol: Symbol) -> Row:
     }
     row |= _state(order, symbol, extra)
     row |= {
-        "stopPrice": symbol.price(trigger),
+        "stopPrice": symbol.price(stop_ticks(order)),
         "icebergQty": symbol.size(order.display_lots),
         "time": order.created_ns // MS,
         "updateTime": order.updated_ns // MS,
@@ -182,7 +187,7 @@ def conditional(order: Order, symbol: Symbol, extra: Extra | None) -> Row:
     if extra is not None and extra.trailing_bips:
         row["trailingDelta"] = extra.trailing_bips
         row["trailingTime"] = order.created_ns // MS
-    elif order.trigger_ticks:
+    elif stop_ticks(order):
         row["stopPrice"] = symbol.price(order.trigger_ticks)
     if extra is not None and extra.strategy_id is not None:
         row["strategyId"] = extra.strategy_id
@@ -229,7 +234,7 @@ def execution_report(report: Report, symbol: Symbol) -> Row:
         "f": time_in_force_text(order),
         "q": symbol.size(order.lots),
         "p": symbol.price(order.price_ticks),
-        "P": symbol.price(0 if trailing else order.trigger_ticks),
+        "P": symbol.price(stop_ticks(order)),
         "F": symbol.size(order.display_lots),
         "g": -1 if extra is None else extra.list_id,
         "C": order.client_id if ended_by_owner else "",
