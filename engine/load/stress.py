@@ -10,7 +10,7 @@ from typing import Final
 
 from engine.bots import keys
 from engine.bots.client import NativeClient
-from engine.bots.errors import NoExchange
+from engine.bots.errors import LoginRefused, NoExchange
 from engine.bots.keys import Address
 from engine.bots.wire import Message
 from engine.errors import BadSetting
@@ -24,7 +24,7 @@ MAX_RATE: Final = 100_000.0
 MAX_SECONDS: Final = 600.0
 MODES: Final = ("open", "closed", "cancel-place")
 ORDER_PORT_STEP: Final = 2  # 8053 beside 8051
-DOOR_TIMEOUT_S: Final = 2.0
+MAX_PORT: Final = 65_535
 FIRST_QUOTE_S: Final = 10.0
 REPRICE_S: Final = 0.02
 SYMBOL: Final = "BTC-USDT"
@@ -63,7 +63,7 @@ class Gateway:
                     await asyncio.sleep(0.01)
         except TimeoutError:
             raise NoExchange(self.at.url, f"there are no prices of {self._symbol} yet") from None
-        port = self._order_port or await _door(self.at)
+        port = self._order_port or await _door(self.at, self.keys[0])
         load = Load(self.at.socket(port), frames.orders_at(listing, *self._quote), seed=seed)
         self._follow = asyncio.ensure_future(self._reprice(load, listing))
         await load.connect([Account(each.api_key, each.secret) for each in self.keys])
@@ -209,18 +209,16 @@ def table(result: Result, clients: int, offered: float) -> list[str]:
     return lines
 
 
-async def _door(at: Address) -> int:
-    """The port of the order door: the one beside the main port where something listens, else the main port."""
+async def _door(at: Address, key: keys.Key) -> int:
+    """The port of the order door: the one beside the main port if this exchange is there, else the main port."""
     beside = at.port + ORDER_PORT_STEP
-    if beside > 65_535:
+    if beside > MAX_PORT:
         return at.port
     try:
-        async with asyncio.timeout(DOOR_TIMEOUT_S):
-            _, writer = await asyncio.open_connection(at.host, beside)
-    except (OSError, TimeoutError):
+        async with NativeClient(at.socket(beside), key.api_key, key.secret):
+            return beside
+    except (NoExchange, LoginRefused):
         return at.port
-    writer.close()
-    return beside
 
 
 def _text(atoms: int) -> str:
