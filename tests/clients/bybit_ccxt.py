@@ -106,6 +106,18 @@ async def trade(client: Any) -> dict[str, Any]:
     return seen
 
 
+async def read(client: Any) -> dict[str, Any]:
+    """What another client did on the same account."""
+    await client.load_markets()
+    balance = await client.fetch_balance()
+    return {
+        "ended": [some(each, ORDER) for each in await client.fetch_canceled_and_closed_orders(SYMBOL)],
+        "open": [each["id"] for each in await client.fetch_open_orders(SYMBOL)],
+        "my_trades": [some(each, TRADE) for each in await client.fetch_my_trades(SYMBOL)],
+        "balances": {coin: balance["total"][coin] for coin in ("USDT", "BTC")},
+    }
+
+
 async def watch(client: Any) -> dict[str, Any]:
     """Sockets: the public ones, orders by message, and what they bring on the private one."""
     seen: dict[str, Any] = {"orders": [], "my_trades": []}
@@ -139,10 +151,16 @@ async def watch(client: Any) -> dict[str, Any]:
     await client.cancel_order_ws(placed["id"], SYMBOL)
     bought = await client.create_order_ws(SYMBOL, "market", "buy", 0.05)
     seen["refused"] = await refusal(client.create_order_ws(SYMBOL, "limit", "buy", 10, low * 1.2))
+    # A stop a little below the market, and an order that surely takes the market there.
+    trigger = round((await client.fetch_ticker(SYMBOL))["bid"] - 1, 1)
+    stop = await client.create_order_ws(SYMBOL, "market", "sell", 0.01, None, {"triggerPrice": trigger})
+    await client.create_order_ws(SYMBOL, "market", "sell", 9.9)
+    seen["stop"] = stop["id"]
     seen["placed"] = placed["id"]
     for _ in range(80):
         await asyncio.sleep(0.1)
-        if any(each["id"] == bought["id"] and each["status"] == "closed" for each in seen["orders"]):
+        closed = {each["id"] for each in seen["orders"] if each["status"] == "closed"}
+        if {bought["id"], stop["id"]} <= closed:
             break
     await asyncio.sleep(0.3)
     for task in tasks:
@@ -157,7 +175,7 @@ async def main() -> None:
     given = json.load(sys.stdin)
     client = redirected(given)
     try:
-        seen = await (watch if given["part"] == "watch" else trade)(client)
+        seen = await {"trade": trade, "read": read, "watch": watch}[given["part"]](client)
     finally:
         await client.close()
     print(json.dumps(seen))

@@ -123,15 +123,18 @@ def test_ccxt_pro_watches(exchange: RunningExchange) -> None:
     assert seen["book"] == [True, True]
     assert seen["trades"]
     assert seen["refused"] == ["InsufficientFunds", "170131"]
-    canceled, bought = truth.ended
-    assert seen["placed"] == str(canceled.order_id)
     rows = {each["id"]: each for each in seen["orders"]}  # the last of each
-    assert set(rows) == {str(canceled.order_id), str(bought.order_id)}
-    truth.check_order(rows[str(canceled.order_id)], canceled)
-    truth.check_order(rows[str(bought.order_id)], bought)
+    assert len(rows) == len(truth.ended) == 4
+    for order in truth.ended:
+        truth.check_order(rows[str(order.order_id)], order)
     amounts = [each["amount"] for each in seen["orders"] if each["id"] == seen["placed"]]
     assert (amounts[0], amounts[-1]) == (0.01, 0.02)
-    assert [each for each in seen["my_trades"] if each["order"] == str(bought.order_id)] == truth.trades()
+    stop = next(each for each in truth.ended if str(each.order_id) == seen["stop"])
+    assert (stop.triggered, stop.status) == (True, "filled")
+    assert next(each["status"] for each in seen["orders"] if each["id"] == seen["stop"]) == "open"
+    # ccxt gives the newest of what it keeps with each message: the last has all.
+    known = {each["id"]: each for each in seen["my_trades"]}
+    assert [known[each["id"]] for each in truth.trades()] == truth.trades()
     truth.check_balances(seen["balances"])
 
 
@@ -160,6 +163,14 @@ def test_pybit_trades(exchange: RunningExchange) -> None:
         coin: float(held) for coin, held in truth.balances.items()
     }
     assert seen["refused"] == [170213, 170131, 170141, 170134]
+    # Two clients that know nothing of each other read the same.
+    read = run("bybit_ccxt.py", part="read", url=exchange.url, key=key.api_key, secret=key.secret)
+    ended = {str(each.order_id): each for each in truth.ended}
+    for row in read["ended"]:
+        truth.check_order(row, ended.pop(row["id"]))
+    assert (ended, read["open"]) == ({}, [])
+    assert sorted(read["my_trades"], key=lambda each: each["id"]) == truth.trades()
+    truth.check_balances(read["balances"])
     assert seen["positions"] == []
 
 
