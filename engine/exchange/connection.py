@@ -52,7 +52,7 @@ class Connection:
     sent: Sent = field(default_factory=Sent)
     slow: bool = False  # cut because of it
     held: dict[str, bytes] = field(default_factory=dict)  # frames of the fault "reorder"
-    _waiting: list[tuple[str, bytes]] = field(default_factory=list)
+    _waiting: list[tuple[str, bytes, int]] = field(default_factory=list)  # key, frames in one piece, how many
     _waiting_bytes: int = 0
     _conflate_above: int = SOFT_LIMIT
 
@@ -61,9 +61,9 @@ class Connection:
         """Whether anything is to be sent."""
         return bool(self._waiting)
 
-    def push(self, whole: bytes, key: str = "") -> None:
-        """One frame to be sent with the next flush; of those with the same `key` only the newest matters."""
-        self._waiting.append((key, whole))
+    def push(self, whole: bytes, key: str = "", frames: int = 1) -> None:
+        """Whole frames to be sent with the next flush; of those with the same `key` only the newest matter."""
+        self._waiting.append((key, whole, frames))
         self._waiting_bytes += len(whole)
 
     def flush(self) -> bool:
@@ -72,9 +72,13 @@ class Connection:
             self._clear()
             return True
         if self.transport.get_write_buffer_size() < HIGH_WATER:
-            frames = self._waiting
-            self.transport.write(frames[0][1] if len(frames) == 1 else b"".join([each for _, each in frames]))
-            self.sent.frames += len(frames)
+            waiting = self._waiting
+            if len(waiting) == 1:
+                self.transport.write(waiting[0][1])
+                self.sent.frames += waiting[0][2]
+            else:
+                self.transport.write(b"".join([each[1] for each in waiting]))
+                self.sent.frames += sum([each[2] for each in waiting])
             self.sent.bytes += self._waiting_bytes
             self._clear()
             return True
@@ -105,10 +109,10 @@ class Connection:
 
     def _conflate(self) -> None:
         newest: dict[str, int] = {}
-        for at, (key, _) in enumerate(self._waiting):
+        for at, (key, _, _) in enumerate(self._waiting):
             if key:
                 newest[key] = at
         kept = [each for at, each in enumerate(self._waiting) if not each[0] or newest[each[0]] == at]
-        self.sent.conflated += len(self._waiting) - len(kept)
+        self.sent.conflated += sum([each[2] for each in self._waiting]) - sum([each[2] for each in kept])
         self._waiting = kept
-        self._waiting_bytes = sum(len(whole) for _, whole in kept)
+        self._waiting_bytes = sum([len(whole) for _, whole, _ in kept])

@@ -127,19 +127,22 @@ class Hub:
         self.dirty[connection] = None
 
     def _deliver(self, followed: _Followed, texts: Texts, monotonic_ns: int) -> None:
+        """What a topic says at once, written once for all followers of either form, and handed on in one piece."""
         name = followed.key[2]
         faults = self._faults.any
-        for text in texts:
-            raw = combined = b""
-            for connection in followed.followers:
-                if connection.opening.combined:
-                    whole = combined = combined or self._frame(connection, name, text)
-                else:
-                    whole = raw = raw or self._frame(connection, name, text)
-                if faults or connection.held:
-                    self._deliver_with_faults(connection, followed, whole, monotonic_ns)
-                else:
-                    self._push(connection, followed, whole)
+        made: dict[bool, tuple[list[bytes], bytes]] = {}
+        for connection in followed.followers:
+            combined = connection.opening.combined
+            known = made.get(combined)
+            if known is None:
+                frames = [self._frame(connection, name, text) for text in texts]
+                known = made[combined] = frames, b"".join(frames)
+            frames, whole = known
+            if faults or connection.held:
+                for each in frames:
+                    self._deliver_with_faults(connection, followed, each, monotonic_ns)
+            else:
+                self._push(connection, followed, whole, len(frames))
 
     def _deliver_with_faults(
         self, connection: Connection, followed: _Followed, whole: bytes, monotonic_ns: int
@@ -177,8 +180,8 @@ class Hub:
         if held:
             self._push(connection, followed, held)
 
-    def _push(self, connection: Connection, followed: _Followed, whole: bytes) -> None:
-        connection.push(whole, followed.key[2] if followed.topic.conflates else "")
+    def _push(self, connection: Connection, followed: _Followed, whole: bytes, frames: int = 1) -> None:
+        connection.push(whole, followed.key[2] if followed.topic.conflates else "", frames)
         self.dirty[connection] = None
 
     def _frame(self, connection: Connection, name: str, text: str) -> bytes:
