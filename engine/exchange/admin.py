@@ -29,7 +29,6 @@ MAX_COUNT: Final = 2_000
 SHOWN_ACCOUNTS: Final = 16
 MAX_PASSING: Final = 4_000  # keys that are not kept: beyond it the oldest is revoked
 MAX_KEPT: Final = 500
-NOT_THERE: Final = object()
 MAX_DEPOSIT_ATOMS: Final = 10**17  # a billion coins
 
 
@@ -69,7 +68,6 @@ class Admin:
         self.profiler = profiler
         self._floor, self._store = floor, store
         self._passing: dict[str, None] = {}  # keys that are not kept, oldest first
-        self._stamp = store.stamp() if store is not None else 0
 
     def create_key(self, account: str, label: str, *, trade: bool = True, keep: bool = True) -> Key:
         """A new key. BadAccount, BadDataFolder: nothing was made."""
@@ -93,23 +91,20 @@ class Admin:
 
     def revoke(self, api_key: str) -> bool:
         """Forget a key; its sessions end. Whether there was one. BadDataFolder when that cannot be kept."""
-        if not self._floor.accounts.revoke(api_key):
-            return False
-        if self._passing.pop(api_key, NOT_THERE) is NOT_THERE:
-            self._keep()
-        return True
+        accounts = self._floor.accounts
+        if api_key in self._passing:
+            del self._passing[api_key]
+        elif api_key in {each.api_key for each in self.shown_keys()}:
+            self._keep(without=api_key)
+        return accounts.revoke(api_key)
 
-    def _keep(self) -> None:
+    def _keep(self, without: str = "") -> None:
         if self._store is not None:
-            self._store.save(
-                tuple(each for each in self._floor.accounts.keys if each.api_key not in self._passing)
-            )
-            self._stamp = self._store.stamp()
+            self._store.save(tuple(each for each in self.shown_keys() if each.api_key != without))
 
     def shown_accounts(self) -> list[str]:
         """The names of accounts that people trade with: the main one, and those of kept keys, oldest first."""
-        kept = (each.name for each in self._floor.accounts.keys if each.api_key not in self._passing)
-        return list(dict.fromkeys((MAIN, *kept)))[:SHOWN_ACCOUNTS]
+        return list(dict.fromkeys((MAIN, *(each.name for each in self.shown_keys()))))[:SHOWN_ACCOUNTS]
 
     def shown_keys(self) -> list[Key]:
         """Keys that are kept, oldest first; without a store, those that would be."""

@@ -51,13 +51,6 @@ class KeyStore:
         self.path: Final = folder / NAME
         self.master_path: Final = master_folder / MASTER
 
-    def stamp(self) -> int:
-        """Changes when someone else has written the file; 0 while there is none."""
-        try:
-            return self.path.stat().st_mtime_ns
-        except OSError:
-            return 0
-
     def load(self) -> tuple[Key, ...]:
         """All keys. BadDataFolder when they cannot be read or opened."""
         try:
