@@ -97,7 +97,7 @@ orders = st.builds(
     client_id=st.sampled_from(("", "", "x", "y")),
 )
 changes = st.tuples(
-    st.sampled_from(("cancel", "amend", "cancel_all")),
+    st.sampled_from(("cancel", "amend", "reduce", "reduce", "cancel_all")),
     st.tuples(st.sampled_from(ACCOUNTS), st.integers(0, 30), st.integers(95, 105), st.integers(1, 12)),
 )
 crowd = st.tuples(
@@ -228,6 +228,8 @@ class Pair:
             (each for each in self.placed if each.order_id == order_id and each.account == account), None
         )
         symbol = known.symbol if known is not None else 0
+        if name == "reduce" and known is not None:
+            price, lots = known.price_ticks, max(1, known.open_lots - 1)
         sent = known is not None and known in self.desk.open_orders(account)
         if name == "cancel":
             self.desk.cancel(account, order_id, answer)
