@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from engine.exchange.dialects import binance_trading_session
 from tests.exchange.binance_calls import Client, Socket
 
 
@@ -251,6 +252,19 @@ def test_user_data_is_the_accounts_own_and_ends() -> None:
     socket.session.on_close()
     client.place()
     assert len(socket.link.sent) == count
+
+
+def test_subscriptions_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    socket = with_user_data()
+    socket.client.key = socket.client.rig.other()
+    subscribe = "userDataStream.subscribe.signature"
+    monkeypatch.setattr(binance_trading_session, "MOST_SUBSCRIPTIONS", 1)
+    assert socket.ask(subscribe)["error"] == {
+        "code": -1191,
+        "msg": "Too many subscriptions. Connection may create up to '1' subscriptions at a time.",
+    }
+    monkeypatch.setattr(binance_trading_session, "MOST_IN_ALL", 1)
+    assert socket.ask(subscribe)["error"]["code"] == -2042
 
 
 def test_an_answer_that_comes_after_the_end_goes_nowhere() -> None:

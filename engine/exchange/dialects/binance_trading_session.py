@@ -214,8 +214,14 @@ class TradingSession:
         arguments.only(())
         if any(feed.account == key.account for feed in self._feeds.values()):
             raise refuse(-2035, "User Data Stream subscription already active.")
-        if len(self._feeds) >= MOST_SUBSCRIPTIONS or self._begun >= MOST_IN_ALL:
-            raise refuse(-1191, f"Too many subscriptions; at most {MOST_SUBSCRIPTIONS} may be active.")
+        if self._begun >= MOST_IN_ALL:
+            raise refuse(-2042, "Maximum subscription ID reached for this connection.")
+        if len(self._feeds) >= MOST_SUBSCRIPTIONS:
+            raise refuse(
+                -1191,
+                "Too many subscriptions. Connection may create up to "
+                f"'{MOST_SUBSCRIPTIONS}' subscriptions at a time.",
+            )
         feed = _Feed(self, self._begun, key.account)
         self._begun += 1
         self._feeds[feed.number] = feed
