@@ -223,6 +223,14 @@ def test_each_user_may_call_each_endpoint_so_often_a_second(venue: Venue) -> Non
     assert venue.get("/v5/account/fee-rate", category="spot")["list"]  # a second later
 
 
+def test_other_limits_stand_in_for_the_venues_where_they_name_a_path() -> None:
+    venue = Venue(per_second={"/v5/order/create": 2, "/v5/account/fee-rate": 0})
+    fees = venue.call("GET", "/v5/account/fee-rate", category="spot")
+    assert all(venue.send(fees)[1]["retCode"] == 0 for _ in range(10))
+    limits = [venue.call("POST", f"/v5/order/{name}", **asked()) for name in ("create", "cancel")]
+    assert [venue.send(each)[0].headers["X-Bapi-Limit"] for each in limits] == ["2", "20"]
+
+
 def test_of_a_batch_the_orders_beyond_the_limit_are_refused() -> None:
     venue = Venue(per_second={"/v5/order/create-batch": 3})
     good = {k: v for k, v in asked().items() if k != "category"}

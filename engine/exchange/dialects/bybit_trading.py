@@ -39,6 +39,7 @@ MS: Final = 1_000_000
 MAX_BATCH: Final = 10
 PREFIXES: Final = ("/v5/order/", "/v5/execution/", "/v5/position/", "/v5/account/", "/v5/asset/", "/v5/user/")
 NO_HEADERS: Final[Mapping[str, str]] = {}
+NO_OTHERS: Final[Mapping[str, int]] = {}
 
 Done = Callable[[Answered], None]
 Fields = dict[str, Any]
@@ -55,16 +56,18 @@ class BybitTrading:
         markets: Mapping[str, ServedMarket],
         enforcement: Enforcement,
         *,
-        per_second: Mapping[str, int] = PER_SECOND,
+        per_second: Mapping[str, int] = NO_OTHERS,
         answer_delay_s: float = ANSWER_DELAY_S,
     ) -> None:
-        """`per_second` limits each user's calls by path, empty: no limits. Answers of the trade socket come so late."""
+        """`per_second`: a user's calls by path, where they are not the venue's; 0 for any number. The trade socket's
+        answers come `answer_delay_s` late.
+        """
         self._answer_delay_s = answer_delay_s
         self._accounts = accounts
         self._guard = guard
         self._desk = desk
         self._enforcement = enforcement
-        self._limits = UserLimits(per_second)
+        self._limits = UserLimits(PER_SECOND | dict(per_second))
         market = markets.get(MARKET)
         listings = market.listings if market is not None else {}
         traded = {book.symbol for book in desk.books}

@@ -65,7 +65,7 @@ class UserLimits:
 
     def __init__(self, per_second: Mapping[str, int] = PER_SECOND) -> None:
         self._windows = {
-            path: Window("ENDPOINT", 1, limit, sliding=True) for path, limit in per_second.items()
+            path: Window("ENDPOINT", 1, limit, sliding=True) for path, limit in per_second.items() if limit
         }
         self._counters: OrderedDict[tuple[int, str], Counter] = OrderedDict()
 
