@@ -223,7 +223,10 @@ class Pair:
             self.desk.cancel_all(account, which % 2, answer)
             command = row(kind=CANCEL_ALL, symbol=which % 2, account=account)
             return lambda: len(self.slow.submit(command)) * 0
-        order_id = self.placed[which % len(self.placed)].order_id if self.placed else 5
+        order_id = 5
+        if self.placed:
+            wanted = self.placed[which % len(self.placed)]
+            order_id, account = wanted.order_id, wanted.account if name == "reduce" else account
         known = self.desk.order(account, order_id) or next(
             (each for each in self.placed if each.order_id == order_id and each.account == account), None
         )
@@ -410,3 +413,16 @@ def test_ended_orders_are_kept_to_a_number(ended: int) -> None:
     if ended > 1_000:
         assert desk.order(ACCOUNTS[0], 1_000) is None
         assert desk.by_client_id(ACCOUNTS[0], "c0") is None
+
+
+def test_a_reduced_order_counts_what_was_filled_before() -> None:
+    desk, outcomes = _desk(), []
+    order = _limit(100, 8)
+    desk.place(order)
+    desk.drain(1)
+    desk.place(_limit(100, 3, SELL, ACCOUNTS[1]))
+    desk.drain(2)
+    desk.amend(order.account, order.order_id, 100, 2, outcomes.append)
+    desk.drain(3)
+    assert (order.lots, order.open_lots, order.filled_lots) == (5, 2, 3)
+    assert (outcomes[0].status, outcomes[0].open_lots) == ("partially_filled", 2)
