@@ -129,6 +129,7 @@ class Hub:
     def _deliver(self, followed: _Followed, texts: Texts, monotonic_ns: int) -> None:
         """What a topic says at once, written once for all followers of either form, and handed on in one piece."""
         name = followed.key[2]
+        key = name if followed.topic.conflates else ""
         faults = self._faults.any
         made: dict[bool, tuple[list[bytes], bytes]] = {}
         for connection in followed.followers:
@@ -142,7 +143,8 @@ class Hub:
                 for each in frames:
                     self._deliver_with_faults(connection, followed, each, monotonic_ns)
             else:
-                self._push(connection, followed, whole, len(frames))
+                connection.push(whole, key, len(frames))
+                self.dirty[connection] = None
 
     def _deliver_with_faults(
         self, connection: Connection, followed: _Followed, whole: bytes, monotonic_ns: int
@@ -180,8 +182,8 @@ class Hub:
         if held:
             self._push(connection, followed, held)
 
-    def _push(self, connection: Connection, followed: _Followed, whole: bytes, frames: int = 1) -> None:
-        connection.push(whole, followed.key[2] if followed.topic.conflates else "", frames)
+    def _push(self, connection: Connection, followed: _Followed, whole: bytes) -> None:
+        connection.push(whole, followed.key[2] if followed.topic.conflates else "")
         self.dirty[connection] = None
 
     def _frame(self, connection: Connection, name: str, text: str) -> bytes:

@@ -63,18 +63,17 @@ class Ledger:
 
         matcher.match = watched
         hub: Any = house.budgets["bybit"].hub
-        push = hub._push
+        made = hub._frame
 
-        def pushed(connection: Any, followed: Any, whole: bytes) -> None:
-            if b'"topic":"orderbook.200.' in whole[:60]:
-                text = whole[whole.index(b"{") :]
+        def framed(connection: Any, name: str, text: str) -> Any:
+            if name.startswith("orderbook.200."):
                 data = msgspec.json.decode(text)["data"]
                 self.sequences[data["s"], data["u"]] = data["seq"]
                 if len(self.sequences) > 2 * KEPT:
                     self.sequences.popitem(last=False)
-            push(connection, followed, whole)
+            return made(connection, name, text)
 
-        hub._push = pushed
+        hub._frame = framed
 
     def note(self, house: House) -> None:
         """The books as they are."""
