@@ -105,7 +105,9 @@ async def main() -> None:
     keys = {"api_key": given["key"], "api_secret": given["secret"]}
     client = Spot(
         config_rest_api=ConfigurationRestAPI(**keys, base_path=base),
-        config_ws_api=ConfigurationWebSocketAPI(**keys, stream_url=socket + "/ws-api/v3"),
+        config_ws_api=ConfigurationWebSocketAPI(
+            **keys, stream_url=given["orders"] + "/binance_spot/ws-api/v3"
+        ),
         config_ws_streams=ConfigurationWebSocketStreams(stream_url=socket),
     )
     seen: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Binance's own SDK trades on the built-in exchange, and its models read every answer."""
+"""Binance's own SDK trades on the built-in exchange, its orders at their own door; its models read every answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from tests.exchange.running import RunningExchange
 def test_the_venues_own_sdk_trades() -> None:
     with RunningExchange(rate=2_000) as exchange:
         key = exchange.key()
-        seen = run("binance_sdk.py", url=exchange.url, key=key.api_key, secret=key.secret)
+        seen = run(
+            "binance_sdk.py", url=exchange.url, orders=exchange.order_url, key=key.api_key, secret=key.secret
+        )
         ended = exchange.floor(lambda floor: floor.desk.ended_orders(key.account))
         assets = exchange.floor(lambda floor: sorted(floor.desk.engine.assets))
     assert seen["types"] == list(ORDER_TYPES)

@@ -39,6 +39,8 @@ def test_a_pair_is_placed_whole_and_one_cancels_the_other() -> None:
     client.rig.take("BTCUSDT", 1, "3.1")
     assert (status(client, stop), status(client, limit)) == ("EXPIRED", "PARTIALLY_FILLED")
     assert client.good("GET", "/allOrderList")[0]["listOrderStatus"] == "EXECUTING"
+    (trade,) = client.good("GET", "/myTrades", symbol="BTCUSDT")
+    assert (trade["orderId"], trade["orderListId"]) == (limit, body["orderListId"])
 
 
 def test_a_pair_is_canceled_whole() -> None:

@@ -246,6 +246,7 @@ def test_user_data_is_the_accounts_own_and_ends() -> None:
     assert numbers == {1}
     client.key = mine
     assert socket.ask("userDataStream.unsubscribe", sign=False, subscriptionId=1)["result"] == {}
+    assert socket.events()[-1]["e"] == "eventStreamTerminated"
     client.place()
     assert {each["subscriptionId"] for each in socket.said() if "event" in each} == {0, 1}
     count = len(socket.link.sent)

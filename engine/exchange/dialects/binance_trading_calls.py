@@ -307,7 +307,8 @@ class Calls:
             and start <= each.ts_ns // MS <= end
         ]
         from_first = first_id is not None or order_id is not None or asked.arguments.has("startTime")
-        done([traded(each, symbol) for each in (fills[:limit] if from_first else fills[-limit:])])
+        chosen = fills[:limit] if from_first else fills[-limit:]
+        done([traded(each, symbol, self._list_of(asked.key, each.order_id)) for each in chosen])
 
     def account(self, asked: Asked, done: Done) -> None:
         """Balances, fees and permissions."""
@@ -373,6 +374,11 @@ class Calls:
         if order is None or order.symbol != symbol.units.index or order.status == "pending":
             return None
         return order
+
+    def _list_of(self, key: Key, order_id: int) -> int:
+        order = self.desk.order(key.account, order_id)
+        extra = None if order is None else own_extra(order)
+        return -1 if extra is None else extra.list_id
 
     def _span(self, arguments: Arguments) -> tuple[int, int]:
         start, end = arguments.whole("startTime"), arguments.whole("endTime")

@@ -91,6 +91,7 @@ class TradingSession:
         self._limits = limits
         self._feeds: dict[int, _Feed] = {}
         self._begun = 0  # subscriptions, over its life
+        self._account = -1  # whose request came last
         self._closed = False
         self._own: Final[dict[str, Callable[[Arguments, int], Any]]] = {
             "session.status": self._status,
@@ -182,7 +183,9 @@ class TradingSession:
         payload = "&".join([f"{name}={values[name]}" for name in sorted(values) if name != "signature"])
         signature = values.get("signature", "")
         self.dialect.access.check(key, arguments, signature, payload, now_ns, trade=trade, once=once)
-        self._link.identify(key.account, key.name)
+        if key.account != self._account:
+            self._account = key.account
+            self._link.identify(key.account, key.name)
         return key
 
     def _unserved(self, method: str) -> VenueRefusal:
@@ -229,7 +232,6 @@ class TradingSession:
         return {"subscriptionId": feed.number}
 
     def _unsubscribe(self, arguments: Arguments, now_ns: int) -> Any:
-        del now_ns
         arguments.only(("subscriptionId",))
         number = arguments.whole("subscriptionId")
         gone = list(self._feeds) if number is None else [each for each in self._feeds if each == number]
@@ -238,6 +240,7 @@ class TradingSession:
         for each in gone:
             feed = self._feeds.pop(each)
             self.dialect.calls.desk.unlisten(feed.account, feed)
+            self.push(each, {"e": "eventStreamTerminated", "E": now_ns // MS})
         return {}
 
     def _answer(

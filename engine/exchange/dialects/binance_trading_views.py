@@ -196,13 +196,13 @@ def conditional(order: Order, symbol: Symbol, extra: Extra | None) -> Row:
     return row
 
 
-def traded(fill: Fill, symbol: Symbol) -> Row:
-    """One row of myTrades."""
+def traded(fill: Fill, symbol: Symbol, list_id: int) -> Row:
+    """One row of myTrades; `list_id` is that of its order's list, -1 for none."""
     return {
         "symbol": symbol.name,
         "id": fill.trade_id,
         "orderId": fill.order_id,
-        "orderListId": -1,
+        "orderListId": list_id,
         "price": symbol.price(fill.price_ticks),
         "qty": symbol.size(fill.lots),
         "quoteQty": atoms_text(symbol.units.notional_atoms(fill.price_ticks * fill.lots)),
