@@ -264,15 +264,12 @@ def test_a_feeds_books_are_the_engines_at_every_update(key: str) -> None:
         for numbers in trades.values():
             assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
         loaded = len(shelf.snapshots)
-        tries = 0
-        while (
-            not shelf.wrong and tries < 10
-        ):  # Bybit's best prices are whole frames of a book: of those one is no loss
-            tries += 1
-            exchange.do(lambda house: house.server.inject(Fault("drop", market=key, symbol=SYMBOLS[0])))
-            await until(books, lambda tries=tries: exchange.do(lambda h: h.faults.done.get("drop")) == tries)
-            await asyncio.sleep(0.25)
-        assert shelf.wrong == [(SYMBOLS[0], Outcome.GAP)]
+        # Long enough for some of those messages that are 200 ms apart.
+        lost = Fault("drop", market=key, symbol=SYMBOLS[0], duration_s=0.5)
+        exchange.do(lambda house: house.server.inject(lost))
+        await until(books, lambda: shelf.wrong)
+        await asyncio.sleep(0.5)
+        assert set(shelf.wrong) == {(SYMBOLS[0], Outcome.GAP)}
         await until(books, lambda: len(shelf.snapshots) > loaded and books.synced(key, 2))
         before = min(books.updates(key))
         exchange.do(lambda house: house.server.inject(Fault("close", market=key)))
