@@ -36,6 +36,11 @@ MAX_ACCOUNT: Final = 30  # characters of an account's name before its number
 Say = Callable[[str], None]
 
 
+def told(text: str) -> None:
+    """Printed at once, also into a pipe."""
+    print(text, flush=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What is to run. `seconds` 0 = until Ctrl-C."""
@@ -88,7 +93,7 @@ def main(
     seconds: float = 0.0,
     seed: int = 1,
     url: str = URL,
-    say: Say = print,
+    say: Say = told,
 ) -> int:
     """Run robots until the time is over or Ctrl-C; the exit code. UserError for what cannot be."""
     chosen = plan(strategy, count, symbol, rate, seconds, seed, url)
@@ -104,7 +109,7 @@ def main(
     return asyncio.run(until_stopped())
 
 
-async def run(chosen: Plan, stop: asyncio.Event, say: Say = print) -> int:
+async def run(chosen: Plan, stop: asyncio.Event, say: Say = told) -> int:
     """Run the robots until `stop` or the time is over; 0, or 1 when orders may be left open."""
     made = [(name, loading.load(name)) for name in chosen.strategies]
     at = keys.address(chosen.url)

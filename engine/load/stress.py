@@ -33,6 +33,11 @@ PERCENTILES: Final = ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"), (0.999, "p99.9
 Say = Callable[[str], None]
 
 
+def told(text: str) -> None:
+    """Printed at once, also into a pipe."""
+    print(text, flush=True)
+
+
 class Gateway:
     """An exchange under load: where its order door is, its prices, and keys for the clients."""
 
@@ -118,7 +123,7 @@ def main(
     url: str = URL,
     mode: str = "open",
     order_port: int = 0,
-    say: Say = print,
+    say: Say = told,
 ) -> int:
     """Run it; 0, or 1 when an order was lost or a client could not connect. UserError for what cannot be."""
     check(clients, rate, seconds, seed, mode, url)

@@ -12,6 +12,9 @@ frames. Echo and exchange take turns, and medians are compared. `busy`: the exch
 highest offered rate whose p99 is at most 50 ms with nothing lost, by doubling and bisection. `cancel_place`: 200
 clients place an order, cancel it, and so on.
 
+`echo_cpu_us` and `order_cpu_us` are the servers' processor time for each order (the exchange's with its simulator and
+all else it does), which other programs on the machine disturb less than they do the rates.
+
 Every answer must come to who asked, once. Of some clients the last order is looked up and compared with its answer, and
 orders left in the book must be open there.
 """
@@ -31,11 +34,12 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import msgspec
+import psutil
 import uvloop
 
 from engine.bots import keys
@@ -55,8 +59,9 @@ OPEN_S = {False: 10.0, True: 2.0}
 PAIR_S = {False: 6.0, True: 1.5}
 HISTORY_S = {False: 900, True: 60}
 BUSY_WARM_S = {False: 10.0, True: 1.0}
-QUICK_BUSY_BY_S = 29.0  # later than this a quick run leaves `busy` out
+QUICK_BUSY_BY_S = 27.0  # later than this a quick run leaves `busy` out
 KNEE_FROM, KNEE_MAX, KNEE_S, KNEE_P99_MS, KNEE_STEPS = 10_000, 100_000, 3.0, 50.0, 3
+TRIAL_S = 0.6
 LOOKED_UP = 20
 STARTED = time.monotonic()
 
@@ -84,10 +89,22 @@ def latencies(result: Result) -> dict[str, float]:
     }
 
 
-async def closed(load: Load, quick: bool, what: str) -> Result:
-    """One closed run, warm."""
+class Turn(NamedTuple):
+    """One closed run."""
+
+    rate: float
+    cpu_us: float  # of the server's processor time for each order, whatever else it does included
+    client_cpu: float  # of this process, in cores
+
+
+async def closed(load: Load, pid: int, quick: bool, what: str) -> Turn:
+    """One closed run against the server of that process id, warm."""
     await load.closed(WARM_S[quick])
-    return sound(await load.closed(CLOSED_S[quick]), what)
+    server = psutil.Process(pid)
+    before = sum(server.cpu_times()[:2])
+    result = sound(await load.closed(CLOSED_S[quick]), what)
+    spent = sum(server.cpu_times()[:2]) - before
+    return Turn(result.rate, spent / result.answered * 1e6, result.cpu)
 
 
 def note(text: str) -> None:
@@ -101,7 +118,7 @@ async def echo_servers(size: int, orders: frames.Orders) -> dict[str, int]:
     async with contextlib.AsyncExitStack() as stack:
         loads = {name: await stack.enter_async_context(echo(name, size, orders, CLIENTS)) for name in SERVERS}
         for name in (*SERVERS, *SERVERS):
-            result = await closed(loads[name], True, f"echo {name}")
+            result = sound(await loads[name][0].closed(TRIAL_S), f"echo {name}")
             found[name] = max(found.get(name, 0), round(result.rate))
             note(f"echo {name}: {result.rate:,.0f}/s, this process {result.cpu:.0%} of a core")
     return found
@@ -169,26 +186,26 @@ async def calm(quick: bool) -> tuple[dict[str, Any], frames.Orders]:
         load = await gateway.load(CLIENTS)
         gc.freeze()
         try:
-            await closed(load, True, "exchange")
+            await load.closed(CLOSED_S[True])
             size = round(median(len(each.last) for each in load.clients))
             servers = await echo_servers(size, load.orders)
             name = max(servers, key=lambda each: servers[each])
-            ours, theirs, cpu = [], [], []
-            async with echo(name, size, load.orders, CLIENTS) as bare:
+            ours, theirs = [], []
+            async with echo(name, size, load.orders, CLIENTS) as (bare, pid):
                 for _ in range(ROUNDS[quick]):
-                    theirs.append((await closed(bare, quick, "echo")).rate)
-                    result = await closed(load, quick, "exchange")
-                    ours.append(result.rate)
-                    cpu.append(result.cpu)
-                    note(f"echo {theirs[-1]:,.0f}/s, exchange {ours[-1]:,.0f}/s")
+                    theirs.append(await closed(bare, pid, quick, "echo"))
+                    ours.append(await closed(load, exchange.pid, quick, "exchange"))
+                    note(f"echo {theirs[-1].rate:,.0f}/s, exchange {ours[-1].rate:,.0f}/s")
             await look_up(exchange, load, gateway.keys, LOOKED_UP)
             found |= {
-                "echo_rps": round(median(theirs)),
+                "echo_rps": round(median(each.rate for each in theirs)),
                 "echo_server": name,
-                "closed_500_rps": round(median(ours)),
-                "vs_echo": round(median(ours) / median(theirs), 3),
+                "closed_500_rps": round(median(each.rate for each in ours)),
+                "echo_cpu_us": round(median(each.cpu_us for each in theirs), 1),
+                "order_cpu_us": round(median(each.cpu_us for each in ours), 1),
                 "open": {},
             }
+            found["vs_echo"] = round(found["closed_500_rps"] / found["echo_rps"], 3)
             for rate in OPEN_RATES:
                 await asyncio.sleep(0.5)
                 run = sound(await load.open(rate, OPEN_S[quick]), f"open {rate}")
@@ -202,7 +219,7 @@ async def calm(quick: bool) -> tuple[dict[str, Any], frames.Orders]:
             "echo_servers": servers,
             "ack_bytes": size,
             "order_bytes": len(load.orders.near[0].numbered(frames.FIRST_ID)),
-            "client_cpu": round(median(cpu), 2),
+            "client_cpu": round(median(each.client_cpu for each in ours), 2),
         }
     return found, load.orders
 
@@ -229,8 +246,8 @@ async def place_and_cancel(exchange: Exchange, seconds: float) -> dict[str, Any]
 async def busy(quick: bool, name: str, size: int, orders: frames.Orders) -> dict[str, Any]:
     """The exchange with its simulator at 50,000 orders/s and a browser on the Overview page; the echo around it."""
     rates, echoes = [], []
-    async with echo(name, size, orders, CLIENTS) as bare:
-        echoes.append((await closed(bare, quick, "echo")).rate)
+    async with echo(name, size, orders, CLIENTS) as (bare, pid):
+        echoes.append((await closed(bare, pid, quick, "echo")).rate)
         with application(BUSY_RATE, HISTORY_S[quick]) as exchange:
             await until_served(exchange)
             async with overview(exchange):
@@ -239,12 +256,12 @@ async def busy(quick: bool, name: str, size: int, orders: frames.Orders) -> dict
                 try:
                     await asyncio.sleep(BUSY_WARM_S[quick])
                     for _ in range(1 if quick else ROUNDS[quick]):
-                        rates.append((await closed(load, quick, "busy")).rate)
+                        rates.append((await closed(load, exchange.pid, quick, "busy")).rate)
                         note(f"busy: {rates[-1]:,.0f}/s")
                     await look_up(exchange, load, gateway.keys, LOOKED_UP)
                 finally:
                     await gateway.close()
-        echoes.append((await closed(bare, quick, "echo")).rate)
+        echoes.append((await closed(bare, pid, quick, "echo")).rate)
     return {
         "busy_rps": round(median(rates)),
         "busy_echo_rps": round(median(echoes)),

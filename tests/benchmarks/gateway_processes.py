@@ -26,6 +26,7 @@ class Exchange(NamedTuple):
     dashboard: str
     url: str
     order_port: int
+    pid: int
 
 
 @contextmanager
@@ -43,8 +44,9 @@ def application(rate: int, history_s: int) -> Iterator[Exchange]:
             "VENUESCOPE_DATA_DIR": f"{folder}/data",
             "VENUESCOPE_CONFIG_DIR": f"{folder}/config",
         }
-        with served(["app.py"], port, **environment):
-            yield Exchange(f"http://127.0.0.1:{port}", f"http://127.0.0.1:{exchange_port}", order_port)
+        with served(["app.py"], port, **environment) as process:
+            urls = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{exchange_port}"
+            yield Exchange(*urls, order_port, process.pid)
 
 
 async def until_served(exchange: Exchange) -> None:
@@ -57,8 +59,8 @@ async def until_served(exchange: Exchange) -> None:
 
 
 @asynccontextmanager
-async def echo(name: str, size: int, orders: Orders, clients: int) -> AsyncIterator[Load]:
-    """Clients connected to a bare server that answers with frames of `size` bytes."""
+async def echo(name: str, size: int, orders: Orders, clients: int) -> AsyncIterator[tuple[Load, int]]:
+    """Clients connected to a bare server that answers with frames of `size` bytes; its process id."""
     child = subprocess.Popen(
         [sys.executable, str(ECHO), name, str(size)],
         stdin=subprocess.PIPE,
@@ -71,7 +73,7 @@ async def echo(name: str, size: int, orders: Orders, clients: int) -> AsyncItera
         load = Load(f"ws://127.0.0.1:{port}/native", orders)
         await load.connect([None] * clients)
         try:
-            yield load
+            yield load, child.pid
         finally:
             await load.close()
     finally:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,8 @@ from engine.bots.wire import Message
 from engine.errors import BadSetting
 from engine.exchange.accounts import Key
 from tests.exchange.running import RunningExchange
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -203,6 +208,26 @@ def test_what_a_decision_has_too_many_of_is_left_out(exchange: RunningExchange) 
         await client.cancel_all("BTC-USDT")
 
     with_robot(exchange, Scripted(lambda view: [Place("buy", view.unit_lots, 900_000)] * 25), body, "many")
+
+
+def test_ctrl_c_ends_it_with_the_table_and_all_orders_canceled(exchange: RunningExchange) -> None:
+    code = f"from engine.bots import run; raise SystemExit(run.main('market-maker', rate=20, url={exchange.url!r}))"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        while "PnL" not in child.stdout.readline():  # the first second is over
+            assert child.poll() is None
+        names = exchange.floor(lambda floor: floor.accounts.numbers)
+        child.send_signal(signal.SIGINT)
+        rest = child.stdout.read()
+    assert child.returncode == 0
+    assert "market-maker       1" in rest
+    assert exchange.floor(lambda floor: list(floor.desk.open_orders(names["market-maker"], None))) == []
+
+
+@pytest.mark.parametrize("module", ["engine.bots.run", "engine.load.stress"])
+def test_the_commands_start_without_numba(module: str) -> None:
+    code = f"import sys, {module}; assert 'numba' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
 
 
 def test_a_strategys_failure_ends_the_command_with_its_orders_canceled(
