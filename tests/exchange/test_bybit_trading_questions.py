@@ -7,6 +7,7 @@ import pytest
 from engine.exchange.dialects import bybit_trading_codes as codes
 from engine.exchange.trading import Order
 from engine.market.batches import BUY, SELL
+from engine.matching.orders import DECREMENT
 from tests.exchange.bybit_calls import BTC, MS, Venue
 
 
@@ -143,9 +144,22 @@ def test_orders_of_other_dialects_are_told_too(venue: Venue) -> None:
     )
     venue.rig.turn()
     stop, limit = venue.get("/v5/order/realtime", category="spot")["list"]
+    assert (stop["leavesQty"], limit["leavesQty"]) == ("0.00100", "0.00100")
     assert (limit["orderType"], limit["timeInForce"], limit["price"]) == ("Limit", "GTC", "90000.0")
     assert (stop["orderType"], stop["orderStatus"], stop["stopOrderType"]) == (
         "Market",
         "Untriggered",
         "Stop",
     )
+
+
+def test_what_a_prevented_self_trade_took_off_is_not_left(venue: Venue) -> None:
+    order_id = venue.place(side="Sell", price="100000", qty="0.02")
+    venue.rig.desk.place(
+        Order(
+            venue.rig.account, 0, BUY, 1, 500, price_ticks=1_000_000, self_trade=DECREMENT, dialect="native"
+        )
+    )
+    venue.rig.turn()
+    row = venue.order(order_id)
+    assert (row["orderStatus"], row["qty"], row["leavesQty"]) == ("New", "0.02000", "0.01500")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 
+from engine.exchange.desk import MAX_WAITING
 from engine.exchange.dialects import bybit_trading_codes as codes
 from engine.exchange.dialects.bybit import BybitRest
 from engine.exchange.dialects.bybit_trading_orders import MOST_LOTS, MOST_NOTIONAL_ATOMS
-from engine.exchange.entry import RestCall
+from engine.exchange.entry import RestAnswer, RestCall
 from engine.exchange.trading import DESK_REASONS
 from engine.exchange.units import atoms
 from engine.flow.simulator import LEAST_NOTIONAL_ATOMS
@@ -142,6 +144,19 @@ def test_an_account_has_a_number_of_open_orders(venue: Venue) -> None:
     for _ in range(200):
         venue.place(qty="0.001")
     assert venue.refused("create", **asked(qty="0.001")) == codes.TOO_MANY_ORDERS
+
+
+def test_an_exchange_with_too_much_to_do_says_so(venue: Venue) -> None:
+    for _ in range(MAX_WAITING):
+        venue.rig.desk.cancel_all(venue.rig.account, 0)
+    call = venue.call("POST", "/v5/order/create", **asked())
+
+    async def answered() -> RestAnswer:
+        asyncio.get_running_loop().call_soon(venue.rig.drain)
+        return await venue.dialect.answer(call)
+
+    assert json.loads(venue.rig.run(answered()).body)["retCode"] == codes.SERVER_ERROR
+    assert venue.rig.desk.open_orders(venue.rig.account) == []
 
 
 def test_a_fault_on_command_rejects_orders(venue: Venue) -> None:

@@ -238,6 +238,8 @@ class Rows:
         cancel_type, reject_reason = ended_because(status, reason)
         is_open = status in ("pending", "armed", "new", "partially_filled")
         left = max(order.lots - filled_lots, 0) if is_open else 0
+        if left and filled_lots == order.filled_lots and order.open_lots:
+            left = order.open_lots  # less, where self-trades were prevented
         value = units.notional_atoms(filled_notional)
         coin = units.spec.base if order.side == BUY else units.spec.quote
         price = order.price_ticks or order.trigger_ticks

@@ -113,9 +113,9 @@ class _Socket:
         if not self._open:
             return
         if now_ns - self._heard_ns > self._silence_ns:
-            self._link.close(1000, "no message for too long")
+            self._end(1000, "no message for too long")
         elif self.key is not None and self._accounts.find(self.key.api_key) is None:
-            self._link.close(1008, "the API key is gone")
+            self._end(1008, "the API key is gone")
 
     def on_close(self) -> None:
         """Nothing is sent any more."""
@@ -126,6 +126,10 @@ class _Socket:
         self.key = key
         self._link.identify(key.account, key.label or key.name)
         return key
+
+    def _end(self, code: int, reason: str) -> None:
+        self._open = False
+        self._link.close(code, reason)
 
     def _send(self, fields: Fields) -> None:
         if self._open:
