@@ -22,16 +22,20 @@ from engine import settings
 from engine.clock import SteadyClock
 from engine.errors import BadLimits, BadSetting
 from engine.exchange_log import ExchangeLog
-from tests.benchmarks.served import answers, free_port
+from tests.benchmarks.served import FREE_PORTS, answers, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
+KEPT = {
+    "VENUESCOPE_CACHE_DIR": str(ROOT / ".venuescope"),
+    "VENUESCOPE_CONFIG_DIR": str(ROOT / ".venuescope" / "config"),
+}
 
 
 def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "app.py", *arguments],
         cwd=ROOT,
-        env=os.environ | {"VENUESCOPE_CACHE_DIR": str(ROOT / ".venuescope")} | environment,
+        env=os.environ | KEPT | FREE_PORTS | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

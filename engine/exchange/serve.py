@@ -23,7 +23,7 @@ from engine.exchange.server import HOST, LocalVenue, MakeMarket
 from engine.exchange.venue_rules import RULES
 from engine.guard import LOOPBACK
 
-PORT: Final = 8051
+PORT: Final = 8061
 
 
 async def serve(

@@ -14,6 +14,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 60.0
+# Of the built-in exchange: several applications may run beside each other.
+FREE_PORTS = {"VENUESCOPE_EXCHANGE_PORT": "0", "VENUESCOPE_ORDER_PORT": "0"}
 
 
 def free_port() -> int:
@@ -34,7 +36,8 @@ def answers(port: int) -> bool:
 def served(command: Sequence[str], port: int, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """Run `python command...`, wait until `port` answers; ended by SIGTERM, which must give exit code 0."""
     # python caches its own bytecode as a user's would: a benchmark of the start must not differ there
-    env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | environment
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    env |= FREE_PORTS | environment
     process = subprocess.Popen(
         [sys.executable, *command],
         cwd=ROOT,
