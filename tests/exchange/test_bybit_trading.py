@@ -133,8 +133,21 @@ def test_slippage_tolerance_bounds_a_market_order(venue: Venue) -> None:
     assert (far["orderStatus"], far["cumExecQty"]) == ("Filled", "3.00000")
     bounds = {"slippageToleranceType": "Percent", "slippageTolerance": "1.01"}
     assert venue.refused("create", **asked(**terms, **bounds)) == codes.BAD_SLIPPAGE_PERCENT
-    bounds = {"slippageToleranceType": "TickSize", "slippageTolerance": "4"}
-    assert venue.refused("create", **asked(**terms, **bounds)) == codes.BAD_SLIPPAGE_TICKS
+    for kind, value, code in (
+        ("TickSize", "4", codes.BAD_SLIPPAGE_TICKS),
+        ("TickSize", "5.5", codes.BAD_SLIPPAGE_TICKS),
+        ("Percent", "0.055", codes.BAD_SLIPPAGE_PERCENT),
+        ("Percent", "x", codes.BAD_SLIPPAGE_PERCENT),
+        ("Share", "5", codes.NOT_VALID),
+        ("TickSize", None, codes.EMPTY),
+    ):
+        bounds = {"slippageToleranceType": kind, "slippageTolerance": value}
+        assert venue.refused("create", **asked(**terms, **bounds)) == code
+    bounds = {"slippageToleranceType": "TickSize", "slippageTolerance": "5"}
+    waiting = asked(**terms, **bounds, triggerPrice="101000")
+    assert venue.refused("create", **waiting) == codes.NOT_SUPPORTED
+    venue.rig.leave(BTC)
+    assert venue.refused("create", **asked(**terms, **bounds)) == codes.REJECTED
 
 
 @pytest.mark.parametrize(
@@ -230,6 +243,8 @@ def test_amending_refuses_in_the_venues_words(venue: Venue) -> None:
     assert venue.refused("amend", **arguments, triggerPrice="100500") == codes.NO_AMENDING
     assert venue.refused("amend", **(arguments | {"symbol": "ETHUSDT"}), qty="1") == codes.NO_ORDER
     assert venue.refused("amend", category="spot", symbol=BTC, qty="1") == codes.EMPTY
+    gone = venue.place(price="100020")
+    assert venue.refused("amend", category="spot", symbol=BTC, orderId=gone, qty="1") == codes.NO_ORDER
     waiting = venue.place(triggerPrice="101000", price="101000")
     assert (
         venue.refused("amend", category="spot", symbol=BTC, orderId=waiting, price="102000")

@@ -16,6 +16,7 @@ from engine.exchange.entry import RestAnswer, RestCall
 from engine.exchange.trading import DESK_REASONS
 from engine.exchange.units import atoms
 from engine.flow.simulator import LEAST_NOTIONAL_ATOMS
+from engine.market.batches import SELL
 from engine.matching.orders import CONTINUOUS, HALTED, REASONS
 from tests.exchange.bybit_calls import BTC, MS, Venue, asked
 
@@ -99,6 +100,14 @@ def test_orders_are_as_large_as_the_venue_lists(venue: Venue) -> None:
     assert atoms(lots["minOrderAmt"]) == LEAST_NOTIONAL_ATOMS
     assert (units.lots(lots["minOrderQty"]), units.lots(lots["basePrecision"])) == (1, 1)
     assert units.ticks(row["priceFilter"]["tickSize"]) == 1
+
+
+def test_a_market_order_by_value_has_no_more_than_the_listed_quantity(venue: Venue) -> None:
+    venue.rig.rest("XRPUSDT", SELL, "2.4000", "500000")
+    terms = {"symbol": "XRPUSDT", "orderType": "Market", "price": None}
+    assert venue.refused("create", **asked(**terms, qty="300000")) == codes.TOO_LARGE
+    assert venue.refused("create", **asked(**terms, qty="300000", triggerPrice="2.5")) == codes.TOO_LARGE
+    venue.place(**terms, qty="240000")
 
 
 def test_a_market_order_by_value_needs_somebody_to_trade_with(venue: Venue) -> None:

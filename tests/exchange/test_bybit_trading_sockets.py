@@ -255,13 +255,13 @@ def test_an_order_is_told_from_its_placing_to_its_end(private: Socket) -> None:
 def test_an_order_that_meets_many_is_told_in_few_rows_and_all_its_executions(private: Socket) -> None:
     private.subscribe("order", "execution", "execution.fast")
     for at in range(30):
-        private.venue.rig.rest(BTC, SELL, f"10001{at // 10}.{at % 10}", "0.001")
+        private.venue.rig.rest(BTC, SELL, f"10000{5 + at // 10}.{at % 10}", "0.001")
     order_id = private.venue.place(price="100020", qty="0.02")
     orders, executions, fast = private.got()
     assert [each["orderStatus"] for each in orders["data"]] == ["New", "Filled"]
     assert {each["orderId"] for each in executions["data"]} == {order_id}
-    total = sum(round(float(each["execQty"]) * 10**5) for each in executions["data"])
-    assert total == 2_000
+    assert [each["execQty"] for each in executions["data"]] == ["0.00100"] * 20
+    assert orders["data"][-1]["cumExecQty"] == "0.02000"
     assert [each["execId"] for each in fast["data"]] == [each["execId"] for each in executions["data"]]
     assert list(fast["data"][0]) == [
         "category", "symbol", "orderId", "isMaker", "orderLinkId", "execId", "execPrice", "execQty", "side",
@@ -406,6 +406,19 @@ def test_order_messages_are_refused_in_the_venues_words(
     assert answer["data"] == {}
     assert trade.link.rejects == [code]
     assert trade.venue.rig.engine.state_hash() == before
+
+
+def test_order_messages_have_a_header_and_one_set_of_arguments(trade: Socket) -> None:
+    stamp = {"X-BAPI-TIMESTAMP": str(trade.venue.rig.now_ns // MS)}
+    for rest in ({}, {"args": [asked()]}, {"header": stamp}, {"header": stamp, "args": [asked()] * 2}):
+        assert trade.ask({"op": "order.create", **rest})["retCode"] == codes.BAD_PARAMETER
+    assert trade.venue.rig.desk.open_orders(trade.venue.rig.account) == []
+
+
+def test_a_key_that_may_only_read_places_nothing_by_message(venue: Venue) -> None:
+    trade = Socket(venue, "/v5/trade")
+    assert trade.login(venue.rig.accounts.create("main", "", 0, trade=False))["retCode"] == 0
+    assert trade.order("order.create", asked())["retCode"] == codes.NO_PERMISSION
 
 
 def test_a_request_id_is_used_once(trade: Socket) -> None:
