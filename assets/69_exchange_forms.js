@@ -4,7 +4,7 @@
   "use strict";
   const V = window.venuescope;
   const F = V.format, D = V.dom, X = V.exchange;
-  const LOCK_MS = 600; // after a press: a double click is one order
+  const LOCK_MS = 600; // after a press, and half of it after an answer: a double click is one order
   const FAR = 0.02; // a limit this far through the other side is asked for twice
   const TYPES = [["limit", "Limit"], ["market", "Market"], ["stop", "Stop"], ["stop_limit", "Stop limit"], ["take_profit", "Take profit"], ["take_profit_limit", "Take profit limit"]];
   const TIFS = [["gtc", "GTC"], ["ioc", "IOC"], ["fok", "FOK"]];
@@ -190,7 +190,7 @@
     show();
     const asked = asks(), was = words();
     const answer = await X.ask("exchange_place", asked);
-    ticket.busy = false;
+    Object.assign(ticket, { busy: false, locked: Math.max(ticket.locked, Date.now() + LOCK_MS / 2) });
     if (answer.ok) {
       const { order_id: id, status, filled, sentence } = answer.result;
       const bad = status === "rejected" || status === "expired";

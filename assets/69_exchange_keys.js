@@ -182,7 +182,7 @@
     const rows = D.pool(list, keys.length, () => D.make("div", "", D.make("code", ""), D.make("span", "vs-sec"), D.make("span", "vs-tag"), D.make("span", "vs-num vs-mut"), D.button("Revoke", "ex-revoke", "vs-btn is-sm is-danger")));
     keys.forEach((key, i) => {
       const [name, who, tag, used, revoke] = rows[i].children;
-      if (revoke.dataset.key !== key.api_key) {
+      if (revoke.dataset.of !== key.api_key) {
         delete revoke.dataset.sure; // the row is another key's now
         revoke.classList.remove("is-sure");
         D.text(revoke, "Revoke");
