@@ -24,7 +24,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidURI, WebSocketException
 
 from engine.bots import wire
-from engine.bots.errors import ConnectionLost, LoginRefused, NoAnswer, NoExchange, TooMany
+from engine.bots.errors import ConnectionLost, LoginRefused, NoAnswer, NoExchange, TooMany, reason
 from engine.bots.wire import Message, Symbol
 
 log = structlog.get_logger(__name__)
@@ -304,5 +304,5 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, OSError):
-        return error.strerror or str(error) or type(error).__name__
+        return reason(error)
     return str(error) or type(error).__name__

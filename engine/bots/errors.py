@@ -11,6 +11,8 @@ TooMany                  a client's requests that wait are at their bound; nothi
 
 from __future__ import annotations
 
+import os
+
 from engine.errors import UserError, VenuescopeError
 
 
@@ -62,3 +64,8 @@ class NoAnswer(VenuescopeError):
 
 class TooMany(VenuescopeError):
     """Too many requests wait for an answer; this one was not sent."""
+
+
+def reason(error: OSError) -> str:
+    """Why the system did not connect, in its own words ("connection refused")."""
+    return os.strerror(error.errno).lower() if error.errno else str(error) or type(error).__name__

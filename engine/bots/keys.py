@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 
-from engine.bots.errors import NoExchange
+from engine.bots.errors import NoExchange, reason
 from engine.errors import BadSetting
 
 TIMEOUT_S: Final = 10.0
@@ -83,7 +83,7 @@ async def borrow(at: Address, account: str, count: int) -> list[Key]:
     except TimeoutError:
         raise NoExchange(at.url, "no answer in time") from None
     except aiohttp.ClientConnectorError as error:
-        raise NoExchange(at.url, error.os_error.strerror or "no connection") from None
+        raise NoExchange(at.url, reason(error.os_error)) from None
     except aiohttp.ClientError as error:
         raise NoExchange(at.url, str(error) or type(error).__name__) from None
     except msgspec.MsgspecError as error:

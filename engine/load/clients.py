@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
+from engine.bots import errors
 from engine.load import frames
 from engine.load.frames import FIRST_ID, NEAR, Orders
 from engine.load.latencies import Latencies
@@ -214,7 +215,9 @@ class Load:
                 return
             except TimeoutError:
                 reason = "no answer in time"
-            except (OSError, WSError) as error:
+            except OSError as error:
+                reason = errors.reason(error)
+            except WSError as error:
                 reason = str(error) or type(error).__name__
             except CannotConnect as error:
                 if "refused" in str(error):

@@ -94,9 +94,9 @@ def orders_at(listing: Listing, bid: str, ask: str) -> Orders:
     low = (bid_units - bid_units // AWAY) // tick * tick
     high = -((-ask_units - ask_units // AWAY) // tick) * tick
     least = parse_decimal(listing.min_notional, 8) * NOTIONAL_MARGIN
-    # notional in units of 10^-8 is price * size * 10^(8 - both decimals)
-    a_lot = low * lot * 10**8 // 10 ** (decimals + size_decimals)
-    size = format_decimal(max(1, -(-least // max(1, a_lot))) * lot, size_decimals)
+    # notional is price * size in units of 10^-(both decimals), the least one in units of 10^-8
+    lots = -(-least * 10 ** (decimals + size_decimals) // (low * lot * 10**8))
+    size = format_decimal(max(1, lots) * lot, size_decimals)
     symbol = listing.symbol
     takes = (place(symbol, "buy", ask, size, "ioc"), place(symbol, "sell", bid, size, "ioc"))
     misses = (place(symbol, "buy", bid, size, "ioc"), place(symbol, "sell", ask, size, "ioc"))

@@ -22,6 +22,7 @@ URL: Final = "http://127.0.0.1:8051"
 MAX_CLIENTS: Final = 2_000
 MAX_RATE: Final = 100_000.0
 MAX_SECONDS: Final = 600.0
+SPARE_FILES: Final = 100  # beside the clients' sockets
 MODES: Final = ("open", "closed", "cancel-place")
 ORDER_PORT_STEP: Final = 2  # 8053 beside 8051
 MAX_PORT: Final = 65_535
@@ -127,6 +128,7 @@ def main(
 ) -> int:
     """Run it; 0, or 1 when an order was lost or a client could not connect. UserError for what cannot be."""
     check(clients, rate, seconds, seed, mode, url)
+    _allow_files(clients)
     try:
         import uvloop
     except ImportError:
@@ -224,6 +226,22 @@ async def _door(at: Address, key: keys.Key) -> int:
             return beside
     except (NoExchange, LoginRefused):
         return at.port
+
+
+def _allow_files(clients: int) -> None:
+    """Let this process have a file for each client. BadSetting when the system does not allow that."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    wanted = clients + SPARE_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        allowed = f"this system allows {hard:,} open files, and each client is one"
+        raise BadSetting("clients", clients, allowed)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _text(atoms: int) -> str:

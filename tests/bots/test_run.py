@@ -260,7 +260,7 @@ def test_a_symbol_that_is_not_traded_is_named_with_those_that_are(exchange: Runn
 def test_no_exchange_is_one_sentence_with_what_to_do() -> None:
     with pytest.raises(NoExchange) as caught:
         run.main(seconds=1, url="http://127.0.0.1:9")
-    assert str(caught.value).startswith("no exchange answers at http://127.0.0.1:9 (")
+    assert str(caught.value).startswith("no exchange answers at http://127.0.0.1:9 (connection refused)")
     assert "start one with `uv run app.py`" in str(caught.value)
 
 

@@ -199,7 +199,7 @@ def test_a_refused_login_ends_it_with_the_exchanges_words() -> None:
 def test_nobody_there_ends_it_with_the_systems_words() -> None:
     async def run() -> None:
         load = Load("ws://127.0.0.1:9/native", orders())
-        with pytest.raises(CannotConnect, match="cannot connect"):
+        with pytest.raises(CannotConnect, match="client 1 of 1 cannot connect: connection refused"):
             await load.connect(ACCOUNTS[:1])
 
     asyncio.run(run())

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +19,8 @@ from engine.load.clients import Result
 from engine.load.stress import Gateway
 from tests.exchange.running import RunningExchange
 from tests.load.fake_exchange import Fake, Said, fake_exchange
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +131,18 @@ def test_no_exchange_is_one_sentence_with_what_to_do() -> None:
         NoExchange, match=r"no exchange answers at http://127\.0\.0\.1:9 .*start one with `uv run app.py`"
     ):
         stress.main(url="http://127.0.0.1:9")
+
+
+def test_more_clients_than_the_system_has_files_for_is_said_before_anything_is_asked() -> None:
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 512));"
+        "from engine.load import stress; stress._allow_files(300);"
+        "assert resource.getrlimit(resource.RLIMIT_NOFILE) == (400, 512); stress._allow_files(500)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "setting clients cannot be 500: this system allows 512 open files" in done.stderr
 
 
 @pytest.mark.parametrize(
