@@ -63,7 +63,7 @@ class Hub:
                 connection.names[name] = None
                 return
             market = self.markets[opening.market]
-            listing = market.touch(topic.symbol, now_ns)
+            listing = market.watch(topic.symbol, now_ns)
             followed = _Followed(key, topic, (listing.native, listing.instrument.symbol))
             self._followed[key] = followed
             same_symbol = self._by_symbol.setdefault((opening.market, topic.symbol), [])
@@ -89,7 +89,11 @@ class Hub:
         if not followed.followers:
             del self._followed[key]
             self._timed.pop(key, None)
-            self._by_symbol[opening.market, topic.symbol].remove(followed)
+            same_symbol = self._by_symbol[opening.market, topic.symbol]
+            same_symbol.remove(followed)
+            if not same_symbol:
+                del self._by_symbol[opening.market, topic.symbol]
+                self.markets[opening.market].unwatch(topic.symbol)
 
     def drop(self, connection: Connection) -> None:
         """Forget a connection that has ended."""

@@ -135,7 +135,11 @@ class Market(Protocol):
         ...
 
     def activate(self, symbol: str, now_ns: int) -> None:
-        """Make the symbol move from here on. Doing it twice does nothing more."""
+        """Make the symbol move from here on, and tell its changes. Doing it twice does nothing more."""
+        ...
+
+    def deactivate(self, symbol: str) -> None:
+        """Its changes are not asked for any more; what moves by itself goes on."""
         ...
 
     def advance(self, now_ns: int) -> Iterable[Change]:

@@ -61,6 +61,9 @@ class RandomMarket:
             listing, self._seed, self._levels, self.rate, self._numbers, now_ns, phase_ns
         )
 
+    def deactivate(self, symbol: str) -> None:
+        """Nothing: it goes on for those who ask by REST."""
+
     def advance(self, now_ns: int) -> list[Change]:
         """What moved since the last turn. A symbol that is late by several moves makes one."""
         return [book.step(now_ns) for book in self._books.values() if book.is_due(now_ns)]

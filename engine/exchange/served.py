@@ -34,17 +34,30 @@ class ServedMarket:
         self.listings: Final[dict[str, Listing]] = {each.native: each for each in market.listings}
         self.by_symbol: Final = {each.instrument.symbol: each for each in market.listings}
         recorded = market.past
+        self._moves = recorded is not None  # by itself, asked for or not
         self._past: Past = InventedPast(self.listings, seed) if recorded is None else recorded
         self._touched: set[str] = set()
 
     def touch(self, symbol: str, now_ns: int) -> Listing:
-        """The listing; from here on the symbol moves."""
+        """The listing; from here on the symbol moves, where it does not move by itself."""
         listing = self.listings[symbol]
         if symbol not in self._touched:
-            self.market.activate(symbol, now_ns)
+            if not self._moves:
+                self.market.activate(symbol, now_ns)
             self._past.begin(symbol, now_ns)
             self._touched.add(symbol)
         return listing
+
+    def watch(self, symbol: str, now_ns: int) -> Listing:
+        """The listing; from here on its changes come with `advance`."""
+        listing = self.touch(symbol, now_ns)
+        self.market.activate(symbol, now_ns)
+        return listing
+
+    def unwatch(self, symbol: str) -> None:
+        """Nobody follows the symbol any more."""
+        if self._moves:
+            self.market.deactivate(symbol)
 
     def advance(self, now_ns: int) -> list[Change]:
         """Turn the market; what changed, with its trades already in the candles."""

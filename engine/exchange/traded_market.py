@@ -121,6 +121,10 @@ class TradedMarket:
         if universal not in self._gathered:
             self._gathered[universal] = _Gathered(symbol)
 
+    def deactivate(self, symbol: str) -> None:
+        """Gather it no more; its trades are still recorded."""
+        self._gathered.pop(self._instruments[symbol].symbol, None)
+
     def advance(self, now_ns: int) -> list[Change]:
         """What the turns since the last call did to followed symbols: one change a symbol."""
         del now_ns

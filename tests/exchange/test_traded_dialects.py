@@ -91,7 +91,7 @@ def test_a_stream_says_the_same_aggregates_as_the_call() -> None:
     topic = BUSY.streams.topic(SPOT, "btcusdt@aggTrade")
     assert topic is not None
     market = BUSY.served["binance_spot"]
-    market.touch("BTCUSDT", BUSY.now)
+    market.watch("BTCUSDT", BUSY.now)
     market.advance(BUSY.now)
     said: list[Any] = []
     for _ in range(40):

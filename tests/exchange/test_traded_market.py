@@ -12,6 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.exchange.connection import Connection
+from engine.exchange.dialects.binance_streams import BinanceStreams
+from engine.exchange.dialects.sessions import Opening
+from engine.exchange.faults import Faults
+from engine.exchange.hub import Hub
+from engine.exchange.limit_windows import MessageRate
 from engine.exchange.market import Trade, aggregated
 from engine.exchange.past import Candle, aligned
 from engine.exchange.recorded_past import RecordedPast
@@ -100,6 +106,45 @@ def test_commands_matched_between_turns_are_in_the_snapshot_at_once_and_in_the_n
     assert (change.first_update, change.last_update) == (now.last_update, now.last_update)
     assert (change.bids, change.asks, change.trades) == ([now.bids[0]], [], [])
     assert change.quote[:2] == now.bids[0]
+
+
+def test_a_symbol_is_gathered_only_while_somebody_follows_it() -> None:
+    simulator, markets = made()
+    served = ServedMarket(markets["binance_spot"])
+    now = START
+
+    def turned() -> list[str]:
+        nonlocal now
+        now += S // 100
+        markets["binance_spot"].on_turn(simulator.turn(now))
+        return [change.symbol for change in served.advance(now)]
+
+    turned()
+    # Calls are answered without it.
+    assert served.snapshot("BTCUSDT", 5, now).bids
+    served.trades("BTCUSDT", 5, now)
+    served.follow("BTCUSDT", 60, now)
+    assert served.last_update("BTCUSDT", now)
+    assert turned() == []
+    hub = Hub("binance_spot", {"binance_spot": served}, BinanceStreams(served), Faults())
+    transport: Any = None
+    one, two = (
+        Connection(name, "binance_spot", "a", Opening("binance_spot"), transport, MessageRate(5), 0)
+        for name in "ab"
+    )
+    hub.subscribe(one, "btcusdt@trade", now)
+    hub.subscribe(two, "btcusdt@depth@100ms", now)
+    assert turned() == ["BTCUSDT"]
+    hub.drop(one)
+    assert turned() == ["BTCUSDT"]
+    hub.drop(two)
+    assert turned() == []
+    hub.subscribe(two, "btcusdt@depth@100ms", now)
+    before = served.last_update("BTCUSDT", now)
+    turned_again = simulator.turn(now + S // 100)
+    markets["binance_spot"].on_turn(turned_again)
+    (change,) = served.advance(now)
+    assert change.first_update == before + 1
 
 
 def test_trades_know_their_takers_and_fills_of_one_make_one_aggregate() -> None:
