@@ -6,7 +6,7 @@ who does not read costs the others nothing.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Final
 
@@ -16,6 +16,8 @@ from engine.telemetry.board import ClientView
 MAX_CLIENTS: Final = 2_000
 MAX_QUEUE: Final = 8 << 20  # bytes that may wait for a client
 SHOWN: Final = 200
+MAX_CALLERS: Final = 500
+CALLER_STAYS_NS: Final = 60_000_000_000
 CODES_KEPT: Final = 64  # of refusals, in all and of each client; the rest count as "other"
 SLOW: Final = "too much waits to be read"
 
@@ -135,6 +137,30 @@ class Client:
         self.abort()
 
 
+class _Caller:
+    """Who calls by REST: an account, or an address without a key."""
+
+    __slots__ = (
+        "account",
+        "address",
+        "before",
+        "calls",
+        "dialect",
+        "first_ns",
+        "last_ns",
+        "orders",
+        "per_s",
+        "rejects",
+    )
+
+    def __init__(self, dialect: str, account: str, address: str, now_ns: int) -> None:
+        self.dialect, self.account, self.address = dialect, account, address
+        self.first_ns = self.last_ns = now_ns
+        self.calls = self.before = self.orders = 0
+        self.per_s = 0.0
+        self.rejects: Counter[str] = Counter()
+
+
 class Clients:
     """All of them, and what they did in all. One thread."""
 
@@ -143,6 +169,26 @@ class Clients:
         self.orders = self.acks = self.messages = self.rejected = self.cut_slow = self.refused = 0
         self.rejects: Counter[str] = Counter()  # "native 23"
         self._number = 0
+        self._callers: OrderedDict[tuple[str, str, str], _Caller] = OrderedDict()  # longest silent first
+
+    def note_call(
+        self, dialect: str, account: str, address: str, now_ns: int, orders: int, reject: str = ""
+    ) -> None:
+        """Count one private REST call of an account, and the orders in it; `reject` is the code it was refused with."""
+        place = (dialect, account, address)
+        caller = self._callers.get(place)
+        if caller is None:
+            if len(self._callers) >= MAX_CALLERS:
+                self._callers.popitem(last=False)
+            caller = self._callers[place] = _Caller(dialect, account, address, now_ns)
+        self._callers.move_to_end(place)
+        caller.last_ns = now_ns
+        caller.calls += 1
+        caller.orders += orders
+        self.messages += 1
+        if reject:
+            _note(caller.rejects, reject)
+            self.note_reject(dialect, reject)
 
     def next_number(self) -> int:
         """A number for a new client."""
@@ -180,6 +226,32 @@ class Clients:
             client.messages_per_s = float(came)
             client.messages_before = client.messages
             self.messages += came
+        for caller in self._callers.values():
+            caller.per_s, caller.before = float(caller.calls - caller.before), caller.calls
+
+    def callers(self, now_ns: int) -> tuple[ClientView, ...]:
+        """Who called by REST in the last minute."""
+        while self._callers and next(iter(self._callers.values())).last_ns < now_ns - CALLER_STAYS_NS:
+            self._callers.popitem(last=False)
+        return tuple(
+            ClientView(
+                id=f"{each.dialect} REST",
+                dialect=each.dialect,
+                use="REST",
+                address=each.address,
+                account=each.account,
+                since_ns=each.first_ns,
+                messages=each.calls,
+                messages_per_s=each.per_s,
+                orders=each.orders,
+                in_flight=0,
+                queue_bytes=0,
+                sent_bytes=0,
+                conflated=0,
+                rejects=tuple(each.rejects.most_common(8)),
+            )
+            for each in self._callers.values()
+        )
 
     def views(self) -> tuple[ClientView, ...]:
         """The first 200, oldest first."""

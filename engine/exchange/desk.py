@@ -93,6 +93,7 @@ class _Ticket(msgspec.Struct, eq=False, gc=False):
     count: int = 0
     fills: list[Fill] | None = None
     state: tuple[Status, int, int, int] | None = None  # the order's after this command
+    is_order: bool = True
 
 
 class Told(NamedTuple):
@@ -124,7 +125,11 @@ class Desk:
     ) -> None:
         self.engine: Final = matcher.engine
         self.books: Final = tuple(books)
-        self.drains = self.commands = self.trades = self.refused = 0
+        self.commands = 0  # that the engine was given
+        self.orders = self.done = self.refused = (
+            0  # asked for by clients: placed, changed, canceled; what came of them
+        )
+        self.trades = 0
         self.reject: Callable[[Order], bool] | None = (
             None  # a fault on command: whether this order is rejected
         )
@@ -241,15 +246,17 @@ class Desk:
             if answer is not None:
                 answer(outcome)
 
-        self._command(_Ticket(None, paid), kind, at, account, 0, lots=abs(atoms))
+        self._command(_Ticket(None, paid, is_order=False), kind, at, account, 0, lots=abs(atoms))
 
     def set_phase(self, symbol: int, phase: int, answer: Answer | None = None) -> None:
         """Halt a symbol, or let it trade again (CONTINUOUS, AUCTION, HALTED, CLOSED)."""
-        self._command(_Ticket(None, answer), PHASE, symbol, 0, 0, parameter=phase)
+        self._command(_Ticket(None, answer, is_order=False), PHASE, symbol, 0, 0, parameter=phase)
 
     def configure(self, symbol: int, parameter: int, value: int, answer: Answer | None = None) -> None:
         """Set one of a symbol's parameters: fees, bands, least notional."""
-        self._command(_Ticket(None, answer), CONFIGURE, symbol, 0, 0, lots=value, parameter=parameter)
+        self._command(
+            _Ticket(None, answer, is_order=False), CONFIGURE, symbol, 0, 0, lots=value, parameter=parameter
+        )
 
     def drain(self, now_ns: int) -> None:
         """Match all that waits, then tell everyone concerned. Costs some 5 us an order."""
@@ -262,7 +269,6 @@ class Desk:
             return NOTHING
         self._now_ns = now_ns
         self._tickets, self._aside = [], []
-        self.drains += 1
         self.commands += len(tickets)
         if tickets:
             count = len(tickets)
@@ -279,8 +285,12 @@ class Desk:
         """Give the answers and reports of one batch, in order."""
         now_ns = told.ts_ns
         for ticket in told.tickets:
-            if ticket.reason:
-                self.refused += 1
+            if ticket.is_order:
+                self.orders += 1
+                if ticket.reason:
+                    self.refused += 1
+                else:
+                    self.done += 1
             answer = ticket.answer
             if answer is None:
                 continue

@@ -6,6 +6,7 @@ Paths: `/binance_spot/..` and `/bybit/..` as the venues', `/native`, `/admin/..`
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from typing import Final
 
@@ -13,7 +14,7 @@ from engine.exchange.admin import Admin
 from engine.exchange.clients import SHOWN
 from engine.exchange.dialects.binance_trading import BinanceTrading
 from engine.exchange.dialects.bybit_trading import BybitTrading
-from engine.exchange.entry import Link, Session
+from engine.exchange.entry import Link, RestAnswer, RestCall, Session
 from engine.exchange.faults import Faults
 from engine.exchange.file_rules import SPOT, per_second, rules_from
 from engine.exchange.floor import Floor
@@ -31,6 +32,7 @@ from engine.telemetry.hub import Telemetry
 BUDGET_MARKETS: Final = {"binance_spot": "binance_spot", "bybit": "bybit_spot"}
 NATIVE: Final = "native"
 CARE_EVERY_NS: Final = 100_000_000
+REFUSAL: Final = re.compile(rb'\{"(?:code|retCode)":(-?[1-9]\d*)')  # as both venues begin an error
 
 
 class House:
@@ -72,6 +74,7 @@ class House:
             wall=floor.wall,
             order_sockets=self.sockets,
             control=self.admin.answer,
+            note_call=self._note_call,
         )
         self.order_url = ""
         self._cared_ns = 0
@@ -108,8 +111,8 @@ class House:
         floor, clients = self.floor, self.floor.clients
         clients.close_second()
         totals = (
-            floor.desk.commands,
-            clients.acks,
+            floor.desk.orders,
+            floor.desk.done,
             clients.rejected,
             floor.desk.trades,
             clients.messages,
@@ -131,6 +134,7 @@ class House:
             for budget in self.budgets.values()
             for each in budget.hub.connections.values()
         ]
+        callers = clients.callers(now_ns)
         orders_per_s, acks_per_s, fills_per_s = self._rates
         units = sorted(floor.units.values(), key=lambda each: each.index)
         statistics = desk.engine.statistics().symbols
@@ -138,9 +142,9 @@ class House:
             state="serving" if self.order_url else "starting",
             url=self.url,
             order_url=self.order_url,
-            clients=(*clients.views(), *streams)[:SHOWN],
-            client_count=len(clients.all) + len(streams),
-            orders=desk.commands,
+            clients=(*callers, *clients.views(), *streams)[:SHOWN],
+            client_count=len(callers) + len(clients.all) + len(streams),
+            orders=desk.orders,
             rejects=tuple(clients.rejects.most_common(12)),
             rejected=clients.rejected,
             fills=desk.trades,
@@ -165,6 +169,22 @@ class House:
         """Disconnect everyone and give the ports back."""
         await self.sockets.stop()
         await self.server.stop()
+
+    def _note_call(self, budget: Budget, call: RestCall, answer: RestAnswer) -> None:
+        trading = budget.trading
+        if trading is None:
+            return
+        caller = trading.caller(call)
+        name = (self.floor.accounts.name(int(caller)) if caller.isdecimal() else "") or caller
+        found = REFUSAL.match(answer.body[:64])
+        self.floor.clients.note_call(
+            budget.name.partition("_")[0],
+            name,
+            call.address,
+            call.now_ns,
+            trading.orders_in(call),
+            found[1].decode() if found is not None else "",
+        )
 
     def _postpone(self, answer: Answer, outcome: Outcome) -> bool:
         """Whether a fault makes this answer wait; then it comes by itself."""

@@ -28,7 +28,7 @@ from engine.exchange.dialects.bybit import BybitRest
 from engine.exchange.dialects.bybit_streams import BybitStreams
 from engine.exchange.dialects.refusal import VenueRefusal
 from engine.exchange.enforcement import Enforcement
-from engine.exchange.entry import RestCall, TradingDialect
+from engine.exchange.entry import RestAnswer, RestCall, TradingDialect
 from engine.exchange.faults import BadFault, Fault, Faults, read
 from engine.exchange.hub import Hub
 from engine.exchange.limit_windows import Rules, Verdict
@@ -57,6 +57,7 @@ BUDGETS: Final[Mapping[str, tuple[str, ...]]] = {
     "bybit": ("bybit_spot", "bybit_linear", "bybit_inverse"),
 }
 MakeMarket = Callable[[str], Market]
+NoteCall = Callable[["Budget", RestCall, RestAnswer], None]
 Control = Callable[[web.BaseRequest, str, str], Awaitable[web.Response | None]]  # request, path, query
 
 
@@ -114,7 +115,8 @@ class Budget:
 class VenueServer:
     """Serves budgets until stopped. One asyncio loop, on 127.0.0.1 unless told otherwise.
 
-    `order_sockets` take the WebSocket paths that are theirs; `control` is asked first about calls outside the budgets.
+    `order_sockets` take the WebSocket paths that are theirs; `control` is asked first about calls outside the budgets;
+    `note_call` hears of every private call that was answered.
     """
 
     def __init__(
@@ -127,6 +129,7 @@ class VenueServer:
         wall: Callable[[], int] = time.time_ns,
         order_sockets: OrderSockets | None = None,
         control: Control | None = None,
+        note_call: NoteCall | None = None,
     ) -> None:
         self.faults: Final = faults
         self.budgets: Final = budgets
@@ -135,6 +138,7 @@ class VenueServer:
         self._turn_s = turn_s
         self._order_sockets = order_sockets
         self._control_first = control
+        self._note_call = note_call
         self.sockets: Final = Sockets(
             {name: each.hub for name, each in self.budgets.items()}, self.faults, wall
         )
@@ -291,6 +295,8 @@ class VenueServer:
         if not verdict.served:
             return self.refused(budget, verdict, now_ns)
         answer = await trading.answer(call)
+        if self._note_call is not None:
+            self._note_call(budget, call, answer)
         return web.Response(
             status=answer.status,
             body=answer.body,
