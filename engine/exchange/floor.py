@@ -78,7 +78,9 @@ class Floor:
         self.desk: Final = Desk(self._matcher, simulator.engine.books, self._wake, first_id=wall() // 1_000)
         self.units: Final[dict[str, Units]] = units_of(simulator.instruments, simulator.engine.books)
         self.markets: Final[dict[str, TradedMarket]] = traded_markets(simulator.engine, simulator.symbols)
-        self.feed: Final = NativeFeed(tuple(self.units.values()), simulator.snapshot)
+        self.feed: Final = NativeFeed(
+            tuple(self.units.values()), simulator.snapshot, simulator.engine.update_number
+        )
         self.native: Final = Native(self.desk, accounts, self.guard, self.units, self.feed)
         self._crowd: Told = NOTHING
 
@@ -143,8 +145,11 @@ class Floor:
 
     def create_key(self, name: str, label: str, *, trade: bool = True) -> Key:
         """A new key; its account too, if that is new. BadAccount when it cannot be."""
-        self.account(name)
-        return self.accounts.create(name, label, self.wall(), trade=trade)
+        is_new = name not in self.accounts.numbers
+        key = self.accounts.create(name, label, self.wall(), trade=trade)
+        if is_new:
+            self._endow(key.account)
+        return key
 
     def deposit(self, name: str, asset: str, atoms: int, answer: Answer) -> None:
         """Pay an account something in. BadAccount, KeyError for what does not exist."""

@@ -59,6 +59,8 @@ REPLAYED: Final = 205
 MAY_NOT_TRADE: Final = 206
 UNKNOWN_OP: Final = 208
 
+SPACE: Final = b" \t\r\n"
+
 KINDS: Final = {
     "limit": LIMIT,
     "market": MARKET,
@@ -81,7 +83,11 @@ SELF_TRADES: Final = {
     "decrement": DECREMENT,
 }
 
-Id = int | Annotated[str, msgspec.Meta(max_length=36)] | None
+Id = (
+    Annotated[int, msgspec.Meta(ge=-(1 << 63), lt=1 << 63)]
+    | Annotated[str, msgspec.Meta(max_length=36)]
+    | None
+)
 Text = Annotated[str, msgspec.Meta(max_length=40)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=(1 << 62))]
 
@@ -133,10 +139,11 @@ class Refused(Exception):
 class _Symbol:
     """A symbol with the numbers of texts that came lately: clients send the same prices again and again."""
 
-    __slots__ = ("lots", "name", "ticks", "units")
+    __slots__ = ("lots", "name", "nothing", "ticks", "units")
 
     def __init__(self, units: Units) -> None:
         self.units, self.name = units, units.instrument.symbol
+        self.nothing = units.size_text(0).encode()
         self.ticks = _remembering(units.ticks)
         self.lots = _remembering(units.lots)
 
@@ -184,6 +191,7 @@ class NativeSession:
         self._account = 0
         self._binary = False  # the form of the client's last frame
         self._listens = False
+        self._ended = False
         self._answer_text, self._answer_packed = self._placed_text, self._placed_packed  # bound once
         self._ops: dict[str, Callable[[Request, int], None]] = {
             "place": self._place,
@@ -221,15 +229,14 @@ class NativeSession:
         """One frame of JSON."""
         self._binary = False
         try:
-            if message[:1] == b"[":
+            if message.lstrip(SPACE)[:1] == b"[":
                 requests: Sequence[Request] = _many.decode(message)
             else:
                 requests = (_one.decode(message),)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             self._bad(error)
             return
-        for request in requests:
-            self._take(request, now_ns)
+        self._take_all(requests, now_ns)
 
     def on_binary(self, message: bytes, now_ns: int) -> None:
         """One frame of msgpack."""
@@ -239,8 +246,7 @@ class NativeSession:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             self._bad(error)
             return
-        for request in decoded if isinstance(decoded, list) else (decoded,):
-            self._take(request, now_ns)
+        self._take_all(decoded if isinstance(decoded, list) else (decoded,), now_ns)
 
     def on_turn(self, now_ns: int) -> None:
         """Nothing: who is quiet may stay. A key that was revoked ends the session."""
@@ -250,7 +256,8 @@ class NativeSession:
             self._link.close(1008, "the key was revoked")
 
     def on_close(self) -> None:
-        """Stop listening."""
+        """Stop listening; what is left of a batch is not begun."""
+        self._ended = True
         if self._listens:
             self._desk.unlisten(self._account, self)
         self._shared.feed.drop(self)
@@ -284,6 +291,12 @@ class NativeSession:
 
     # --- inside ------------------------------------------------------------------------------------------
 
+    def _take_all(self, requests: Sequence[Request], now_ns: int) -> None:
+        for request in requests:
+            if self._ended:  # cut meanwhile: it asked for more than it reads
+                return
+            self._take(request, now_ns)
+
     def _take(self, request: Request, now_ns: int) -> None:
         op = self._ops.get(request.op)
         try:
@@ -291,10 +304,10 @@ class NativeSession:
                 raise Refused(UNKNOWN_OP, f"op: there is no {request.op!r}; there are {', '.join(self._ops)}")
             op(request, now_ns)
         except Refused as refused:
-            self._refuse(request, refused.code, refused.text)
+            self._refuse(request.op, request.id, refused.code, refused.text)
 
-    def _send(self, value: Any) -> None:
-        if self._binary:
+    def _send(self, value: Any, binary: bool | None = None) -> None:
+        if self._binary if binary is None else binary:
             self._link.send_binary(_packed(value))
         else:
             self._link.send(_text(value))
@@ -304,17 +317,9 @@ class NativeSession:
         text = f"message: {str(error)[:200]}"
         self._send({"op": "error", "id": None, "ok": False, "code": BAD_MESSAGE, "error": text})
 
-    def _refuse(self, request: Request, code: int, text: str = "") -> None:
+    def _refuse(self, op: str, number: Id, code: int, text: str, binary: bool | None = None) -> None:
         self._link.count(reject=code)
-        self._send(
-            {
-                "op": request.op,
-                "id": request.id,
-                "ok": False,
-                "code": code,
-                "error": text or sentence(code),
-            }
-        )
+        self._send({"op": op, "id": number, "ok": False, "code": code, "error": text}, binary)
 
     def _symbol(self, request: Request) -> _Symbol:
         found = self._shared.names.get(request.symbol)
@@ -333,9 +338,7 @@ class NativeSession:
     def _place(self, request: Request, now_ns: int) -> None:
         del now_ns
         account = self._trader()
-        symbol = self._shared.names.get(request.symbol)
-        if symbol is None:
-            raise Refused(UNKNOWN_SYMBOL, f"symbol: there is no {request.symbol!r}")
+        symbol = self._symbol(request)
         kind = KINDS.get(request.type)
         if kind is None:
             raise Refused(BAD_MESSAGE, f"type: there is no {request.type!r}; there are {', '.join(KINDS)}")
@@ -370,29 +373,27 @@ class NativeSession:
         assert order is not None
         number = order.extra
         if not outcome.reason and not outcome.filled_lots and type(number) is int:
-            link = self._link
+            link, nothing = self._link, self._shared.by_index[order.symbol].nothing
             link.count(0, 1)
             link.send(
-                b'{"op":"place","id":%d,"ok":true,"order_id":%d,"status":"%b","filled":"0","ts_ns":%d}'
-                % (number, order.order_id, outcome.status.encode(), outcome.ts_ns)
+                b'{"op":"place","id":%d,"ok":true,"order_id":%d,"status":"%b","filled":"%b","ts_ns":%d}'
+                % (number, order.order_id, outcome.status.encode(), nothing, outcome.ts_ns)
             )
             return
-        self._binary = False
-        self._tell_placed(order, number, outcome)
+        self._tell_placed(order, number, outcome, binary=False)
 
     def _placed_packed(self, outcome: Outcome) -> None:
         """Answer a place of msgpack."""
         order = outcome.order
         assert order is not None
-        self._binary = True
-        self._tell_placed(order, order.extra, outcome)
+        self._tell_placed(order, order.extra, outcome, binary=True)
 
-    def _tell_placed(self, order: Order, number: Id, outcome: Outcome) -> None:
+    def _tell_placed(self, order: Order, number: Id, outcome: Outcome, *, binary: bool) -> None:
         if outcome.reason:
-            self._refuse(Request("place", number), outcome.reason)
+            self._refuse("place", number, outcome.reason, sentence(outcome.reason), binary)
             return
         self._link.count(0, 1)
-        self._send(self._placed(order, number, outcome))
+        self._send(self._placed(order, number, outcome), binary)
 
     def _placed(self, order: Order, number: Id, outcome: Outcome) -> dict[str, Any]:
         units = self._shared.by_index[order.symbol].units
@@ -434,6 +435,10 @@ class NativeSession:
         order = self._desk.order(account, order_id)
         if order is None or not order.is_open:
             raise Refused(UNKNOWN_ID)
+        if not request.price and not request.size:
+            raise Refused(BAD_MESSAGE, "price: it is needed, or size")
+        if order.status == "pending" and not request.size:
+            raise Refused(BAD_MESSAGE, "size: it is needed while the order is being placed")
         symbol = self._shared.by_index[order.symbol]
         price = _ticks(symbol, request.price) if request.price else order.price_ticks
         lots = _lots(symbol, request.size) if request.size else order.open_lots
@@ -450,9 +455,8 @@ class NativeSession:
         binary = self._binary
 
         def answer(outcome: Outcome) -> None:
-            self._binary = binary
             if outcome.reason:
-                self._refuse(request, outcome.reason)
+                self._refuse(request.op, request.id, outcome.reason, sentence(outcome.reason), binary)
                 return
             self._link.count(acks=1)
             said: dict[str, Any] = {"op": request.op, "id": request.id, "ok": True}
@@ -467,7 +471,7 @@ class NativeSession:
                 }
             else:
                 said["count"] = outcome.count
-            self._send(said | {"ts_ns": outcome.ts_ns})
+            self._send(said | {"ts_ns": outcome.ts_ns}, binary)
 
         return answer
 
@@ -480,7 +484,7 @@ class NativeSession:
         if abs(now_ns // 1_000_000 - request.ts_ms) > LOGIN_WITHIN_MS:
             raise Refused(OLD_TIMESTAMP, f"ts_ms: more than {LOGIN_WITHIN_MS:,} ms from the exchange's clock")
         until_ns = (request.ts_ms + 2 * LOGIN_WITHIN_MS) * 1_000_000
-        if not self._shared.guard.admit(request.key, request.sign, now_ns, until_ns):
+        if not self._shared.guard.admit(request.key, request.sign.lower(), now_ns, until_ns):
             raise Refused(REPLAYED, "sign: it was used before")
         if self._listens and key.account != self._account:
             self._desk.unlisten(self._account, self)

@@ -6,6 +6,7 @@ once it has caught up, of quotes the newest, and of trades a note how many it mi
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
@@ -41,13 +42,21 @@ class NativeFeed:
     KINDS: Final = ("book", "trades", "bbo")
 
     def __init__(
-        self, units: Sequence[Units], snapshot: Callable[[str, int], Batch], soft_limit: int = SOFT_LIMIT
+        self,
+        units: Sequence[Units],
+        snapshot: Callable[[str, int], Batch],
+        update: Callable[[str], int],
+        soft_limit: int = SOFT_LIMIT,
     ) -> None:
+        """`snapshot(symbol, levels)` is the book as it stands, `update(symbol)` its number."""
         self.soft_limit: Final = soft_limit
         self.thinned = 0  # messages not sent to who was behind
         self._units = {each.instrument.symbol: each.instrument for each in units}
-        self._snapshot = snapshot
+        self._snapshot, self._update = snapshot, update
         self._followers: dict[tuple[str, str], dict[Follower, int]] = {}  # with what each has missed
+        self._written: dict[
+            str, tuple[int, bytes, Callable[[], bytes]]
+        ] = {}  # the last snapshot of each book
 
     def follow(self, follower: Follower, kind: str, symbol: str) -> None:
         """Begin; a book begins with a snapshot, at once."""
@@ -56,7 +65,7 @@ class NativeFeed:
             return
         followers[follower] = 0
         if kind == "book":
-            self._send(follower, self._whole(symbol))
+            self._send_whole(follower, symbol)
 
     def unfollow(self, follower: Follower, kind: str, symbol: str) -> None:
         """End."""
@@ -86,14 +95,7 @@ class NativeFeed:
         if not followers:
             return
         message = write(batch)
-        text = _text(message)
-        binary: list[bytes] = []
-
-        def packed() -> bytes:
-            if not binary:
-                binary.append(_packed(message))
-            return binary[0]
-
+        text, packed = _text(message), functools.cache(lambda: _packed(message))
         for follower, missed in list(followers.items()):
             if follower.behind:
                 followers[follower] = missed + (len(batch.rows) if kind == "trades" else 1)
@@ -102,7 +104,7 @@ class NativeFeed:
             if missed:
                 followers[follower] = 0
                 if kind == "book":
-                    self._send(follower, self._whole(batch.symbol))
+                    self._send_whole(follower, batch.symbol)
                     continue
                 if kind == "trades":
                     self._send(follower, {"ch": f"trades:{batch.symbol}", "type": "missed", "count": missed})
@@ -111,6 +113,16 @@ class NativeFeed:
     @staticmethod
     def _send(follower: Follower, message: dict[str, Any]) -> None:
         follower.push(_text(message), lambda: _packed(message))
+
+    def _send_whole(self, follower: Follower, symbol: str) -> None:
+        """A snapshot of the book; who asks for many before it changes is sent the same one."""
+        update = self._update(symbol)
+        written = self._written.get(symbol)
+        if written is None or written[0] != update:
+            message = self._whole(symbol)
+            written = update, _text(message), functools.cache(lambda: _packed(message))
+            self._written[symbol] = written
+        follower.push(written[1], written[2])
 
     def _whole(self, symbol: str) -> dict[str, Any]:
         batch = self._snapshot(symbol, SNAPSHOT_LEVELS)
