@@ -84,7 +84,7 @@ SELF_TRADES: Final = {
 }
 
 Id = (
-    Annotated[int, msgspec.Meta(ge=-(1 << 63), lt=1 << 63)]
+    Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
     | Annotated[str, msgspec.Meta(max_length=36)]
     | None
 )
