@@ -19,7 +19,6 @@ from engine.telemetry.board import FaultView
 Data = Literal["book", "trades", "all"]
 Kind = Literal[
     "drop",  # a message of market data (`data`: of books alone, of trades, of all streams) is not sent
-    "gap",  # a book message is sent to nobody, as when the venue itself lost it
     "duplicate",  # it is sent twice
     "reorder",  # it is sent after the next one of its stream
     "malformed",  # cut text is sent in its place

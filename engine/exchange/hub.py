@@ -14,7 +14,6 @@ from engine.exchange.wire import frame
 
 Key = tuple[str, str, str]  # market, route, name
 _STALL: Final = frozenset({"stall"})
-_GAP: Final = frozenset({"gap"})
 _DISCONNECT: Final = frozenset({"disconnect"})
 
 
@@ -136,11 +135,6 @@ class Hub:
         name = followed.key[2]
         key = name if followed.topic.conflates else ""
         faults = self._faults.any
-        if faults and followed.topic.book:
-            place = (self.budget, followed.key[0], followed.symbols)
-            texts = [text for text in texts if self._faults.take(monotonic_ns, _GAP, *place) is None]
-            if not texts:
-                return
         made: dict[bool, tuple[list[bytes], bytes]] = {}
         for connection in followed.followers:
             combined = connection.opening.combined

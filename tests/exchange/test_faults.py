@@ -44,18 +44,6 @@ def test_a_dropped_delta_is_one_gap() -> None:
     with_venue(test, rate=50.0)
 
 
-def test_a_gap_is_everybodys() -> None:
-    async def test(_: LocalVenue, session: aiohttp.ClientSession) -> None:
-        async with session.ws_connect(SPOT_BOOK) as one, session.ws_connect(SPOT_BOOK) as two:
-            before = [await messages(one, 2), await messages(two, 2)]
-            await order(session, kind="gap", symbol="BTC-USDT", market="binance_spot")
-            books = [before[0] + await messages(one, 6), before[1] + await messages(two, 6)]
-            assert [gaps(each) for each in books] == [1, 1]
-        assert (await get(session, "/faults"))["done"] == {"gap": 1}
-
-    with_venue(test, rate=50.0)
-
-
 def test_a_duplicated_delta_comes_twice() -> None:
     async def test(_: LocalVenue, session: aiohttp.ClientSession) -> None:
         async with session.ws_connect(SPOT_BOOK) as socket:
