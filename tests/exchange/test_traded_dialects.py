@@ -136,6 +136,27 @@ def test_candles_tickers_and_averages_add_up_to_what_traded() -> None:
     ]
 
 
+def test_a_small_ticker_is_the_same_day_in_fewer_words() -> None:
+    whole, small = (BUSY.spot("ticker/24hr", **BTC, type=kind) for kind in ("FULL", "MINI"))
+    assert small == {key: whole[key] for key in small}
+    assert (len(small), "priceChange" in small) == (12, False)
+    with pytest.raises(VenueRefusal, match="-1100"):
+        BUSY.spot("ticker/24hr", type="small")
+
+
+@pytest.mark.parametrize("name", ["miniTicker", "ticker"])
+def test_the_tickers_of_all_are_those_of_each(name: str) -> None:
+    whole = BUSY.streams.topic(SPOT, f"!{name}@arr")
+    assert whole is not None
+    (text,) = whole.on_turn(BUSY.now)
+    rows = {row["s"]: row for row in msgspec.json.decode(text)}
+    assert len(rows) == 5
+    for native, row in rows.items():
+        one = BUSY.streams.topic(SPOT, f"{native.lower()}@{name}")
+        assert one is not None
+        assert [msgspec.json.decode(each) for each in one.on_turn(BUSY.now)] == [row]
+
+
 def test_there_is_nothing_before_the_beginning() -> None:
     first = BUSY.spot("klines", **BTC, interval="1m", limit=1000)[0][0]
     assert BUSY.spot("klines", **BTC, interval="1m", startTime=0, limit=1)[0][0] == first
@@ -206,7 +227,7 @@ VALUES = st.one_of(
 )
 NAMES = (
     "symbol", "symbols", "limit", "interval", "startTime", "endTime", "fromId", "category", "start", "end",
-    "cursor", "status", "baseCoin",
+    "cursor", "status", "baseCoin", "type",
 )  # fmt: skip
 CALLS = (
     "/api/v3/ping", "/api/v3/time", "/api/v3/exchangeInfo", "/api/v3/depth", "/api/v3/trades",

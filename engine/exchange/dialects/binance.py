@@ -39,6 +39,10 @@ FUTURES_DEPTHS: Final = (5, 10, 20, 50, 100, 500, 1000)
 MAX_FUTURES_CANDLES_DAYS: Final = 200  # COIN-M's longest span of one klines call
 MAX_KEPT_DEPTHS: Final = 256
 AVERAGE_MINUTES: Final = 5
+MINI_TICKER: Final = (
+    "symbol", "openPrice", "highPrice", "lowPrice", "lastPrice", "volume", "quoteVolume", "openTime", "closeTime",
+    "firstId", "lastId", "count",
+)  # fmt: skip
 _WHOLE: Final = re.compile(r"\d{1,20}")
 
 encode: Final = msgspec.json.Encoder().encode
@@ -291,7 +295,13 @@ class BinanceRest:
 
     def _day(self, arguments: Arguments, now_ns: int) -> bytes:
         names, single = self._asked(arguments)
-        return self._one_or_all([self._day_row(name, now_ns) for name in names], single)
+        rows = [self._day_row(name, now_ns) for name in names]
+        kind = arguments.get("type", "FULL") if self.spot else "FULL"
+        if kind not in ("FULL", "MINI"):
+            raise VenueRefusal(400, -1100, _illegal("type", "^(FULL|MINI)$"))
+        if kind == "MINI":
+            rows = [{key: row[key] for key in MINI_TICKER} for row in rows]
+        return self._one_or_all(rows, single)
 
     def _day_row(self, name: str, now_ns: int) -> dict[str, Any]:
         listing, (price, size) = self.market.listings[name], self._texts[name]

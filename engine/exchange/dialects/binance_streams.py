@@ -24,6 +24,7 @@ from engine.exchange.wire import decimal, levels
 
 MS: Final = 1_000_000
 MAX_STREAMS: Final = 1024
+ALL_TICKERS: Final = ("!miniTicker@arr", "!ticker@arr")
 METHODS: Final = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
 _DEPTH: Final = re.compile(r"depth(5|10|20)?(?:@(0ms|100ms|250ms|500ms|1000ms))?")
 _CANDLE: Final = re.compile(r"kline_(\w{1,3})")
@@ -107,6 +108,8 @@ class BinanceStreams:
 
     def topic(self, opening: Opening, name: str) -> Topic | None:
         """The stream, if it exists on this address."""
+        if self.spot and name in ALL_TICKERS:
+            return self._all_tickers(name)
         symbol, _, channel = name.partition("@")
         native = self._names.get(symbol)  # lower case only, as with the venue
         if native is None:
@@ -136,6 +139,17 @@ class BinanceStreams:
         if not self.spot and (found := _MARK.fullmatch(channel)) is not None:
             return TimedTopic(name, native, (1_000 if found[1] else 3_000) * MS, self._mark_writer(listing))
         return None
+
+    def _all_tickers(self, name: str) -> Topic:
+        """Every symbol's day in one message."""
+        writers = [
+            self._day_writer(listing, name == "!ticker@arr") for listing in self.market.listings.values()
+        ]
+
+        def write(now_ns: int) -> list[str]:
+            return [f"[{','.join(text for writer in writers for text in writer(now_ns))}]"]
+
+        return TimedTopic(name, next(iter(self.market.listings)), 1_000 * MS, write)
 
     def _depth_topic(self, name: str, listing: Listing, most: str | None, pace: str | None) -> Topic | None:
         allowed = (
