@@ -85,7 +85,8 @@ def latencies(result: Result) -> dict[str, float]:
         **{name: round(waits.percentile_ms(share), 2) for name, share in shares.items()},
         "max_ms": round(waits.greatest_ms, 2),
         "achieved_rps": round(result.rate),
-        "lost": result.lost,
+        "rejected": sum(result.refused.values()),
+        "lost": result.lost + result.unsent,
     }
 
 
@@ -158,7 +159,7 @@ async def knee(load: Load) -> int:
         p99 = result.latencies.percentile_ms(0.99)
         note(f"offered {rate:,}/s: p99 {p99:.1f} ms, achieved {result.rate:,.0f}/s")
         await asyncio.sleep(0.5)
-        return result.sound and p99 <= KNEE_P99_MS
+        return result.sound and not result.refused and p99 <= KNEE_P99_MS
 
     good, bad, rate = 0, 0, KNEE_FROM
     while not bad and rate <= KNEE_MAX:
@@ -208,7 +209,8 @@ async def calm(quick: bool) -> tuple[dict[str, Any], frames.Orders]:
             found["vs_echo"] = round(found["closed_500_rps"] / found["echo_rps"], 3)
             for rate in OPEN_RATES:
                 await asyncio.sleep(0.5)
-                run = sound(await load.open(rate, OPEN_S[quick]), f"open {rate}")
+                run = await load.open(rate, OPEN_S[quick])  # what is lost is told, not the end
+                assert not run.strange, run.strange
                 found["open"][str(rate)] = latencies(run)
                 note(f"open {rate:,}/s: {found['open'][str(rate)]}")
             found["knee_rps"] = None if quick else await knee(load)
