@@ -85,8 +85,11 @@ class Arguments:
 
     def choice(self, name: str, choices: Iterable[str]) -> str | None:
         """One of `choices`."""
-        value = self.text(name)
-        if value is not None and value not in choices:
+        value = self.values.get(name)
+        if value is None:
+            return None
+        if value not in choices:
+            self.text(name)
             raise not_valid(name)
         return value
 
@@ -102,8 +105,11 @@ class Arguments:
         return usual if limit is None else min(limit, most)
 
     def _matching(self, name: str, pattern: str) -> str | None:
-        value = self.text(name)
-        if value is not None and not (value.isascii() and _PATTERNS[pattern].fullmatch(value)):
+        value = self.values.get(name)
+        if value is None:
+            return None
+        if not (value.isascii() and _PATTERNS[pattern].fullmatch(value)):
+            self.text(name)  # an empty one has words of its own
             raise illegal(name, pattern)
         return value
 
@@ -143,12 +149,16 @@ def from_json(params: Mapping[str, Any]) -> Arguments:
     """Arguments of a WebSocket request: numbers and flags as the text a query would have."""
     if len(params) > MAX_ARGUMENTS:
         raise refuse(-1101, f"Too many parameters; expected '{MAX_ARGUMENTS}' and received '{len(params)}'.")
-    return Arguments({name: _text(value) for name, value in params.items() if value is not None})
+    return Arguments(
+        {
+            name: value if isinstance(value, str) else _text(value)
+            for name, value in params.items()
+            if value is not None
+        }
+    )
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
     if isinstance(value, bool):
         return "true" if value else "false"
     return msgspec.json.encode(value).decode()
