@@ -240,6 +240,8 @@
       },
     ]));
     D.put("sub.exchange-stages", `Stages of the way of a command, ${unit} throughout, last ${{ 60: "1 m", 300: "5 m", 900: "15 m", 3600: "1 h" }[V.state.window]}`);
+    const grid = host.closest(".row3"), lines = String(Math.max(4, s.rows.length)); // as high as what is in it
+    if (grid && grid.style.getPropertyValue("--rows") !== lines) grid.style.setProperty("--rows", lines);
     if (s.rows.length) parts.options("part", s.rows.map((row) => [row.stage, row.label]), V.state.part);
     const one = V.store.streams.exchange_latency;
     if (one && one.what) D.put("sub.exchange-latency", one.what[0].toUpperCase() + one.what.slice(1));

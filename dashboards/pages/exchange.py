@@ -181,7 +181,7 @@ def _clients() -> list[Component]:
     )
     percentiles = panels.panel(
         "exchange-latency",
-        "Acknowledgement latency",
+        "Ack latency",
         "",
         streams=["exchange_latency"],
         chart="exchange_latency",
