@@ -57,6 +57,8 @@ class Accounts:
         self.used_ns: dict[str, int] = {}  # of keys that were used since the start
         self._asked: set[str] = set()
         self._numbers: dict[str, int] = {each.name: each.account for each in keys}
+        if FIRST_CLIENT not in self._numbers.values():
+            self._numbers.setdefault(MAIN, FIRST_CLIENT)  # whoever else has keys, its money is there
         self._next = max(self._numbers.values(), default=FIRST_CLIENT - 1) + 1
         self.account(MAIN)
 
@@ -65,13 +67,22 @@ class Accounts:
         found = self._numbers.get(name)
         if found is not None:
             return found
-        if not 0 < len(name) <= MAX_NAME or not name.isprintable():
-            raise BadAccount("account", f"a name has 1 to {MAX_NAME} printable characters")
+        if not 0 < len(name) <= MAX_NAME or not name.isprintable() or name != name.strip():
+            raise BadAccount("account", f"a name has 1 to {MAX_NAME} printable characters, no space around")
         if self._next >= self._most:
             raise BadAccount("account", f"all {self._most - FIRST_CLIENT:,} accounts are taken")
         self._numbers[name] = self._next
         self._next += 1
         return self._numbers[name]
+
+    def keep_clear(self, account: int) -> None:
+        """New accounts come after this one: someone forgotten has money there, or orders."""
+        self._next = max(self._next, account + 1)
+
+    @property
+    def room(self) -> int:
+        """How many new accounts there can be."""
+        return max(0, self._most - self._next)
 
     def name(self, account: int) -> str:
         """The account's name, "" for one that has none."""

@@ -17,7 +17,7 @@ import msgspec
 from aiohttp import web
 
 from engine.errors import UserError
-from engine.exchange.accounts import MAIN, BadAccount, Key
+from engine.exchange.accounts import MAIN, MAX_NAME, BadAccount, Key
 from engine.exchange.floor import Floor, ask
 from engine.exchange.keystore import KeyStore
 from engine.exchange.trading import Outcome, sentence
@@ -112,7 +112,7 @@ class Admin:
 
     async def answer(self, request: web.BaseRequest, path: str, query: str) -> web.Response | None:
         """The answer to a call below /admin; None: it is none of these."""
-        from engine.exchange.server import arguments_of, json_answer
+        from engine.exchange.server import arguments_of, body_of, json_answer
 
         if not path.startswith("/admin/"):
             return None
@@ -123,9 +123,10 @@ class Admin:
             if call == "DELETE /admin/keys":
                 return json_answer({"revoked": self.revoke(arguments_of(query).get("api_key", ""))})
             if request.method == "POST" and path in ("/admin/keys", "/admin/faucet", "/admin/profile"):
-                if (request.content_length or 0) > MAX_BODY:
-                    return json_answer({"error": f"body: longer than {MAX_BODY:,} bytes"}, 413)
-                body = await request.read() or b"{}"
+                got = await body_of(request, MAX_BODY)
+                if not isinstance(got, bytes):
+                    return got
+                body = got or b"{}"
                 if path == "/admin/keys":
                     return json_answer({"keys": self._make(msgspec.json.decode(body, type=KeyOrder))})
                 if path == "/admin/faucet":
@@ -141,19 +142,27 @@ class Admin:
             if order.count == 1
             else [f"{order.account}-{at + 1}" for at in range(order.count)]
         )
+        accounts = self._floor.accounts
+        # Before the first is made: accounts cannot be taken back.
+        if order.keep and len(self.shown_keys()) + order.count > MAX_KEPT:
+            raise BadAccount("count", f"at most {MAX_KEPT:,} keys are kept")
+        if len(names[-1]) > MAX_NAME:
+            raise BadAccount("account", f"a name has at most {MAX_NAME} characters, its number included")
+        if sum(name not in accounts.numbers for name in names) > accounts.room:
+            raise BadAccount("count", f"there is room for {accounts.room:,} more accounts")
         made: list[Key] = []
         try:
             for name in names:
-                made.append(self.create_key(name, order.label, trade=order.trade, keep=False))  # noqa: PERF401
+                if order.keep:
+                    key = self._floor.create_key(name, order.label, trade=order.trade)
+                else:
+                    key = self.create_key(name, order.label, trade=order.trade, keep=False)
+                made.append(key)
             if order.keep:
-                if len(self.shown_keys()) + len(made) > MAX_KEPT:
-                    raise BadAccount("count", f"at most {MAX_KEPT:,} keys are kept")
-                for key in made:
-                    del self._passing[key.api_key]
                 self._keep()
         except UserError:
             for key in made:
-                self._floor.accounts.revoke(key.api_key)
+                accounts.revoke(key.api_key)
                 self._passing.pop(key.api_key, None)
             raise
         return [

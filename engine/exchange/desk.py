@@ -45,6 +45,7 @@ from engine.matching.orders import (
     CONFIGURE,
     DEPOSIT,
     DUPLICATE_ID,
+    LIMIT,
     MAX_LOTS,
     PHASE,
     POST_ONLY,
@@ -55,6 +56,7 @@ from engine.matching.orders import (
     SELF_TRADE,
     TOO_MANY_ORDERS,
     TRADED,
+    TRAILING_STOP,
     TRIGGERED,
     UNKNOWN_ID,
     WITHDRAW,
@@ -189,13 +191,7 @@ class Desk:
             order.display_lots, order.expire_ns, order.link_id,
         )  # fmt: skip
         self._queue(ticket)
-        self._live[order_id] = order
-        mine = self._open.get(account)
-        if mine is None:
-            mine = self._open[account] = {}
-        mine[order_id] = order
-        place = (account, order.symbol)
-        self._open_in[place] = self._open_in.get(place, 0) + 1
+        self._hold_open(order)
         if client_id:
             self._by_client[account, client_id] = order
         return order_id
@@ -322,6 +318,35 @@ class Desk:
             self._apply(events[ours].tolist(), (), 0)
         reports, self._reports = self._reports, {}
         return Told((), reports, now_ns)
+
+    def adopt(self) -> list[Order]:
+        """Take over clients' open orders that the engine already has, from a command log; these, oldest first.
+
+        An engine keeps what it needs to trade: of each order what is still open counts as its size, a stop that was
+        triggered as a limit order; its `client_id` and dialect are lost. Only before the first command.
+        """
+        found: list[tuple[int, Order]] = []
+        for at, (*_, resting, waiting) in enumerate(self.engine.picture()["symbols"]):
+            for side, price, order_id, account, _, lots, tif, self_trade, post, display, expiry, partner, place in resting:  # fmt: skip  # noqa: E501
+                order = Order(
+                    account, at, side, LIMIT, lots, price, tif, bool(post), 0, display, self_trade, expiry, partner,
+                    order_id=order_id, status="new",
+                )  # fmt: skip
+                found.append((place, order))
+            for order_id, side, kind, account, price, lots, trigger, distance, _, tif, self_trade, expiry, partner, place in waiting:  # fmt: skip  # noqa: E501
+                order = Order(
+                    account, at, side, kind, lots, price, tif, False,
+                    distance if kind == TRAILING_STOP else trigger, 0, self_trade, expiry, partner,
+                    order_id=order_id, status="armed",
+                )  # fmt: skip
+                found.append((place, order))
+        mine = [order for _, order in sorted(found, key=lambda row: row[0]) if order.account >= FIRST_CLIENT]
+        for order in mine:
+            order.open_lots = order.lots
+            order.created_ns = order.updated_ns = self.engine.now_ns
+            self._hold_open(order)
+            self._next_id = max(self._next_id, order.order_id + 1)
+        return mine
 
     # --- questions --------------------------------------------------------------------------------------
 
@@ -548,6 +573,16 @@ class Desk:
         self._forget_open(order)
         if order.client_id and self._by_client.get((order.account, order.client_id)) is order:
             del self._by_client[order.account, order.client_id]
+
+    def _hold_open(self, order: Order) -> None:
+        account, order_id = order.account, order.order_id
+        self._live[order_id] = order
+        mine = self._open.get(account)
+        if mine is None:
+            mine = self._open[account] = {}
+        mine[order_id] = order
+        place = (account, order.symbol)
+        self._open_in[place] = self._open_in.get(place, 0) + 1
 
     def _forget_open(self, order: Order) -> None:
         if self._live.pop(order.order_id, None) is None:

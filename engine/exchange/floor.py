@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+import numpy as np
+
 from engine.exchange.accounts import Accounts, Key, ReplayGuard
 from engine.exchange.clients import Clients
 from engine.exchange.desk import NOTHING, Desk, Told
@@ -22,6 +24,7 @@ from engine.exchange.trading import Answer, Outcome
 from engine.exchange.units import Units, units_of
 from engine.flow.simulator import ATOM_DECIMALS, Simulator, Turn
 from engine.market.batches import Batch
+from engine.matching.engine import MatchingEngine
 from engine.matching.orders import Matrix
 
 ENDOWMENT: Final = {  # of each new account, in whole coins
@@ -75,7 +78,11 @@ class Floor:
         self._logged = logged
         self._loop = asyncio.get_running_loop()
         self._matcher = _Timed(simulator)
-        self.desk: Final = Desk(self._matcher, simulator.engine.books, self._wake, first_id=wall() // 1_000)
+        engine = simulator.engine
+        first_id = max(wall(), engine.now_ns) // 1_000 + 1  # after all that a command log may have
+        self.desk: Final = Desk(self._matcher, engine.books, self._wake, first_id=first_id)
+        if logged:
+            self._go_on(engine)
         self.units: Final[dict[str, Units]] = units_of(simulator.instruments, simulator.engine.books)
         self.markets: Final[dict[str, TradedMarket]] = traded_markets(simulator.engine, simulator.symbols)
         self.feed: Final = NativeFeed(
@@ -88,6 +95,12 @@ class Floor:
         """Pay in those accounts that have nothing: new ones, and all of them where no command log keeps their money."""
         for number in self.accounts.numbers.values():
             self._endow(number)
+
+    def _go_on(self, engine: MatchingEngine) -> None:
+        """Take over what a command log left: orders, and accounts nobody knows the name of any more."""
+        known = [order.account for order in self.desk.adopt()]
+        known += np.flatnonzero(engine.free_balances().any(axis=1)).tolist()
+        self.accounts.keep_clear(max(known, default=0))
 
     # --- matching ----------------------------------------------------------------------------------------
 

@@ -9,10 +9,11 @@ HMAC needs the secrets themselves, so they cannot be hashed.
 from __future__ import annotations
 
 import base64
+import binascii
 import os
 import secrets
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -21,6 +22,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from engine import durable_files
 from engine.errors import BadDataFolder
 from engine.exchange.accounts import Key
+from engine.exchange.desk import FIRST_CLIENT
+from engine.flow.simulator import ACCOUNTS
 
 NAME: Final = "exchange-keys.json"
 MASTER: Final = "exchange-master.key"
@@ -32,7 +35,7 @@ VERSION: Final = 1
 class _Kept(msgspec.Struct, forbid_unknown_fields=True):
     api_key: str
     sealed: str  # base64 of nonce and ciphertext
-    account: int
+    account: Annotated[int, msgspec.Meta(ge=FIRST_CLIENT, lt=ACCOUNTS)]
     name: str
     label: str
     trade: bool
@@ -59,7 +62,7 @@ class KeyStore:
             return ()
         except OSError as error:
             raise self._bad(f"cannot be read: {error.strerror}", "make it readable") from error
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise self._bad(f"is damaged: {error}", "restore it, or remove it and make new keys") from error
         if held.version != VERSION:
             raise self._bad(f"is of version {held.version}", "start the version that wrote it")
@@ -73,9 +76,16 @@ class KeyStore:
             ) from error
         found = []
         for each in held.keys:
-            sealed = base64.b64decode(each.sealed)
             try:
+                sealed = base64.b64decode(each.sealed, validate=True)
+                if len(sealed) <= NONCE_BYTES:
+                    raise binascii.Error("it is cut short")
                 secret = cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], each.api_key.encode())
+            except ValueError as error:
+                raise self._bad(
+                    f"is damaged: the secret of a key cannot be read: {error}",
+                    "restore it, or remove it and make new keys",
+                ) from error
             except InvalidTag as error:
                 raise self._bad(
                     f"has a key that {self.master_path.name} does not open",
@@ -118,6 +128,9 @@ class KeyStore:
             self.path.chmod(0o600)
         except OSError as error:
             raise self._bad(f"cannot be written: {error.strerror}", "make room for it") from error
+        except ValueError as error:
+            reason = f"cannot be written: {self.master_path.name} is not a key of {MASTER_BYTES} bytes"
+            raise self._bad(reason, "restore that file, or remove both") from error
 
     def _master(self) -> bytes:
         """The key that opens the file, made if there is none."""
@@ -125,11 +138,23 @@ class KeyStore:
             return self.master_path.read_bytes()
         except FileNotFoundError:
             self.master_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            made = secrets.token_bytes(MASTER_BYTES)
-            handle = os.open(self.master_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "wb") as file:
-                file.write(made)
-            return made
+        # Whole and on the disk before anything is sealed with it, and never over another's.
+        made = secrets.token_bytes(MASTER_BYTES)
+        draft = self.master_path.with_name(f"{MASTER}.{secrets.token_hex(4)}{durable_files.DRAFT}")
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
+        try:
+            try:
+                durable_files.write_all(handle, made)
+                durable_files.sync_file(handle)
+            finally:
+                os.close(handle)
+            os.link(draft, self.master_path)
+        except FileExistsError:
+            return self.master_path.read_bytes()
+        finally:
+            draft.unlink(missing_ok=True)
+        durable_files.sync_folder(self.master_path.parent)
+        return made
 
     def _bad(self, reason: str, remedy: str) -> BadDataFolder:
         return BadDataFolder(str(self.path), reason, remedy)

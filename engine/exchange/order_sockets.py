@@ -239,6 +239,7 @@ class _Door(WSListener):
         self._parts: list[bytes] = []  # of a message in several frames
         self._parts_bytes = 0
         self._is_text = True
+        self._is_within = False  # such a message
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         """Begin the session."""
@@ -263,9 +264,13 @@ class _Door(WSListener):
             return
         data = frame.get_payload_as_bytes()
         is_text = kind is WSMsgType.TEXT
-        if not frame.fin or kind is WSMsgType.CONTINUATION:
-            if kind is not WSMsgType.CONTINUATION:
+        if not frame.fin or self._is_within or kind is WSMsgType.CONTINUATION:
+            if (kind is WSMsgType.CONTINUATION) is not self._is_within:
+                client.close(1002, "frames of a message are out of order")
+                return
+            if not self._is_within:
                 self._parts, self._parts_bytes, self._is_text = [], 0, is_text
+            self._is_within = not frame.fin
             self._parts.append(data)
             self._parts_bytes += len(data)
             if self._parts_bytes > MAX_MESSAGE:

@@ -275,13 +275,9 @@ class VenueServer:
         arguments: Mapping[str, str],
     ) -> web.Response:
         """A private call, judged and answered."""
-        if (request.content_length or 0) > MAX_BODY:
-            return web.Response(status=413, text=f"a body has at most {MAX_BODY:,} bytes")
-        try:
-            async with asyncio.timeout(BODY_WITHIN_S):
-                body = await request.read()
-        except TimeoutError:
-            return web.Response(status=408, text="the body did not come in time")
+        body = await body_of(request, MAX_BODY)
+        if not isinstance(body, bytes):
+            return body
         now_ns, address = self._wall(), request.remote or ""
         call = RestCall(request.method, path, query, body, request.headers, address, now_ns)
         verdict = budget.enforcement.request(
@@ -350,9 +346,9 @@ class VenueServer:
                 return json_answer({"error": f"fault: id: {number[:32]!r} is not a number"}, 400)
             return json_answer({"forgotten": self.faults.clear(int(number))})
         if call in ("POST /faults", "POST /neighbour"):
-            if (request.content_length or 0) > MAX_BODY:
-                return json_answer({"error": f"body: longer than {MAX_BODY:,} bytes"}, 413)
-            body = await request.read()
+            body = await body_of(request, MAX_BODY)
+            if not isinstance(body, bytes):
+                return body
             try:
                 if path == "/faults":
                     return json_answer({"id": self.inject(read(body))})
@@ -425,6 +421,30 @@ class LocalVenue(VenueServer):
             for name, markets in BUDGETS.items()
         }
         super().__init__(budgets, faults, seed=seed, turn_s=turn_s, wall=wall)
+
+
+async def body_of(request: web.BaseRequest, most: int) -> bytes | web.Response:
+    """A request's body, or the answer to one that is longer than `most` bytes, or does not come in time."""
+    if (request.content_length or 0) > most:
+        return _unread({"error": f"body: longer than {most:,} bytes"}, 413)
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(BODY_WITHIN_S):
+            async for part in request.content.iter_any():
+                parts.append(part)
+                size += len(part)
+                if size > most:  # sent in chunks, it need not say how long it is
+                    return _unread({"error": f"body: longer than {most:,} bytes"}, 413)
+    except TimeoutError:
+        return _unread({"error": "body: it did not come in time"}, 408)
+    return b"".join(parts)
+
+
+def _unread(value: object, status: int) -> web.Response:
+    """An answer before the body is read: the connection ends with it, what still comes is no request."""
+    answer = json_answer(value, status)
+    answer.force_close()
+    return answer
 
 
 def json_answer(value: object, status: int = 200) -> web.Response:
