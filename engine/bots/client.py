@@ -19,15 +19,12 @@ from types import TracebackType
 from typing import Any, Final
 
 import msgspec
-import structlog
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidURI, WebSocketException
 
 from engine.bots import wire
 from engine.bots.errors import ConnectionLost, LoginRefused, NoAnswer, NoExchange, TooMany, reason
 from engine.bots.wire import Message, Symbol
-
-log = structlog.get_logger(__name__)
 
 MAX_WAITING: Final = 1_000
 ANSWER_TIMEOUT_S: Final = 5.0
@@ -214,7 +211,6 @@ class NativeClient:
                     tries = 0  # it was up
                 if tries >= TRIES:
                     raise NoExchange(self.url, _reason(error)) from None
-                log.info("the exchange is gone", url=self.url, reason=_reason(error))
             finally:
                 self._connection = None
                 self._fail_waiting()

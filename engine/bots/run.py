@@ -229,6 +229,9 @@ def line(robots: Sequence[Robot], market: Market, seconds: float, rate: float) -
     parts.append(f"position {_position(robots, market.symbol)}")
     profits = ", ".join(f"{name} {_profit(mine, market)}" for name, mine in _by_strategy(robots).items())
     parts.append(f"PnL {profits} {market.symbol.quote}")
+    away = sum(not each.client.connected for each in robots)
+    if away:
+        parts.append(f"disconnected {away}")
     return "  ".join(parts)
 
 

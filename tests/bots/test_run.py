@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from engine.bots import client as client_module
 from engine.bots import keys, run
@@ -220,7 +221,7 @@ def test_ctrl_c_ends_it_with_the_table_and_all_orders_canceled(exchange: Running
         child.send_signal(signal.SIGINT)
         rest = child.stdout.read()
     assert child.returncode == 0
-    assert "market-maker       1" in rest
+    assert re.search(r"^market-maker +1 ", rest, re.MULTILINE)
     assert exchange.floor(lambda floor: list(floor.desk.open_orders(names["market-maker"], None))) == []
 
 
@@ -262,6 +263,54 @@ def test_no_exchange_is_one_sentence_with_what_to_do() -> None:
         run.main(seconds=1, url="http://127.0.0.1:9")
     assert str(caught.value).startswith("no exchange answers at http://127.0.0.1:9 (connection refused)")
     assert "start one with `uv run app.py`" in str(caught.value)
+
+
+def test_an_exchange_that_goes_away_for_good_ends_the_command_with_the_table(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client_module, "BACKOFF_S", 0.01)
+    monkeypatch.setattr(client_module, "TRIES", 2)
+    said: list[str] = []
+
+    async def whole() -> None:
+        with RunningExchange(rate=500) as own:
+            task = asyncio.ensure_future(
+                run.run(run.plan("random", 2, rate=50, url=own.url), asyncio.Event(), said.append)
+            )
+            while not any("fills" in each for each in said):
+                await asyncio.sleep(0.01)
+                assert not task.done()
+            await asyncio.to_thread(own.__exit__, None, None, None)
+            with pytest.raises(NoExchange, match="connection refused"):
+                await task
+
+    asyncio.run(whole())
+    assert any(each.split()[:2] == ["random", "2"] for each in said)
+    assert said[-1] == "2 robots could not cancel their orders: the exchange did not answer"
+
+
+def test_keys_that_are_not_handed_out_are_told_with_the_exchanges_words(exchange: RunningExchange) -> None:
+    with pytest.raises(NoExchange, match=r"it hands out no keys: .*count"):
+        asyncio.run(keys.borrow(keys.address(exchange.url), "many", 1_000_000))
+
+
+def test_something_else_that_answers_is_no_exchange() -> None:
+    async def whole() -> None:
+        async def hello(request: web.BaseRequest) -> web.Response:
+            return web.Response(text="hello")
+
+        server = web.Server(hello)
+        runner = web.ServerRunner(server)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        try:
+            with pytest.raises(NoExchange, match="it answers, but not as an exchange"):
+                await keys.borrow(keys.Address("127.0.0.1", runner.addresses[0][1]), "robots", 1)
+        finally:
+            await runner.cleanup()
+
+    asyncio.run(whole())
 
 
 @pytest.mark.parametrize(

@@ -28,10 +28,7 @@ class MarketMaker(Strategy):
         del now_ns
         bid, ask = self.quotes(view)
         half = self._half_spread(view)
-        actions: list[Action] = []
-        for side, price in (("buy", bid), ("sell", ask)):
-            actions += self._side(view, side, price, half)  # type: ignore[arg-type]
-        return actions
+        return [*self._side(view, "buy", bid, half), *self._side(view, "sell", ask, half)]
 
     def quotes(self, view: View) -> tuple[Ticks, Ticks]:
         """Where it wants to buy and sell: bid < ask, neither reaching the market's other side."""
