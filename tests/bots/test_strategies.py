@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.bots.errors import BadStrategy
-from engine.bots.strategies import loading, market_maker, momentum, random_orders, twap
+from engine.bots.strategies import base, loading, market_maker, momentum, random_orders, twap
 from engine.bots.strategies.base import Action, Cancel, OpenOrder, Place, Strategy, View
 from engine.bots.strategies.market_maker import MarketMaker
 from engine.bots.strategies.momentum import Momentum
@@ -276,6 +276,20 @@ def test_a_strategy_of_ones_own_is_loaded_from_a_file(tmp_path: Path) -> None:
     strategy = loading.load(f"{file}:Mine")(7)
     assert strategy.seed == 7
     assert strategy.decide(view(), 0) == [Place("buy", UNIT, 100_001, "ioc")]
+
+
+def test_the_example_in_the_documentation_works(tmp_path: Path) -> None:
+    lines = (base.__doc__ or "").splitlines()
+    example = "\n".join(each[4:] for each in lines if each.startswith("    "))
+    file = tmp_path / "dip.py"
+    file.write_text(f"from engine.bots.strategies.base import Place, Strategy\n{example}")
+    strategy = loading.load(f"{file}:BuyTheDip")(1)
+    seen = view(100_000, 100_001)
+    assert strategy.decide(seen, 0) == []
+    seen.bid_ticks, seen.ask_ticks = 99_800, 99_801
+    assert strategy.decide(seen, 1) == [Place("buy", UNIT, 99_801, "ioc")]
+    seen.position_lots = 10 * UNIT
+    assert strategy.decide(seen, 2) == []
 
 
 @pytest.mark.parametrize(
