@@ -271,6 +271,17 @@ def test_a_test_order_places_nothing() -> None:
             {"icebergQty": "0.01", "type": "STOP_LOSS_LIMIT", "stopPrice": "105000", "price": "105000"},
             (-2010, "Iceberg orders are not supported for this symbol."),
         ),
+        (
+            {
+                "type": "MARKET",
+                "timeInForce": None,
+                "price": None,
+                "quantity": None,
+                "quoteOrderQty": "9" * 20,
+            },
+            (-1108, "Parameter 'quoteOrderQty' overflowed."),
+        ),
+        ({"strategyId": "9" * 20}, (-1108, "Parameter 'strategyId' overflowed.")),
         ({"strategyType": "5"}, (-1134, "strategyType was less than 1000000.")),
         ({"newOrderRespType": "SHORT"}, (-1130, "Data sent for parameter 'newOrderRespType' is not valid.")),
         (
@@ -293,6 +304,14 @@ def test_a_test_order_places_nothing() -> None:
 )
 def test_a_wrong_order_is_refused_in_the_venues_words(params: dict[str, Any], error: tuple[int, str]) -> None:
     assert Client().refuse(**params) == error
+
+
+def test_a_fault_on_command_rejects_in_words_of_its_own() -> None:
+    client = Client()
+    client.rig.desk.reject = lambda _: True
+    assert client.refuse() == (-2010, "Rejected by a fault on command.")
+    client.rig.desk.reject = None
+    client.place()
 
 
 def test_a_client_id_is_free_again_when_its_order_has_ended() -> None:

@@ -184,6 +184,19 @@ def test_user_data_tells_an_order_from_entry_to_end() -> None:
     assert all(set(new) <= set(each) for each in (trade, maker, gone))
 
 
+def test_an_order_is_answered_as_it_was_before_the_next_one_of_its_batch() -> None:
+    socket = with_user_data()
+    client = socket.client
+    other = client.rig.other()
+    socket.send("order.place", **client.order(price="104060", quantity="0.5"))
+    client.key = other
+    socket.send("order.place", **client.order(side="SELL", price="104060", quantity="0.2"))
+    client.rig.turn()
+    maker, taker = [each["result"] for each in socket.said() if "id" in each][-2:]
+    assert (maker["status"], maker["executedQty"], maker["fills"]) == ("NEW", "0.00000000", [])
+    assert (taker["status"], taker["executedQty"], len(taker["fills"])) == ("FILLED", "0.20000000", 1)
+
+
 def test_user_data_tells_stops_expiries_and_changes() -> None:
     socket = with_user_data()
     client = socket.client
