@@ -6,7 +6,6 @@ With a log, what a turn did is written before it is delivered, and the exchange 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -152,16 +151,15 @@ class BuiltIn:
 
     async def _match_until(self, floor: Floor, due: float) -> None:
         """Match what clients send until the next turn, telling nobody before it is written."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(due - time.monotonic()):
-                while True:
+        while (left_s := due - time.monotonic()) > 0:
+            try:
+                async with asyncio.timeout(left_s):
                     await floor.pending.wait()
-                    await asyncio.shield(self._match_and_write(floor))
-
-    async def _match_and_write(self, floor: Floor) -> None:
-        told = floor.match()
-        await self._write()
-        floor.tell(told)
+            except TimeoutError:
+                return
+            told = floor.match()
+            await self._write()
+            floor.tell(told)
 
     async def _turn(self, simulator: Simulator, intake: Intake) -> int:
         floor = self._floor
