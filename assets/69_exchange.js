@@ -96,6 +96,7 @@
     const x = X.stream();
     if (!x || !x.head || !s) return null;
     const { state, detail } = x.head, name = panel.dataset.panel;
+    if (state === "serving" && !x.load && ["clients", "rejects"].includes(name)) return ["loading", null, null]; // asked for now
     if (state === "serving" || (state === "failed" && TRADES.has(name))) return null;
     const [sign, title, more] = OFF[state] || OFF.off;
     const why = detail ? `${detail[0].toUpperCase()}${detail.slice(1)}${/[.!?]$/.test(detail) ? "" : "."} ` : "";
@@ -166,8 +167,9 @@
   const WORD = { off: "Off", starting: "Starting", serving: "Serving", failed: "Not serving" };
   const figures = (s) => {
     const h = s.head, on = h.state === "serving", dot = D.host("exchange:dot");
-    if (dot) dot.className = V.dot({ serving: "live", starting: "resyncing", failed: "error" }[h.state] || "off");
-    D.put("exchange.state", WORD[h.state] || h.state, h.state === "failed" ? "bad" : "");
+    if (dot) dot.className = V.dot({ serving: X.late("exchange", s) ? "stale" : "live", starting: "resyncing", failed: "error" }[h.state] || "off");
+    const late = X.late("exchange", s);
+    D.put("exchange.state", late || WORD[h.state] || h.state, h.state === "failed" ? "bad" : late ? "warn" : "");
     D.put("exchange.where", on ? `${h.url}${h.order_url ? ` · orders also on ${h.order_url}` : ""}` : h.detail);
     D.put("exchange.clients", on ? F.group(h.clients) : "–");
     D.put("exchange.clients.side", h.cut_slow || h.refused ? [h.cut_slow ? `${F.group(h.cut_slow)} cut as slow` : "", h.refused ? `${F.group(h.refused)} refused` : ""].filter(Boolean).join(", ") : on ? "now" : "");

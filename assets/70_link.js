@@ -19,9 +19,9 @@
   let sent = "";
   link.ask = (force = false) => {
     if (!link.started) return;
-    const { symbol, hidden, source, window: seconds, interval, stage, budget, account, traded, part } = V.state;
+    const { symbol, hidden, source, window: seconds, interval, stage, budget, account, traded, part, exview } = V.state;
     const streams = [...new Set([...link.streams, ...link.also])].sort();
-    const params = { client: V.client, symbol, hidden, source, window: seconds, interval, stage, budget, account, traded, part, streams };
+    const params = { client: V.client, symbol, hidden, source, window: seconds, interval, stage, budget, account, traded, part, exview, streams };
     for (const key of ["symbol", "source", "budget", "account", "traded"]) if (!params[key]) delete params[key];
     const text = JSON.stringify(params);
     if (text === sent && !force) return;
@@ -45,7 +45,7 @@
       V.say(V.state.paused ? "Paused" : "Resumed");
     }
     if (changed.includes("hz")) tune(true);
-    if (changed.some((key) => ["symbol", "hidden", "source", "window", "interval", "stage", "budget", "account", "traded", "part"].includes(key))) link.ask();
+    if (changed.some((key) => ["symbol", "hidden", "source", "window", "interval", "stage", "budget", "account", "traded", "part", "exview"].includes(key))) link.ask();
     if (changed.includes("off")) V.controlsOpen(document.body.classList.contains("is-off-open"));
     if (changed.includes("theme") || changed.includes("updown")) link.redraw();
     V.controls();

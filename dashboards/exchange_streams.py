@@ -95,7 +95,11 @@ def seen(telemetry: Telemetry, raw: Json, wall_ns: int) -> Seen:
 
 def looked(telemetry: Telemetry, raw: Json, wall_ns: int) -> Json:
     """What a view keeps for these streams."""
-    return {"seen": seen(telemetry, raw, wall_ns), "stage": str(raw.get("part") or "")[:NAME_MAX]}
+    return {
+        "seen": seen(telemetry, raw, wall_ns),
+        "stage": str(raw.get("part") or "")[:NAME_MAX],
+        "clients": raw.get("exview") in (None, "clients"),
+    }
 
 
 def of(view: View) -> Seen:
@@ -105,7 +109,7 @@ def of(view: View) -> Seen:
 
 
 def exchange(view: View, cursor: Json) -> tuple[Json, Json]:
-    """New rows of rates; the rest in parts, each whole when it changed: head, load (once a second), lists, account."""
+    """New rows of rates; head, load (while looked at), lists and account each whole when it changed."""
     found = of(view)
     key = f"{view.epoch}|{view.params.window_s}"
     again = cursor if cursor.get("k") == key else {}
@@ -124,18 +128,18 @@ def exchange(view: View, cursor: Json) -> tuple[Json, Json]:
         names_of(found),
     )
     counting = marked(found.view.keys, found.view.faults, found.view.faults_done)
-    if again.get("lists") == lists and (
-        again.get("counting") == counting or again.get("load") == marked(second)
-    ):
+    if again.get("lists") == lists and (again.get("counting") == counting or again.get("second") == second):
         counting = again["counting"]
-    place["counting"] = counting
+    place |= {"counting": counting, "second": second}
     marks = {
         "head": marked(found.view.state, found.view.detail, second),
-        "load": marked(second),
+        "load": second if view.tables[SOURCE]["clients"] else None,
         "lists": lists,
         "account": marked(found.account),
     }
     for name, mark in marks.items():
+        if mark is None:
+            continue
         place[name] = mark
         if again.get(name) != mark or (name == "lists" and again.get("counting") != counting):
             stream[name] = PARTS[name](found)

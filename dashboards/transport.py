@@ -17,6 +17,7 @@ Parameters (`params`, JSON object made by `assets/20_state.js`)::
     account   str    the account of the built-in exchange the Exchange page looks at; absent or unknown: the first
     traded    str    the symbol of its order ticket; absent or unknown: the first
     part      str    the stage of its latency chart: "ack" by default
+    exview    str    what is seen of the Exchange page; its clients are told while that is "clients", or absent
     streams   [str]  the streams the page's panels need (below)
     painted   [[float, float|null]]  since the last poll, for each painted refresh: ms from reply to painted
                      frame, ms from newest market event to painted frame (null: none was drawn, or replayed); at
@@ -132,9 +133,9 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
                  head: {state: "off"|"starting"|"serving"|"failed", detail, url, order_url, clients, orders, rejected,
                  fills, trades, orders_per_s, acks_per_s, fills_per_s, cut_slow, refused, waiting, measured (there
                  is a latency)}, once a second at least,
-                 load: {clients: [{id, dialect, use, address, account, since, messages, messages_per_s, orders,
-                 in_flight, queue_bytes, sent_bytes, conflated, rejects: [[code, n]]}], rejects: [[code, n]]}, once
-                 a second, lists: {symbols: [[symbol, phase]], accounts: [name], keys: [{api_key, account, label,
+                 load (while clients are looked at): {clients: [{id, dialect, use, address, account, since, messages,
+                 messages_per_s, orders, in_flight, queue_bytes, sent_bytes, conflated, rejects: [[code, n]]}],
+                 rejects: [[code, n]]}, once a second, lists: {symbols: [[symbol, phase]], accounts: [name], keys: [{api_key, account, label,
                  trade, created, used (ms or null)}] (the newest 200), keys_count, faults: [{id, kind,
                  where, rate, done, left (null: no limit), ends (ms or null)}], faults_done: [[kind, n]]},
                  account: null | {name, open_count, open: [order], ended: [order], fills: [{id, order, symbol, side,

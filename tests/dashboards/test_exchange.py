@@ -77,6 +77,17 @@ def test_what_counts_on_all_the_time_is_told_once_a_second() -> None:
     assert exchange(tab)["lists"]["keys"][0]["used"] == pytest.approx((CLOCK + 8) * 1e3)
 
 
+def test_clients_are_told_while_they_are_looked_at() -> None:
+    tab = ExchangeTab(["exchange"], exview="trade")
+    first = exchange(tab)
+    assert "load" not in first
+    tab.now += 1
+    assert "load" not in exchange(tab)
+    assert len(exchange(tab, exview="clients")["load"]["clients"]) == 7
+    tab.now += 1
+    assert len(exchange(tab)["load"]["clients"]) == 7
+
+
 def test_keys_are_the_newest_and_counted_when_there_are_many() -> None:
     tab = ExchangeTab(["exchange"])
     for number in range(300):
