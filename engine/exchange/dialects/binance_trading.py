@@ -1,8 +1,9 @@
 """Binance spot's private side: signed REST calls, and the WebSocket API with orders and user data.
 
-What differs from the venue: a signature works once for calls that change something; an order may be in 200 open ones a
-symbol; order lists are `OCO` alone, and both legs' funds are held; a trailing stop follows at a fixed distance, taken
-from the best price when it is placed, and has no limit form; `executionReport` has no fields of order routing.
+What differs from the venue: a signature works once for calls that change something; order lists are OCO alone, and the
+funds of both orders are held; a trailing stop follows at a fixed distance, taken from the best price when it is placed,
+and has no limit form; the price of an order that waits is held to no band; an amended order keeps its client id; there
+are no pegged prices, no order routing, and no fields of prevented matches.
 """
 
 from __future__ import annotations
