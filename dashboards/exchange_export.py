@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from dashboards import exchange_streams as streams
-from dashboards.export import TIMES, file_name, guarded, when, x_range
+from dashboards.export import TIMES, guarded, iso, when, x_range
 from dashboards.streams import latency
 from dashboards.streams.common import Json
 from dashboards.view import View
@@ -44,6 +45,20 @@ def export(view: View, request: Json) -> tuple[str, str]:
     writer.writerow(columns)
     writer.writerows([guarded(cell) for cell in row] for row in rows)
     return file_name(view, name, part), out.getvalue()
+
+
+def file_name(view: View, name: str, part: str) -> str:
+    """What the file is, in any folder: the exchange, whose rows, which of them, window and time."""
+    found = streams.of(view)
+    of = found.symbol if name == "exchange_book" else ""
+    if part in ("orders", "fills", "balances") and found.account is not None:
+        of = found.account.name
+    what = part or name.removeprefix("exchange_")
+    if name == "exchange_latency":
+        what += f"-{streams.chosen(view)}"
+    at = iso(view.wall_ns)[:19].replace(":", "") + "Z"
+    words = ("venuescope", "exchange", re.sub(r"[^\w.-]+", "-", of), what, f"{view.params.window_s}s", at)
+    return "_".join(word for word in words if word) + ".csv"
 
 
 def _table(view: View, name: str, part: str, low: float, high: float) -> Table:

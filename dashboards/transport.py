@@ -135,9 +135,10 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
                  is a latency)}, once a second at least,
                  load (while clients are looked at): {clients: [{id, dialect, use, address, account, since, messages,
                  messages_per_s, orders, in_flight, queue_bytes, sent_bytes, conflated, rejects: [[code, n]]}],
-                 rejects: [[code, n]]}, once a second, lists: {symbols: [[symbol, phase]], accounts: [name], keys: [{api_key, account, label,
-                 trade, created, used (ms or null)}] (the newest 200), keys_count, faults: [{id, kind,
-                 where, rate, done, left (null: no limit), ends (ms or null)}], faults_done: [[kind, n]]},
+                 rejects: [[code, n]]}, once a second,
+                 lists: {symbols: [[symbol, phase]], accounts: [name], keys: [{api_key, account, label, trade,
+                 created, used (ms or null)}] (the newest 200), keys_count, faults: [{id, kind, where, rate, done,
+                 left (null: no limit), ends (ms or null)}], faults_done: [[kind, n]]},
                  account: null | {name, open_count, open: [order], ended: [order], fills: [{id, order, symbol, side,
                  price, size, fee, fee_asset, maker, t}], balances: [[asset, free, reserved]]}} where an order is
                  {id, client_id, symbol, side, kind, price, trigger, size, filled, average, status, reason, dialect,

@@ -49,7 +49,14 @@ EXCHANGE: dict[str, dict[str, Any]] = {
         )
         | dict.fromkeys(("orders_per_s", "acks_per_s", "fills_per_s"), 0.0),
         "load": {"clients": [], "rejects": []},
-        "lists": {"symbols": [], "accounts": [], "keys": [], "keys_count": 0, "faults": [], "faults_done": []},
+        "lists": {
+            "symbols": [],
+            "accounts": [],
+            "keys": [],
+            "keys_count": 0,
+            "faults": [],
+            "faults_done": [],
+        },
         "account": None,
     },
     "exchange_book": {"symbol": "", "state": "EMPTY", "bids": [], "asks": []},

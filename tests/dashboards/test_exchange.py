@@ -270,6 +270,22 @@ def test_exports_are_what_the_panels_showed_though_more_has_come_since() -> None
     )
 
 
+def test_files_are_named_by_what_is_in_them() -> None:
+    tab = ExchangeTab(STREAMS, account="main", traded="ETH-USDT", part="wait")
+    tab.poll()
+    request = {"view": tab.answer["v"], "client": "tab", "range": None}
+
+    def name(chart: str, part: str = "") -> str:
+        found: str = tab.source.export({"chart": chart, "part": part, **request})[0]
+        return found.rpartition("_")[0]
+
+    assert name("exchange", "orders") == "venuescope_exchange_main_orders_60s"
+    assert name("exchange", "rates") == "venuescope_exchange_rates_60s"
+    assert name("exchange_book") == "venuescope_exchange_ETH-USDT_book_60s"
+    assert name("exchange_latency") == "venuescope_exchange_latency-wait_60s"
+    assert name("profile") == "venuescope_exchange_profile_60s"
+
+
 def test_cells_that_a_spreadsheet_would_run_are_text() -> None:
     tab = ExchangeTab(["exchange"])
     tab.source.command("exchange_create_key", {"account": "=1+1", "label": "@cmd", "trade": False})
