@@ -19,6 +19,7 @@ SHOWN: Final = 200
 MAX_CALLERS: Final = 500
 CALLER_STAYS_NS: Final = 60_000_000_000
 CODES_KEPT: Final = 64  # of refusals, in all and of each client; the rest count as "other"
+BUDGETS: Final = {"binance": "binance_spot"}
 SLOW: Final = "too much waits to be read"
 
 
@@ -80,11 +81,16 @@ class Client:
         """End it at once."""
         raise NotImplementedError
 
+    @property
+    def budget(self) -> str:
+        """What faults and limits call its dialect."""
+        return BUDGETS.get(self.dialect, self.dialect)
+
     # --- Link --------------------------------------------------------------------------------------------
 
     def send(self, message: str | bytes) -> None:
         """A text message; a client for whom too much waits is cut."""
-        if self.ended:
+        if self.ended or self._clients.meets_fault(self):
             return
         data = message.encode() if isinstance(message, str) else message
         self.sent_bytes += len(data)
@@ -94,7 +100,7 @@ class Client:
 
     def send_binary(self, message: bytes) -> None:
         """A binary message, under the same rule."""
-        if self.ended:
+        if self.ended or self._clients.meets_fault(self):
             return
         self.sent_bytes += len(message)
         self.write_binary(message)
@@ -169,7 +175,12 @@ class Clients:
         self.orders = self.acks = self.messages = self.rejected = self.cut_slow = self.refused = 0
         self.rejects: Counter[str] = Counter()  # "native 23"
         self._number = 0
+        self.faults: Callable[[Client], bool] | None = None
         self._callers: OrderedDict[tuple[str, str, str], _Caller] = OrderedDict()  # longest silent first
+
+    def meets_fault(self, client: Client) -> bool:
+        """Whether a fault on command swallows what is to be sent; it may end the client."""
+        return self.faults is not None and self.faults(client)
 
     def note_call(
         self, dialect: str, account: str, address: str, now_ns: int, orders: int, reject: str = ""

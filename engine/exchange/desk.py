@@ -137,6 +137,9 @@ class Desk:
         )
         # A fault on command: takes an answer that is to be given later, and says so.
         self.postpone: Callable[[Answer, Outcome], bool] | None = None
+        self.first_fill: Callable[[Order, bool], None] | None = (
+            None  # told of each order that trades; as maker?
+        )
         self._matcher = matcher
         self._wake = wake
         self._max_open = max_open
@@ -540,6 +543,8 @@ class Desk:
             trade, order.order_id, order.client_id, order.account, order.symbol, order.side, price, lots,
             fee, spec.base if order.side == BUY else spec.quote, maker, now_ns,
         )  # fmt: skip
+        if not order.filled_lots and self.first_fill is not None:
+            self.first_fill(order, maker)
         order.filled_lots += lots
         order.filled_notional += price * lots
         order.open_lots = remaining

@@ -11,11 +11,11 @@ import time
 from typing import Final
 
 from engine.exchange.admin import Admin
-from engine.exchange.clients import SHOWN
+from engine.exchange.clients import SHOWN, Client
 from engine.exchange.dialects.binance_trading import BinanceTrading
 from engine.exchange.dialects.bybit_trading import BybitTrading
 from engine.exchange.entry import Link, RestAnswer, RestCall, Session
-from engine.exchange.faults import Faults
+from engine.exchange.faults import NATIVE, Faults
 from engine.exchange.file_rules import SPOT, per_second, rules_from
 from engine.exchange.floor import Floor
 from engine.exchange.house_views import PHASES, account_view, key_view, stream_view
@@ -24,13 +24,14 @@ from engine.exchange.order_faults import OrderFaults
 from engine.exchange.order_sockets import OrderSockets
 from engine.exchange.served import ServedMarket
 from engine.exchange.server import HOST, Budget, VenueServer
-from engine.exchange.trading import Answer, Outcome
+from engine.exchange.trading import Answer, Order, Outcome
 from engine.limits.rules import Rules, load
 from engine.telemetry.board import ExchangeView
 from engine.telemetry.hub import Telemetry
 
 BUDGET_MARKETS: Final = {"binance_spot": "binance_spot", "bybit": "bybit_spot"}
-NATIVE: Final = "native"
+STALL: Final = frozenset({"stall"})
+DISCONNECT: Final = frozenset({"disconnect"})
 CARE_EVERY_NS: Final = 100_000_000
 REFUSAL: Final = re.compile(rb'\{"(?:code|retCode)":(-?[1-9]\d*)')  # as both venues begin an error
 
@@ -46,6 +47,8 @@ class House:
         self._order_faults = OrderFaults(self.faults, floor.simulator.instruments, floor.accounts.name)
         floor.desk.reject = self._order_faults.reject
         floor.desk.postpone = self._postpone
+        floor.clients.faults = self._swallows
+        floor.feed.faults = self.faults
         rules = {
             "binance_spot": rules_from(limits, "binance_spot"),
             # Its dialect counts each user's calls itself, since they come by REST and by WebSocket.
@@ -56,6 +59,7 @@ class House:
             for name, key in BUDGET_MARKETS.items()
         }
         binance, bybit = self.budgets["binance_spot"], self.budgets["bybit"]
+        floor.desk.first_fill = self._note_first_fill
         binance.trading = BinanceTrading(
             floor.desk, floor.accounts, floor.guard, binance.markets["binance_spot"], binance.enforcement
         )
@@ -185,6 +189,25 @@ class House:
             trading.orders_in(call),
             found[1].decode() if found is not None else "",
         )
+
+    def _swallows(self, client: Client) -> bool:
+        """Whether a stall keeps a message back from this client; one that a disconnect meets is ended."""
+        if not self.faults.any:
+            return False
+        place = (client.budget, "", (), client.id)
+        now_ns = time.monotonic_ns()
+        if self.faults.take(now_ns, STALL, *place, account=client.label) is not None:
+            return True
+        if self.faults.take(now_ns, DISCONNECT, *place, account=client.label) is not None:
+            client.abort()
+            return True
+        return False
+
+    def _note_first_fill(self, order: Order, maker: bool) -> None:
+        """Binance counts orders that have not traded: give this one back."""
+        if order.dialect == "binance":
+            enforcement = self.budgets["binance_spot"].enforcement
+            enforcement.filled(self.floor.wall(), str(order.account), maker=maker)
 
     def _postpone(self, answer: Answer, outcome: Outcome) -> bool:
         """Whether a fault makes this answer wait; then it comes by itself."""

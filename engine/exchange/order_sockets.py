@@ -27,6 +27,7 @@ from picows import (
 from engine import guard
 from engine.exchange.clients import Client, Clients
 from engine.exchange.entry import Link, Session
+from engine.exchange.faults import Fault
 from engine.exchange.stages import Stages
 from engine.exchange.wire import BINARY, TEXT, frame
 
@@ -68,6 +69,21 @@ class OrderSockets:
         client.session = session
         self.clients.add(client)
         return True
+
+    def carry_out(self, fault: Fault) -> int:
+        """Disconnect those whom a fault of the kinds close and cut names; how many. Others are none of ours."""
+        if fault.kind not in ("close", "cut"):
+            return 0
+        hit = 0
+        for client in list(self.clients.all.values()):
+            if fault.matches(client.budget, "", (), client.id, client.label) and (
+                not fault.count or hit < fault.count
+            ):
+                hit += 1
+                if fault.kind == "cut":
+                    client.close(1001, "")
+                client.abort()
+        return hit
 
     # --- the exchange's port -----------------------------------------------------------------------------
 

@@ -40,8 +40,7 @@ async def serve(
 ) -> None:
     """Serve until `stop` is set; arguments as `LocalVenue`'s. OSError when the port is taken.
 
-    Prints one line, the base address. With `make` (`simulated_market.simulated_markets`) the markets are others
-    than random ones.
+    Prints one line, the base address. With `make` the markets are others than random ones.
     """
     venue = LocalVenue(seed=seed, rate=rate, symbols=symbols, levels=levels, rules=rules, make=make)
     print(await venue.start(port, host), flush=True)

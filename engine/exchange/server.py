@@ -29,7 +29,7 @@ from engine.exchange.dialects.bybit_streams import BybitStreams
 from engine.exchange.dialects.refusal import VenueRefusal
 from engine.exchange.enforcement import Enforcement
 from engine.exchange.entry import RestAnswer, RestCall, TradingDialect
-from engine.exchange.faults import BadFault, Fault, Faults, read
+from engine.exchange.faults import NATIVE, BadFault, Fault, Faults, read
 from engine.exchange.hub import Hub
 from engine.exchange.limit_windows import Rules, Verdict
 from engine.exchange.listings import MARKETS, listings
@@ -191,7 +191,9 @@ class VenueServer:
         now_ns = time.monotonic_ns()
         self._check_names(fault)
         hit = self.sockets.carry_out(fault)
-        return self.faults.add(now_ns, fault) if hit is None else hit
+        if hit is None:
+            return self.faults.add(now_ns, fault)
+        return hit + (self._order_sockets.carry_out(fault) if self._order_sockets is not None else 0)
 
     def statistics(self) -> dict[str, Any]:
         """Everything counted so far, as `GET /statistics` answers it."""
@@ -364,8 +366,9 @@ class VenueServer:
         return self.consume(taken.budget, taken.address or address, taken.weight)
 
     def _check_names(self, fault: Fault) -> None:
-        if fault.budget and fault.budget not in self.budgets:
-            raise BadFault("budget", f"{fault.budget!r} does not exist; there are {', '.join(self.budgets)}")
+        budgets = [*self.budgets, *([NATIVE] if self._order_sockets is not None else [])]
+        if fault.budget and fault.budget not in budgets:
+            raise BadFault("budget", f"{fault.budget!r} does not exist; there are {', '.join(budgets)}")
         if fault.market and fault.market not in MARKETS:
             raise BadFault("market", f"{fault.market!r} does not exist; there are {', '.join(MARKETS)}")
         known = any(
@@ -413,7 +416,7 @@ class LocalVenue(VenueServer):
         def random_market(key: str) -> Market:
             return RandomMarket(key, listings(key, symbols), seed, rate, levels)
 
-        faults = Faults()
+        faults = Faults(seed)
         limits = {**RULES, **(rules or {})}
         made = make or random_market
         budgets = {

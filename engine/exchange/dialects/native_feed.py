@@ -7,11 +7,13 @@ once it has caught up, of quotes the newest, and of trades a note how many it mi
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
 
+from engine.exchange.faults import DATA_KINDS, NATIVE, Faults
 from engine.exchange.units import Units
 from engine.market.batches import BUY, Batch, Kind
 from engine.market.instruments import format_decimal
@@ -50,6 +52,10 @@ class NativeFeed:
     ) -> None:
         """`snapshot(symbol, levels)` is the book as it stands, `update(symbol)` its number."""
         self.soft_limit: Final = soft_limit
+        self.faults: Faults | None = None
+        self._held: dict[
+            tuple[Follower, str, str], tuple[bytes, Callable[[], bytes]]
+        ] = {}  # of the fault reorder
         self.thinned = 0  # messages not sent to who was behind
         self._units = {each.instrument.symbol: each.instrument for each in units}
         self._snapshot, self._update = snapshot, update
@@ -72,6 +78,7 @@ class NativeFeed:
         followers = self._followers.get((kind, symbol))
         if followers is not None and followers.pop(follower, None) is not None and not followers:
             del self._followers[kind, symbol]
+        self._held.pop((follower, kind, symbol), None)
 
     def drop(self, follower: Follower) -> None:
         """End all of a client's."""
@@ -108,7 +115,34 @@ class NativeFeed:
                     continue
                 if kind == "trades":
                     self._send(follower, {"ch": f"trades:{batch.symbol}", "type": "missed", "count": missed})
+            if self.faults is not None and self.faults.any:
+                self._push_with_faults(follower, kind, batch.symbol, text, packed)
+            else:
+                follower.push(text, packed)
+
+    def _push_with_faults(
+        self, follower: Follower, kind: str, symbol: str, text: bytes, packed: Callable[[], bytes]
+    ) -> None:
+        """Lose, double or turn round a message, as a fault on command says."""
+        assert self.faults is not None
+        names = (symbol, self._units[symbol].native)
+        data = kind if kind in ("book", "trades") else "other"
+        fault = self.faults.take(time.monotonic_ns(), DATA_KINDS, NATIVE, "", names, data=data)
+        done = "" if fault is None else fault.kind
+        place = (follower, kind, symbol)
+        if done == "reorder" and place not in self._held:
+            self._held[place] = text, packed
+            return
+        if done == "malformed":
+            text = text[: len(text) // 2]
+            follower.push(text, lambda: packed()[: len(text)])
+        elif done != "drop":
             follower.push(text, packed)
+        if done == "duplicate":
+            follower.push(text, packed)
+        held = self._held.pop(place, None)
+        if held is not None:
+            follower.push(*held)
 
     @staticmethod
     def _send(follower: Follower, message: dict[str, Any]) -> None:
