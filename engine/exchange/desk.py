@@ -140,6 +140,7 @@ class Desk:
         self.first_fill: Callable[[Order, bool], None] | None = (
             None  # told of each order that trades; as maker?
         )
+        self.never_was: Callable[[Order], None] | None = None  # told of each order that was refused
         self._matcher = matcher
         self._wake = wake
         self._max_open = max_open
@@ -578,6 +579,8 @@ class Desk:
         self._forget_open(order)
         if order.client_id and self._by_client.get((order.account, order.client_id)) is order:
             del self._by_client[order.account, order.client_id]
+        if self.never_was is not None:
+            self.never_was(order)
 
     def _hold_open(self, order: Order) -> None:
         account, order_id = order.account, order.order_id

@@ -59,7 +59,7 @@ class House:
             for name, key in BUDGET_MARKETS.items()
         }
         binance, bybit = self.budgets["binance_spot"], self.budgets["bybit"]
-        floor.desk.first_fill = self._note_first_fill
+        floor.desk.first_fill, floor.desk.never_was = self._note_first_fill, self._note_refused
         binance.trading = BinanceTrading(
             floor.desk, floor.accounts, floor.guard, binance.markets["binance_spot"], binance.enforcement
         )
@@ -189,6 +189,11 @@ class House:
             trading.orders_in(call),
             found[1].decode() if found is not None else "",
         )
+
+    def _note_refused(self, order: Order) -> None:
+        """Nor does it count those it refused."""
+        if order.dialect == "binance":
+            self.budgets["binance_spot"].enforcement.give_back(self.floor.wall(), str(order.account))
 
     def _swallows(self, client: Client) -> bool:
         """Whether a stall keeps a message back from this client; one that a disconnect meets is ended."""

@@ -52,7 +52,15 @@ class Client:
         """(status, body) of a call as it is."""
         sent = Headers({"x-mbx-apikey": self.key.api_key} if headers is None else headers)
         call = RestCall(method, path, query, body.encode(), sent, "127.0.0.1", self.rig.now_ns)
-        answer = self.rig.run(self.dialect.answer(call))
+        dialect = self.dialect  # the server counts the call first
+        dialect.enforcement.request(
+            self.rig.now_ns,
+            call.address,
+            f"{method} {path}",
+            account=dialect.caller(call),
+            orders=dialect.orders_in(call),
+        )
+        answer = self.rig.run(dialect.answer(call))
         return answer.status, json.loads(answer.body)
 
     def signed(self, params: Mapping[str, Any], key: Key | None = None) -> str:

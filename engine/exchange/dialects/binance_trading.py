@@ -27,7 +27,7 @@ from engine.exchange.dialects.binance_trading_wallet import WALLET
 from engine.exchange.dialects.refusal import VenueRefusal
 from engine.exchange.enforcement import Enforcement
 from engine.exchange.entry import Link, RestAnswer, RestCall, Session
-from engine.exchange.limit_windows import Counter, Verdict
+from engine.exchange.limit_windows import Verdict
 from engine.exchange.served import ServedMarket
 from engine.exchange.units import units_of
 
@@ -94,8 +94,6 @@ class BinanceTrading:
         self._rest = {each: self.table[name] for each, name in whole.items()}
         self._rest |= {each: Call(make(self.calls), names) for each, (make, names) in WALLET.items()}
         self._paths = {each.split(" ", 1)[1] for each in self._rest}.union(LISTEN_KEYS)
-        self._order_windows = [each for each in enforcement.rules.windows if each.kind == "ORDERS"]
-        self._orders: dict[int, list[Counter]] = {}  # of each account that has placed some
 
     def takes(self, method: str, path: str) -> bool:
         """Whether the path is one of the private calls'."""
@@ -133,8 +131,6 @@ class BinanceTrading:
             key, arguments, signature, payload, call.now_ns, trade=found.trade, once=found.trade
         )
         arguments.only(found.arguments)
-        if found.orders:
-            self.count_orders(key, found.orders, call.now_ns)
         result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
         def done(value: Any) -> None:
@@ -193,18 +189,9 @@ class BinanceTrading:
                 )
         return rows
 
-    def count_orders(self, key: Key, orders: int, now_ns: int) -> None:
-        """Note orders of an account, for `rateLimit/order`."""
-        counters = self._orders.get(key.account)
-        if counters is None:
-            counters = self._orders[key.account] = [Counter(each) for each in self._order_windows]
-        for each in counters:
-            each.add(now_ns, orders)
-
     def _order_limits(self, asked: Asked, done: Done) -> None:
-        counters = self._orders.get(asked.key.account)
         rows: list[dict[str, str | int]] = []
-        for at, window in enumerate(self._order_windows):
+        for window, used in self.enforcement.orders_used(asked.now_ns, str(asked.key.account)):
             number, _, interval = window.unit
             rows.append(
                 {
@@ -212,7 +199,7 @@ class BinanceTrading:
                     "interval": interval,
                     "intervalNum": number,
                     "limit": window.limit,
-                    "count": counters[at].used(asked.now_ns) if counters is not None else 0,
+                    "count": used,
                 }
             )
         done(rows)

@@ -159,8 +159,6 @@ class TradingSession:
             if call is not None:
                 known = self._signed(arguments, call.trade, call.trade, now_ns)
                 arguments.only(call.arguments)
-                if orders:
-                    dialect.count_orders(known, orders, now_ns)
                 call.run(
                     Asked(known, arguments, now_ns),
                     lambda result: self._answer(number, result, limits, now_ns),
