@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from engine.exchange.history import History
 from engine.exchange.listings import MARKETS, MAX_SYMBOLS, listings
-from engine.exchange.random_market import RandomMarket
 from engine.exchange.past import aligned
+from engine.exchange.random_market import RandomMarket
 from engine.exchange.served import ServedMarket
 
 S = 1_000_000_000
