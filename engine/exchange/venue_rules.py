@@ -36,6 +36,14 @@ _SPOT: Final[dict[str, int]] = {
     "GET /api/v3/allOrders": 20,
     "GET /api/v3/account": 20,
     "GET /api/v3/rateLimit/order": 40,
+    "GET /api/v3/account/commission": 20,
+    "PUT /api/v3/order/amend/keepPriority": 4,
+    "POST /api/v3/orderList/oco": 1,
+    "POST /api/v3/order/oco": 1,
+    "DELETE /api/v3/orderList": 1,
+    "GET /api/v3/orderList": 4,
+    "GET /api/v3/openOrderList": 6,
+    "GET /api/v3/allOrderList": 20,
 }
 _FUTURES: Final[dict[str, int]] = {
     "ping": 1,
