@@ -208,8 +208,8 @@
     X.fill(form.symbol.select, x.lists.symbols.map(([name]) => [name, name]), s && s.symbol ? s.symbol : "");
     if (s && s.symbol && s.bids && ticket.of !== s.symbol) Object.assign(ticket, { of: s.symbol, price: "", trigger: "", touched: false, sure: "" });
     const mine = best(ticket.side);
-    // The best price of the own side, until something is typed: then it stands still.
-    if (!ticket.touched && mine !== null && s.symbol === ticket.of && (!ticket.price || !ticket.size)) ticket.price = F.scaled(mine, s.price_decimals);
+    // The best price of the own side, until the field is entered or a size is typed: then it stands still.
+    if (!ticket.touched && document.activeElement !== form.price.input && mine !== null && s.symbol === ticket.of && (!ticket.price || !ticket.size)) ticket.price = F.scaled(mine, s.price_decimals);
     [...form.sides.children].forEach((button, i) => D.attr(button, "aria-pressed", String(["buy", "sell"][i] === ticket.side)));
     for (const key of ["price", "trigger", "size"]) {
       const { input, unit } = form[key];
