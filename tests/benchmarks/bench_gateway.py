@@ -10,7 +10,7 @@ machine's cores.
 frames. Echo and exchange take turns, and medians are compared. `busy`: the exchange again, with its simulator at
 50,000 orders/s and a browser on the Overview page, over the echo before and after it. `open`: a schedule. `knee`: the
 highest offered rate whose p99 is at most 50 ms with nothing lost, by doubling and bisection. `cancel_place`: 200
-clients place an order, cancel it, and so on.
+clients place an order, cancel it, and so on; `pairs_500` the same with 500, its requests counted like orders.
 
 `echo_cpu_us` and `order_cpu_us` are the servers' processor time for each order (the exchange's with its simulator and
 all else it does), which other programs on the machine disturb less than they do the rates.
@@ -191,9 +191,12 @@ async def calm(quick: bool) -> tuple[dict[str, Any], frames.Orders]:
             size = round(median(len(each.last) for each in load.clients))
             servers = await echo_servers(size, load.orders)
             name = max(servers, key=lambda each: servers[each])
-            ours, theirs = [], []
+            ours, theirs, pairs = [], [], []
             async with echo(name, size, load.orders, CLIENTS) as (bare, pid):
                 for _ in range(ROUNDS[quick]):
+                    if not quick:
+                        run = sound(await load.place_and_cancel(CLOSED_S[quick], sample=0), "pairs")
+                        pairs.append(run.rate)
                     theirs.append(await closed(bare, pid, quick, "echo"))
                     ours.append(await closed(load, exchange.pid, quick, "exchange"))
                     note(f"echo {theirs[-1].rate:,.0f}/s, exchange {ours[-1].rate:,.0f}/s")
@@ -207,6 +210,7 @@ async def calm(quick: bool) -> tuple[dict[str, Any], frames.Orders]:
                 "open": {},
             }
             found["vs_echo"] = round(found["closed_500_rps"] / found["echo_rps"], 3)
+            found["pairs_500_rps"] = round(median(pairs)) if pairs else None
             for rate in OPEN_RATES:
                 await asyncio.sleep(0.5)
                 run = await load.open(rate, OPEN_S[quick])  # what is lost is told, not the end
