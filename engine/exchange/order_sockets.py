@@ -273,7 +273,9 @@ class _Door(WSListener):
         started = time.perf_counter_ns()
         kind = frame.msg_type
         if kind is WSMsgType.CLOSE:
-            transport.send_close(frame.get_close_code(), frame.get_close_message())
+            code = frame.get_close_code()
+            said_none = code == WSCloseCode.NO_INFO  # which may not be sent
+            transport.send_close(WSCloseCode.OK if said_none else code, frame.get_close_message())
             transport.disconnect()
             return
         if kind is WSMsgType.PING or kind is WSMsgType.PONG:

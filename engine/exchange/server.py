@@ -48,6 +48,7 @@ IDLE_S: Final = (
     60.0  # a connection that asks nothing for so long is closed, or one that never ends its request
 )
 BODY_WITHIN_S: Final = 5.0
+LINGER_S: Final = 1.0  # a body that nobody wants is read so long before its connection is closed
 MAX_BODY: Final = 65_536
 MAX_ARGUMENTS: Final = 64
 BUDGETS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -160,7 +161,7 @@ class VenueServer:
         """
         if host not in guard.LOOPBACK:
             raise ValueError(f"{host} is not a loopback address")
-        server = web.Server(self._handle, access_log=None, keepalive_timeout=IDLE_S)
+        server = web.Server(self._handle, access_log=None, keepalive_timeout=IDLE_S, lingering_time=LINGER_S)
         runner = web.ServerRunner(server, shutdown_timeout=STOP_WITHIN_S)
         await runner.setup()
         site = web.TCPSite(runner, host, port, backlog=1_024)
