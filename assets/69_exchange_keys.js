@@ -103,7 +103,7 @@
     pane.fresh.classList.toggle("is-primary", !keys.length);
     pane.copy.hidden = !keys.length;
     const has = key && secrets.has(key.api_key);
-    D.text(pane.note, !keys.length ? "There is no key yet: one press makes it, and puts it in here." : has ? "The secret is in it, until this page is reloaded." : "Fill in its secret: it was shown when the key was made.");
+    D.text(pane.note, !keys.length ? "There is no key yet: one press makes it, and puts it in here." : has ? "The secret is in it, until this page is reloaded." : "Fill in its secret: it is not kept here.");
     pane.note.dataset.tone = has ? "warn" : "";
     D.put("sub.connect", `${snippet.needs}; then run it as it stands`);
     const words = text(snippet, s, key);
