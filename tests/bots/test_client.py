@@ -179,7 +179,8 @@ def test_requests_that_wait_are_bounded() -> None:
 def test_an_answer_that_stays_away_is_an_error_and_counted_when_it_comes_after_all() -> None:
     async def body(fake: Fake) -> None:
         fake.answer = lambda request: None
-        async with logged_in(fake, answer_timeout_s=0.05) as client:
+        async with logged_in(fake) as client:
+            client._timeout_s = 0.05
             with pytest.raises(NoAnswer, match=r"no answer to .cancel. within 0\.05 s"):
                 await client.cancel(1)
             await fake.push(op="cancel", id=fake.requests[-1]["id"], ok=True)
