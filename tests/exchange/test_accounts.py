@@ -1,0 +1,138 @@
+"""Accounts, keys, signatures, and what was used before."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.exchange.accounts import (
+    MAIN,
+    MAX_KEYS,
+    MAX_NAME,
+    Accounts,
+    BadAccount,
+    Key,
+    ReplayGuard,
+    hmac_hex,
+    signed,
+)
+from engine.exchange.desk import FIRST_CLIENT
+
+
+def test_the_main_account_is_always_the_first() -> None:
+    accounts = Accounts(32)
+    assert accounts.numbers == {MAIN: FIRST_CLIENT}
+    other = accounts.create("other", "", 1)
+    assert other.account == FIRST_CLIENT + 1
+    # Its keys alone were kept.
+    assert Accounts(32, (other,)).numbers == {MAIN: FIRST_CLIENT, "other": FIRST_CLIENT + 1}
+    # The first number is another's: no account is given away.
+    taken = Key("k", "s", FIRST_CLIENT, "other", "", True, 1)
+    assert Accounts(32, (taken,)).numbers == {"other": FIRST_CLIENT, MAIN: FIRST_CLIENT + 1}
+
+
+def test_names_have_one_number_each_until_all_are_taken() -> None:
+    accounts = Accounts(FIRST_CLIENT + 3)
+    assert accounts.room == 2
+    assert [accounts.account(name) for name in ("a", "b", "a", MAIN)] == [
+        FIRST_CLIENT + 1, FIRST_CLIENT + 2, FIRST_CLIENT + 1, FIRST_CLIENT,
+    ]  # fmt: skip
+    with pytest.raises(BadAccount, match="account: all 3 accounts are taken"):
+        accounts.account("c")
+    assert accounts.room == 0
+    assert (accounts.name(FIRST_CLIENT + 2), accounts.name(5)) == ("b", "")
+
+
+def test_accounts_kept_clear_of_are_given_to_nobody() -> None:
+    accounts = Accounts(64)
+    accounts.keep_clear(40)
+    accounts.keep_clear(3)
+    assert accounts.account("a") == 41
+
+
+@pytest.mark.parametrize("name", ["", " ", " a", "a ", "a\n", "\x00", "a" * (MAX_NAME + 1), "\u200b"])
+def test_names_that_are_no_names_are_refused_and_nothing_is_made(name: str) -> None:
+    accounts = Accounts(32)
+    with pytest.raises(BadAccount, match="account: "):
+        accounts.create(name, "", 1)
+    assert (accounts.numbers, accounts.keys) == ({MAIN: FIRST_CLIENT}, ())
+
+
+@pytest.mark.parametrize("label", ["x" * (MAX_NAME + 1), "a\tb", "\x07"])
+def test_labels_that_cannot_be_shown_are_refused_and_no_account_is_made(label: str) -> None:
+    accounts = Accounts(32)
+    with pytest.raises(BadAccount, match="label: "):
+        accounts.create("new", label, 1)
+    assert (accounts.numbers, accounts.keys) == ({MAIN: FIRST_CLIENT}, ())
+
+
+def test_keys_are_found_until_they_are_revoked() -> None:
+    accounts = Accounts(32)
+    first, second = accounts.create(MAIN, "one", 5), accounts.create(MAIN, "", 6, trade=False)
+    assert (first.account, first.name, first.label, first.trade, first.created_ns) == (
+        FIRST_CLIENT, MAIN, "one", True, 5,
+    )  # fmt: skip
+    assert len({first.api_key, second.api_key, first.secret, second.secret}) == 4
+    assert accounts.find(first.api_key) == first
+    assert accounts.keys == (first, second)
+    assert accounts.revoke(first.api_key)
+    assert not accounts.revoke(first.api_key)
+    assert accounts.find(first.api_key) is None
+    assert accounts.keys == (second,)
+
+
+def test_a_keys_use_is_noted_until_it_is_revoked() -> None:
+    accounts = Accounts(32)
+    key, idle = accounts.create(MAIN, "", 1), accounts.create(MAIN, "", 1)
+    accounts.find(key.api_key)
+    accounts.find("unknown")
+    accounts.note_use(7)
+    accounts.note_use(8)
+    assert accounts.used_ns == {key.api_key: 7}
+    accounts.find(key.api_key)
+    accounts.revoke(key.api_key)
+    accounts.note_use(9)
+    assert accounts.used_ns == {}
+    assert accounts.find(idle.api_key) == idle
+
+
+def test_there_are_so_many_keys_and_no_more() -> None:
+    rows = tuple(Key(str(at), "s", FIRST_CLIENT, MAIN, "", True, 1) for at in range(MAX_KEYS))
+    accounts = Accounts(32, rows)
+    with pytest.raises(BadAccount, match="key: there are 5,000 keys already; revoke some"):
+        accounts.create("new", "", 1)
+    assert "new" not in accounts.numbers
+    accounts.revoke("0")
+    assert accounts.create(MAIN, "", 1)
+
+
+@given(st.text(max_size=20), st.binary(max_size=50), st.text(max_size=70))
+def test_only_the_hmac_of_the_payload_signs_it(secret: str, payload: bytes, other: str) -> None:
+    good = hmac.new(secret.encode(), payload, hashlib.sha256).hexdigest()
+    assert hmac_hex(secret, payload) == good
+    assert signed(secret, payload, good)
+    assert signed(secret, payload, good.upper())
+    assert signed(secret, payload, other) is (other.lower() == good)
+    assert not signed(secret, payload + b"x", good)
+    assert not signed(secret + "x", payload, good)
+
+
+def test_a_signature_is_admitted_once_until_it_is_too_old() -> None:
+    guard = ReplayGuard()
+    assert guard.admit("key", "sign", 0, 100)
+    assert not guard.admit("key", "sign", 50, 200)
+    assert not guard.admit("key", "sign", 100, 200)
+    assert guard.admit("other", "sign", 50, 100)
+    assert guard.admit("key", "sign", 101, 200)
+
+
+def test_the_oldest_signatures_go_when_there_are_too_many() -> None:
+    guard = ReplayGuard(3)
+    assert all(guard.admit("key", str(at), 0, 100) for at in range(4))
+    assert guard.admit("key", "0", 0, 100)  # forgotten
+    assert not guard.admit("key", "3", 0, 100)
+    assert len(guard._seen) <= 3

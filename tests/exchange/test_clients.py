@@ -1,0 +1,185 @@
+"""What is counted of clients, and when one is cut."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from engine.exchange import clients as module
+from engine.exchange.clients import CODES_KEPT, MAX_QUEUE, SHOWN, SLOW, Client, Clients
+
+
+class Session:
+    """Counts turns and ends."""
+
+    def __init__(self) -> None:
+        self.turns: list[int] = []
+        self.ends = 0
+
+    def on_text(self, message: bytes, now_ns: int) -> None: ...
+
+    def on_binary(self, message: bytes, now_ns: int) -> None: ...
+
+    def on_turn(self, now_ns: int) -> None:
+        self.turns.append(now_ns)
+
+    def on_close(self) -> None:
+        self.ends += 1
+
+
+class Socket(Client):
+    """A client whose queue a test fills."""
+
+    waits = 0
+
+    def __init__(self, clients: Clients, dialect: str = "native") -> None:
+        super().__init__(clients, dialect, "127.0.0.1", 5)
+        self.written: list[tuple[str, bytes]] = []
+        self.closes: list[tuple[int, str]] = []
+        self.aborts = 0
+        self.session = Session()
+        clients.add(self)
+
+    @property
+    def queued(self) -> int:
+        return self.waits
+
+    def write_text(self, message: bytes) -> None:
+        self.written.append(("text", message))
+
+    def write_binary(self, message: bytes) -> None:
+        self.written.append(("binary", message))
+
+    def close(self, code: int, reason: str) -> None:
+        self.closes.append((code, reason))
+
+    def abort(self) -> None:
+        self.aborts += 1
+        self.gone()
+
+
+@pytest.fixture
+def clients() -> Clients:
+    return Clients()
+
+
+def ends(client: Socket) -> int:
+    assert isinstance(client.session, Session)
+    return client.session.ends
+
+
+def test_messages_are_written_as_they_are_and_counted(clients: Clients) -> None:
+    client = Socket(clients)
+    client.send("é")
+    client.send(b"text")
+    client.send_binary(b"\x00\x01")
+    assert client.written == [("text", "é".encode()), ("text", b"text"), ("binary", b"\x00\x01")]
+    assert client.sent_bytes == 2 + 4 + 2
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_a_client_for_whom_more_waits_than_may_is_cut_once(clients: Clients, binary: bool) -> None:
+    client, other = Socket(clients), Socket(clients)
+    send: Any = client.send_binary if binary else client.send
+    client.waits = MAX_QUEUE
+    send(b"it may")
+    assert (client.closes, clients.cut_slow) == ([], 0)
+    client.waits = MAX_QUEUE + 1
+    send(b"it may not")
+    send(b"it is gone")
+    assert client.closes == [(1008, SLOW)]
+    assert (client.aborts, clients.cut_slow, client.ended, ends(client)) == (1, 1, True, 1)
+    assert len(client.written) == 2
+    assert list(clients.all.values()) == [other]
+    client.gone()
+    assert ends(client) == 1
+
+
+def test_what_clients_do_is_counted_for_each_and_for_all(clients: Clients) -> None:
+    first, second = Socket(clients), Socket(clients, "bybit")
+    first.count(3)
+    first.count(0, 1)
+    second.count(orders=2, acks=2)
+    assert (first.orders, first.acks, first.in_flight) == (3, 1, 2)
+    assert (second.orders, second.acks, second.in_flight) == (2, 2, 0)
+    assert (clients.orders, clients.acks) == (5, 3)
+    first.count(reject=23)
+    second.count(reject="10001")
+    second.count(acks=9)
+    assert (first.in_flight, second.in_flight) == (1, 0)
+    clients.note_reject("binance", -1013)
+    assert clients.rejected == 3
+    assert clients.rejects == {"native 23": 1, "bybit 10001": 1, "binance -1013": 1}
+
+
+def test_codes_nobody_knows_do_not_fill_the_memory(clients: Clients) -> None:
+    client = Socket(clients)
+    for code in range(1_000):
+        client.count(reject=code)
+    client.count(reject=0)
+    assert len(client.rejects) == len(clients.rejects) == CODES_KEPT + 1
+    assert client.rejects["other"] == 1_000 - CODES_KEPT
+    assert client.rejects["0"] == 2
+    assert clients.rejected == 1_001
+
+
+def test_every_session_has_its_turn_even_if_one_ends_in_it(clients: Clients) -> None:
+    made = [Socket(clients) for _ in range(3)]
+    first = made[0].session
+    assert isinstance(first, Session)
+    first.on_turn = lambda now_ns: made[0].gone()  # type: ignore[method-assign]
+    clients.turn(9)
+    assert [each.session.turns for each in made[1:] if isinstance(each.session, Session)] == [[9], [9]]
+    assert len(clients.all) == 2
+
+
+def test_rates_are_of_the_last_second(clients: Clients) -> None:
+    client = Socket(clients)
+    client.messages = 30
+    clients.close_second()
+    client.messages = 45
+    clients.close_second()
+    assert (client.messages_per_s, clients.messages) == (15.0, 45)
+    clients.close_second()
+    assert client.messages_per_s == 0.0
+
+
+def test_the_page_is_shown_the_oldest(clients: Clients) -> None:
+    made = [Socket(clients) for _ in range(SHOWN + 5)]
+    made[0].identify(17, "main")
+    made[0].count(2, 1)
+    made[0].count(reject=23)
+    made[0].waits = 77
+    views = clients.views()
+    assert [each.id for each in views] == [each.id for each in made[:SHOWN]]
+    first = views[0]
+    assert (first.dialect, first.use, first.address, first.account) == (
+        "native",
+        "orders",
+        "127.0.0.1",
+        "main",
+    )
+    assert (first.orders, first.in_flight, first.queue_bytes, first.rejects) == (2, 0, 77, (("23", 1),))
+    assert len({each.id for each in made}) == len(made)
+
+
+def test_there_is_room_for_so_many(clients: Clients, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_CLIENTS", 2)
+    first = Socket(clients)
+    assert not clients.is_full
+    Socket(clients)
+    assert clients.is_full
+    first.gone()
+    assert not clients.is_full
+
+
+def test_all_or_some_are_disconnected_at_once(clients: Clients) -> None:
+    mine, other = Socket(clients), Socket(clients)
+    mine.identify(17, "main")
+    assert clients.end_all("a fault", lambda client: client.account == 17) == 1
+    assert (mine.closes, other.closes) == ([(1012, "a fault")], [])
+    assert list(clients.all.values()) == [other]
+    assert clients.end_all("the exchange stops") == 1
+    assert clients.all == {}
+    assert (ends(mine), ends(other)) == (1, 1)
