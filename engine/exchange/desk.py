@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
-import msgspec
 import numpy as np
 
 from engine.exchange.trading import (
@@ -86,15 +85,10 @@ class Matcher(Protocol):
         ...
 
 
-class _Ticket(msgspec.Struct, eq=False, gc=False):
-    """A command that waits, and what became of it."""
+class _Ticket(Outcome, eq=False, gc=False):
+    """A command that waits, and becomes its own outcome."""
 
-    order: Order | None
-    answer: Answer | None
-    reason: int = 0
-    count: int = 0
-    fills: list[Fill] | None = None
-    state: tuple[Status, int, int, int] | None = None  # the order's after this command
+    answer: Answer | None = None
     is_order: bool = True
 
 
@@ -150,8 +144,10 @@ class Desk:
         self._tickets: list[_Ticket] = []
         self._aside: list[_Ticket] = []  # answered without the engine, in turn with the others
         self._live: dict[int, Order] = {}
-        self._open: dict[int, dict[int, Order]] = {}
-        self._open_in: dict[tuple[int, int], int] = {}  # account, symbol
+        self._open: dict[
+            int, dict[int, Order]
+        ] = {}  # by account; there are at most as many as the engine has
+        self._open_in: dict[int, int] = {}  # account << 16 | symbol
         self._ended: dict[int, deque[Order]] = {}
         self._ended_all: deque[Order] = deque()
         self._fills: dict[int, deque[Fill]] = {}
@@ -174,13 +170,13 @@ class Desk:
         order.order_id = order_id = self._next_id
         self._next_id = order_id + 1
         account, client_id = order.account, order.client_id
-        ticket = _Ticket(order, answer)
+        ticket = _Ticket(0, order, 0, answer=answer)
         reason = 0
         if len(self._tickets) >= MAX_WAITING:
             reason = TOO_MANY_WAITING
         elif client_id and (known := self._by_client.get((account, client_id))) is not None and known.is_open:
             reason = DUPLICATE_ID
-        elif self._open_in.get((account, order.symbol), 0) >= self._max_open:
+        elif self._open_in.get(account << 16 | order.symbol, 0) >= self._max_open:
             reason = TOO_MANY_ORDERS
         elif self.reject is not None and self.reject(order):
             reason = ON_COMMAND
@@ -203,7 +199,7 @@ class Desk:
     def cancel(self, account: int, order_id: int, answer: Answer | None = None) -> None:
         """Cancel an open order of the account; UNKNOWN_ID when there is none."""
         order = self._mine(account, order_id)
-        ticket = _Ticket(order, answer)
+        ticket = _Ticket(0, order, 0, answer=answer)
         if order is None:
             ticket.reason = UNKNOWN_ID
             self._set_aside(ticket)
@@ -219,7 +215,7 @@ class Desk:
         an order that waits for its trigger.
         """
         order = self._mine(account, order_id)
-        ticket = _Ticket(order, answer)
+        ticket = _Ticket(0, order, 0, answer=answer)
         if order is None:
             ticket.reason = UNKNOWN_ID
             self._set_aside(ticket)
@@ -232,7 +228,7 @@ class Desk:
 
     def cancel_all(self, account: int, symbol: int, answer: Answer | None = None) -> None:
         """Cancel all open orders of the account in the symbol; `count` says how many there were."""
-        self._command(_Ticket(None, answer), CANCEL_ALL, symbol, account, 0)
+        self._command(_Ticket(0, None, 0, answer=answer), CANCEL_ALL, symbol, account, 0)
 
     def deposit(self, account: int, asset: str, atoms: int, answer: Answer | None = None) -> None:
         """Pay in (positive) or out (negative). KeyError for an unknown asset."""
@@ -246,16 +242,24 @@ class Desk:
             if answer is not None:
                 answer(outcome)
 
-        self._command(_Ticket(None, paid, is_order=False), kind, at, account, 0, lots=abs(atoms))
+        self._command(_Ticket(0, None, 0, answer=paid, is_order=False), kind, at, account, 0, lots=abs(atoms))
 
     def set_phase(self, symbol: int, phase: int, answer: Answer | None = None) -> None:
         """Halt a symbol, or let it trade again (CONTINUOUS, AUCTION, HALTED, CLOSED)."""
-        self._command(_Ticket(None, answer, is_order=False), PHASE, symbol, 0, 0, parameter=phase)
+        self._command(
+            _Ticket(0, None, 0, answer=answer, is_order=False), PHASE, symbol, 0, 0, parameter=phase
+        )
 
     def configure(self, symbol: int, parameter: int, value: int, answer: Answer | None = None) -> None:
         """Set one of a symbol's parameters: fees, bands, least notional."""
         self._command(
-            _Ticket(None, answer, is_order=False), CONFIGURE, symbol, 0, 0, lots=value, parameter=parameter
+            _Ticket(0, None, 0, answer=answer, is_order=False),
+            CONFIGURE,
+            symbol,
+            0,
+            0,
+            lots=value,
+            parameter=parameter,
         )
 
     def drain(self, now_ns: int) -> None:
@@ -283,7 +287,7 @@ class Desk:
 
     def tell(self, told: Told) -> None:
         """Give the answers and reports of one batch, in order."""
-        now_ns = told.ts_ns
+        now_ns, postpone = told.ts_ns, self.postpone
         for ticket in told.tickets:
             if ticket.is_order:
                 self.orders += 1
@@ -294,16 +298,11 @@ class Desk:
             answer = ticket.answer
             if answer is None:
                 continue
-            order = ticket.order
-            state = ticket.state
-            if state is None and order is not None:
-                state = _state(order)
-            if state is None:
-                outcome = Outcome(ticket.reason, order, now_ns, [], ticket.count)
-            else:
-                outcome = Outcome(ticket.reason, order, now_ns, ticket.fills or [], ticket.count, *state)
-            if self.postpone is None or not self.postpone(answer, outcome):
-                answer(outcome)
+            if ticket.status == "pending" and ticket.order is not None:
+                _note(ticket, ticket.order)
+            ticket.ts_ns = now_ns
+            if postpone is None or not postpone(answer, ticket):
+                answer(ticket)
         for account, rows in told.reports.items():
             for listener in tuple(self._listeners.get(account, ())):
                 listener.on_reports(rows)
@@ -460,7 +459,7 @@ class Desk:
     def _apply(self, events: list[list[int]], tickets: Sequence[_Ticket], first: int) -> None:
         live = self._live
         mine = len(tickets)
-        now_ns = self._now_ns
+        now_ns, listeners = self._now_ns, self._listeners
         for head, sequence, order_id, _, price, lots, remaining, maker_id, maker_remaining, fee, maker_fee, trade in events:  # fmt: skip  # noqa: E501
             kind = head & 0xFF
             at = sequence - first
@@ -471,11 +470,8 @@ class Desk:
                 if order is not None:
                     fill = self._filled(order, price, lots, remaining, fee, trade, maker=False)
                     if ticket is not None and ticket.order is order:
-                        if ticket.fills is None:
-                            ticket.fills = [fill]
-                        else:
-                            ticket.fills.append(fill)
-                        ticket.state = _state(order)
+                        ticket.fills = [*ticket.fills, fill]
+                        _note(ticket, order)
                 if maker is not None:
                     self._filled(maker, price, lots, maker_remaining, maker_fee, trade, maker=True)
                 continue
@@ -497,14 +493,16 @@ class Desk:
             order.updated_ns = now_ns
             if kind == ACCEPTED:
                 order.status, order.created_ns, order.open_lots = "new", now_ns, order.lots
-                self._tell(order, "new")
+                if listeners:
+                    self._tell(order, "new")
             elif kind == CANCELED:
                 reason = head >> 16 & 0xFF
                 order.reason = reason
                 by_owner = reason in CANCELED_BY_OWNER
                 order.status = "canceled" if by_owner else "expired"
                 self._end(order)
-                self._tell(order, "canceled" if by_owner else "expired")
+                if listeners:
+                    self._tell(order, "canceled" if by_owner else "expired")
             elif kind == ARMED:
                 order.status, order.created_ns, order.open_lots = "armed", now_ns, order.lots
                 self._tell(order, "armed")
@@ -525,7 +523,7 @@ class Desk:
                 if maker is not None:
                     self._prevented(maker, maker_remaining)
             if ticket is not None and ticket.order is order:
-                ticket.state = _state(order)
+                _note(ticket, order)
 
     def _filled(
         self,
@@ -589,23 +587,15 @@ class Desk:
         if mine is None:
             mine = self._open[account] = {}
         mine[order_id] = order
-        place = (account, order.symbol)
+        place = account << 16 | order.symbol
         self._open_in[place] = self._open_in.get(place, 0) + 1
 
     def _forget_open(self, order: Order) -> None:
         if self._live.pop(order.order_id, None) is None:
             return
         account = order.account
-        mine = self._open[account]
-        del mine[order.order_id]
-        if not mine:
-            del self._open[account]
-        place = (account, order.symbol)
-        left = self._open_in[place] - 1
-        if left:
-            self._open_in[place] = left
-        else:
-            del self._open_in[place]
+        del self._open[account][order.order_id]
+        self._open_in[account << 16 | order.symbol] -= 1
 
     def _end(self, order: Order) -> None:
         order.open_lots = 0
@@ -639,6 +629,12 @@ class Desk:
                     self._now_ns,
                 )
             )
+
+
+def _note(ticket: _Ticket, order: Order) -> None:
+    """Let the ticket say how the order is after its command."""
+    ticket.status, ticket.filled_lots = order.status, order.filled_lots
+    ticket.filled_notional, ticket.open_lots = order.filled_notional, order.open_lots
 
 
 def _state(order: Order) -> tuple[Status, int, int, int]:

@@ -106,9 +106,9 @@ class Outcome(msgspec.Struct, eq=False, gc=False):
     reason: int
     order: Order | None
     ts_ns: int
-    fills: list[Fill] = []
+    fills: Sequence[Fill] = ()
     count: int = 0
-    status: Status = "rejected"
+    status: Status = "pending"
     filled_lots: int = 0
     filled_notional: int = 0
     open_lots: int = 0
