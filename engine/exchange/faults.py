@@ -9,6 +9,7 @@ same seed, faults and occasions give the same run, whatever other faults do mean
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Final, Literal, get_args
 
 import msgspec
@@ -143,6 +144,9 @@ class Faults:
 
     def __init__(self, seed: int = 1) -> None:
         self.seed: Final = seed
+        self.on_first: Callable[[], None] | None = (
+            None  # called when nothing was ordered and now something is
+        )
         self._orders: list[Order] = []
         self._last_id = 0
         self.done: dict[str, int] = {}  # times each kind happened
@@ -162,6 +166,8 @@ class Faults:
         count = fault.count or (-1 if fault.duration_s else 1)
         until_ns = now_ns + int(fault.duration_s * 1e9) if fault.duration_s else 0
         chance = random.Random(f"{self.seed}:{self._last_id}")  # noqa: S311 - faults, not a secret
+        if not self._orders and self.on_first is not None:
+            self.on_first()
         self._orders.append(Order(self._last_id, fault, count, until_ns, chance))
         return self._last_id
 
