@@ -20,6 +20,10 @@ from engine.profiling import from_fields, report
 ANSWER_WITHIN_S: Final = 10.0
 
 
+class _NothingThere(NoExchange):
+    """Nobody listens at the address: no exchange has the keys' file in its hands."""
+
+
 async def asked(
     url: str,
     method: str,
@@ -40,7 +44,7 @@ async def asked(
     except TimeoutError:
         raise NoExchange(at.url, "no answer in time") from None
     except aiohttp.ClientConnectorError as error:
-        raise NoExchange(at.url, error.os_error.strerror or "no connection") from None
+        raise _NothingThere(at.url, error.os_error.strerror or "no connection") from None
     except (aiohttp.ClientError, msgspec.MsgspecError) as error:
         raise NoExchange(at.url, f"it does not answer as an exchange: {error}") from None
     if refused:
@@ -56,7 +60,7 @@ async def create_key(url: str, store: KeyStore, account: str, label: str, *, tra
     try:
         made: dict[str, Any] = (await asked(url, "POST", "/admin/keys", order))["keys"][0]
         return made
-    except NoExchange:
+    except _NothingThere:
         accounts = Accounts(ACCOUNTS, store.load())
         key = accounts.create(account, label, time.time_ns(), trade=trade)
         store.save(accounts.keys)
@@ -68,7 +72,7 @@ async def list_keys(url: str, store: KeyStore) -> list[dict[str, Any]]:
     try:
         rows: list[dict[str, Any]] = (await asked(url, "GET", "/admin/keys"))["keys"]
         return rows
-    except NoExchange:
+    except _NothingThere:
         return [
             {"api_key": each.api_key, "account": each.name, "label": each.label, "trade": each.trade}
             for each in store.load()
@@ -81,7 +85,7 @@ async def revoke_key(url: str, store: KeyStore, api_key: str) -> bool:
         raise BadSetting("key", api_key, "it is letters, digits, - and _")
     try:
         return bool((await asked(url, "DELETE", f"/admin/keys?api_key={api_key}"))["revoked"])
-    except NoExchange:
+    except _NothingThere:
         accounts = Accounts(ACCOUNTS, store.load())
         found = accounts.revoke(api_key)
         if found:
