@@ -29,7 +29,6 @@ class Client:
     __slots__ = (
         "_clients",
         "account",
-        "acks",
         "address",
         "dialect",
         "ended",
@@ -53,7 +52,7 @@ class Client:
         self.session: Session | None = None
         self.opened_ns = now_ns
         self.account, self.label = 0, ""
-        self.messages = self.messages_before = self.orders = self.acks = self.in_flight = self.sent_bytes = 0
+        self.messages = self.messages_before = self.orders = self.in_flight = self.sent_bytes = 0
         self.messages_per_s = 0.0
         self.rejects: Counter[str] = Counter()
         self.ended = False
@@ -90,7 +89,7 @@ class Client:
 
     def send(self, message: str | bytes) -> None:
         """A text message; a client for whom too much waits is cut."""
-        if self.ended or self._clients.meets_fault(self):
+        if self.ended or ((faults := self._clients.faults) is not None and faults(self)):
             return
         data = message.encode() if isinstance(message, str) else message
         self.sent_bytes += len(data)
@@ -100,7 +99,7 @@ class Client:
 
     def send_binary(self, message: bytes) -> None:
         """A binary message, under the same rule."""
-        if self.ended or self._clients.meets_fault(self):
+        if self.ended or ((faults := self._clients.faults) is not None and faults(self)):
             return
         self.sent_bytes += len(message)
         self.write_binary(message)
@@ -113,19 +112,15 @@ class Client:
 
     def count(self, orders: int = 0, acks: int = 0, reject: int | str | None = None) -> None:
         """Note orders, answers, or one refusal."""
-        clients = self._clients
-        if orders:
+        if reject is None:
             self.orders += orders
-            self.in_flight += orders
-            clients.orders += orders
-        if acks:
-            self.acks += acks
-            self.in_flight = max(0, self.in_flight - acks)
-            clients.acks += acks
-        if reject is not None:
-            self.in_flight = max(0, self.in_flight - 1)
+            self.in_flight += orders - acks
+        else:
+            self.in_flight -= 1
             _note(self.rejects, str(reject))
-            clients.note_reject(self.dialect, reject)
+            self._clients.note_reject(self.dialect, reject)
+        if self.in_flight < 0:  # what was refused was no order
+            self.in_flight = 0
 
     # --- the edge's news ---------------------------------------------------------------------------------
 
@@ -172,15 +167,11 @@ class Clients:
 
     def __init__(self) -> None:
         self.all: dict[str, Client] = {}
-        self.orders = self.acks = self.messages = self.rejected = self.cut_slow = self.refused = 0
+        self.messages = self.rejected = self.cut_slow = self.refused = 0
         self.rejects: Counter[str] = Counter()  # "native 23"
         self._number = 0
-        self.faults: Callable[[Client], bool] | None = None
+        self.faults: Callable[[Client], bool] | None = None  # whether one swallows what is to be sent
         self._callers: OrderedDict[tuple[str, str, str], _Caller] = OrderedDict()  # longest silent first
-
-    def meets_fault(self, client: Client) -> bool:
-        """Whether a fault on command swallows what is to be sent; it may end the client."""
-        return self.faults is not None and self.faults(client)
 
     def note_call(
         self, dialect: str, account: str, address: str, now_ns: int, orders: int, reject: str = ""

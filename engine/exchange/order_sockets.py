@@ -34,6 +34,9 @@ from engine.exchange.wire import BINARY, TEXT, frame
 MAX_MESSAGE: Final = 1 << 16  # bytes
 CLOSE_WITHIN_S: Final = 2.0
 HANDSHAKE_S: Final = 5.0
+TEXT_FRAME: Final = WSMsgType.TEXT  # looking them up there takes as long as using them
+BINARY_FRAME: Final = WSMsgType.BINARY
+now_ns: Final = time.perf_counter_ns
 
 MakeSession = Callable[[str, str, Link, int], Session | None]  # path, query, link, now_ns
 
@@ -214,26 +217,27 @@ class _AioClient(Client):
 class _PicowsClient(Client):
     """A client at the port of order sockets."""
 
-    __slots__ = ("_sent", "_transport")
+    __slots__ = ("_size", "_transport", "_write")
 
     def __init__(self, sockets: OrderSockets, dialect: str, transport: WSTransport) -> None:
         peer = transport.underlying_transport.get_extra_info("peername")
         super().__init__(sockets.clients, dialect, peer[0] if peer else "", sockets.wall())
         self._transport = transport
-        self._sent = transport.send
+        self._write = transport.send
+        self._size = transport.underlying_transport.get_write_buffer_size
 
     @property
     def queued(self) -> int:
         """Bytes in the transport."""
-        return self._transport.underlying_transport.get_write_buffer_size()
+        return self._size()
 
     def write_text(self, message: bytes) -> None:
         """Straight to the socket."""
-        self._sent(WSMsgType.TEXT, message)
+        self._write(TEXT_FRAME, message)
 
     def write_binary(self, message: bytes) -> None:
         """Straight to the socket."""
-        self._sent(WSMsgType.BINARY, message)
+        self._write(BINARY_FRAME, message)
 
     def close(self, code: int, reason: str) -> None:
         """With a close frame."""
@@ -270,7 +274,24 @@ class _Door(WSListener):
         client = self._client
         if client is None or client.session is None or client.ended:
             return
-        started = time.perf_counter_ns()
+        started = now_ns()
+        kind = frame.msg_type
+        if kind is TEXT_FRAME and frame.fin and not self._is_within:  # nearly always
+            sockets = self._sockets
+            stages = sockets.stages
+            if not stages.is_pending:
+                sockets.now_ns = sockets.wall()
+            client.messages += 1
+            client.session.on_text(frame.get_payload_as_bytes(), sockets.now_ns)
+            if stages.is_pending:
+                stages.decoded(started)
+            return
+        self._on_other(transport, client, client.session, frame, started)
+
+    def _on_other(
+        self, transport: WSTransport, client: _PicowsClient, session: Session, frame: WSFrame, started: int
+    ) -> None:
+        """Anything but a text message in one frame."""
         kind = frame.msg_type
         if kind is WSMsgType.CLOSE:
             code = frame.get_close_code()
@@ -304,9 +325,9 @@ class _Door(WSListener):
             sockets.now_ns = sockets.wall()
         client.messages += 1
         if is_text:
-            client.session.on_text(data, sockets.now_ns)
+            session.on_text(data, sockets.now_ns)
         else:
-            client.session.on_binary(data, sockets.now_ns)
+            session.on_binary(data, sockets.now_ns)
         if stages.is_pending:
             stages.decoded(started)
 

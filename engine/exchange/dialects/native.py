@@ -7,7 +7,7 @@ back in the form (text or binary) the client speaks. A frame holds one object or
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 
@@ -15,7 +15,7 @@ from engine.exchange.accounts import Accounts, Key, ReplayGuard, signed
 from engine.exchange.desk import Desk
 from engine.exchange.dialects.native_feed import NativeFeed
 from engine.exchange.entry import Link
-from engine.exchange.trading import Fill, Order, Outcome, Report, sentence
+from engine.exchange.trading import Fill, Order, Outcome, Report, Status, sentence
 from engine.exchange.units import Units, atoms_text
 from engine.market.batches import BUY, SELL
 from engine.matching.orders import (
@@ -74,6 +74,7 @@ KIND_NAMES: Final = {code: name for name, code in KINDS.items()}
 PRICED: Final = frozenset({LIMIT, STOP_LIMIT, TAKE_PROFIT_LIMIT})
 SIDES: Final = {"buy": BUY, "sell": SELL}
 SIDE_NAMES: Final = {BUY: "buy", SELL: "sell"}
+STATUSES: Final = {name: name.encode() for name in get_args(Status)}
 TIMES: Final = {"gtc": GTC, "ioc": IOC, "fok": FOK, "gtd": GTD}
 SELF_TRADES: Final = {
     "none": NONE,
@@ -139,10 +140,10 @@ class Refused(Exception):
 class _Symbol:
     """A symbol with the numbers of texts that came lately: clients send the same prices again and again."""
 
-    __slots__ = ("lots", "name", "nothing", "ticks", "units")
+    __slots__ = ("index", "lots", "name", "nothing", "ticks", "units")
 
     def __init__(self, units: Units) -> None:
-        self.units, self.name = units, units.instrument.symbol
+        self.units, self.name, self.index = units, units.instrument.symbol, units.index
         self.nothing = units.size_text(0).encode()
         self.ticks = _remembering(units.ticks)
         self.lots = _remembering(units.lots)
@@ -229,7 +230,7 @@ class NativeSession:
         """One frame of JSON."""
         self._binary = False
         try:
-            if message.lstrip(SPACE)[:1] == b"[":
+            if message[:1] != b"{" and message.lstrip(SPACE)[:1] == b"[":
                 requests: Sequence[Request] = _many.decode(message)
             else:
                 requests = (_one.decode(message),)
@@ -344,7 +345,7 @@ class NativeSession:
             raise Refused(BAD_MESSAGE, f"type: there is no {request.type!r}; there are {', '.join(KINDS)}")
         order = Order(
             account,
-            symbol.units.index,
+            symbol.index,
             SIDES[request.side],
             kind,
             _lots(symbol, request.size),
@@ -377,7 +378,7 @@ class NativeSession:
             link.count(0, 1)
             link.send(
                 b'{"op":"place","id":%d,"ok":true,"order_id":%d,"status":"%b","filled":"%b","ts_ns":%d}'
-                % (number, order.order_id, outcome.status.encode(), nothing, outcome.ts_ns)
+                % (number, order.order_id, STATUSES[outcome.status], nothing, outcome.ts_ns)
             )
             return
         self._tell_placed(order, number, outcome, binary=False)
