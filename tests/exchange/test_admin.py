@@ -166,7 +166,7 @@ def test_a_key_is_revoked_once_and_forgotten(exchange: RunningExchange, store: K
         ({"account": "x" * (MAX_NAME + 1)}, "$.account"),
         ({"account": "a\nb"}, "account: "),
         ({"account": " a"}, "account: "),
-        ({"account": "x" * (MAX_NAME - 1), "count": 2}, "account: "),
+        ({"account": "x" * (MAX_NAME - 3), "count": 100}, "account: "),
         ({"label": "x" * 41}, "$.label"),
         ({"label": "a\tb", "account": "new label"}, "label: "),
         ({"count": 0}, "$.count"),
