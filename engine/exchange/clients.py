@@ -106,6 +106,12 @@ class Client:
         if self.queued > MAX_QUEUE:
             self._cut()
 
+    def ack(self, message: bytes) -> None:
+        """A text message that answers one order."""
+        if self.in_flight:
+            self.in_flight -= 1
+        self.send(message)
+
     def identify(self, account: int, label: str) -> None:
         """Whose it is."""
         self.account, self.label = account, label

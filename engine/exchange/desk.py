@@ -67,6 +67,7 @@ MAX_OPEN: Final = 200  # of an account in a symbol: Binance's MAX_NUM_ORDERS
 KEPT_ORDERS: Final = 1_000  # ended ones, of each account
 KEPT_FILLS: Final = 1_000
 KEPT_IN_ALL: Final = 200_000
+ROW_BYTES: Final = ROW.size
 FIRST_CLIENT: Final = 17  # accounts below are the crowd's
 ACCOUNT_MASK: Final = (1 << 32) - 1
 WALKED_LEVELS: Final = 1_000  # to find what a sum of money buys
@@ -184,13 +185,16 @@ class Desk:
             ticket.reason = reason
             self._set_aside(ticket)
             return order_id
+        tickets = self._tickets
         ROW.pack_into(
-            self._bytes, len(self._tickets) * ROW.size,
+            self._bytes, len(tickets) * ROW_BYTES,
             order.kind, order.side, order.time_in_force, order.self_trade, POST_ONLY if order.post_only else 0, 0,
             order.symbol, account, order_id, order.price_ticks, order.lots, 0, order.trigger_ticks,
             order.display_lots, order.expire_ns, order.link_id,
         )  # fmt: skip
-        self._queue(ticket)
+        if not tickets and not self._aside:
+            self._wake()
+        tickets.append(ticket)
         self._hold_open(order)
         if client_id:
             self._by_client[account, client_id] = order
@@ -441,7 +445,7 @@ class Desk:
             self._set_aside(ticket)
             return
         ROW.pack_into(
-            self._bytes, len(self._tickets) * ROW.size,
+            self._bytes, len(self._tickets) * ROW_BYTES,
             kind, 0, 0, 0, 0, parameter, symbol, account, order_id, price_ticks, lots, 0, 0, 0, 0, 0,
         )  # fmt: skip
         self._queue(ticket)
@@ -495,7 +499,10 @@ class Desk:
                 order.status, order.created_ns, order.open_lots = "new", now_ns, order.lots
                 if listeners:
                     self._tell(order, "new")
-            elif kind == CANCELED:
+                if ticket is not None and ticket.order is order:
+                    ticket.status, ticket.open_lots = "new", order.lots
+                continue
+            if kind == CANCELED:
                 reason = head >> 16 & 0xFF
                 order.reason = reason
                 by_owner = reason in CANCELED_BY_OWNER
@@ -574,7 +581,9 @@ class Desk:
         """An order that never was: it is kept nowhere."""
         order.status, order.reason = "rejected", reason
         order.created_ns = order.updated_ns = self._now_ns
-        self._forget_open(order)
+        if self._live.pop(order.order_id, None) is not None:
+            del self._open[order.account][order.order_id]
+            self._open_in[order.account << 16 | order.symbol] -= 1
         if order.client_id and self._by_client.get((order.account, order.client_id)) is order:
             del self._by_client[order.account, order.client_id]
         if self.never_was is not None:
@@ -590,26 +599,23 @@ class Desk:
         place = account << 16 | order.symbol
         self._open_in[place] = self._open_in.get(place, 0) + 1
 
-    def _forget_open(self, order: Order) -> None:
-        if self._live.pop(order.order_id, None) is None:
-            return
-        account = order.account
-        del self._open[account][order.order_id]
-        self._open_in[account << 16 | order.symbol] -= 1
-
     def _end(self, order: Order) -> None:
         order.open_lots = 0
-        self._forget_open(order)
-        kept = self._ended.get(order.account)
+        order_id, account = order.order_id, order.account
+        if self._live.pop(order_id, None) is not None:
+            del self._open[account][order_id]
+            self._open_in[account << 16 | order.symbol] -= 1
+        kept = self._ended.get(account)
         if kept is None:
-            kept = self._ended[order.account] = deque()
+            kept = self._ended[account] = deque()
         kept.append(order)
-        self._by_id[order.order_id] = order
-        self._ended_all.append(order)
+        self._by_id[order_id] = order
+        ended = self._ended_all
+        ended.append(order)
         if len(kept) > KEPT_ORDERS:
             self._forget(kept[0])
-        while len(self._ended_all) > KEPT_IN_ALL:
-            oldest = self._ended_all.popleft()
+        while len(ended) > KEPT_IN_ALL:
+            oldest = ended.popleft()
             if oldest.order_id in self._by_id:
                 self._forget(oldest)
 

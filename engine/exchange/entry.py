@@ -55,6 +55,10 @@ class Link(Protocol):
         """A binary message, under the same rule."""
         ...
 
+    def ack(self, message: bytes) -> None:
+        """A text message that answers one order with good news, counted as such."""
+        ...
+
     def close(self, code: int, reason: str) -> None:
         """End it in an orderly way: 1000 normal, 1002 bad protocol, 1008 policy, 1009 too big."""
         ...

@@ -162,6 +162,11 @@ class Link:
         """Remember why."""
         self.closed = (code, reason)
 
+    def ack(self, message: bytes) -> None:
+        """Keep a text, and add it up."""
+        self.acks += 1
+        self.send(message)
+
     def identify(self, account: int, label: str) -> None:
         """Remember whose it is."""
         self.account, self.label = account, label

@@ -48,6 +48,7 @@ VERSION: Final = 1
 MAX_BATCH: Final = 200  # objects of one frame
 MAX_CHANNELS: Final = 64
 LOGIN_WITHIN_MS: Final = 10_000  # between the client's clock and ours
+MOST: Final = 1 << 41  # the engine refuses what it finds too large itself, up to here
 KEPT_TEXTS: Final = 8_192  # decimal texts whose number is remembered, of each symbol
 
 BAD_MESSAGE: Final = 200
@@ -145,23 +146,28 @@ class _Symbol:
     def __init__(self, units: Units) -> None:
         self.units, self.name, self.index = units, units.instrument.symbol, units.index
         self.nothing = units.size_text(0).encode()
-        self.ticks = _remembering(units.ticks)
-        self.lots = _remembering(units.lots)
+        self.ticks = _Remembered(units.ticks)
+        self.lots = _Remembered(units.lots)
 
 
-def _remembering(parse: Callable[[str], int]) -> Callable[[str], int]:
-    known: dict[str, int] = {}
+class _Remembered(dict[str, int]):
+    """Numbers by their text: 1 up to what orders may have. A new text is parsed.
 
-    def number(text: str) -> int:
-        found = known.get(text)
-        if found is None:
-            found = parse(text)
-            if len(known) >= KEPT_TEXTS:
-                known.clear()
-            known[text] = found
-        return found
+    ValueError when it is no number of the units, OverflowError when it is out of range.
+    """
 
-    return number
+    def __init__(self, parse: Callable[[str], int]) -> None:
+        super().__init__()
+        self._parse = parse
+
+    def __missing__(self, text: str) -> int:
+        number = self._parse(text)
+        if not 0 < number < MOST:
+            raise OverflowError
+        if len(self) >= KEPT_TEXTS:
+            self.clear()
+        self[text] = number
+        return number
 
 
 class Native:
@@ -229,15 +235,19 @@ class NativeSession:
     def on_text(self, message: bytes, now_ns: int) -> None:
         """One frame of JSON."""
         self._binary = False
+        requests: Sequence[Request] = ()
         try:
-            if message[:1] != b"{" and message.lstrip(SPACE)[:1] == b"[":
-                requests: Sequence[Request] = _many.decode(message)
+            if message[:1] == b"{" or message.lstrip(SPACE)[:1] != b"[":
+                request = _one.decode(message)
             else:
-                requests = (_one.decode(message),)
+                requests = _many.decode(message)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             self._bad(error)
             return
-        self._take_all(requests, now_ns)
+        if requests:
+            self._take_all(requests, now_ns)
+        else:
+            self._take(request, now_ns)
 
     def on_binary(self, message: bytes, now_ns: int) -> None:
         """One frame of msgpack."""
@@ -338,8 +348,9 @@ class NativeSession:
 
     def _place(self, request: Request, now_ns: int) -> None:
         del now_ns
-        account = self._trader()
-        symbol = self._symbol(request)
+        key = self._key
+        account = self._account if key is not None and key.trade else self._trader()
+        symbol = self._shared.names.get(request.symbol) or self._symbol(request)
         kind = KINDS.get(request.type)
         if kind is None:
             raise Refused(BAD_MESSAGE, f"type: there is no {request.type!r}; there are {', '.join(KINDS)}")
@@ -348,8 +359,8 @@ class NativeSession:
             symbol.index,
             SIDES[request.side],
             kind,
-            _lots(symbol, request.size),
-            _ticks(symbol, request.price) if kind in PRICED else 0,
+            symbol.lots.get(request.size) or _lots(symbol, request.size),
+            (symbol.ticks.get(request.price) or _ticks(symbol, request.price)) if kind in PRICED else 0,
             client_id=request.client_id,
             dialect="native",
             post_only=request.post_only,
@@ -374,9 +385,8 @@ class NativeSession:
         assert order is not None
         number = order.extra
         if not outcome.reason and not outcome.filled_lots and type(number) is int:
-            link, nothing = self._link, self._shared.by_index[order.symbol].nothing
-            link.count(0, 1)
-            link.send(
+            nothing = self._shared.by_index[order.symbol].nothing
+            self._link.ack(
                 b'{"op":"place","id":%d,"ok":true,"order_id":%d,"status":"%b","filled":"%b","ts_ns":%d}'
                 % (number, order.order_id, STATUSES[outcome.status], nothing, outcome.ts_ns)
             )
@@ -641,21 +651,21 @@ class NativeSession:
 
 def _ticks(symbol: _Symbol, text: str, field: str = "price", code: int = BAD_PRICE) -> int:
     try:
-        ticks = symbol.ticks(text)
+        ticks = symbol.ticks[text]
     except ValueError as error:
         raise Refused(OFF_TICK if "." in text else code, f"{field}: {error}") from None
-    if not 0 < ticks < 1 << 41:
-        raise Refused(code, f"{field}: {sentence(code)}")
+    except OverflowError:
+        raise Refused(code, f"{field}: {sentence(code)}") from None
     return ticks
 
 
 def _lots(symbol: _Symbol, text: str, field: str = "size") -> int:
     try:
-        lots = symbol.lots(text)
+        lots = symbol.lots[text]
     except ValueError as error:
         raise Refused(OFF_LOT if "." in text else BAD_LOTS, f"{field}: {error}") from None
-    if not 0 < lots < 1 << 41:
-        raise Refused(BAD_LOTS, f"{field}: {sentence(BAD_LOTS)}")
+    except OverflowError:
+        raise Refused(BAD_LOTS, f"{field}: {sentence(BAD_LOTS)}") from None
     return lots
 
 
