@@ -188,12 +188,14 @@ EXCHANGE_URL = Annotated[
 def run_bots(
     strategy: Annotated[
         str,
-        typer.Option(help="random, market-maker, momentum, twap, or your own: path/to/file.py:ClassName."),
+        typer.Option(
+            help="random, market-maker, momentum, twap, or your own: path/to/file.py:ClassName; or several."
+        ),
     ] = "random",
     count: Annotated[int, typer.Option(help="How many robots.")] = 1,
     symbol: Annotated[str, typer.Option(help="What they trade.")] = "BTC-USDT",
     rate: Annotated[
-        float, typer.Option(help="Decisions a second of each. [default: the strategy's own]")
+        float, typer.Option(help="Orders a second of all together. [default: two for each]")
     ] = 0.0,
     seconds: Annotated[float, typer.Option(help="End by itself after so long; 0 = Ctrl-C ends it.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Of what is random in them.")] = 1,

@@ -61,6 +61,7 @@ class NativeClient:
         self.url: Final = url
         self.account = ""
         self.symbols: dict[str, Symbol] = {}
+        self.order_port = 0  # of sockets that take orders faster; 0: there are none
         self.reconnects = self.pushes = self.late = 0
         self.on_reconnect: Reconnected | None = None  # awaited after each reconnection, subscriptions done
         self._api_key, self._secret = api_key, secret
@@ -283,6 +284,7 @@ class NativeClient:
         if hello.version != wire.VERSION:
             raise ValueError(f"it speaks version {hello.version} of the native protocol, not {wire.VERSION}")
         self.symbols = {each.symbol: Symbol.of(each) for each in hello.symbols}
+        self.order_port = hello.order_port
 
     def _fail_waiting(self) -> None:
         for future in self._waiting.values():

@@ -72,6 +72,7 @@ class Message(msgspec.Struct, frozen=True):
     code: int = 0
     error: str = ""
     version: int = 0
+    order_port: int = 0  # where orders are taken faster; 0: nowhere
     account: str = ""
     symbols: list[Listed] = []
     channels: list[str] = []

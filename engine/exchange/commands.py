@@ -81,12 +81,16 @@ async def replace(house: House, args: Arguments) -> dict[str, Any]:
 
 
 async def cancel_all(house: House, args: Arguments) -> dict[str, Any]:
-    """Cancel all orders of an account in a symbol."""
+    """Cancel all orders of an account, in a symbol or (without one) in all."""
     floor = house.floor
-    units = _units(floor, _text(args, "symbol"))
-    outcome = await ask(floor.desk.cancel_all, _account(floor, args), units.index)
-    _check(outcome)
-    return {"count": outcome.count, "sentence": f"{outcome.count} canceled"}
+    account = _account(floor, args)
+    wanted = [_units(floor, _text(args, "symbol"))] if args.get("symbol") else floor.units.values()
+    count = 0
+    for units in wanted:
+        outcome = await ask(floor.desk.cancel_all, account, units.index)
+        _check(outcome)
+        count += outcome.count
+    return {"count": count, "sentence": f"{count} canceled"}
 
 
 async def faucet(house: House, args: Arguments) -> dict[str, Any]:

@@ -95,6 +95,7 @@ class House:
         except OSError:
             await self.server.stop()
             raise
+        self.floor.native.order_port = bound
         self.order_url = f"ws://{'[::1]' if host == '::1' else host}:{bound}"
         return url
 

@@ -10,8 +10,7 @@ from typing import Final
 
 from engine.bots import keys
 from engine.bots.client import NativeClient
-from engine.bots.errors import LoginRefused, NoExchange
-from engine.bots.keys import Address
+from engine.bots.errors import NoExchange
 from engine.bots.wire import Message
 from engine.errors import BadSetting
 from engine.load import frames
@@ -24,8 +23,6 @@ MAX_RATE: Final = 100_000.0
 MAX_SECONDS: Final = 600.0
 SPARE_FILES: Final = 100  # beside the clients' sockets
 MODES: Final = ("open", "closed", "cancel-place")
-ORDER_PORT_STEP: Final = 2  # 8053 beside 8051
-MAX_PORT: Final = 65_535
 FIRST_QUOTE_S: Final = 10.0
 REPRICE_S: Final = 0.02
 SYMBOL: Final = "BTC-USDT"
@@ -43,7 +40,7 @@ class Gateway:
     """An exchange under load: where its order door is, its prices, and keys for the clients."""
 
     def __init__(self, url: str = URL, *, symbol: str = SYMBOL, order_port: int = 0) -> None:
-        """`order_port` 0 looks for one beside the main port, and takes the main one where there is none."""
+        """`order_port` 0 takes the one that the exchange tells, and the main one where there is none."""
         self.at: Final = keys.address(url)
         self.keys: list[keys.Key] = []
         self._symbol, self._order_port = symbol, order_port
@@ -69,7 +66,7 @@ class Gateway:
                     await asyncio.sleep(0.01)
         except TimeoutError:
             raise NoExchange(self.at.url, f"there are no prices of {self._symbol} yet") from None
-        port = self._order_port or await _door(self.at, self.keys[0])
+        port = self._order_port or self._data.order_port
         load = Load(self.at.socket(port), frames.orders_at(listing, *self._quote), seed=seed)
         self._follow = asyncio.ensure_future(self._reprice(load, listing))
         await load.connect([Account(each.api_key, each.secret) for each in self.keys])
@@ -214,18 +211,6 @@ def table(result: Result, clients: int, offered: float) -> list[str]:
         else "NOT SOUND: orders were lost, not sent, or answered to others"
     )
     return lines
-
-
-async def _door(at: Address, key: keys.Key) -> int:
-    """The port of the order door: the one beside the main port if this exchange is there, else the main port."""
-    beside = at.port + ORDER_PORT_STEP
-    if beside > MAX_PORT:
-        return at.port
-    try:
-        async with NativeClient(at.socket(beside), key.api_key, key.secret):
-            return beside
-    except (NoExchange, LoginRefused):
-        return at.port
 
 
 def _allow_files(clients: int) -> None:

@@ -89,18 +89,6 @@ def test_placing_and_canceling_leaves_just_what_was_to_be_left(exchange: Running
     asyncio.run(whole())
 
 
-def test_without_a_door_of_its_own_orders_go_to_the_main_port(exchange: RunningExchange) -> None:
-    async def whole() -> None:
-        gateway = Gateway(exchange.url)  # nothing, or another exchange, listens two ports on
-        load = await gateway.load(2)
-        try:
-            assert (await load.closed(0.1)).sound
-        finally:
-            await gateway.close()
-
-    asyncio.run(whole())
-
-
 def test_a_lost_order_is_a_failure() -> None:
     lines = stress.table(Result(seconds=1.0, sent=10, acked=9, in_time=9, lost=1), 5, 10.0)
     assert lines[-1].startswith("NOT SOUND")

@@ -178,6 +178,7 @@ class Native:
     ) -> None:
         """`units` by native name; the protocol uses universal names ("BTC-USDT"), and takes either."""
         self.desk, self.accounts, self.guard, self.feed = desk, accounts, guard, feed
+        self.order_port = 0  # where orders are taken faster; 0: nowhere
         self.symbols: Final = {each.instrument.symbol: _Symbol(each) for each in units.values()}
         self.by_index: Final = {each.units.index: each for each in self.symbols.values()}
         self.names: Final = self.symbols | {
@@ -218,6 +219,7 @@ class NativeSession:
                 "op": "hello",
                 "version": VERSION,
                 "time_ns": now_ns,
+                "order_port": shared.order_port,
                 "symbols": [
                     {
                         "symbol": each.name,

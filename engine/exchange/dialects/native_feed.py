@@ -65,13 +65,15 @@ class NativeFeed:
         ] = {}  # the last snapshot of each book
 
     def follow(self, follower: Follower, kind: str, symbol: str) -> None:
-        """Begin; a book begins with a snapshot, at once."""
+        """Begin: a book with a snapshot, quotes with the newest, at once."""
         followers = self._followers.setdefault((kind, symbol), {})
         if follower in followers:
             return
         followers[follower] = 0
         if kind == "book":
             self._send_whole(follower, symbol)
+        elif kind == "bbo":
+            self._send(follower, self._best(symbol))
 
     def unfollow(self, follower: Follower, kind: str, symbol: str) -> None:
         """End."""
@@ -157,6 +159,20 @@ class NativeFeed:
             written = update, _text(message), functools.cache(lambda: _packed(message))
             self._written[symbol] = written
         follower.push(written[1], written[2])
+
+    def _best(self, symbol: str) -> dict[str, Any]:
+        """The best prices now; "0" where a side has no orders."""
+        batch = self._snapshot(symbol, 1)
+        bids, asks = self._sides(batch)
+        instrument = self._units[symbol]
+        nothing = [format_decimal(0, each) for each in (instrument.price_decimals, instrument.size_decimals)]
+        return {
+            "ch": f"bbo:{symbol}",
+            "bid": bids[0] if bids else nothing,
+            "ask": asks[0] if asks else nothing,
+            "last": batch.last_sequence,
+            "ts_ns": batch.ts_event_ns,
+        }
 
     def _whole(self, symbol: str) -> dict[str, Any]:
         batch = self._snapshot(symbol, SNAPSHOT_LEVELS)
