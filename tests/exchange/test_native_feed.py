@@ -176,7 +176,9 @@ def test_who_follows_twice_is_told_once_and_who_ends_not_at_all() -> None:
     with FloorRig() as rig:
         client, other = rig.connect(), rig.connect()
         channels = ["book:BTC-USDT", "bbo:BTC-USDT"]
-        assert len(client.say({"op": "subscribe", "channels": [*channels, *channels]})) == 3  # the answer, a snapshot, a quote
+        assert (
+            len(client.say({"op": "subscribe", "channels": [*channels, *channels]})) == 3
+        )  # the answer, a snapshot, a quote
         other.say({"op": "subscribe", "channels": channels})
         rig.turn(rate=30_000)
         first, second = client.heard(), other.heard()
