@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import secrets
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -55,6 +56,7 @@ class Accounts:
         self._most = most
         self._keys: dict[str, Key] = {each.api_key: each for each in keys}
         self.used_ns: dict[str, int] = {}  # of keys that were used since the start
+        self.on_revoke: Callable[[Key], None] | None = None  # told at once of each key that is no more
         self._asked: set[str] = set()
         self._numbers: dict[str, int] = {each.name: each.account for each in keys}
         if FIRST_CLIENT not in self._numbers.values():
@@ -125,10 +127,13 @@ class Accounts:
         return key
 
     def revoke(self, api_key: str) -> bool:
-        """Forget a key; whether there was one. Its account stays."""
+        """Forget a key and tell `on_revoke`; whether there was one. Its account stays."""
         self._asked.discard(api_key)
         self.used_ns.pop(api_key, None)
-        return self._keys.pop(api_key, None) is not None
+        key = self._keys.pop(api_key, None)
+        if key is not None and self.on_revoke is not None:
+            self.on_revoke(key)
+        return key is not None
 
 
 class ReplayGuard:

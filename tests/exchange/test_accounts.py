@@ -85,6 +85,22 @@ def test_keys_are_found_until_they_are_revoked() -> None:
     assert accounts.keys == (second,)
 
 
+def test_whoever_asked_hears_of_each_key_that_is_no_more_and_of_no_other() -> None:
+    accounts = Accounts(32)
+    key, kept = accounts.create(MAIN, "", 1), accounts.create(MAIN, "", 1)
+    heard: list[Key] = []
+
+    def hear(gone: Key) -> None:
+        assert accounts.find(gone.api_key) is None
+        heard.append(gone)
+
+    accounts.on_revoke = hear
+    assert accounts.revoke(key.api_key)
+    assert not accounts.revoke(key.api_key)
+    assert heard == [key]
+    assert accounts.find(kept.api_key) == kept
+
+
 def test_a_keys_use_is_noted_until_it_is_revoked() -> None:
     accounts = Accounts(32)
     key, idle = accounts.create(MAIN, "", 1), accounts.create(MAIN, "", 1)
