@@ -143,6 +143,9 @@ class Desk:
         self._matrix: Matrix = np.zeros((MAX_WAITING, COMMAND.itemsize // 8), np.int64)
         self._bytes = self._matrix.data.cast("B")
         self._tickets: list[_Ticket] = []
+        self._amends: list[
+            tuple[int, int, int, bool]
+        ] = []  # place among tickets, price, lots, whether in all
         self._aside: list[_Ticket] = []  # answered without the engine, in turn with the others
         self._live: dict[int, Order] = {}
         self._open: dict[
@@ -211,24 +214,31 @@ class Desk:
             self._command(ticket, CANCEL, order.symbol, account, order_id)
 
     def amend(
-        self, account: int, order_id: int, price_ticks: int, open_lots: int, answer: Answer | None = None
+        self,
+        account: int,
+        order_id: int,
+        price_ticks: int,
+        lots: int,
+        answer: Answer | None = None,
+        *,
+        total: bool = False,
     ) -> None:
-        """Change what is open of a resting order to `open_lots` at `price_ticks`.
+        """Change what is open of a resting order to `lots` at `price_ticks`; 0 keeps either.
 
-        Less at the same price keeps the order's place; anything else enters it anew, at the back. NOT_RESTING for
-        an order that waits for its trigger.
+        With `total`, `lots` is the whole order's size: what is filled by the time it is matched counts, so nothing is
+        ever filled beyond it; BAD_LOTS when that is all. Less at the same price keeps the order's place; anything else
+        enters it anew, at the back. NOT_RESTING for an order that waits for its trigger.
         """
         order = self._mine(account, order_id)
         ticket = _Ticket(0, order, 0, answer=answer)
         if order is None:
             ticket.reason = UNKNOWN_ID
             self._set_aside(ticket)
-        elif price_ticks == order.price_ticks and open_lots < order.open_lots:
-            self._command(ticket, AMEND, order.symbol, account, order_id, lots=open_lots)
         else:
-            self._command(
-                ticket, REPLACE, order.symbol, account, order_id, price_ticks=price_ticks, lots=open_lots
-            )
+            at = len(self._tickets)
+            self._command(ticket, REPLACE, order.symbol, account, order_id)
+            if not ticket.reason:
+                self._amends.append((at, price_ticks, lots, total))
 
     def cancel_all(self, account: int, symbol: int, answer: Answer | None = None) -> None:
         """Cancel all open orders of the account in the symbol; `count` says how many there were."""
@@ -281,13 +291,44 @@ class Desk:
         if tickets:
             count = len(tickets)
             self._matrix[:count, C_TS] = now_ns
-            first = self.engine.commands_taken
-            self._apply(self._matcher.match(self._matrix, count), tickets, first)
+            begin = 0
+            for (
+                at,
+                price_ticks,
+                lots,
+                total,
+            ) in self._amends:  # what they change is known once all before is matched
+                self._match_part(tickets, begin, at)
+                self._write_amend(at, tickets[at].order, price_ticks, lots, total)
+                begin = at
+            self._amends.clear()
+            self._match_part(tickets, begin, count)
         for ticket in aside:
             if ticket.order is not None and ticket.order.status == "pending":
                 self._refuse(ticket.order, ticket.reason)
         reports, self._reports = self._reports, {}
         return Told((*tickets, *aside) if aside else tickets, reports, now_ns)
+
+    def _match_part(self, tickets: list[_Ticket], begin: int, end: int) -> None:
+        if begin < end:
+            first = self.engine.commands_taken
+            events = self._matcher.match(self._matrix[begin:end], end - begin)
+            self._apply(events, tickets if end - begin == len(tickets) else tickets[begin:end], first)
+
+    def _write_amend(self, at: int, order: Order | None, price_ticks: int, lots: int, total: bool) -> None:
+        """Make the command of an amendment from what the order is by now."""
+        assert order is not None
+        price_ticks = price_ticks or order.price_ticks
+        if not lots:
+            lots = order.open_lots
+        elif total:
+            lots = max(0, lots - order.filled_lots)
+        lowers = price_ticks == order.price_ticks and lots < order.open_lots
+        ROW.pack_into(
+            self._bytes, at * ROW_BYTES,
+            AMEND if lowers else REPLACE, 0, 0, 0, 0, 0, order.symbol, order.account, order.order_id, price_ticks,
+            lots, self._now_ns, 0, 0, 0, 0,
+        )  # fmt: skip
 
     def tell(self, told: Told) -> None:
         """Give the answers and reports of one batch, in order."""

@@ -14,7 +14,7 @@ from engine.exchange.trading import ON_COMMAND, TOO_MANY_WAITING, Order, Outcome
 from engine.market.batches import BUY, SELL
 from engine.matching.engine import BookSpec, MatchingEngine
 from engine.matching.orders import (
-    AMEND,
+    BAD_LOTS,
     CANCEL,
     CANCEL_ALL,
     COMMAND,
@@ -33,7 +33,6 @@ from engine.matching.orders import (
     MARKET,
     NONE,
     POST_ONLY,
-    REPLACE,
     SPOT,
     STOP,
     STOP_LIMIT,
@@ -97,7 +96,7 @@ orders = st.builds(
     client_id=st.sampled_from(("", "", "x", "y")),
 )
 changes = st.tuples(
-    st.sampled_from(("cancel", "amend", "reduce", "reduce", "cancel_all")),
+    st.sampled_from(("cancel", "amend", "reduce", "total", "total", "cancel_all")),
     st.tuples(st.sampled_from(ACCOUNTS), st.integers(0, 30), st.integers(95, 105), st.integers(1, 12)),
 )
 crowd = st.tuples(
@@ -226,7 +225,8 @@ class Pair:
         order_id = 5
         if self.placed:
             wanted = self.placed[which % len(self.placed)]
-            order_id, account = wanted.order_id, wanted.account if name == "reduce" else account
+            order_id = wanted.order_id
+            account = wanted.account if name in ("reduce", "total") else account
         known = self.desk.order(account, order_id) or next(
             (each for each in self.placed if each.order_id == order_id and each.account == account), None
         )
@@ -237,18 +237,16 @@ class Pair:
         if name == "cancel":
             self.desk.cancel(account, order_id, answer)
             command = row(kind=CANCEL, symbol=symbol, account=account, order_id=order_id)
-        else:
-            lowers = known is not None and price == known.price_ticks and lots < known.open_lots
-            self.desk.amend(account, order_id, price, lots, answer)
-            command = row(
-                kind=AMEND if lowers else REPLACE,
-                symbol=symbol,
-                account=account,
-                order_id=order_id,
-                price_ticks=0 if lowers else price,
-                lots=lots,
-            )
-        return lambda: self.slow.change(account, order_id, command, sent)
+            return lambda: self.slow.change(account, order_id, command, sent)
+        total = name == "total"
+        self.desk.amend(account, order_id, price, lots, answer, total=total)
+
+        def step() -> int:
+            if not sent:
+                return self.slow.change(account, order_id, row(), sent)
+            return self.slow.amend(account, order_id, symbol, price, lots, total)
+
+        return step
 
 
 def _desk(wakes: list[int] | None = None) -> Desk:
@@ -426,3 +424,28 @@ def test_a_reduced_order_counts_what_was_filled_before() -> None:
     desk.drain(3)
     assert (order.lots, order.open_lots, order.filled_lots) == (5, 2, 3)
     assert (outcomes[0].status, outcomes[0].open_lots) == ("partially_filled", 2)
+
+
+def test_an_amended_total_is_never_passed_whatever_the_batch_filled_before() -> None:
+    desk, outcomes = _desk(), []
+    order = _limit(100, 10)
+    desk.place(order)
+    desk.drain(1)
+    desk.place(_limit(100, 3, SELL, ACCOUNTS[1]))
+    desk.amend(order.account, order.order_id, 0, 6, outcomes.append, total=True)
+    desk.place(_limit(100, 9, SELL, ACCOUNTS[1]))
+    desk.drain(2)
+    assert (outcomes[0].reason, outcomes[0].open_lots) == (0, 3)
+    assert (order.status, order.lots, order.filled_lots) == ("filled", 6, 6)
+
+
+def test_an_amended_total_that_is_filled_already_is_refused() -> None:
+    desk, outcomes = _desk(), []
+    order = _limit(100, 10)
+    desk.place(order)
+    desk.drain(1)
+    desk.place(_limit(100, 6, SELL, ACCOUNTS[1]))
+    desk.amend(order.account, order.order_id, 0, 5, outcomes.append, total=True)
+    desk.drain(2)
+    assert outcomes[0].reason == BAD_LOTS
+    assert (order.lots, order.open_lots) == (10, 4)

@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from engine.matching.engine import MatchingEngine
 from engine.matching.orders import (
     ACCEPTED,
+    AMEND,
     AMENDED,
     ARMED,
     BY_CANCEL_ALL,
     CANCELED,
+    COMMAND,
     DUPLICATE_ID,
     NO_REASON,
     PREVENTED,
     REJECTED,
+    REPLACE,
     REPLACED,
     SELF_TRADE,
     TOO_MANY_ORDERS,
@@ -83,6 +88,23 @@ class PlainDesk:
             return _reason(self.submit(row))
         assert known is None or known.account != account or not self.is_open(order_id)
         return UNKNOWN_ID
+
+    def amend(self, account: int, order_id: int, symbol: int, price: int, lots: int, total: bool) -> int:
+        """Change price and what is open, by what the order is now: the reason it was refused with."""
+        if order_id not in self.asked:  # it was refused meanwhile
+            return _reason(self.submit(self._change(REPLACE, account, order_id, symbol, price, lots)))
+        state = self.state(order_id)
+        left = max(0, lots - state.filled_lots) if total else lots
+        lowers = price == state.price_ticks and left < state.open_lots
+        kind = AMEND if lowers else REPLACE
+        return _reason(self.submit(self._change(kind, account, order_id, symbol, price, left)))
+
+    @staticmethod
+    def _change(kind: int, account: int, order_id: int, symbol: int, price: int, lots: int) -> Any:
+        rows = np.zeros(1, COMMAND)
+        rows["kind"], rows["symbol"], rows["account"], rows["order_id"] = kind, symbol, account, order_id
+        rows["price_ticks"], rows["lots"] = price, lots
+        return rows
 
     def is_open(self, order_id: int) -> bool:
         """Whether it can still trade."""

@@ -236,9 +236,7 @@ class Calls:
             now_ms = outcome.ts_ns // MS
             done({"transactTime": now_ms, "executionId": outcome.ts_ns // 1_000, "amendedOrder": amended})
 
-        self.desk.amend(
-            asked.key.account, order.order_id, order.price_ticks, lots - order.filled_lots, answer
-        )
+        self.desk.amend(asked.key.account, order.order_id, 0, lots, answer, total=True)
 
     def cancel_replace(self, asked: Asked, done: Done) -> None:
         """Cancel an order, then place another: the second when the first is gone, or in any case."""

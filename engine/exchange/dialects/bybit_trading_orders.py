@@ -134,7 +134,7 @@ class Orders:
         def answered(outcome: Outcome) -> None:
             done(refusal_for(outcome.reason) if outcome.reason else order)
 
-        self._desk.amend(account, order.order_id, price_ticks, lots - order.filled_lots, answered)
+        self._desk.amend(account, order.order_id, price_ticks, lots, answered, total=True)
 
     def cancel(self, account: int, arguments: Arguments, now_ns: int, done: Done) -> None:
         """Cancel an open order. The orderFilter has to be the order's, as the venue says."""

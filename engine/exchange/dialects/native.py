@@ -450,11 +450,9 @@ class NativeSession:
             raise Refused(UNKNOWN_ID)
         if not request.price and not request.size:
             raise Refused(BAD_MESSAGE, "price: it is needed, or size")
-        if order.status == "pending" and not request.size:
-            raise Refused(BAD_MESSAGE, "size: it is needed while the order is being placed")
         symbol = self._shared.by_index[order.symbol]
-        price = _ticks(symbol, request.price) if request.price else order.price_ticks
-        lots = _lots(symbol, request.size) if request.size else order.open_lots
+        price = _ticks(symbol, request.price) if request.price else 0
+        lots = _lots(symbol, request.size) if request.size else 0
         self._link.count(orders=1)
         self._desk.amend(account, order_id, price, lots, self._answering(request, order_id))
 
