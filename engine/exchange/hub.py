@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from engine.exchange.connection import Connection
+from engine.exchange.data_faults import fate
 from engine.exchange.dialects.sessions import StreamDialect
 from engine.exchange.faults import DATA_KINDS, Faults
 from engine.exchange.served import ServedMarket
@@ -163,28 +164,13 @@ class Hub:
             return
         name = followed.key[2]
         fault = self._faults.take(monotonic_ns, DATA_KINDS, *place, data=followed.data)
-        kind = "" if fault is None else fault.kind
-        if fault is not None and kind == "huge":
-            padding = b'{"e":"padding","x":"' + b"0" * fault.bytes + b'"}'
-            connection.push(frame(padding))
-        elif kind == "malformed":
-            # The frame is whole, its text is not: cut in the middle of a level.
-            whole = frame(_payload(whole)[: -len(_payload(whole)) // 2])
-        elif kind == "drop":
-            self._release(connection, followed, name)
-            return
-        elif kind == "reorder" and name not in connection.held:
-            connection.held[name] = whole
-            return
-        self._push(connection, followed, whole)
-        if kind == "duplicate":
-            self._push(connection, followed, whole)
-        self._release(connection, followed, name)
-
-    def _release(self, connection: Connection, followed: _Followed, name: str) -> None:
-        held = connection.held.pop(name, b"")
-        if held:
-            self._push(connection, followed, held)
+        padding, sent, held = fate(fault, whole, connection.held.pop(name, None), _spoilt)
+        if held is not None:
+            connection.held[name] = held
+        if padding:
+            self.say(connection, '{"e":"padding","x":"' + "0" * padding + '"}')
+        for each in sent:
+            self._push(connection, followed, each)
 
     def _push(self, connection: Connection, followed: _Followed, whole: bytes) -> None:
         connection.push(whole, followed.key[2] if followed.topic.conflates else "")
@@ -194,7 +180,8 @@ class Hub:
         return frame((self.streams.envelope(name, text) if connection.opening.combined else text).encode())
 
 
-def _payload(whole: bytes) -> bytes:
-    """The text of a frame made by `frame`."""
+def _spoilt(whole: bytes) -> bytes:
+    """The frame with its text cut in the middle of a level: the frame itself is good."""
     size = whole[1]
-    return whole[2 if size < 126 else 4 if size == 126 else 10 :]
+    text = whole[2 if size < 126 else 4 if size == 126 else 10 :]
+    return frame(text[: -len(text) // 2])

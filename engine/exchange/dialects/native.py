@@ -291,6 +291,11 @@ class NativeSession:
     # --- what NativeFeed needs ---------------------------------------------------------------------------
 
     @property
+    def id(self) -> str:
+        """The connection's, as a fault names it."""
+        return self._link.id
+
+    @property
     def behind(self) -> bool:
         """Whether so much waits for this client that market data must be thinned."""
         return self._link.queued > self._shared.feed.soft_limit

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from engine.exchange.data_faults import fate
 from engine.exchange.faults import DATA_KINDS, NATIVE, Faults
 from engine.exchange.units import Units
 from engine.market.batches import BUY, Batch, Kind
@@ -21,12 +22,19 @@ from engine.market.instruments import format_decimal
 SNAPSHOT_LEVELS: Final = 1_000
 SOFT_LIMIT: Final = 1 << 20  # bytes that wait for a client above which its market data is thinned
 
+Message = tuple[bytes, Callable[[], bytes]]  # as JSON, and as msgpack when someone needs it
+
 _text: Final = msgspec.json.Encoder().encode
 _packed: Final = msgspec.msgpack.Encoder().encode
 
 
 class Follower(Protocol):
     """Who gets market data."""
+
+    @property
+    def id(self) -> str:
+        """Its connection's, as a fault names it."""
+        ...
 
     @property
     def behind(self) -> bool:
@@ -53,16 +61,12 @@ class NativeFeed:
         """`snapshot(symbol, levels)` is the book as it stands, `update(symbol)` its number."""
         self.soft_limit: Final = soft_limit
         self.faults: Faults | None = None
-        self._held: dict[
-            tuple[Follower, str, str], tuple[bytes, Callable[[], bytes]]
-        ] = {}  # of the fault reorder
+        self._held: dict[tuple[Follower, str, str], Message] = {}  # of the fault reorder
         self.thinned = 0  # messages not sent to who was behind
         self._units = {each.instrument.symbol: each.instrument for each in units}
         self._snapshot, self._update = snapshot, update
         self._followers: dict[tuple[str, str], dict[Follower, int]] = {}  # with what each has missed
-        self._written: dict[
-            str, tuple[int, bytes, Callable[[], bytes]]
-        ] = {}  # the last snapshot of each book
+        self._written: dict[str, tuple[int, bytes, Callable[[], bytes]]] = {}  # each book's last snapshot
 
     def follow(self, follower: Follower, kind: str, symbol: str) -> None:
         """Begin: a book with a snapshot, quotes with the newest, at once."""
@@ -105,6 +109,7 @@ class NativeFeed:
             return
         message = write(batch)
         text, packed = _text(message), functools.cache(lambda: _packed(message))
+        faulty = self.faults is not None and self.faults.any
         for follower, missed in list(followers.items()):
             if follower.behind:
                 followers[follower] = missed + (len(batch.rows) if kind == "trades" else 1)
@@ -113,11 +118,12 @@ class NativeFeed:
             if missed:
                 followers[follower] = 0
                 if kind == "book":
+                    self._held.pop((follower, kind, batch.symbol), None)  # the snapshot has it
                     self._send_whole(follower, batch.symbol)
                     continue
                 if kind == "trades":
                     self._send(follower, {"ch": f"trades:{batch.symbol}", "type": "missed", "count": missed})
-            if self.faults is not None and self.faults.any:
+            if faulty or self._held:
                 self._push_with_faults(follower, kind, batch.symbol, text, packed)
             else:
                 follower.push(text, packed)
@@ -125,26 +131,22 @@ class NativeFeed:
     def _push_with_faults(
         self, follower: Follower, kind: str, symbol: str, text: bytes, packed: Callable[[], bytes]
     ) -> None:
-        """Lose, double or turn round a message, as a fault on command says."""
-        assert self.faults is not None
-        names = (symbol, self._units[symbol].native)
-        data = kind if kind in ("book", "trades") else "other"
-        fault = self.faults.take(time.monotonic_ns(), DATA_KINDS, NATIVE, "", names, data=data)
-        done = "" if fault is None else fault.kind
+        """As a fault on command says, if one meets it; what it held back before goes with this one."""
+        fault = None
+        if self.faults is not None:
+            names = (symbol, self._units[symbol].native)
+            data = kind if kind in ("book", "trades") else "other"
+            fault = self.faults.take(
+                *(time.monotonic_ns(), DATA_KINDS, NATIVE, "", names, follower.id), data=data
+            )
         place = (follower, kind, symbol)
-        if done == "reorder" and place not in self._held:
-            self._held[place] = text, packed
-            return
-        if done == "malformed":
-            text = text[: len(text) // 2]
-            follower.push(text, lambda: packed()[: len(text)])
-        elif done != "drop":
-            follower.push(text, packed)
-        if done == "duplicate":
-            follower.push(text, packed)
-        held = self._held.pop(place, None)
+        padding, sent, held = fate(fault, (text, packed), self._held.pop(place, None), _spoilt)
         if held is not None:
-            follower.push(*held)
+            self._held[place] = held
+        if padding:
+            self._send(follower, {"ch": "padding", "x": "0" * padding})
+        for each in sent:
+            follower.push(*each)
 
     @staticmethod
     def _send(follower: Follower, message: dict[str, Any]) -> None:
@@ -235,3 +237,9 @@ class NativeFeed:
             "last": update,
             "ts_ns": ts_ns,
         }
+
+
+def _spoilt(message: Message) -> Message:
+    """Cut in the middle, in either form."""
+    text, packed = message
+    return text[: len(text) // 2], lambda: packed()[: len(packed()) // 2]
