@@ -7,12 +7,12 @@ crowd's orders do to clients' comes in by `on_events`. Everything kept is bounde
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
+from engine.exchange.shelf import Shelf
 from engine.exchange.trading import (
     CANCELED_BY_OWNER,
     ON_COMMAND,
@@ -130,6 +130,7 @@ class Desk:
         self.reject: Callable[[Order], bool] | None = (
             None  # a fault on command: whether this order is rejected
         )
+        self.failed: Callable[[Exception], None] = _raise  # what becomes of who could not be told
         # A fault on command: takes an answer that is to be given later, and says so.
         self.postpone: Callable[[Answer, Outcome], bool] | None = None
         self.first_fill: Callable[[Order, bool], None] | None = (
@@ -152,12 +153,11 @@ class Desk:
             int, dict[int, Order]
         ] = {}  # by account; there are at most as many as the engine has
         self._open_in: dict[int, int] = {}  # account << 16 | symbol
-        self._ended: dict[int, deque[Order]] = {}
-        self._ended_all: deque[Order] = deque()
-        self._fills: dict[int, deque[Fill]] = {}
-        self._fills_all: deque[int] = deque()
+        self._ended: Shelf[Order] = Shelf(KEPT_ORDERS, KEPT_IN_ALL)
+        self._fills: Shelf[Fill] = Shelf(KEPT_FILLS, KEPT_IN_ALL)
         self._by_id: dict[int, Order] = {}  # ended ones
         self._by_client: dict[tuple[int, str], Order] = {}
+        self._coming: dict[tuple[int, str], Order] = {}  # of the commands that wait
         self._listeners: dict[int, list[Listener]] = {}
         self._reports: dict[int, list[Report]] = {}
         self._now_ns = 0
@@ -178,7 +178,7 @@ class Desk:
         reason = 0
         if len(self._tickets) >= MAX_WAITING:
             reason = TOO_MANY_WAITING
-        elif client_id and (known := self._by_client.get((account, client_id))) is not None and known.is_open:
+        elif client_id and (known := self.by_client_id(account, client_id)) is not None and known.is_open:
             reason = DUPLICATE_ID
         elif self._open_in.get(account << 16 | order.symbol, 0) >= self._max_open:
             reason = TOO_MANY_ORDERS
@@ -200,7 +200,7 @@ class Desk:
         tickets.append(ticket)
         self._hold_open(order)
         if client_id:
-            self._by_client[account, client_id] = order
+            self._coming[account, client_id] = order
         return order_id
 
     def cancel(self, account: int, order_id: int, answer: Answer | None = None) -> None:
@@ -303,6 +303,7 @@ class Desk:
                 begin = at
             self._amends.clear()
             self._match_part(tickets, begin, count)
+        self._coming.clear()
         for ticket in aside:
             if ticket.order is not None and ticket.order.status == "pending":
                 self._refuse(ticket.order, ticket.reason)
@@ -346,11 +347,17 @@ class Desk:
             if ticket.status == "pending" and ticket.order is not None:
                 _note(ticket, ticket.order)
             ticket.ts_ns = now_ns
-            if postpone is None or not postpone(answer, ticket):
-                answer(ticket)
+            try:
+                if postpone is None or not postpone(answer, ticket):
+                    answer(ticket)
+            except Exception as error:  # noqa: BLE001 - one client's trouble is not the others'
+                self.failed(error)
         for account, rows in told.reports.items():
             for listener in tuple(self._listeners.get(account, ())):
-                listener.on_reports(rows)
+                try:
+                    listener.on_reports(rows)
+                except Exception as error:  # noqa: BLE001
+                    self.failed(error)
 
     def on_events(self, events: Matrix, now_ns: int) -> Told:
         """Take in what the crowd's commands did to clients' orders; `events` are EVENT words, most of them nobody's.
@@ -405,7 +412,8 @@ class Desk:
 
     def by_client_id(self, account: int, client_id: str) -> Order | None:
         """The newest order of the account with this id of its own."""
-        return self._by_client.get((account, client_id))
+        name = (account, client_id)
+        return self._coming.get(name) or self._by_client.get(name)
 
     def open_orders(self, account: int, symbol: int | None = None) -> list[Order]:
         """Open orders of the account, oldest first."""
@@ -416,11 +424,11 @@ class Desk:
 
     def ended_orders(self, account: int, symbol: int | None = None) -> list[Order]:
         """Orders of the account that have ended, in the order they did; at most 1,000 are kept."""
-        return [each for each in self._ended.get(account, ()) if symbol is None or each.symbol == symbol]
+        return [each for each in self._ended.of(account) if symbol is None or each.symbol == symbol]
 
     def fills(self, account: int, symbol: int | None = None) -> list[Fill]:
         """Trades of the account, oldest first; at most 1,000 are kept."""
-        return [each for each in self._fills.get(account, ()) if symbol is None or each.symbol == symbol]
+        return [each for each in self._fills.of(account) if symbol is None or each.symbol == symbol]
 
     def balances(self, account: int) -> list[Balance]:
         """What the account holds of each asset, in the engine's order of assets, zeros included."""
@@ -538,6 +546,8 @@ class Desk:
             order.updated_ns = now_ns
             if kind == ACCEPTED:
                 order.status, order.created_ns, order.open_lots = "new", now_ns, order.lots
+                if order.client_id:
+                    self._by_client[order.account, order.client_id] = order
                 if listeners:
                     self._tell(order, "new")
                 if ticket is not None and ticket.order is order:
@@ -552,6 +562,8 @@ class Desk:
                 if listeners:
                     self._tell(order, "canceled" if by_owner else "expired")
             elif kind == ARMED:
+                if order.client_id:
+                    self._by_client[order.account, order.client_id] = order
                 order.status, order.created_ns, order.open_lots = "armed", now_ns, order.lots
                 self._tell(order, "armed")
             elif kind == TRIGGERED:
@@ -597,15 +609,7 @@ class Desk:
         order.open_lots = remaining
         order.updated_ns = now_ns
         order.status = "partially_filled" if remaining else "filled"
-        kept = self._fills.get(order.account)
-        if kept is None:
-            kept = self._fills[order.account] = deque(maxlen=KEPT_FILLS)
-        kept.append(fill)
-        self._fills_all.append(order.account)
-        if len(self._fills_all) > KEPT_IN_ALL:
-            oldest = self._fills.get(self._fills_all.popleft())
-            if oldest:
-                oldest.popleft()
+        self._fills.add(order.account, fill)
         if not remaining:
             self._end(order)
         self._tell(order, "trade", fill)
@@ -625,8 +629,6 @@ class Desk:
         if self._live.pop(order.order_id, None) is not None:
             del self._open[order.account][order.order_id]
             self._open_in[order.account << 16 | order.symbol] -= 1
-        if order.client_id and self._by_client.get((order.account, order.client_id)) is order:
-            del self._by_client[order.account, order.client_id]
         if self.never_was is not None:
             self.never_was(order)
 
@@ -646,26 +648,12 @@ class Desk:
         if self._live.pop(order_id, None) is not None:
             del self._open[account][order_id]
             self._open_in[account << 16 | order.symbol] -= 1
-        kept = self._ended.get(account)
-        if kept is None:
-            kept = self._ended[account] = deque()
-        kept.append(order)
         self._by_id[order_id] = order
-        ended = self._ended_all
-        ended.append(order)
-        if len(kept) > KEPT_ORDERS:
-            self._forget(kept[0])
-        while len(ended) > KEPT_IN_ALL:
-            oldest = ended.popleft()
-            if oldest.order_id in self._by_id:
-                self._forget(oldest)
-
-    def _forget(self, order: Order) -> None:
-        """Drop the account's oldest ended order."""
-        self._ended[order.account].popleft()
-        del self._by_id[order.order_id]
-        if order.client_id and self._by_client.get((order.account, order.client_id)) is order:
-            del self._by_client[order.account, order.client_id]
+        gone = self._ended.add(account, order)
+        if gone is not None:
+            del self._by_id[gone.order_id]
+            if gone.client_id and self._by_client.get((gone.account, gone.client_id)) is gone:
+                del self._by_client[gone.account, gone.client_id]
 
     def _tell(self, order: Order, kind: ReportKind, fill: Fill | None = None) -> None:
         if self._listeners and order.account in self._listeners:
@@ -686,3 +674,7 @@ def _note(ticket: _Ticket, order: Order) -> None:
 
 def _state(order: Order) -> tuple[Status, int, int, int]:
     return order.status, order.filled_lots, order.filled_notional, order.open_lots
+
+
+def _raise(error: Exception) -> None:
+    raise error

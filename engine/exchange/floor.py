@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
+import structlog
 
 from engine.exchange.accounts import Accounts, Key, ReplayGuard
 from engine.exchange.clients import Clients
@@ -27,6 +28,8 @@ from engine.market.batches import Batch
 from engine.matching.engine import MatchingEngine
 from engine.matching.orders import Matrix
 
+log = structlog.get_logger(__name__)
+
 ENDOWMENT: Final = {  # of each new account, in whole coins
     "USDT": 1_000_000,
     "BTC": 10,
@@ -35,7 +38,6 @@ ENDOWMENT: Final = {  # of each new account, in whole coins
     "BNB": 500,
     "XRP": 200_000,
 }
-SNAPSHOT_LEVELS: Final = 1_000
 
 
 class _Timed:
@@ -81,6 +83,7 @@ class Floor:
         engine = simulator.engine
         first_id = max(wall(), engine.now_ns) // 1_000 + 1  # after all that a command log may have
         self.desk: Final = Desk(self._matcher, engine.books, self._wake, first_id=first_id)
+        self.desk.failed = _log_failed
         if logged:
             self._go_on(engine)
         self.units: Final[dict[str, Units]] = units_of(simulator.instruments, simulator.engine.books)
@@ -189,3 +192,8 @@ def ask(command: Callable[..., object], *given: object) -> asyncio.Future[Outcom
 
     command(*given, answer)
     return future
+
+
+def _log_failed(error: Exception) -> None:
+    """A mistake of ours met one client; the others are told all the same."""
+    log.error("a client could not be told", exc_info=error)

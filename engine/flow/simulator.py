@@ -22,10 +22,11 @@ from engine.flow.symbols import SYMBOLS, VENUE, SimulatedSymbol
 from engine.market.batches import BBO, LEVEL, TRADE, Batch, Kind, Rows, Source
 from engine.market.instruments import Instrument
 from engine.matching.engine import BookSpec, MatchingEngine
-from engine.matching.layout import T_EVENTS
+from engine.matching.layout import T_EVENTS, T_NEXT_EXPIRY
 from engine.matching.orders import (
     BAND_DOWN_PPM,
     BAND_UP_PPM,
+    C_HEAD,
     C_TS,
     COMMAND,
     CONFIGURE,
@@ -34,6 +35,7 @@ from engine.matching.orders import (
     MIN_NOTIONAL,
     SPOT,
     TAKER_PPM,
+    TIME,
     WITHDRAW,
     Matrix,
     as_matrix,
@@ -110,6 +112,8 @@ class Simulator:
         self._seed = seed
         self._on_commands = on_commands
         self._on_events = on_events
+        self._time = as_matrix(np.zeros(1, COMMAND))  # a TIME command
+        self._time[0, C_HEAD] = TIME
         self._is_published = True  # the engine's run: the next match begins another
         self._held: list[Batch] = []  # published before its turn, since a run was full
         self._numbers = np.zeros((len(symbols) + 1, 8), np.int64)
@@ -222,6 +226,9 @@ class Simulator:
         self._now_ns = now_ns
         self._open_run()
         before = self.engine.memory[T_EVENTS]
+        if self.engine.memory[T_NEXT_EXPIRY] <= now_ns:  # maybe no order of the flow brings the time soon
+            self._time[0, C_TS] = now_ns
+            self.match(self._time, 1)
         orders = 0
         while True:
             count = min(schedule.due(now_ns), self.orders_per_turn - orders)

@@ -449,3 +449,40 @@ def test_an_amended_total_that_is_filled_already_is_refused() -> None:
     desk.drain(2)
     assert outcomes[0].reason == BAD_LOTS
     assert (order.lots, order.open_lots) == (10, 4)
+
+
+def test_a_refused_reuse_of_a_client_id_leaves_the_older_order_found_by_it() -> None:
+    desk = _desk()
+    first = _limit(client_id="x")
+    desk.place(first)
+    desk.drain(1)
+    desk.cancel(first.account, first.order_id)
+    desk.drain(2)
+    desk.place(_limit(lots=1 << 39, client_id="x"))
+    desk.drain(3)
+    assert desk.by_client_id(first.account, "x") is first
+
+
+def test_who_cannot_be_told_does_not_keep_others_from_it() -> None:
+    desk, outcomes, failed = _desk(), [], []
+    desk.failed = failed.append
+
+    def broken(_: Outcome) -> None:
+        raise ValueError
+
+    class Deaf:
+        def on_reports(self, reports: object) -> None:
+            raise KeyError
+
+        def on_transfer(self, asset: str, atoms: int, ts_ns: int) -> None:
+            raise AssertionError
+
+    heard = Listening()
+    desk.listen(ACCOUNTS[0], Deaf())
+    desk.listen(ACCOUNTS[0], heard)
+    desk.place(_limit(), broken)
+    desk.place(_limit(), outcomes.append)
+    desk.drain(1)
+    assert [type(each) for each in failed] == [ValueError, KeyError]
+    assert len(outcomes) == 1
+    assert len(heard.reports) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from engine.flow import kernel as flow_kernel
 from engine.flow.simulator import SOURCE, Simulator, Turn
 from engine.market.batches import BBO, BUY, LEVEL, SELL, TRADE, Batch, Kind
 from engine.matching import kernel as matching_kernel
-from engine.matching.orders import COMMAND, REJECTED, TRADED, as_rows
+from engine.matching.orders import COMMAND, DEPOSIT, GTD, LIMIT, REJECTED, TRADED, as_matrix, as_rows
 from tests.matching.invariants import check
 
 START_NS = 1_700_000_000_123_456_789
@@ -266,3 +267,27 @@ def test_rejects_are_few_and_books_stay_bounded() -> None:
         live = simulator.engine.live(each.instrument.symbol)
         assert 0.6 * each.resting_orders < live < 1.2 * each.resting_orders
     check(simulator.engine, simulator.engine.books)
+
+
+def test_dated_orders_expire_without_any_flow() -> None:
+    simulator = Simulator(3, 0)
+    now_ns = 1_700_000_000_000_000_000
+    simulator.turn(now_ns)
+    rows = np.zeros(1, COMMAND)
+    rows["kind"], rows["side"], rows["time_in_force"], rows["account"] = LIMIT, BUY, GTD, 20
+    rows["order_id"], rows["lots"], rows["ts_ns"] = 1 << 50, 1_000, now_ns
+    rows["price_ticks"] = simulator.engine.bbo("BTC-USDT").bid_ticks - 50
+    rows["expire_ns"] = now_ns + 10_000_000
+    simulator.engine.submit(deposit(20))
+    simulator.match(as_matrix(rows), 1)
+    simulator.turn(now_ns + 5_000_000)
+    live = simulator.engine.live("BTC-USDT")
+    turn = simulator.turn(now_ns + 15_000_000)
+    assert simulator.engine.live("BTC-USDT") == live - 1
+    assert [batch.kind for batch in turn.batches] == [Kind.DELTA, Kind.QUOTES]
+
+
+def deposit(account: int) -> np.ndarray[Any, Any]:
+    rows = np.zeros(1, COMMAND)
+    rows["kind"], rows["symbol"], rows["account"], rows["lots"] = DEPOSIT, 1, account, 1 << 50
+    return rows
