@@ -109,6 +109,10 @@ def test_every_code_field_type_and_limit_is_in_the_document() -> None:
         f"at most {native.LOGIN_WITHIN_MS:,} away", f"best {native_feed.SNAPSHOT_LEVELS:,} levels",
         f"more than {native_feed.SOFT_LIMIT >> 20} MB waits", f"more than {clients.MAX_QUEUE >> 20} MB waits",
         f"| {clients.MAX_CLIENTS:,}, then 503 |", f"| {desk.MAX_OPEN} |", f"| {desk.MAX_WAITING:,}, then code 100 |",
+        f"the newest {native.USUAL_ROWS} rows", f"`limit` says, up to {native.MAX_ROWS:,}",
+        f"`unsubscribe` cost {native.QUESTION_COST} each", f"{native.BOOK_COST} more for each book",
+        f"Within {native.COST_WITHIN_NS // 1_000_000} ms a connection may spend {native.MAX_COST:,}",
+        f"| {native.MAX_COST:,}, then code {native.TOO_MANY} |", f"of an answer | {native.MAX_ROWS:,} |",
         f"last {desk.KEPT_FILLS:,} trades", f"last {desk.KEPT_ORDERS:,} that ended", f"`{clients.SLOW}`",
         f"| {order_sockets.HANDSHAKE_S:.0f} s at port 8053",
     ):  # fmt: skip

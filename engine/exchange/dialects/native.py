@@ -7,7 +7,7 @@ back in the form (text or binary) the client speaks. A frame holds one object or
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args
 
 import msgspec
 
@@ -47,6 +47,13 @@ from engine.matching.orders import (
 VERSION: Final = 1
 MAX_BATCH: Final = 200  # objects of one frame
 MAX_CHANNELS: Final = 64
+USUAL_ROWS: Final = 200  # of an answer to `orders` or `fills`
+MAX_ROWS: Final = 1_000
+# What a client's questions cost together within a tenth of a second, in rows of some 2 us: the time is everybody's.
+MAX_COST: Final = 3_000
+COST_WITHIN_NS: Final = 100_000_000
+QUESTION_COST: Final = 20
+BOOK_COST: Final = 300  # of a snapshot
 LOGIN_WITHIN_MS: Final = 10_000  # between the client's clock and ours
 MOST: Final = 1 << 41  # the engine refuses what it finds too large itself, up to here
 KEPT_TEXTS: Final = 8_192  # decimal texts whose number is remembered, of each symbol
@@ -58,6 +65,7 @@ BAD_SIGNATURE: Final = 203
 OLD_TIMESTAMP: Final = 204
 REPLAYED: Final = 205
 MAY_NOT_TRADE: Final = 206
+TOO_MANY: Final = 207
 UNKNOWN_OP: Final = 208
 
 SPACE: Final = b" \t\r\n"
@@ -92,6 +100,7 @@ Id = (
 )
 Text = Annotated[str, msgspec.Meta(max_length=40)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=(1 << 62))]
+Row = TypeVar("Row")
 
 
 class Request(msgspec.Struct, gc=False):
@@ -113,6 +122,7 @@ class Request(msgspec.Struct, gc=False):
     order_id: Number = 0
     expire_ns: Number = 0
     link: Number = 0
+    limit: Number = 0
     key: Annotated[str, msgspec.Meta(max_length=100)] = ""
     sign: Annotated[str, msgspec.Meta(max_length=100)] = ""
     ts_ms: Number = 0
@@ -200,6 +210,8 @@ class NativeSession:
         self._binary = False  # the form of the client's last frame
         self._listens = False
         self._ended = False
+        self._cost = 0  # of the questions since
+        self._cost_since_ns = 0
         self._answer_text, self._answer_packed = self._placed_text, self._placed_packed  # bound once
         self._ops: dict[str, Callable[[Request, int], None]] = {
             "place": self._place,
@@ -263,9 +275,15 @@ class NativeSession:
 
     def on_turn(self, now_ns: int) -> None:
         """Nothing: who is quiet may stay. A key that was revoked ends the session."""
-        del now_ns
         key = self._key
         if key is not None and self._shared.accounts.find(key.api_key) is None:
+            self.on_revoked(key.api_key, now_ns)
+
+    def on_revoked(self, api_key: str, now_ns: int) -> None:
+        """Ends a session that was logged in with this key."""
+        del now_ns
+        if self._key is not None and self._key.api_key == api_key:
+            self._key = None  # nothing is done for it any more, not even what is left of a batch
             self._link.close(1008, "the key was revoked")
 
     def on_close(self) -> None:
@@ -335,8 +353,11 @@ class NativeSession:
         text = f"message: {str(error)[:200]}"
         self._send({"op": "error", "id": None, "ok": False, "code": BAD_MESSAGE, "error": text})
 
-    def _refuse(self, op: str, number: Id, code: int, text: str, binary: bool | None = None) -> None:
-        self._link.count(reject=code)
+    def _refuse(
+        self, op: str, number: Id, code: int, text: str, binary: bool | None = None, *, acks: int = 0
+    ) -> None:
+        """`acks`: 1 where this answers a command that was counted."""
+        self._link.count(acks=acks, reject=code)
         self._send({"op": op, "id": number, "ok": False, "code": code, "error": text}, binary)
 
     def _symbol(self, request: Request) -> _Symbol:
@@ -408,7 +429,7 @@ class NativeSession:
 
     def _tell_placed(self, order: Order, number: Id, outcome: Outcome, *, binary: bool) -> None:
         if outcome.reason:
-            self._refuse("place", number, outcome.reason, sentence(outcome.reason), binary)
+            self._refuse("place", number, outcome.reason, sentence(outcome.reason), binary, acks=1)
             return
         self._link.count(0, 1)
         self._send(self._placed(order, number, outcome), binary)
@@ -472,7 +493,7 @@ class NativeSession:
 
         def answer(outcome: Outcome) -> None:
             if outcome.reason:
-                self._refuse(request.op, request.id, outcome.reason, sentence(outcome.reason), binary)
+                self._refuse(request.op, request.id, outcome.reason, sentence(outcome.reason), binary, acks=1)
                 return
             self._link.count(acks=1)
             said: dict[str, Any] = {"op": request.op, "id": request.id, "ok": True}
@@ -517,10 +538,31 @@ class NativeSession:
             raise Refused(NOT_LOGGED_IN, "log in first")
         return self._account
 
-    def _orders(self, request: Request, now_ns: int) -> None:
-        del now_ns
+    def _spend(self, cost: int, now_ns: int) -> None:
+        """Count what a question costs, in rows. Refused when that is more than is left now."""
+        if not 0 <= now_ns - self._cost_since_ns < COST_WITHIN_NS:
+            self._cost, self._cost_since_ns = 0, now_ns
+        if self._cost + cost > MAX_COST:
+            raise Refused(TOO_MANY, "too many questions: ask again in 100 ms, or for fewer rows")
+        self._cost += cost
+
+    def _newest(self, rows: list[Row], request: Request, now_ns: int) -> tuple[list[Row], dict[str, bool]]:
+        """As many as are asked for, oldest first, and a note if older ones are left out."""
+        chosen = rows[-(request.limit or USUAL_ROWS) :]
+        self._spend(len(chosen), now_ns)
+        return chosen, {"more": True} if len(chosen) < len(rows) else {}
+
+    def _listed(self, request: Request, now_ns: int) -> tuple[int, int | None]:
+        """Whose rows of which symbol are asked for."""
         account = self._reader()
+        if request.limit > MAX_ROWS:
+            raise Refused(BAD_MESSAGE, f"limit: {request.limit} is more than {MAX_ROWS:,}")
         symbol = self._symbol(request).units.index if request.symbol else None
+        self._spend(QUESTION_COST, now_ns)
+        return account, symbol
+
+    def _orders(self, request: Request, now_ns: int) -> None:
+        account, symbol = self._listed(request, now_ns)
         if request.order_id:
             found = self._desk.order(account, request.order_id)
             if found is None:
@@ -528,32 +570,35 @@ class NativeSession:
             orders = [found]
         else:
             orders = self._desk.open_orders(account, symbol)
+        orders, more = self._newest(orders, request, now_ns)
         rows = [self._order(each) for each in orders]
-        self._send({"op": "orders", "id": request.id, "ok": True, "orders": rows})
+        self._send({"op": "orders", "id": request.id, "ok": True, "orders": rows} | more)
 
     def _fills(self, request: Request, now_ns: int) -> None:
-        del now_ns
-        account = self._reader()
-        symbol = self._symbol(request).units.index if request.symbol else None
-        rows = [self._fill(each) for each in self._desk.fills(account, symbol)]
-        self._send({"op": "fills", "id": request.id, "ok": True, "fills": rows})
+        fills, more = self._newest(self._desk.fills(*self._listed(request, now_ns)), request, now_ns)
+        rows = [self._fill(each) for each in fills]
+        self._send({"op": "fills", "id": request.id, "ok": True, "fills": rows} | more)
 
     def _balances(self, request: Request, now_ns: int) -> None:
-        del now_ns
+        account = self._reader()
+        self._spend(QUESTION_COST, now_ns)
         rows = {
             each.asset: {"free": atoms_text(each.free), "reserved": atoms_text(each.reserved)}
-            for each in self._desk.balances(self._reader())
+            for each in self._desk.balances(account)
         }
         self._send({"op": "balances", "id": request.id, "ok": True, "balances": rows})
 
     def _subscribe(self, request: Request, now_ns: int) -> None:
-        del now_ns
         parts = self._channels(request)
         if any(symbol is None for _, symbol in parts):
             self._reader()
+        books = {symbol for kind, symbol in parts if kind == "book"}
+        self._spend(QUESTION_COST + BOOK_COST * len(books), now_ns)
         said = {"op": "subscribe", "id": request.id, "ok": True, "channels": request.channels}
         self._send(said)
         for kind, symbol in parts:
+            if self._ended:  # cut meanwhile, by what it was sent
+                return
             if symbol is not None:
                 self._shared.feed.follow(self, kind, symbol.name)
             elif not self._listens:
@@ -561,8 +606,9 @@ class NativeSession:
                 self._desk.listen(self._account, self)
 
     def _unsubscribe(self, request: Request, now_ns: int) -> None:
-        del now_ns
-        for kind, symbol in self._channels(request):
+        parts = self._channels(request)
+        self._spend(QUESTION_COST, now_ns)
+        for kind, symbol in parts:
             if symbol is not None:
                 self._shared.feed.unfollow(self, kind, symbol.name)
             elif self._listens:
