@@ -5,6 +5,7 @@ BadCommand is one sentence for the user; nothing was done then.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from engine.matching.orders import CONTINUOUS, HALTED
 Arguments = dict[str, Any]
 Command = Callable[[House, Arguments], Coroutine[Any, Any, dict[str, Any]]]
 NAME_MAX: Final = 80
+GROUPED: Final = re.compile(r"\d{1,3}(,\d{3})+(\.\d+)?")
 
 
 async def place(house: House, args: Arguments) -> dict[str, Any]:
@@ -44,7 +46,7 @@ async def place(house: House, args: Arguments) -> dict[str, Any]:
     if kind not in (KINDS["limit"], KINDS["market"]):
         order.trigger_ticks = _number(units.ticks, args, "trigger")
     outcome = await ask(floor.desk.place, order)
-    _check(outcome)
+    _check(floor, outcome)
     filled = units.size_text(outcome.filled_lots)
     what = f"{args['side']} {units.size_text(order.lots)} {units.instrument.base}"
     average = (
@@ -62,7 +64,7 @@ async def cancel(house: House, args: Arguments) -> dict[str, Any]:
     """Cancel one order."""
     floor = house.floor
     outcome = await ask(floor.desk.cancel, _account(floor, args), _order_id(args))
-    _check(outcome)
+    _check(floor, outcome)
     return {"sentence": "canceled"}
 
 
@@ -76,7 +78,7 @@ async def replace(house: House, args: Arguments) -> dict[str, Any]:
     units = _units(floor, floor.simulator.instruments[order.symbol].symbol)
     price, lots = _number(units.ticks, args, "price"), _number(units.lots, args, "size")
     outcome = await ask(floor.desk.amend, account, order_id, price, lots)
-    _check(outcome)
+    _check(floor, outcome)
     return {"sentence": f"{KIND_NAMES[order.kind]} order changed: {outcome.status.replace('_', ' ')}"}
 
 
@@ -88,14 +90,17 @@ async def cancel_all(house: House, args: Arguments) -> dict[str, Any]:
     count = 0
     for units in wanted:
         outcome = await ask(floor.desk.cancel_all, account, units.index)
-        _check(outcome)
+        _check(floor, outcome)
         count += outcome.count
     return {"count": count, "sentence": f"{count} canceled"}
 
 
 async def faucet(house: House, args: Arguments) -> dict[str, Any]:
     """Pay an account in."""
-    order = FaucetOrder(_text(args, "asset"), _text(args, "amount"), _text(args, "account"))
+    amount = _text(args, "amount")
+    if GROUPED.fullmatch(amount):
+        amount = amount.replace(",", "")
+    order = FaucetOrder(_text(args, "asset"), amount, _text(args, "account"))
     paid = await house.admin.pay(order)
     return {**paid, "sentence": f"{paid['free']} {paid['asset']} free now"}
 
@@ -137,8 +142,9 @@ async def halt(house: House, args: Arguments) -> dict[str, Any]:
     """Halt a symbol, or let it trade again."""
     units = _units(house.floor, _text(args, "symbol"))
     halted = args.get("halted") is True
-    outcome = await ask(house.floor.desk.set_phase, units.index, HALTED if halted else CONTINUOUS)
-    _check(outcome)
+    floor = house.floor
+    outcome = await ask(floor.desk.set_phase, units.index, HALTED if halted else CONTINUOUS)
+    _check(floor, outcome)
     return {"sentence": f"{units.instrument.symbol} {'is halted' if halted else 'trades again'}"}
 
 
@@ -164,8 +170,10 @@ async def carry_out(house: House, name: str, args: Arguments) -> dict[str, Any]:
         raise BadCommand(str(error)) from None
 
 
-def _check(outcome: Outcome) -> None:
+def _check(floor: Floor, outcome: Outcome) -> None:
+    """BadCommand when it was refused; counted like any client's refusal."""
     if outcome.reason:
+        floor.clients.note_reject("page", outcome.reason)
         raise BadCommand(sentence(outcome.reason))
 
 
@@ -200,7 +208,11 @@ def _choice(args: Arguments, name: str, codes: dict[str, int], usual: str = "") 
 
 
 def _number(parse: Callable[[str], int], args: Arguments, name: str) -> int:
-    text = _text(args, name).replace(",", "")
+    text = _text(args, name)
+    if "," in text:
+        if not GROUPED.fullmatch(text):
+            raise BadCommand(f"{name}: a comma only parts thousands, as in 1,000.5; write 0.5 with a point")
+        text = text.replace(",", "")
     try:
         value = parse(text)
     except ValueError as error:
