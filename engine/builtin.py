@@ -16,10 +16,10 @@ from typing import Final
 import structlog
 
 from engine.errors import UserError
-from engine.exchange.accounts import Accounts, Key
+from engine.exchange.accounts import PASSING_FROM, Accounts
 from engine.exchange.floor import Floor
 from engine.exchange.house import House
-from engine.exchange.keystore import KeyStore
+from engine.exchange.keystore import Held, KeyStore
 from engine.exchange_log import FINAL, ExchangeLog
 from engine.flow.simulator import SOURCE, Simulator
 from engine.flow.symbols import SYMBOLS
@@ -121,7 +121,6 @@ class BuiltIn:
         if floor is None or self.house is None or self.served is None:
             await self._turn_for_ever(simulator, intake)
             return
-        floor.open()
         doors = asyncio.create_task(self._open_doors(self.house, self.served, intake))
         try:
             await self._turn_for_ever(simulator, intake)
@@ -197,27 +196,37 @@ class BuiltIn:
     def _open_floor(self, simulator: Simulator, intake: Intake) -> Floor:
         """The floor that clients meet, and its house, not served yet."""
         assert self.served is not None
-        keys: tuple[Key, ...] = ()
+        held, complete = Held(), True
         store = self.served.store
         if store is not None:
             try:
-                keys = store.load()
+                held = store.read()
             except UserError as error:  # the market goes on without them; they are not overwritten
-                store = None
+                store, complete = None, False
                 _note(intake, "error", f"API keys are not known, and new ones are not kept: {error}")
         floor = Floor(
             simulator,
-            Accounts(simulator.engine.accounts, keys),
+            Accounts(
+                *(simulator.engine.accounts, held.keys, held.table),
+                passing_from=PASSING_FROM,
+                complete=complete,
+            ),
             wall=self._clock,
             logged=self.command_log is not None,
             seed=self._seed,
         )
+        if store is not None and held.keys and held.table is None:
+            try:
+                store.save(held.keys, floor.accounts.table)
+            except UserError as error:
+                _note(intake, "error", f"the numbers of accounts are not kept: {error}")
         self._floor, self._client_commands = floor, 0
         self.house = House(floor, store, self.served.limits)
         return floor
 
     async def _open_doors(self, house: House, served: Served, intake: Intake) -> None:
         """Serve; where a port is taken, say so and try again until it is free."""
+        await house.floor.open()
         while True:
             try:
                 url = await house.start(served.port, served.order_port, served.host)

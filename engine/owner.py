@@ -12,7 +12,7 @@ import msgspec
 from engine.bots.errors import NoExchange
 from engine.bots.keys import address
 from engine.errors import BadSetting
-from engine.exchange.accounts import Accounts
+from engine.exchange.accounts import PASSING_FROM, Accounts
 from engine.exchange.keystore import KeyStore
 from engine.flow.simulator import ACCOUNTS
 from engine.profiling import from_fields, report
@@ -61,9 +61,9 @@ async def create_key(url: str, store: KeyStore, account: str, label: str, *, tra
         made: dict[str, Any] = (await asked(url, "POST", "/admin/keys", order))["keys"][0]
         return made
     except _NothingThere:
-        accounts = Accounts(ACCOUNTS, store.load())
+        accounts = _kept(store)
         key = accounts.create(account, label, time.time_ns(), trade=trade)
-        store.save(accounts.keys)
+        store.save(accounts.keys, accounts.table)
         return {"api_key": key.api_key, "secret": key.secret, "account": key.name}
 
 
@@ -86,11 +86,17 @@ async def revoke_key(url: str, store: KeyStore, api_key: str) -> bool:
     try:
         return bool((await asked(url, "DELETE", f"/admin/keys?api_key={api_key}"))["revoked"])
     except _NothingThere:
-        accounts = Accounts(ACCOUNTS, store.load())
+        accounts = _kept(store)
         found = accounts.revoke(api_key)
         if found:
-            store.save(accounts.keys)
+            store.save(accounts.keys, accounts.table)
         return found
+
+
+def _kept(store: KeyStore) -> Accounts:
+    """Accounts as the next start will have them."""
+    held = store.read()
+    return Accounts(ACCOUNTS, held.keys, held.table, passing_from=PASSING_FROM)
 
 
 async def profile(url: str, seconds: int) -> str:

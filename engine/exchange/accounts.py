@@ -10,7 +10,8 @@ import hashlib
 import hmac
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -23,6 +24,7 @@ MAX_KEYS: Final = 5_000
 MAX_NAME: Final = 40
 MAX_SEEN: Final = 100_000  # signatures remembered, the oldest goes first
 API_KEY_BYTES: Final = 24
+PASSING_FROM: Final = FIRST_CLIENT + 1_000  # accounts of the built-in exchange from here on are for one run
 
 
 class BadAccount(UserError):
@@ -48,52 +50,158 @@ class Key(msgspec.Struct, frozen=True):
     created_ns: int
 
 
-class Accounts:
-    """All accounts and keys of the exchange. One thread."""
+class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whose each number is, for ever: a number that was somebody's is never another's."""
 
-    def __init__(self, most: int, keys: tuple[Key, ...] = ()) -> None:
-        """`most` accounts the engine has room for; `keys` as they were kept."""
+    next: int  # this and those after it were nobody's yet
+    numbers: dict[str, int]  # by name
+
+
+class Accounts:
+    """All accounts and keys of the exchange. One thread.
+
+    Kept accounts are numbered upward and keep their numbers over restarts (`table`). Passing ones, which nobody knows
+    after the run, have a range of their own from `passing_from` on, so that neither ever becomes the other.
+    """
+
+    def __init__(
+        self,
+        most: int,
+        keys: tuple[Key, ...] = (),
+        table: Table | None = None,
+        *,
+        passing_from: int | None = None,
+        complete: bool = True,
+    ) -> None:
+        """`most` accounts the engine has room for; `keys` and `table` as they were kept, None: keys alone were.
+
+        `complete`: these are all there are; otherwise others' accounts may exist, which are left alone.
+        """
         self._most = most
+        self._split = most if passing_from is None else min(passing_from, most)
+        self._complete = complete
         self._keys: dict[str, Key] = {each.api_key: each for each in keys}
         self.used_ns: dict[str, int] = {}  # of keys that were used since the start
         self.on_revoke: Callable[[Key], None] | None = None  # told at once of each key that is no more
         self._asked: set[str] = set()
-        self._numbers: dict[str, int] = {each.name: each.account for each in keys}
-        if FIRST_CLIENT not in self._numbers.values():
-            self._numbers.setdefault(MAIN, FIRST_CLIENT)  # whoever else has keys, its money is there
-        self._next = max(self._numbers.values(), default=FIRST_CLIENT - 1) + 1
+        self._numbers: dict[str, int] = dict(table.numbers) if table is not None else {}
+        self._numbers |= {each.name: each.account for each in keys}
+        self._names: dict[int, str] = {number: name for name, number in self._numbers.items()}
+        self._passing: set[str] = set()  # names
+        self._free: list[int] = []  # numbers of passing accounts of a former run
+        self._taken: set[int] = set()  # numbers of accounts whose names nobody knows
+        if FIRST_CLIENT not in self._names and MAIN not in self._numbers:
+            self._name(MAIN, FIRST_CLIENT)  # whoever else has keys, its money is there
+        below = [number for number in self._names if number < self._split]
+        self._next = max(below, default=FIRST_CLIENT - 1) + 1
+        if table is not None:
+            self._next = max(self._next, table.next)
+        self._next_passing = self._split
         self.account(MAIN)
 
-    def account(self, name: str) -> int:
-        """The account's number; a new one for a new name. BadAccount when the name is no good or all are taken."""
+    def account(self, name: str, *, passing: bool = False) -> int:
+        """The account's number; a new one for a new name. BadAccount when the name is no good or all are taken.
+
+        `passing`: if it is new it is for this run alone. One that is not asked for so is kept from then on.
+        """
         found = self._numbers.get(name)
         if found is not None:
+            if not passing:
+                self._passing.discard(name)
             return found
         if not 0 < len(name) <= MAX_NAME or not name.isprintable() or name != name.strip():
             raise BadAccount("account", f"a name has 1 to {MAX_NAME} printable characters, no space around")
-        if self._next >= self._most:
-            raise BadAccount("account", f"all {self._most - FIRST_CLIENT:,} accounts are taken")
-        self._numbers[name] = self._next
-        self._next += 1
-        return self._numbers[name]
+        apart = passing and self._split < self._most
+        number = self._passing_number() if apart else self._kept_number()
+        if passing:
+            self._passing.add(name)
+        return self._name(name, number)
 
-    def keep_clear(self, account: int) -> None:
-        """New accounts come after this one: someone forgotten has money there, or orders."""
-        self._next = max(self._next, account + 1)
+    def forget(self, name: str) -> None:
+        """Take back a new account that has neither money nor a key yet."""
+        number = self._numbers.pop(name, None)
+        if number is None:
+            return
+        del self._names[number]
+        if name in self._passing:
+            self._passing.discard(name)
+            self._free.append(number)
+        elif number == self._next - 1:
+            self._next -= 1
+
+    def _name(self, name: str, number: int) -> int:
+        self._numbers[name] = number
+        self._names[number] = name
+        return number
+
+    def _kept_number(self) -> int:
+        while self._next in self._names or self._next in self._taken:
+            self._next += 1
+        if self._next >= self._split:
+            raise BadAccount("account", f"all {self._split - FIRST_CLIENT:,} accounts are taken")
+        self._next += 1
+        return self._next - 1
+
+    def _passing_number(self) -> int:
+        if self._free:
+            return self._free.pop()
+        while self._next_passing in self._names or self._next_passing in self._taken:
+            self._next_passing += 1
+        if self._next_passing >= self._most:
+            raise BadAccount("account", f"all {self._most - self._split:,} passing accounts are taken")
+        self._next_passing += 1
+        return self._next_passing - 1
+
+    def go_on(self, known: Iterable[int]) -> list[int]:
+        """Take over from a former run, of which these accounts have money or orders; those nobody can reach any more.
+
+        The numbers of passing ones among them may be used again, by passing ones.
+        """
+        unnamed = {each for each in known if each >= FIRST_CLIENT and each not in self._names}
+        self._taken |= unnamed
+        if not self._complete:
+            return []
+        self._next = max([self._next, *(each + 1 for each in unnamed if each < self._split)])
+        self._free = sorted((each for each in unnamed if each >= self._split), reverse=True)
+        return sorted(unnamed)
+
+    @property
+    def table(self) -> Table:
+        """Names and numbers to be kept: for the keystore."""
+        kept = {name: number for name, number in self._numbers.items() if name not in self._passing}
+        return Table(self._next, kept)
 
     @property
     def room(self) -> int:
-        """How many new accounts there can be."""
-        return max(0, self._most - self._next)
+        """How many new accounts there can be that are kept."""
+        return self._room(self._next, self._split)
+
+    @property
+    def passing_room(self) -> int:
+        """How many new accounts there can be that are not kept."""
+        if self._split == self._most:
+            return self.room
+        return len(self._free) + self._room(self._next_passing, self._most)
+
+    def _room(self, first: int, end: int) -> int:
+        return sum(each not in self._names and each not in self._taken for each in range(first, end))
+
+    def number(self, name: str) -> int | None:
+        """The account of this name, if there is one."""
+        return self._numbers.get(name)
 
     def name(self, account: int) -> str:
         """The account's name, "" for one that has none."""
-        return next((name for name, number in self._numbers.items() if number == account), "")
+        return self._names.get(account, "")
+
+    def is_passing(self, name: str) -> bool:
+        """Whether the account is for this run alone."""
+        return name in self._passing
 
     @property
-    def numbers(self) -> dict[str, int]:
-        """All accounts: name -> number."""
-        return dict(self._numbers)
+    def numbers(self) -> Mapping[str, int]:
+        """All accounts as they are at any time: name -> number."""
+        return MappingProxyType(self._numbers)
 
     @property
     def keys(self) -> tuple[Key, ...]:
@@ -113,15 +221,15 @@ class Accounts:
             self.used_ns[api_key] = now_ns
         self._asked.clear()
 
-    def create(self, name: str, label: str, now_ns: int, *, trade: bool = True) -> Key:
-        """A new key for the account of this name. BadAccount when there are too many."""
+    def create(self, name: str, label: str, now_ns: int, *, trade: bool = True, passing: bool = False) -> Key:
+        """A new key for the account of this name, a `passing` one if it is new. BadAccount when there are too many."""
         if len(self._keys) >= MAX_KEYS:
             raise BadAccount("key", f"there are {MAX_KEYS:,} keys already; revoke some")
         if len(label) > MAX_NAME or not (label.isprintable() or not label):
             raise BadAccount("label", f"it has at most {MAX_NAME} printable characters")
         key = Key(
             secrets.token_urlsafe(API_KEY_BYTES), secrets.token_urlsafe(API_KEY_BYTES * 2),
-            self.account(name), name, label, trade, now_ns,
+            self.account(name, passing=passing), name, label, trade, now_ns,
         )  # fmt: skip
         self._keys[key.api_key] = key
         return key

@@ -18,7 +18,7 @@ from aiohttp import web
 
 from engine.errors import UserError
 from engine.exchange.accounts import MAIN, MAX_NAME, BadAccount, Key
-from engine.exchange.floor import Floor, ask
+from engine.exchange.floor import SLICE, Floor, ask
 from engine.exchange.keystore import KeyStore
 from engine.exchange.trading import Outcome, sentence
 from engine.exchange.units import atoms, atoms_text
@@ -68,26 +68,36 @@ class Admin:
         self.profiler = profiler
         self._floor, self._store = floor, store
         self._passing: dict[str, None] = {}  # keys that are not kept, oldest first
+        self._making = asyncio.Lock()
 
     def create_key(self, account: str, label: str, *, trade: bool = True, keep: bool = True) -> Key:
-        """A new key. BadAccount, BadDataFolder: nothing was made."""
-        if not keep:
-            while len(self._passing) >= MAX_PASSING:
-                oldest = next(iter(self._passing))
-                del self._passing[oldest]
-                self._floor.accounts.revoke(oldest)
-            key = self._floor.create_key(account, label, trade=trade)
-            self._passing[key.api_key] = None
-            return key
-        if len(self.shown_keys()) >= MAX_KEPT:
+        """A new key. A new account has its money with the next batch. BadAccount, BadDataFolder: nothing was made."""
+        floor, accounts = self._floor, self._floor.accounts
+        is_new = accounts.number(account) is None
+        if keep and len(self.shown_keys()) >= MAX_KEPT:
             raise BadAccount("key", f"{MAX_KEPT:,} keys are kept already; revoke some")
-        key = self._floor.create_key(account, label, trade=trade)
-        try:
-            self._keep()
-        except UserError:
-            self._floor.accounts.revoke(key.api_key)
-            raise
+        if not keep:
+            self._make_room()
+        key = accounts.create(account, label, floor.wall(), trade=trade, passing=not keep)
+        if keep:
+            try:
+                self._keep()  # before it has money: a number that has some is never another's
+            except UserError:
+                accounts.revoke(key.api_key)
+                if is_new:
+                    accounts.forget(account)
+                raise
+        else:
+            self._passing[key.api_key] = None
+        if is_new:
+            floor.endow(key.account)
         return key
+
+    def _make_room(self) -> None:
+        while len(self._passing) >= MAX_PASSING:
+            oldest = next(iter(self._passing))
+            del self._passing[oldest]
+            self._floor.accounts.revoke(oldest)
 
     def revoke(self, api_key: str) -> bool:
         """Forget a key; its sessions end. Whether there was one. BadDataFolder when that cannot be kept."""
@@ -100,7 +110,8 @@ class Admin:
 
     def _keep(self, without: str = "") -> None:
         if self._store is not None:
-            self._store.save(tuple(each for each in self.shown_keys() if each.api_key != without))
+            kept = tuple(each for each in self.shown_keys() if each.api_key != without)
+            self._store.save(kept, self._floor.accounts.table)
 
     def shown_accounts(self) -> list[str]:
         """The names of accounts that people trade with: the main one, and those of kept keys, oldest first."""
@@ -128,7 +139,7 @@ class Admin:
                     return got
                 body = got or b"{}"
                 if path == "/admin/keys":
-                    return json_answer({"keys": self._make(msgspec.json.decode(body, type=KeyOrder))})
+                    return json_answer({"keys": await self._make(msgspec.json.decode(body, type=KeyOrder))})
                 if path == "/admin/faucet":
                     return json_answer(await self.pay(msgspec.json.decode(body, type=FaucetOrder)))
                 return json_answer(await self._profile(msgspec.json.decode(body, type=ProfileOrder)))
@@ -136,35 +147,50 @@ class Admin:
             return json_answer({"error": str(error)[:300]}, 400)
         return json_answer({"error": f"{call[:100]} does not exist"}, 404)
 
-    def _make(self, order: KeyOrder) -> list[dict[str, Any]]:
+    async def _make(self, order: KeyOrder) -> list[dict[str, Any]]:
+        async with self._making:
+            return await self._make_all(order)
+
+    async def _make_all(self, order: KeyOrder) -> list[dict[str, Any]]:
+        """Keys and accounts, all or none, some at a time: the exchange goes on meanwhile."""
         names = (
             [order.account]
             if order.count == 1
             else [f"{order.account}-{at + 1}" for at in range(order.count)]
         )
-        accounts = self._floor.accounts
-        # Before the first is made: accounts cannot be taken back.
+        floor, accounts = self._floor, self._floor.accounts
+        # Before the first is made: accounts cannot be taken back once they have money.
         if order.keep and len(self.shown_keys()) + order.count > MAX_KEPT:
             raise BadAccount("count", f"at most {MAX_KEPT:,} keys are kept")
         if len(names[-1]) > MAX_NAME:
             raise BadAccount("account", f"a name has at most {MAX_NAME} characters, its number included")
-        if sum(name not in accounts.numbers for name in names) > accounts.room:
-            raise BadAccount("count", f"there is room for {accounts.room:,} more accounts")
+        new = [name for name in names if accounts.number(name) is None]
+        room = accounts.room if order.keep else accounts.passing_room
+        if len(new) > room:
+            raise BadAccount("count", f"there is room for {room:,} more accounts")
         made: list[Key] = []
         try:
-            for name in names:
-                if order.keep:
-                    key = self._floor.create_key(name, order.label, trade=order.trade)
-                else:
-                    key = self.create_key(name, order.label, trade=order.trade, keep=False)
+            for at, name in enumerate(names):
+                if not order.keep:
+                    self._make_room()
+                key = accounts.create(
+                    name, order.label, floor.wall(), trade=order.trade, passing=not order.keep
+                )
                 made.append(key)
+                if not order.keep:
+                    self._passing[key.api_key] = None
+                if at % SLICE == SLICE - 1:
+                    await asyncio.sleep(0)
             if order.keep:
-                self._keep()
+                self._keep()  # before they have money: a number that has some is never another's
         except UserError:
             for key in made:
                 accounts.revoke(key.api_key)
                 self._passing.pop(key.api_key, None)
+            for name in new:
+                accounts.forget(name)
             raise
+        await floor.pay_in([number for name in new if (number := accounts.number(name)) is not None])
         return [
             {"api_key": key.api_key, "secret": key.secret, "account": key.name, "number": key.account}
             for key in made
@@ -183,12 +209,27 @@ class Admin:
             raise BadAccount(
                 "asset", f"there is no {order.asset!r}; there are {', '.join(desk.engine.assets)}"
             )
-        number = self._floor.account(order.account)
+        number = self._account(order.account)
         outcome: Outcome = await ask(desk.deposit, number, order.asset, amount)
         if outcome.reason:
             raise BadAccount("amount", sentence(outcome.reason))
         free = desk.balance(number, order.asset).free
         return {"account": order.account, "asset": order.asset, "free": atoms_text(free)}
+
+    def _account(self, name: str) -> int:
+        """The account of this name; a new one is kept from now on, and paid in."""
+        accounts = self._floor.accounts
+        found = accounts.number(name)
+        if found is not None:
+            return found
+        number = accounts.account(name)
+        try:
+            self._keep()
+        except UserError:
+            accounts.forget(name)
+            raise
+        self._floor.endow(number)
+        return number
 
     async def _profile(self, order: ProfileOrder) -> dict[str, Any]:
         profiler = self.profiler()

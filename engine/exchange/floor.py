@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
 import structlog
 
-from engine.exchange.accounts import Accounts, Key, ReplayGuard
+from engine.exchange.accounts import Accounts, ReplayGuard
 from engine.exchange.clients import Clients
 from engine.exchange.desk import NOTHING, Desk, Told
 from engine.exchange.dialects.native import Native
 from engine.exchange.dialects.native_feed import NativeFeed
 from engine.exchange.stages import Stages
 from engine.exchange.traded_market import TradedMarket, traded_markets
-from engine.exchange.trading import Answer, Outcome
+from engine.exchange.trading import TOO_MANY_WAITING, Outcome
 from engine.exchange.units import Units, units_of
 from engine.flow.simulator import ATOM_DECIMALS, Simulator, Turn
 from engine.market.batches import Batch
@@ -38,6 +38,8 @@ ENDOWMENT: Final = {  # of each new account, in whole coins
     "BNB": 500,
     "XRP": 200_000,
 }
+SLICE: Final = 50  # accounts that are made or paid in between two turns of the loop
+OWED_S: Final = 0.001
 
 
 class _Timed:
@@ -80,6 +82,8 @@ class Floor:
         self._logged = logged
         self._loop = asyncio.get_running_loop()
         self._matcher = _Timed(simulator)
+        self._owed = 0  # deposits of new accounts that are on their way
+        self._lost: list[int] = []  # accounts with orders, of a former run, that nobody can reach
         engine = simulator.engine
         first_id = max(wall(), engine.now_ns) // 1_000 + 1  # after all that a command log may have
         self.desk: Final = Desk(self._matcher, engine.books, self._wake, first_id=first_id)
@@ -94,16 +98,23 @@ class Floor:
         self.native: Final = Native(self.desk, accounts, self.guard, self.units, self.feed)
         self._crowd: Told = NOTHING
 
-    def open(self) -> None:
-        """Pay in those accounts that have nothing: new ones, and all of them where no command log keeps their money."""
-        for number in self.accounts.numbers.values():
-            self._endow(number)
+    async def open(self) -> None:
+        """Pay in those accounts that have nothing: new ones, and all of them where no command log keeps their money.
+
+        Orders of accounts that nobody can reach any more are canceled. Returns when all is done.
+        """
+        engine = self.simulator.engine
+        lost = [(number, at) for number in self._lost for at in range(len(engine.books))]
+        for first in range(0, len(lost), SLICE):
+            await asyncio.gather(*(ask(self.desk.cancel_all, *each) for each in lost[first : first + SLICE]))
+        await self.pay_in([*self.accounts.numbers.values()])
 
     def _go_on(self, engine: MatchingEngine) -> None:
         """Take over what a command log left: orders, and accounts nobody knows the name of any more."""
-        known = [order.account for order in self.desk.adopt()]
-        known += np.flatnonzero(engine.free_balances().any(axis=1)).tolist()
-        self.accounts.keep_clear(max(known, default=0))
+        with_orders = {order.account for order in self.desk.adopt()}
+        with_money = np.flatnonzero(engine.free_balances().any(axis=1)).tolist()
+        lost = self.accounts.go_on(with_orders.union(with_money))
+        self._lost = [number for number in lost if number in with_orders]
 
     # --- matching ----------------------------------------------------------------------------------------
 
@@ -150,36 +161,41 @@ class Floor:
 
     # --- accounts ----------------------------------------------------------------------------------------
 
-    def account(self, name: str) -> int:
-        """The account of this name, made and paid in if it is new. BadAccount when it cannot be."""
-        before = self.accounts.numbers.get(name)
-        if before is not None:
-            return before
-        number = self.accounts.account(name)
-        self._endow(number)
-        return number
+    async def pay_in(self, numbers: Sequence[int]) -> None:
+        """Pay in those of the accounts that have nothing, some at a time. Returns when they have it."""
+        for first in range(0, len(numbers), SLICE):
+            for number in numbers[first : first + SLICE]:
+                self.endow(number)
+            await self.paid()
 
-    def create_key(self, name: str, label: str, *, trade: bool = True) -> Key:
-        """A new key; its account too, if that is new. BadAccount when it cannot be."""
-        is_new = name not in self.accounts.numbers
-        key = self.accounts.create(name, label, self.wall(), trade=trade)
-        if is_new:
-            self._endow(key.account)
-        return key
+    async def paid(self) -> None:
+        """Returns when every new account has its money."""
+        while self._owed:
+            await asyncio.sleep(OWED_S)
 
-    def deposit(self, name: str, asset: str, atoms: int, answer: Answer) -> None:
-        """Pay an account something in. BadAccount, KeyError for what does not exist."""
-        self.desk.deposit(self.account(name), asset, atoms, answer)
+    def endow(self, number: int) -> None:
+        """Pay a new account in; one that goes on from a command log has its own.
 
-    def _endow(self, number: int) -> None:
-        """Pay a new account in; one that goes on from a command log has its own."""
+        A passing one may have the number, and the rest of the money, of one that nobody reaches any more.
+        """
         balances = self.desk.balances(number)
-        if any(each.free or each.reserved for each in balances):
+        anew = self.accounts.is_passing(self.accounts.name(number))
+        if not anew and any(each.free or each.reserved for each in balances):
             return
         for each in balances:
-            coins = ENDOWMENT.get(each.asset, 0)
-            if coins:
-                self.desk.deposit(number, each.asset, coins * 10**ATOM_DECIMALS)
+            due = ENDOWMENT.get(each.asset, 0) * 10**ATOM_DECIMALS - each.free
+            if due:
+                self._owed += 1
+                self._pay(number, each.asset, due)
+
+    def _pay(self, number: int, asset: str, atoms: int) -> None:
+        def paid(outcome: Outcome) -> None:
+            if outcome.reason == TOO_MANY_WAITING:  # of this batch
+                self._pay(number, asset, atoms)
+            else:
+                self._owed -= 1
+
+        self.desk.deposit(number, asset, atoms, paid)
 
 
 def ask(command: Callable[..., object], *given: object) -> asyncio.Future[Outcome]:

@@ -79,7 +79,7 @@ def account(engine: Engine) -> tuple[Any, ...]:
         orders = [
             (each.order_id, each.status, each.open_lots, each.price_ticks) for each in desk.open_orders(17)
         ]
-        return orders, desk.balances(17), house.floor.accounts.keys, house.floor.accounts.numbers
+        return orders, desk.balances(17), house.floor.accounts.keys, dict(house.floor.accounts.numbers)
 
     return there(engine, look)  # type: ignore[no-any-return]
 

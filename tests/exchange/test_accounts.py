@@ -17,6 +17,7 @@ from engine.exchange.accounts import (
     BadAccount,
     Key,
     ReplayGuard,
+    Table,
     hmac_hex,
     signed,
 )
@@ -47,11 +48,58 @@ def test_names_have_one_number_each_until_all_are_taken() -> None:
     assert (accounts.name(FIRST_CLIENT + 2), accounts.name(5)) == ("b", "")
 
 
-def test_accounts_kept_clear_of_are_given_to_nobody() -> None:
-    accounts = Accounts(64)
-    accounts.keep_clear(40)
-    accounts.keep_clear(3)
-    assert accounts.account("a") == 41
+def test_a_name_keeps_its_number_when_its_last_key_is_gone() -> None:
+    accounts = Accounts(64, passing_from=40)
+    bob = accounts.create("bob", "", 1)
+    accounts.revoke(bob.api_key)
+    kept = Accounts(64, accounts.keys, accounts.table, passing_from=40)
+    assert kept.account("alice") == bob.account + 1
+    assert kept.account("bob") == bob.account
+    assert kept.name(bob.account) == "bob"
+
+
+def test_passing_accounts_are_apart_and_not_kept() -> None:
+    accounts = Accounts(44, passing_from=40)
+    numbers = [accounts.account(f"load {at}", passing=True) for at in range(3)]
+    assert numbers == [40, 41, 42]
+    assert accounts.account("one") == FIRST_CLIENT + 1
+    assert accounts.table.numbers == {MAIN: FIRST_CLIENT, "one": FIRST_CLIENT + 1}
+    assert accounts.account("load 1") == 41  # a person's from now on
+    assert accounts.table.numbers["load 1"] == 41
+    assert accounts.passing_room == 1
+    accounts.account("last", passing=True)
+    with pytest.raises(BadAccount, match="all 4 passing accounts are taken"):
+        accounts.account("more", passing=True)
+    again = Accounts(44, (), accounts.table, passing_from=40)
+    assert [again.account(name, passing=True) for name in ("a", "b")] == [40, 42]
+
+
+def test_numbers_of_a_former_run_that_nobody_reaches_are_passing_accounts_again_and_no_persons() -> None:
+    table = Table(20, {MAIN: FIRST_CLIENT, "bob": FIRST_CLIENT + 1})
+    accounts = Accounts(44, (), table, passing_from=40)
+    assert accounts.go_on([3, FIRST_CLIENT, FIRST_CLIENT + 1, 25, 41, 43]) == [25, 41, 43]
+    assert accounts.account("alice") == 26  # after the one that somebody had before there was a table
+    assert accounts.passing_room == 4
+    assert [accounts.account(name, passing=True) for name in "abcd"] == [41, 43, 40, 42]
+    assert accounts.table.next == 27
+
+
+def test_where_names_are_not_known_nothing_of_a_former_run_is_given_away() -> None:
+    accounts = Accounts(44, passing_from=40, complete=False)
+    assert accounts.go_on([FIRST_CLIENT, FIRST_CLIENT + 1, 40, 42]) == []
+    assert accounts.account("a") == FIRST_CLIENT + 2
+    assert [accounts.account(name, passing=True) for name in "bc"] == [41, 43]
+
+
+def test_a_new_account_can_be_taken_back() -> None:
+    accounts = Accounts(44, passing_from=40)
+    before = accounts.table
+    accounts.account("a")
+    accounts.account("b", passing=True)
+    for name in ("a", "b", "unknown"):
+        accounts.forget(name)
+    assert accounts.table == before
+    assert (accounts.account("c"), accounts.account("d", passing=True)) == (FIRST_CLIENT + 1, 40)
 
 
 @pytest.mark.parametrize("name", ["", " ", " a", "a ", "a\n", "\x00", "a" * (MAX_NAME + 1), "\u200b"])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import http.client
 import json
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +18,7 @@ import pytest
 from engine.exchange import admin as module
 from engine.exchange.accounts import MAX_NAME
 from engine.exchange.admin import MAX_BODY, MAX_COUNT, MAX_KEPT, MAX_PASSING
+from engine.exchange.desk import MAX_WAITING
 from engine.exchange.floor import ENDOWMENT
 from engine.exchange.keystore import KeyStore
 from tests.exchange.running import RunningExchange
@@ -58,7 +62,7 @@ def facts(exchange: RunningExchange) -> Any:
     return exchange.floor(
         lambda floor: (
             floor.accounts.keys,
-            floor.accounts.numbers,
+            dict(floor.accounts.numbers),
             floor.desk.balances(17),
             floor.desk.commands,
         )
@@ -103,6 +107,53 @@ def test_each_of_several_keys_has_an_account_of_its_own_with_money(exchange: Run
     again = made(exchange, account="many", count=2)
     assert [each["number"] for each in again] == [each["number"] for each in keys[:2]]
     assert balance(exchange, "many-1", "USDT") == ENDOWMENT["USDT"]  # not paid in twice
+
+
+def test_so_many_keys_at_once_have_their_money_and_hold_nobody_up() -> None:
+    with RunningExchange(rate=100) as exchange:
+        longest = 0.0
+
+        async def watch() -> None:
+            nonlocal longest
+            while True:
+                before = time.thread_time()
+                await asyncio.sleep(0)
+                longest = max(longest, time.thread_time() - before)
+
+        tasks = [exchange.do(lambda house: asyncio.ensure_future(watch()))]
+        gc.disable()  # some 60 ms at a time with all that the other tests left
+        try:
+            keys = made(exchange, account="many", count=MAX_COUNT, keep=False)
+        finally:
+            gc.enable()
+        exchange.do(lambda house: tasks.pop().cancel())
+        numbers = [each["number"] for each in keys]
+        assert len(set(numbers)) == MAX_COUNT
+        lacking = exchange.floor(
+            lambda floor: [
+                number
+                for number in numbers
+                if {each.asset: each.free for each in floor.desk.balances(number)}
+                != {asset: coins * 10**8 for asset, coins in ENDOWMENT.items()}
+            ]
+        )
+        assert lacking == []
+        assert longest < 0.2  # some 10 ms where nobody else computes
+
+
+def test_new_accounts_are_paid_in_when_too_much_waits() -> None:
+    with RunningExchange(rate=0) as exchange:
+
+        def crowded(house: Any) -> Any:
+            for _ in range(MAX_WAITING - 2):
+                house.floor.desk.deposit(17, "SOL", 1)
+            return house.admin.create_key("late", "", keep=False)
+
+        key = exchange.do(crowded)
+        asyncio.run_coroutine_threadsafe(exchange.house.floor.paid(), exchange._loop).result(10)  # type: ignore[arg-type]
+        for asset, coins in ENDOWMENT.items():
+            assert balance(exchange, "late", asset) == coins
+        assert key.name == "late"
 
 
 def test_keys_that_are_not_kept_work_and_are_never_written(
@@ -188,18 +239,25 @@ def test_orders_of_keys_that_cannot_be_are_refused_and_nothing_is_made(
     assert store.path.read_bytes() == written
 
 
-def test_no_account_is_made_when_there_is_no_room_for_all(exchange: RunningExchange) -> None:
-    room = exchange.floor(lambda floor: floor.accounts.room)
-    exchange.do(lambda house: setattr(house.floor.accounts, "_most", house.floor.accounts._next + 3))
+@pytest.mark.parametrize(
+    ("keep", "end", "next_one"), [(False, "_most", "_next_passing"), (True, "_split", "_next")]
+)
+def test_no_account_is_made_when_there_is_no_room_for_all(
+    exchange: RunningExchange, keep: bool, end: str, next_one: str
+) -> None:
+    name = f"full {keep}"
+    room = exchange.floor(lambda f: f.accounts.room + f.accounts.passing_room)
+    usual = exchange.floor(lambda f: getattr(f.accounts, end))
+    exchange.floor(lambda f: setattr(f.accounts, end, getattr(f.accounts, next_one) + 3))
     try:
         before = facts(exchange)
-        status, answer = call(exchange, "POST", "/admin/keys", {"account": "full", "count": 4, "keep": False})
+        status, answer = call(exchange, "POST", "/admin/keys", {"account": name, "count": 4, "keep": keep})
         assert (status, answer) == (400, {"error": "count: there is room for 3 more accounts"})
         assert facts(exchange) == before
-        assert len(made(exchange, account="full", count=3, keep=False)) == 3
+        assert len(made(exchange, account=name, count=3, keep=keep)) == 3
     finally:
-        exchange.do(lambda house: setattr(house.floor.accounts, "_most", 4_096))
-    assert exchange.floor(lambda floor: floor.accounts.room) == room - 3
+        exchange.floor(lambda f: setattr(f.accounts, end, usual))
+    assert exchange.floor(lambda f: f.accounts.room + f.accounts.passing_room) == room - 3
 
 
 def test_a_key_that_cannot_be_written_is_not_made(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+from engine import owner
 from engine.exchange.desk import FIRST_CLIENT
 from engine.exchange.floor import ENDOWMENT, ask
 from engine.exchange.house import House
@@ -128,6 +129,63 @@ def test_whoever_is_new_after_a_restart_gets_no_money_or_orders_of_one_forgotten
         assert again.account == main.account == FIRST_CLIENT
         money = exchange.floor(lambda f: f.desk.balance(again.account, "USDT").free)
         assert money == (ENDOWMENT["USDT"] + 1) * 10**8
+
+
+def test_nobody_gets_the_account_of_one_who_revoked_the_last_key(tmp_path: Path) -> None:
+    store = KeyStore(tmp_path / "data", tmp_path / "config")
+    settings: dict[str, Any] = {"log_folder": tmp_path / "log", "store": store, "rate": 100}
+    with RunningExchange(**settings) as exchange:
+        bob = exchange.key("bob")
+        order = Order(bob.account, BTC, BUY, LIMIT, 1_000, 900_000)
+        place(exchange, order)
+        paid = exchange.do(lambda house: house.admin._account("paid"))
+        assert exchange.do(lambda house: house.admin.revoke(bob.api_key))
+    made = asyncio.run(owner.create_key("http://127.0.0.1:9", store, "alice", "", trade=True))
+    with RunningExchange(**settings) as exchange:
+        alice = exchange.floor(lambda floor: floor.accounts.find(made["api_key"]))
+        assert alice.account not in (bob.account, paid)
+        assert exchange.floor(lambda floor: floor.desk.open_orders(alice.account)) == []
+        assert (
+            exchange.floor(lambda f: f.desk.balance(alice.account, "USDT").free) == ENDOWMENT["USDT"] * 10**8
+        )
+        again = exchange.key("bob")
+        assert again.account == bob.account
+        assert [each.order_id for each in exchange.floor(lambda f: f.desk.open_orders(bob.account))] == [
+            order.order_id
+        ]
+
+
+def test_what_passing_accounts_leave_is_canceled_and_their_numbers_are_used_again(tmp_path: Path) -> None:
+    store = KeyStore(tmp_path / "data", tmp_path / "config")
+    settings: dict[str, Any] = {"log_folder": tmp_path / "log", "store": store, "rate": 100}
+
+    def loaded(exchange: RunningExchange) -> list[int]:
+        return exchange.do(  # type: ignore[no-any-return]
+            lambda house: [house.admin.create_key(f"load-{at}", "", keep=False).account for at in range(60)]
+        )
+
+    with RunningExchange(**settings) as exchange:
+        main = exchange.key()
+        mine = Order(main.account, BTC, BUY, LIMIT, 1_000, 900_000)
+        place(exchange, mine)
+        room = exchange.floor(lambda floor: floor.accounts.passing_room)
+        numbers = loaded(exchange)
+        for at in (0, 59):
+            place(exchange, Order(numbers[at], BTC, BUY, LIMIT, 1_000, 900_000))
+            place(exchange, Order(numbers[at], BTC, BUY, MARKET, 1_000))
+    for _ in range(2):
+        with RunningExchange(**settings) as exchange:
+            assert exchange.floor(lambda f: [f.desk.open_orders(each) for each in numbers]) == [[]] * 60
+            assert [each.order_id for each in exchange.floor(lambda f: f.desk.open_orders(main.account))] == [
+                mine.order_id
+            ]
+            assert exchange.floor(lambda floor: floor.accounts.passing_room) == room
+            assert sorted(loaded(exchange)) == sorted(numbers)
+            outcome(exchange, exchange.house.floor.desk.deposit, main.account, "SOL", 1)
+            for number in numbers:  # whatever its former owner did with it
+                assert {b.asset: b.free for b in exchange.floor(lambda f, n=number: f.desk.balances(n))} == {
+                    asset: coins * 10**8 for asset, coins in ENDOWMENT.items()
+                }
 
 
 def test_nobody_is_told_before_the_log_has_the_command(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from engine import durable_files
 from engine.errors import BadDataFolder
 from engine.exchange import keystore
 from engine.exchange.accounts import Accounts, Key
-from engine.exchange.keystore import MASTER_BYTES, KeyStore
+from engine.exchange.keystore import MASTER_BYTES, Held, KeyStore
 from tests.exchange.running import RunningExchange
 
 NOW_NS = 1_795_000_000 * 10**9
@@ -48,6 +48,23 @@ def test_keys_come_back_as_they_were_saved(store: KeyStore) -> None:
         made = keys(count)
         store.save(made)
         assert KeyStore(store.path.parent, store.master_path.parent).load() == made
+
+
+def test_accounts_are_kept_with_the_keys_and_without_any(store: KeyStore) -> None:
+    accounts = Accounts(64)
+    accounts.create("bob", "", NOW_NS)
+    for kept in (accounts.keys, ()):
+        store.save(kept, accounts.table)
+        assert store.read() == Held(kept, accounts.table)
+
+
+def test_a_file_of_the_version_before_is_read(store: KeyStore) -> None:
+    made = keys()
+    store.save(made)
+    held = json.loads(store.path.read_bytes())
+    del held["accounts"]
+    store.path.write_text(json.dumps(held | {"version": 1}))
+    assert store.read() == Held(made, None)
 
 
 def test_no_secret_is_in_the_file_and_no_two_are_sealed_alike(store: KeyStore) -> None:
@@ -116,7 +133,11 @@ def spoiled(change: Callable[[Any], None]) -> Callable[[bytes], bytes]:
         (lambda _: b"[" * 100_000, "is damaged"),
         (lambda _: b"\xff\xfe", "is damaged"),
         (lambda data: data.replace(b"label", b"\xff\xfe\xfd"), "is damaged"),
-        (spoiled(lambda held: held.update(version=2)), "is of version 2"),
+        (spoiled(lambda held: held.update(version=3)), "is of version 3"),
+        (spoiled(lambda held: held.pop("accounts")), "is damaged"),
+        (spoiled(lambda held: held["accounts"]["numbers"].update(x=3)), "is damaged"),
+        (spoiled(lambda held: held["accounts"]["numbers"].update(x=17, y=17)), "is damaged"),
+        (spoiled(lambda held: held["accounts"].update(next=1 << 40)), "is damaged"),
         (spoiled(lambda held: held.update(more=1)), "is damaged"),
         (spoiled(lambda held: held["keys"][0].pop("sealed")), "is damaged"),
         (spoiled(lambda held: held["keys"][0].update(sealed="")), "is damaged"),
@@ -198,6 +219,46 @@ def test_two_that_make_the_master_key_at_once_have_the_same(
     store.save(made)
     assert store.master_path.read_bytes() == b"o" * MASTER_BYTES
     assert store.load() == made
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_without_hard_links_there_is_a_master_key_too(
+    store: KeyStore, monkeypatch: pytest.MonkeyPatch, others: bool
+) -> None:
+    def refuse(source: Path, target: Path) -> None:
+        if others:
+            Path(target).write_bytes(b"o" * MASTER_BYTES)  # another was first
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(keystore.os, "link", refuse)
+    made = keys()
+    store.save(made)
+    assert store.load() == made
+    assert (store.master_path.read_bytes() == b"o" * MASTER_BYTES) is others
+    assert [path.name for path in store.master_path.parent.iterdir()] == [store.master_path.name]
+    if sys.platform != "win32" and not others:
+        assert store.master_path.stat().st_mode & 0o777 == 0o600
+
+
+def test_without_hard_links_a_crash_leaves_no_half_of_a_master_key(
+    store: KeyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    calls: list[int] = []
+
+    def crash(handle: int) -> None:
+        calls.append(handle)
+        if len(calls) == 2:
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(keystore.os, "link", refuse)
+    monkeypatch.setattr(durable_files, "sync_file", crash)
+    with pytest.raises(BadDataFolder):
+        store.save(keys())
+    assert len(calls) == 2
+    assert list(store.master_path.parent.iterdir()) == []
 
 
 def test_an_exchange_whose_keys_cannot_be_read_serves_without_them_and_leaves_the_file(
