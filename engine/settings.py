@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import platformdirs
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -34,7 +34,9 @@ def _data_directory() -> Path:
 
 
 def _config_directory() -> Path:
-    return Path(platformdirs.user_config_dir("venuescope", appauthor=False))
+    folder = Path(platformdirs.user_config_dir("venuescope", appauthor=False))
+    # macOS and Windows have one folder for both; what opens the keys must not lie beside them.
+    return folder.with_name("venuescope-config") if folder == _data_directory() else folder
 
 
 class Settings(BaseSettings):
@@ -100,7 +102,9 @@ class Settings(BaseSettings):
         description="port of its order sockets alone, which is faster; 0 = any free one",
     )
     config_dir: Path = Field(
-        default_factory=_config_directory, description="folder for what opens the exchange's kept API keys"
+        default_factory=_config_directory,
+        validate_default=True,
+        description="folder for what opens the exchange's kept API keys; not data_dir",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "warning", description="least level printed to standard error"
@@ -114,6 +118,14 @@ class Settings(BaseSettings):
             if isinstance(value, str)
             else value
         )
+
+    @field_validator("config_dir")
+    @classmethod
+    def _apart(cls, folder: Path, info: ValidationInfo) -> Path:
+        data = info.data.get("data_dir")
+        if data is not None and folder.resolve() == data.resolve():
+            raise ValueError("it is data_dir too, and whoever copies that folder would have the keys open")
+        return folder
 
     @classmethod
     def settings_customise_sources(

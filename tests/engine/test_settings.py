@@ -116,3 +116,23 @@ def test_an_environment_variable_that_should_be_json_and_is_not_is_named(
     monkeypatch.setenv("VENUESCOPE_SYMBOLS", "BTC-USDT")
     with pytest.raises(BadSetting, match="VENUESCOPE_SYMBOLS must be JSON"):
         settings.load()
+
+
+@pytest.mark.parametrize("name", ["user_data_dir", "user_config_dir"])
+def test_what_opens_the_keys_lies_apart_from_them_where_the_system_has_one_folder(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    one = getattr(settings.platformdirs, name)
+    monkeypatch.setattr(settings.platformdirs, "user_data_dir", one)
+    monkeypatch.setattr(settings.platformdirs, "user_config_dir", one)  # as on macOS and Windows
+    found = settings.load()
+    assert found.config_dir != found.data_dir
+    assert found.data_dir not in found.config_dir.parents
+
+
+def test_one_folder_for_the_keys_and_what_opens_them_is_refused(elsewhere: Path) -> None:
+    with pytest.raises(BadSetting, match="config_dir"):
+        settings.load(data_dir=elsewhere / "a", config_dir=elsewhere / "b" / ".." / "a")
+    with pytest.raises(BadSetting, match="it is data_dir too"):
+        settings.load(data_dir=settings.load().config_dir)
+    settings.load(data_dir=elsewhere / "a", config_dir=elsewhere / "b")
