@@ -142,10 +142,14 @@ async def halt(house: House, args: Arguments) -> dict[str, Any]:
     """Halt a symbol, or let it trade again."""
     units = _units(house.floor, _text(args, "symbol"))
     halted = args.get("halted") is True
-    floor = house.floor
-    outcome = await ask(floor.desk.set_phase, units.index, HALTED if halted else CONTINUOUS)
-    _check(floor, outcome)
-    return {"sentence": f"{units.instrument.symbol} {'is halted' if halted else 'trades again'}"}
+    floor, faults = house.floor, house.order_faults
+    held = faults.holds(units.index)
+    if not held:
+        outcome = await ask(floor.desk.set_phase, units.index, HALTED if halted else CONTINUOUS)
+        _check(floor, outcome)
+    faults.note_halt(units.index, halted)
+    later = " when the fault that halts it is over" if held else ""
+    return {"sentence": f"{units.instrument.symbol} {'is halted' if halted else f'trades again{later}'}"}
 
 
 COMMANDS: Final[dict[str, Command]] = {

@@ -44,7 +44,7 @@ class House:
         limits = limits or load()
         self.floor: Final = floor
         self.faults: Final = Faults(floor.seed)
-        self._order_faults = OrderFaults(self.faults, floor.simulator.instruments, floor.accounts.name)
+        self.order_faults: Final = OrderFaults(self.faults, floor.simulator.instruments, floor.accounts.name)
         self.faults.on_first = self._arm
         rules = {
             "binance_spot": rules_from(limits, "binance_spot"),
@@ -107,7 +107,7 @@ class House:
             self.floor.accounts.note_use(now_ns)
             if not self.faults.any:
                 self._disarm()
-            for symbol, phase in self._order_faults.halts(time.monotonic_ns()):
+            for symbol, phase in self.order_faults.halts(time.monotonic_ns()):
                 self.floor.desk.set_phase(symbol, phase)
 
     def close_second(self, telemetry: Telemetry, second_ns: int) -> None:
@@ -198,7 +198,7 @@ class House:
     def _arm(self) -> None:
         """Ask the faults from here on: asking costs a tenth of an order's time, so without any nobody does."""
         floor = self.floor
-        floor.desk.reject, floor.desk.postpone = self._order_faults.reject, self._postpone
+        floor.desk.reject, floor.desk.postpone = self.order_faults.reject, self._postpone
         floor.clients.faults, floor.feed.faults = self._swallows, self.faults
 
     def _disarm(self) -> None:
@@ -228,7 +228,7 @@ class House:
         """Whether a fault makes this answer wait; then it comes by itself."""
         if outcome.order is None or not self.faults.any:
             return False
-        delay_s = self._order_faults.delay_s(outcome.order)
+        delay_s = self.order_faults.delay_s(outcome.order)
         if not delay_s:
             return False
         asyncio.get_running_loop().call_later(delay_s, answer, outcome)

@@ -22,6 +22,14 @@ _REJECT: Final = frozenset({"reject"})
 _SLOW: Final = frozenset({"slow_ack"})
 
 
+def resumed(phases: Sequence[int]) -> list[tuple[int, int]]:
+    """(symbol, phase) to be set when an exchange starts with symbols in these phases, as its log had them.
+
+    Nobody who halts symbols outlives a stop: whatever a fault or a person had halted then trades again.
+    """
+    return [(symbol, CONTINUOUS) for symbol, phase in enumerate(phases) if phase == HALTED]
+
+
 class OrderFaults:
     """Asked of every order and at every turn. `name_of` an account's number gives its name."""
 
@@ -38,6 +46,7 @@ class OrderFaults:
         self._clock = clock
         self._names = [(each.native, each.symbol) for each in instruments]
         self._halts: dict[int, tuple[int, ...]] = {}  # fault -> symbols it holds halted
+        self._halted: set[int] = set()  # symbols that somebody halted, faults or not
 
     def reject(self, order: Order) -> bool:
         """Whether this order is refused, for `Desk.reject`."""
@@ -50,7 +59,8 @@ class OrderFaults:
     def halts(self, now_ns: int) -> list[tuple[int, int]]:
         """(symbol, phase) to be set now, since a halt has begun or ended. `now_ns` is monotonic; cheap.
 
-        A symbol that several halts hold trades again when the last of them is over.
+        A symbol that several halts hold trades again when the last of them is over; one that somebody halted too,
+        when they let it.
         """
         if not self._faults.any and not self._halts:
             return []
@@ -58,8 +68,11 @@ class OrderFaults:
         due: list[tuple[int, int]] = []
         for number in [each for each in self._halts if each not in active]:
             symbols = self._halts.pop(number)
-            held = {symbol for each in self._halts.values() for symbol in each}
-            due += [(symbol, CONTINUOUS) for symbol in symbols if symbol not in held]
+            due += [
+                (symbol, CONTINUOUS)
+                for symbol in symbols
+                if symbol not in self._halted and not self.holds(symbol)
+            ]
         for number, fault in active.items():
             if number not in self._halts:
                 symbols = tuple(
@@ -69,6 +82,14 @@ class OrderFaults:
                 self._faults.note(fault, 1)
                 due += [(symbol, HALTED) for symbol in symbols]
         return due
+
+    def holds(self, symbol: int) -> bool:
+        """Whether a fault keeps the symbol halted now: nobody can let it trade before that is over."""
+        return any(symbol in each for each in self._halts.values())
+
+    def note_halt(self, symbol: int, halted: bool) -> None:
+        """Somebody has halted the symbol, or let it trade: what stays so, or comes so, when no fault holds it."""
+        (self._halted.add if halted else self._halted.discard)(symbol)
 
     def _taken(self, kinds: frozenset[str], order: Order) -> float | None:
         """The delay of a fault that happens to this order; None when none does."""

@@ -257,6 +257,31 @@ def test_a_symbol_is_halted_and_trades_again(engine: Engine) -> None:
             engine.command("exchange_halt", {"symbol": symbol, "halted": True})
 
 
+def test_a_halt_of_somebody_and_a_halt_of_a_fault_do_not_end_each_other(engine: Engine) -> None:
+    house = engine.built_in.house
+    assert house is not None
+    xrp = {"symbol": "XRP-USDT"}
+
+    def fault() -> int:
+        number = engine.command("exchange_fault", {"kind": "halt", "duration_s": 60, **xrp})["id"]
+        until(lambda: house.order_faults.holds(4))
+        return int(number)
+
+    engine.command("exchange_halt", xrp | {"halted": True})
+    engine.command("exchange_clear_fault", {"id": fault()})
+    until(lambda: not house.order_faults.holds(4))
+    assert engine.command("exchange_halt", xrp) == {
+        "sentence": "XRP-USDT trades again"
+    }  # not "it does already"
+    number = fault()
+    engine.command("exchange_halt", xrp | {"halted": True})
+    said = engine.command("exchange_halt", xrp)
+    assert said == {"sentence": "XRP-USDT trades again when the fault that halts it is over"}
+    assert phases(engine) == ["trading"] * 4 + ["halted"]
+    engine.command("exchange_clear_fault", {"id": number})
+    until(lambda: phases(engine) == ["trading"] * 5)
+
+
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_no_command_does_anything_without_arguments(engine: Engine, name: str) -> None:
     before = account(engine)

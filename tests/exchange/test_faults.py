@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.exchange.faults import KINDS, MAX_ACTIVE, BadFault, Fault, Faults, read
-from engine.exchange.order_faults import OrderFaults
+from engine.exchange.order_faults import OrderFaults, resumed
 from engine.exchange.server import LocalVenue
 from engine.exchange.trading import Order
 from engine.flow.symbols import SYMBOLS
-from engine.matching.orders import CONTINUOUS, HALTED
+from engine.matching.orders import AUCTION, CLOSED, CONTINUOUS, HALTED
 from engine.telemetry.board import FaultView
 from tests.exchange.support import get, messages, order, with_venue
 
@@ -486,6 +486,34 @@ def test_symbols_are_halted_for_as_long_as_some_halt_lasts() -> None:
     assert sorted(orders.halts(12 * S)) == [(at, CONTINUOUS) for at in range(5)]
     assert orders.halts(13 * S) == []
     assert faults.done == {"halt": 2}
+
+
+def test_a_fault_that_is_over_lets_nothing_trade_that_somebody_halted() -> None:
+    faults = Faults()
+    orders = OrderFaults(faults, INSTRUMENTS)
+    orders.note_halt(0, halted=True)
+    orders.note_halt(3, halted=True)
+    faults.add(0, Fault("halt", duration_s=10))
+    assert not orders.holds(1)
+    orders.halts(S)
+    assert [orders.holds(at) for at in range(5)] == [True] * 5
+    orders.note_halt(1, halted=True)  # while the fault lasts
+    orders.note_halt(3, halted=False)
+    orders.note_halt(4, halted=False)
+    assert sorted(orders.halts(10 * S)) == [(2, CONTINUOUS), (3, CONTINUOUS), (4, CONTINUOUS)]
+    assert [orders.holds(at) for at in range(5)] == [False] * 5
+    faults.add(10 * S, Fault("halt", symbol="BTC-USDT", duration_s=1))
+    assert orders.halts(10 * S) == [(0, HALTED)]
+    assert orders.halts(11 * S) == []
+    orders.note_halt(0, halted=False)
+    faults.add(11 * S, Fault("halt", symbol="BTC-USDT", duration_s=1))
+    orders.halts(11 * S)
+    assert orders.halts(12 * S) == [(0, CONTINUOUS)]
+
+
+def test_an_exchange_starts_with_no_symbol_halted() -> None:
+    assert resumed([CONTINUOUS, HALTED, AUCTION, CLOSED, HALTED]) == [(1, CONTINUOUS), (4, CONTINUOUS)]
+    assert resumed([CONTINUOUS] * 5) == []
 
 
 def test_faults_are_bounded_in_number_and_every_kind_can_be_read() -> None:
