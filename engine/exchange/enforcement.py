@@ -199,6 +199,11 @@ class Enforcement:
             return replace(verdict, headers={**verdict.headers, "Retry-After": str(retry_after_s)})
         return verdict
 
+    def is_banned(self, address: str, now_ns: int) -> bool:
+        """Whether an address is banned now. Nothing is counted."""
+        client = self._addresses.get(address)
+        return client is not None and now_ns < client.banned_until_ns
+
     def forget(self, address: str) -> None:
         """Forget everything of an address: bans, refusals, use."""
         self._addresses.pop(address, None)

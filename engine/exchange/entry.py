@@ -60,7 +60,10 @@ class Link(Protocol):
         ...
 
     def close(self, code: int, reason: str) -> None:
-        """End it in an orderly way: 1000 normal, 1002 bad protocol, 1008 policy, 1009 too big."""
+        """End it in an orderly way: 1000 normal, 1002 bad protocol, 1008 policy, 1009 too big.
+
+        The session's `on_close` is called within, and nothing of the client reaches it any more.
+        """
         ...
 
     def identify(self, account: int, label: str) -> None:
@@ -68,7 +71,7 @@ class Link(Protocol):
         ...
 
     def count(self, orders: int = 0, acks: int = 0, reject: int | str | None = None) -> None:
-        """Note orders sent, answers given, or one refusal by its code."""
+        """Note orders sent, answers to them (refusals too), and one refusal of whatever it may be, by its code."""
         ...
 
 
@@ -85,6 +88,10 @@ class Session(Protocol):
 
     def on_turn(self, now_ns: int) -> None:
         """Called some ten times a second: keep-alive, expiry of logins."""
+        ...
+
+    def on_revoked(self, api_key: str, now_ns: int) -> None:
+        """A key, of anyone's, is no more: what this session does by it ends at once."""
         ...
 
     def on_close(self) -> None:

@@ -10,6 +10,7 @@ import re
 import time
 from typing import Final
 
+from engine.exchange.accounts import Key
 from engine.exchange.admin import Admin
 from engine.exchange.clients import SHOWN, Client
 from engine.exchange.dialects.binance_trading import BinanceTrading
@@ -21,7 +22,7 @@ from engine.exchange.floor import Floor
 from engine.exchange.house_views import PHASES, account_view, key_view, stream_view
 from engine.exchange.keystore import KeyStore
 from engine.exchange.order_faults import OrderFaults
-from engine.exchange.order_sockets import OrderSockets
+from engine.exchange.order_sockets import OrderSockets, Refusal
 from engine.exchange.served import ServedMarket
 from engine.exchange.server import HOST, Budget, VenueServer
 from engine.exchange.trading import Answer, Order, Outcome
@@ -32,6 +33,7 @@ from engine.telemetry.hub import Telemetry
 BUDGET_MARKETS: Final = {"binance_spot": "binance_spot", "bybit": "bybit_spot"}
 STALL: Final = frozenset({"stall"})
 DISCONNECT: Final = frozenset({"disconnect"})
+REFUSE: Final = frozenset({"refuse"})
 CARE_EVERY_NS: Final = 100_000_000
 REFUSAL: Final = re.compile(rb'\{"(?:code|retCode)":(-?[1-9]\d*)')  # as both venues begin an error
 
@@ -65,8 +67,9 @@ class House:
             per_second=per_second(limits),
         )
         self.sockets: Final = OrderSockets(
-            floor.clients, self._session, self._dialect, floor.stages, floor.wall
+            floor.clients, self._session, self._dialect, floor.stages, floor.wall, self._admit
         )
+        floor.accounts.on_revoke = self._end_sessions
         self.admin: Final = Admin(floor, store)
         self.server: Final = VenueServer(
             self.budgets,
@@ -105,6 +108,8 @@ class House:
             self._cared_ns = now_ns
             self.floor.clients.turn(now_ns)
             self.floor.accounts.note_use(now_ns)
+            if self.floor.clients.stalled:
+                self._release()
             if not self.faults.any:
                 self._disarm()
             for symbol, phase in self.order_faults.halts(time.monotonic_ns()):
@@ -199,14 +204,14 @@ class House:
         """Ask the faults from here on: asking costs a tenth of an order's time, so without any nobody does."""
         floor = self.floor
         floor.desk.reject, floor.desk.postpone = self.order_faults.reject, self._postpone
-        floor.clients.faults, floor.feed.faults = self._swallows, self.faults
+        floor.clients.faults, floor.feed.faults = self._stalls, self.faults
 
     def _disarm(self) -> None:
         floor = self.floor
         floor.desk.reject = floor.desk.postpone = floor.clients.faults = floor.feed.faults = None
 
-    def _swallows(self, client: Client) -> bool:
-        """Whether a stall keeps a message back from this client; one that a disconnect meets is ended."""
+    def _stalls(self, client: Client) -> bool:
+        """Whether a stall holds a message back from this client; one that a disconnect meets is ended."""
         if not self.faults.any:
             return False
         place = (client.budget, "", (), client.id)
@@ -215,8 +220,31 @@ class House:
             return True
         if self.faults.take(now_ns, DISCONNECT, *place, account=client.label) is not None:
             client.abort()
-            return True
         return False
+
+    def _release(self) -> None:
+        """Send clients what was held back by stalls that are over."""
+        stalls = self.faults.active(time.monotonic_ns(), "stall").values()
+        for client in list(self.floor.clients.stalled):
+            place = (client.budget, "", (), client.id, client.label)
+            if not any(each.matches(*place) for each in stalls):
+                client.release()
+
+    def _admit(self, budget: str, address: str) -> Refusal | None:
+        """Why a handshake at an order socket is refused: as at any other of its venue."""
+        found, now_ns = self.budgets.get(budget), self.floor.wall()
+        if found is not None:
+            verdict = found.enforcement.connect(now_ns, address)
+            if not verdict.served:
+                kind, body = found.rest.refused(verdict, now_ns)
+                return Refusal(verdict.status, body, kind, verdict.headers)
+        if self.faults.any and self.faults.take(time.monotonic_ns(), REFUSE, budget) is not None:
+            return Refusal(503, b"refused by a fault on command", broken=True)
+        return None
+
+    def _end_sessions(self, key: Key) -> None:
+        """A key was revoked: what was begun with it ends before anything else comes."""
+        self.floor.clients.revoked(key.api_key, self.floor.wall())
 
     def _note_first_fill(self, order: Order, maker: bool) -> None:
         """Binance counts orders that have not traded: give this one back."""

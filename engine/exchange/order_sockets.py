@@ -7,8 +7,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
 
 from aiohttp import WSMsgType as AioType
 from aiohttp import web
@@ -25,7 +25,7 @@ from picows import (
 )
 
 from engine import guard
-from engine.exchange.clients import MAX_QUEUE, Client, Clients
+from engine.exchange.clients import MAX_QUEUE, Client, Clients, budget_of
 from engine.exchange.entry import Link, Session
 from engine.exchange.faults import Fault
 from engine.exchange.stages import Stages
@@ -34,11 +34,25 @@ from engine.exchange.wire import BINARY, TEXT, frame
 MAX_MESSAGE: Final = 1 << 16  # bytes
 CLOSE_WITHIN_S: Final = 2.0
 HANDSHAKE_S: Final = 5.0
+MAX_REASON: Final = 120  # bytes a close frame says
 TEXT_FRAME: Final = WSMsgType.TEXT  # looking them up there takes as long as using them
 BINARY_FRAME: Final = WSMsgType.BINARY
 now_ns: Final = time.perf_counter_ns
 
 MakeSession = Callable[[str, str, Link, int], Session | None]  # path, query, link, now_ns
+
+
+class Refusal(NamedTuple):
+    """The answer to a handshake that is not let in; where it is `broken`, there is none if that can be done."""
+
+    status: int
+    body: bytes
+    content_type: str = "text/plain"
+    headers: Mapping[str, str] = {}
+    broken: bool = False
+
+
+Admit = Callable[[str, str], Refusal | None]  # budget, address; None: let in
 
 
 class OrderSockets:
@@ -51,14 +65,19 @@ class OrderSockets:
         dialect_of: Callable[[str], str],
         stages: Stages,
         wall: Callable[[], int],
+        admit: Admit = lambda _budget, _address: None,
     ) -> None:
-        """`sessions` makes a session for a whole path ("/native"), `dialect_of` names its dialect, "" for none."""
+        """`sessions` makes a session for a whole path ("/native"), `dialect_of` names its dialect, "" for none.
+
+        `admit` is asked of every handshake at either door: limits of connects, bans, faults.
+        """
         self.clients: Final = clients
         self.stages: Final = stages
         self.wall: Final = wall
         self.now_ns = wall()  # when the first message of this turn of the loop came
-        self._sessions, self._dialect_of = sessions, dialect_of
+        self._sessions, self._dialect_of, self._admit = sessions, dialect_of, admit
         self._server: asyncio.Server | None = None
+        self._address = ""  # of the port of its own
 
     def takes(self, path: str) -> bool:
         """Whether the path is one of an order socket."""
@@ -73,28 +92,48 @@ class OrderSockets:
         self.clients.add(client)
         return True
 
-    def carry_out(self, fault: Fault) -> int:
-        """Disconnect those whom a fault of the kinds close and cut names; how many. Others are none of ours."""
+    def carry_out(self, fault: Fault, done: int = 0) -> int:
+        """Disconnect those whom a fault of the kinds close and cut names; how many. Others are none of ours.
+
+        `done` of its count it has hit elsewhere.
+        """
         if fault.kind not in ("close", "cut"):
             return 0
         hit = 0
         for client in list(self.clients.all.values()):
-            if fault.matches(client.budget, "", (), client.id, client.label) and (
-                not fault.count or hit < fault.count
-            ):
+            if fault.count and done + hit >= fault.count:
+                break
+            if fault.matches(client.budget, "", (), client.id, client.label):
                 hit += 1
                 if fault.kind == "cut":
                     client.close(1001, "")
-                client.abort()
+                else:
+                    client.abort()
         return hit
+
+    def refusal(self, path: str, address: str) -> Refusal | None:
+        """Why a client may not open a session at this path, counted; None when it may."""
+        found = self._admit(budget_of(self._dialect_of(path)), address)
+        if found is None and self.clients.is_full:
+            found = Refusal(503, b"too many clients")
+        if found is not None:
+            self.clients.refused += 1
+        return found
 
     # --- the exchange's port -----------------------------------------------------------------------------
 
     async def serve(self, request: web.BaseRequest, path: str, query: str) -> web.StreamResponse:
         """One client from handshake to end."""
-        if self.clients.is_full:
-            self.clients.refused += 1
-            return web.Response(status=503, text="too many clients")
+        refused = self.refusal(path, request.remote or "")
+        if refused is not None:
+            if refused.broken and request.transport is not None:
+                request.transport.abort()
+            return web.Response(
+                status=refused.status,
+                body=refused.body,
+                content_type=refused.content_type,
+                headers=refused.headers,
+            )
         socket = web.WebSocketResponse(
             autoping=True, compress=False, max_msg_size=MAX_MESSAGE, timeout=CLOSE_WITHIN_S
         )
@@ -109,8 +148,10 @@ class OrderSockets:
         assert session is not None
         stages = self.stages
         try:
-            while not socket.closed:
+            while True:
                 message = await socket.receive()
+                if client.ended:  # what it has sent since is nobody's
+                    break
                 started = time.perf_counter_ns()
                 if not stages.is_pending:
                     self.now_ns = self.wall()
@@ -126,6 +167,7 @@ class OrderSockets:
                     stages.decoded(started)
         finally:
             client.gone()
+        await client.closed()
         return socket
 
     # --- the port of its own -----------------------------------------------------------------------------
@@ -141,7 +183,8 @@ class OrderSockets:
             read_buffer_init_size=2_048,  # an order is some 150 bytes; it grows for those who send more
             backlog=1_024,
         )
-        return int(self._server.sockets[0].getsockname()[1])
+        self._address, bound = self._server.sockets[0].getsockname()[:2]
+        return int(bound)
 
     async def stop(self) -> None:
         """Disconnect everyone and give the port back."""
@@ -157,18 +200,21 @@ class OrderSockets:
     def _upgrade(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener | None:
         foreign = guard.refusal(request.headers.get("Host"), request.headers.get("Origin"))
         if foreign is not None:
-            return _refused(403, foreign)
+            return _answered(Refusal(403, foreign.encode()))
         path, _, query = request.path.decode("latin-1").partition("?")
         if not self.takes(path):
-            return _refused(404, "order sockets alone are served here")
-        if self.clients.is_full:
-            self.clients.refused += 1
-            return _refused(503, "too many clients")
+            return _answered(Refusal(404, b"order sockets alone are served here"))
+        # Who asks is not told here; at a loopback address it is this machine, by the same address.
+        refused = self.refusal(path, self._address)
+        if refused is not None:
+            return _answered(refused)
         return _Door(self, self._dialect_of(path), path, query)
 
 
-def _refused(status: int, text: str) -> WSUpgradeResponseWithListener:
-    return WSUpgradeResponseWithListener(WSUpgradeResponse.create_error_response(status, text.encode()), None)
+def _answered(refused: Refusal) -> WSUpgradeResponseWithListener:
+    headers = {"Content-Type": refused.content_type, **refused.headers}
+    response = WSUpgradeResponse.create_error_response(refused.status, refused.body, headers)
+    return WSUpgradeResponseWithListener(response, None)
 
 
 class _AioClient(Client):
@@ -190,75 +236,91 @@ class _AioClient(Client):
 
     @property
     def queued(self) -> int:
-        """Bytes in the transport."""
-        return self._transport.get_write_buffer_size()
+        """Bytes in the transport, and those held back."""
+        return self._transport.get_write_buffer_size() + self.held_bytes
 
     def write_text(self, message: bytes) -> None:
-        """Straight into the transport: nobody waits."""
-        self._transport.write(frame(message, TEXT))
+        """Straight into the transport: nobody waits. One that has ended takes nothing, and is not asked to."""
+        if not self._transport.is_closing():
+            self._transport.write(frame(message, TEXT))
 
     def write_binary(self, message: bytes) -> None:
         """Straight into the transport."""
-        self._transport.write(frame(message, BINARY))
+        if not self._transport.is_closing():
+            self._transport.write(frame(message, BINARY))
 
-    def close(self, code: int, reason: str) -> None:
-        """With a closing handshake, not waited for."""
-        if self._closing is None and not self._socket.closed:
-            self._closing = asyncio.ensure_future(
-                self._socket.close(code=code, message=reason.encode()[:120])
-            )
-
-    def abort(self) -> None:
-        """Break it off soon: what says why should still leave."""
+    def write_close(self, code: int, reason: str) -> None:
+        """With a closing handshake, not waited for here."""
+        if self._transport.is_closing() or self._socket.closed:
+            return
+        said = reason.encode()[:MAX_REASON]
+        # Not drained: a client that does not read would never be told.
+        self._closing = asyncio.ensure_future(self._socket.close(code=code, message=said, drain=False))
         asyncio.get_running_loop().call_later(CLOSE_WITHIN_S, self._transport.abort)
-        self.gone()
+
+    async def closed(self) -> None:
+        """Returns when a closing handshake that was begun has ended, soon in any case."""
+        if self._closing is not None:
+            await asyncio.wait([self._closing], timeout=CLOSE_WITHIN_S)
+
+    def break_off(self) -> None:
+        """The client sees 1006."""
+        self._transport.abort()
 
 
 class _PicowsClient(Client):
     """A client at the port of order sockets."""
 
-    __slots__ = ("_size", "_transport", "_write")
+    __slots__ = ("_is_closing", "_send", "_size", "_transport")
 
     def __init__(self, sockets: OrderSockets, dialect: str, transport: WSTransport) -> None:
         peer = transport.underlying_transport.get_extra_info("peername")
         super().__init__(sockets.clients, dialect, peer[0] if peer else "", sockets.wall())
         self._transport = transport
-        self._write = transport.send
+        self._send = transport.send
         self._size = transport.underlying_transport.get_write_buffer_size
+        self._is_closing = transport.underlying_transport.is_closing
 
     @property
     def queued(self) -> int:
-        """Bytes in the transport."""
-        return self._size()
+        """Bytes in the transport, and those held back."""
+        return self._size() + self.held_bytes
 
     def ack(self, message: bytes) -> None:
         """As `Client.ack`, in one step: it is on every order's way."""
         if self.in_flight:
             self.in_flight -= 1
-        if self.ended or ((faults := self._clients.faults) is not None and faults(self)):
+        if self.ended or (self._clients.faults is not None and self.meets_fault(message, is_text=True)):
             return
         self.sent_bytes += len(message)
-        self._write(TEXT_FRAME, message)
-        if self._size() > MAX_QUEUE:
-            self._cut()
+        try:
+            self._send(TEXT_FRAME, message)
+            if self._size() > MAX_QUEUE:
+                self._cut()
+        except Exception as error:  # noqa: BLE001 - it alone is to suffer
+            self.failed(error)
 
     def write_text(self, message: bytes) -> None:
-        """Straight to the socket."""
-        self._write(TEXT_FRAME, message)
+        """Straight to the socket. One that has ended takes nothing, and is not asked to."""
+        if not self._is_closing():
+            self._send(TEXT_FRAME, message)
 
     def write_binary(self, message: bytes) -> None:
         """Straight to the socket."""
-        self._write(BINARY_FRAME, message)
+        if not self._is_closing():
+            self._send(BINARY_FRAME, message)
 
-    def close(self, code: int, reason: str) -> None:
+    def write_close(self, code: int, reason: str) -> None:
         """With a close frame."""
-        self._transport.send_close(WSCloseCode(code), reason.encode()[:120])
+        if self._is_closing():
+            return
+        self._transport.send_close(WSCloseCode(code), reason.encode()[:MAX_REASON])
         self._transport.disconnect()
-
-    def abort(self) -> None:
-        """Break it off soon: the close frame should still leave."""
         asyncio.get_running_loop().call_later(CLOSE_WITHIN_S, self._transport.disconnect, False)
-        self.gone()
+
+    def break_off(self) -> None:
+        """The client sees 1006."""
+        self._transport.disconnect(False)
 
 
 class _Door(WSListener):
@@ -309,6 +371,7 @@ class _Door(WSListener):
             said_none = code == WSCloseCode.NO_INFO  # which may not be sent
             transport.send_close(WSCloseCode.OK if said_none else code, frame.get_close_message())
             transport.disconnect()
+            client.gone()  # now: it is told nothing after that
             return
         if kind is WSMsgType.PING or kind is WSMsgType.PONG:
             return

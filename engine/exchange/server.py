@@ -194,7 +194,11 @@ class VenueServer:
         hit = self.sockets.carry_out(fault)
         if hit is None:
             return self.faults.add(now_ns, fault)
-        return hit + (self._order_sockets.carry_out(fault) if self._order_sockets is not None else 0)
+        if self._order_sockets is not None:
+            more = self._order_sockets.carry_out(fault, hit)
+            self.faults.note(fault, more)
+            hit += more
+        return hit
 
     def statistics(self) -> dict[str, Any]:
         """Everything counted so far, as `GET /statistics` answers it."""
@@ -244,9 +248,9 @@ class VenueServer:
         budget = self.budgets.get(head)
         upgrades = request.headers.get("Upgrade", "").lower() == "websocket"
         orders = self._order_sockets
+        if upgrades and orders is not None and orders.takes(path):  # they judge handshakes themselves
+            return await orders.serve(request, path, query)
         if budget is None:
-            if upgrades and orders is not None and orders.takes(path):
-                return await orders.serve(request, path, query)
             return await self._control(request, path, query)
         rest = f"/{rest}"
         now_ns = self._wall()
@@ -255,8 +259,6 @@ class VenueServer:
             verdict = budget.enforcement.connect(now_ns, address)
             if not verdict.served:
                 return self.refused(budget, verdict, now_ns)
-            if orders is not None and orders.takes(path):
-                return await orders.serve(request, path, query)
             return await self.sockets.serve(budget.hub, budget.enforcement, request, rest, query)
         arguments = arguments_of(query)
         if self.faults.any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -448,6 +449,51 @@ def test_who_never_reads_is_cut_with_a_reason_and_the_others_go_on(
         deaf.socket.settimeout(WITHIN_S)
         assert deaf.closed() in (-1, 1008)
     until(lambda: is_clean(exchange))
+
+
+@doors
+def test_nothing_is_written_to_a_connection_that_was_just_lost(exchange: RunningExchange, door: str) -> None:
+    """Between its loss and the news of it; uvloop raises an error then, in whatever turn the message comes."""
+    failed = exchange.floor(lambda floor: floor.clients.failed)
+
+    async def lose() -> None:
+        (client,) = exchange.house.floor.clients.all.values()
+        transport: Any = client._transport  # type: ignore[attr-defined]
+        getattr(transport, "underlying_transport", transport).abort()
+        for _ in range(20):
+            for send in (client.send, client.send_binary, client.ack):
+                send(b"{}")
+            await asyncio.sleep(0)
+        assert client.ended
+
+    with connected(exchange, door):
+        assert exchange._loop is not None
+        asyncio.run_coroutine_threadsafe(lose(), exchange._loop).result(WITHIN_S)
+    assert exchange.floor(lambda floor: floor.clients.failed) == failed
+    until(lambda: is_clean(exchange))
+
+
+@doors
+@pytest.mark.parametrize("way", ["end", "break", "close"])
+def test_followers_that_vanish_end_nobody_else(door: str, way: str) -> None:
+    channels = [
+        f"{kind}:{symbol}-USDT" for symbol in ("BTC", "ETH", "SOL") for kind in ("book", "trades", "bbo")
+    ]
+    with RunningExchange(rate=4_000) as exchange, connected(exchange, "own") as other:
+        for _ in range(6):
+            clients = [connected(exchange, door) for _ in range(10)]
+            for client in clients:
+                client.send(TEXT, json.dumps({"op": "subscribe", "channels": channels}).encode())
+            time.sleep(0.02)
+            for client in clients:
+                if way == "close":
+                    client.send(CLOSE, b"\x03\xe8")
+                elif way == "break":
+                    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.socket.close()
+            assert other.say({"op": "ping"})["ok"]
+        until(lambda: exchange.floor(lambda floor: len(floor.clients.all)) == 1)
+        assert exchange.floor(lambda floor: floor.clients.failed) == 0
 
 
 # --- HTTP --------------------------------------------------------------------------------------------------

@@ -189,6 +189,12 @@ def test_each_bad_login_is_refused_with_its_code(rig: NativeRig, binary: bool) -
         assert client.login(rig.key, rig.now_ns + away_ms * MS)[0]["ok"]
 
 
+def test_a_login_signed_before_the_start_is_refused(rig: NativeRig) -> None:
+    rig.native.guard.opened_ns = rig.now_ns // MS * MS  # type: ignore[misc]
+    assert refusal(rig.connect().login(rig.key, rig.now_ns - MS)[0])[0] == native.OLD_TIMESTAMP
+    assert rig.connect().login(rig.key, rig.now_ns)[0]["ok"]
+
+
 def test_a_login_used_once_is_refused_ever_after_in_any_spelling(rig: NativeRig) -> None:
     good = login(rig.key, rig.now_ns)
     assert said(rig.connect(), good)["ok"]
@@ -624,7 +630,7 @@ def test_counts_of_orders_answers_and_refusals_are_kept(rig: NativeRig) -> None:
     said(client, {"op": "cancel_all", "symbol": "BTC-USDT"})
     said(client, order(size="100"))
     said(client, {"op": "what"})
-    assert (client.link.orders, client.link.acks) == (5, 4)
+    assert (client.link.orders, client.link.acks) == (5, 5)  # a refused order is answered too
     assert client.link.rejects[1:] == [native.UNKNOWN_OP]
 
 

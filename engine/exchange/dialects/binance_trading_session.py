@@ -47,9 +47,10 @@ _decode: Final = msgspec.json.Decoder().decode
 class _Feed:
     """One account's user data on a session."""
 
-    def __init__(self, session: TradingSession, number: int, account: int) -> None:
+    def __init__(self, session: TradingSession, number: int, key: Key) -> None:
         self.number: Final = number
-        self.account: Final = account
+        self.account: Final = key.account
+        self.api_key: Final = key.api_key
         self._session = session
 
     def on_reports(self, reports: Sequence[Report]) -> None:
@@ -103,6 +104,8 @@ class TradingSession:
 
     def on_text(self, message: bytes, now_ns: int) -> None:
         """One request."""
+        if self._closed:
+            return
         number: Any = None
         try:
             request = _request(message)
@@ -118,6 +121,10 @@ class TradingSession:
 
     def on_turn(self, now_ns: int) -> None:
         """Nothing to do: signatures are checked with each request."""
+
+    def on_revoked(self, api_key: str, now_ns: int) -> None:
+        """Ends user data that was subscribed with this key. The rest of the session belongs to no key."""
+        self._end_feeds([number for number, feed in self._feeds.items() if feed.api_key == api_key], now_ns)
 
     def on_close(self) -> None:
         """Stop all user data."""
@@ -148,12 +155,12 @@ class TradingSession:
         key = dialect.access.find(arguments.values.get("apiKey", "")) if call is not None else None
         orders = 0 if call is None else call.orders
         if orders:
-            self._link.count(orders=orders)
+            self._link.count(orders=orders)  # and its answer counts as many acks
         verdict = dialect.judge(method, arguments, key, self._link.address, now_ns)
         limits = dialect.limits_of(verdict) if shows else None
         if not verdict.served:
             refusal = VenueRefusal(verdict.status, verdict.code, verdict.message)
-            self._answer(number, refusal, limits, now_ns, _retry(verdict.headers, now_ns))
+            self._answer(number, refusal, limits, now_ns, _retry(verdict.headers, now_ns), acks=orders)
             return
         try:
             if call is not None:
@@ -161,7 +168,7 @@ class TradingSession:
                 arguments.only(call.arguments)
                 call.run(
                     Asked(known, arguments, now_ns),
-                    lambda result: self._answer(number, result, limits, now_ns),
+                    lambda result: self._answer(number, result, limits, now_ns, acks=orders),
                 )
             elif own is not None:
                 self._answer(number, own(arguments, now_ns), limits, now_ns)
@@ -172,7 +179,7 @@ class TradingSession:
             else:
                 raise self._unserved(method)
         except VenueRefusal as refusal:
-            self._answer(number, refusal, limits, now_ns)
+            self._answer(number, refusal, limits, now_ns, acks=orders)
 
     def _signed(self, arguments: Arguments, trade: bool, once: bool, now_ns: int) -> Key:
         """The key behind a signed request."""
@@ -223,7 +230,7 @@ class TradingSession:
                 "Too many subscriptions. Connection may create up to "
                 f"'{MOST_SUBSCRIPTIONS}' subscriptions at a time.",
             )
-        feed = _Feed(self, self._begun, key.account)
+        feed = _Feed(self, self._begun, key)
         self._begun += 1
         self._feeds[feed.number] = feed
         self.dialect.calls.desk.listen(key.account, feed)
@@ -235,11 +242,15 @@ class TradingSession:
         gone = list(self._feeds) if number is None else [each for each in self._feeds if each == number]
         if not gone:
             raise refuse(-2036, "User Data Stream subscription not active.")
-        for each in gone:
-            feed = self._feeds.pop(each)
-            self.dialect.calls.desk.unlisten(feed.account, feed)
-            self.push(each, {"e": "eventStreamTerminated", "E": now_ns // MS})
+        self._end_feeds(gone, now_ns)
         return {}
+
+    def _end_feeds(self, numbers: Sequence[int], now_ns: int) -> None:
+        for each in numbers:
+            feed = self._feeds.pop(each, None)
+            if feed is not None:
+                self.dialect.calls.desk.unlisten(feed.account, feed)
+                self.push(each, {"e": "eventStreamTerminated", "E": now_ns // MS})
 
     def _answer(
         self,
@@ -248,7 +259,10 @@ class TradingSession:
         limits: list[dict[str, str | int]] | None,
         now_ns: int,
         more: dict[str, Any] | None = None,
+        *,
+        acks: int = 0,
     ) -> None:
+        """`acks`: how many orders this answers, as many as were counted."""
         if self._closed:
             return
         answer: dict[str, Any] = {"id": number}
@@ -257,10 +271,11 @@ class TradingSession:
             if more is not None:
                 error["data"] = {"serverTime": now_ns // MS} | more
             answer |= {"status": result.status, "error": error}
-            self._link.count(acks=1, reject=result.code)
+            self._link.count(acks=acks, reject=result.code)
         else:
             answer |= {"status": 200, "result": result}
-            self._link.count(acks=1)
+            if acks:
+                self._link.count(acks=acks)
         if limits is not None:
             answer["rateLimits"] = limits
         self._link.send(_encode(answer))

@@ -132,10 +132,12 @@ class BybitTrading:
         if path == "/v5/private":
             return PrivateSession(
                 self._desk, self._rows, link, self._accounts, self._guard, query, now_ns,
-                self._entered, self._left,
+                self._entered, self._left, self._enforcement.is_banned,
             )  # fmt: skip
         if path == "/v5/trade":
-            return TradeSession(self, link, self._accounts, self._guard, now_ns, self._later)
+            return TradeSession(
+                self, link, self._accounts, self._guard, now_ns, self._later, self._enforcement.is_banned
+            )
         return None
 
     # --- order calls, of REST and of the trade socket ----------------------------------------------------------

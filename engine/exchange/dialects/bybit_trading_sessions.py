@@ -31,6 +31,7 @@ LEAST_SILENCE_S: Final = 30
 MAX_WAITING: Final = 100  # subscriptions that wait for their ack
 MAX_REQUEST: Final = 64  # characters of a request's id
 ANSWER_DELAY_S: Final = 0.005
+BANNED: Final = "access too frequent"
 KEPT_REQUESTS: Final = 1_000  # ids of requests, to know one that comes twice
 FAMILIES: Final = ("order", "execution", "execution.fast", "position")
 KINDS: Final = ("spot", "linear", "inverse", "option")
@@ -76,11 +77,31 @@ class OrderCalls(Protocol):
         ...
 
 
+IsBanned = Callable[[str, int], bool]  # address, now_ns
+
+
+def _nobody(address: str, now_ns: int) -> bool:
+    del address, now_ns
+    return False
+
+
+def _short(given: object, most: int) -> str:
+    return given if isinstance(given, str) and len(given) <= most else ""
+
+
 class _Socket:
-    """What both sockets share: reading messages, logging in, silence."""
+    """What both sockets share: reading messages, logging in, silence, bans."""
+
+    REQUEST_ID = "req_id"
 
     def __init__(
-        self, link: Link, accounts: Accounts, guard: ReplayGuard, now_ns: int, silence_s: int = SILENCE_S
+        self,
+        link: Link,
+        accounts: Accounts,
+        guard: ReplayGuard,
+        now_ns: int,
+        silence_s: int = SILENCE_S,
+        is_banned: IsBanned = _nobody,
     ) -> None:
         self.key: Key | None = None
         self._link = link
@@ -89,22 +110,30 @@ class _Socket:
         self._open = True
         self._heard_ns = now_ns
         self._silence_ns = silence_s * SECOND_NS
+        self._is_banned = is_banned
 
     def on_text(self, message: bytes, now_ns: int) -> None:
         """One message of the client."""
+        if not self._open:
+            return
         self._heard_ns = now_ns
         try:
             request: Any = msgspec.json.decode(message)
         except (msgspec.DecodeError, RecursionError, ValueError):
             request = None
-        if isinstance(request, dict):
-            self._on_request(request, now_ns)
-        else:
+        if not isinstance(request, dict):
             self._refused("error:json invalid", "", "", codes.BAD_PARAMETER)
+        elif self._is_banned(self._link.address, now_ns):
+            given, operation = (request.get(name) for name in (self.REQUEST_ID, "op"))
+            self._refused(BANNED, _short(given, MAX_REQUEST), _short(operation, 32), codes.TOO_MANY_VISITS)
+        else:
+            self._on_request(request, now_ns)
 
     def on_binary(self, message: bytes, now_ns: int) -> None:
         """The venue takes text alone."""
         del message
+        if not self._open:
+            return
         self._heard_ns = now_ns
         self._refused("error:json invalid", "", "", codes.BAD_PARAMETER)
 
@@ -115,6 +144,12 @@ class _Socket:
         if now_ns - self._heard_ns > self._silence_ns:
             self._end(1000, "no message for too long")
         elif self.key is not None and self._accounts.find(self.key.api_key) is None:
+            self.on_revoked(self.key.api_key, now_ns)
+
+    def on_revoked(self, api_key: str, now_ns: int) -> None:
+        """Ends a session that was logged in with this key."""
+        del now_ns
+        if self._open and self.key is not None and self.key.api_key == api_key:
             self._end(1008, "the API key is gone")
 
     def on_close(self) -> None:
@@ -156,8 +191,9 @@ class PrivateSession(_Socket):
         now_ns: int,
         entered: Callable[[PrivateSession], None],
         left: Callable[[PrivateSession], None],
+        is_banned: IsBanned = _nobody,
     ) -> None:
-        super().__init__(link, accounts, guard, now_ns, silence_of(query))
+        super().__init__(link, accounts, guard, now_ns, silence_of(query), is_banned)
         self._desk = desk
         self._rows = rows
         self._entered, self._left = entered, left
@@ -313,6 +349,8 @@ class PrivateSession(_Socket):
 class TradeSession(_Socket):
     """One client of `/v5/trade`."""
 
+    REQUEST_ID = "reqId"
+
     def __init__(
         self,
         calls: OrderCalls,
@@ -321,9 +359,10 @@ class TradeSession(_Socket):
         guard: ReplayGuard,
         now_ns: int,
         later: Callable[[Callable[[], None]], object],
+        is_banned: IsBanned = _nobody,
     ) -> None:
         """`later` calls what it is given a little later: pybit keeps a request's id only once it has sent it."""
-        super().__init__(link, accounts, guard, now_ns)
+        super().__init__(link, accounts, guard, now_ns, is_banned=is_banned)
         self._later = later
         self._calls = calls
         self._answers = 0
@@ -346,7 +385,7 @@ class TradeSession(_Socket):
             try:
                 self._order(request, request_id, operation, now_ns)
             except VenueRefusal as refused:
-                self._refused(refused.message, request_id, operation, refused.code)
+                self._refused(refused.message, request_id, operation, refused.code, acks=1)
 
     def _auth(self, request: Fields, request_id: str, now_ns: int) -> None:
         try:
@@ -375,10 +414,7 @@ class TradeSession(_Socket):
         self._first_time(request_id)
 
         def done(answer: Answered) -> None:
-            if answer.code:
-                self._link.count(reject=answer.code)
-            else:
-                self._link.count(acks=1)
+            self._link.count(acks=1, reject=answer.code or None)
             self._answers += 1
             times = {"Traceid": f"{self._link.id}-{self._answers}", "Timenow": str(now_ns // MS)}
             limits = answer.allowance.headers if answer.allowance is not None else {}
@@ -402,8 +438,9 @@ class TradeSession(_Socket):
         fields: Fields = {"reqId": request_id} if request_id else {}
         self._send(fields | {"retCode": code, "retMsg": message} | rest | {"connId": self._link.id})
 
-    def _refused(self, message: str, request: str, operation: str, code: int) -> None:
-        self._link.count(reject=code)
+    def _refused(self, message: str, request: str, operation: str, code: int, *, acks: int = 0) -> None:
+        """`acks`: 1 where this answers an order that was counted."""
+        self._link.count(acks=acks, reject=code)
         self._reply(request, code, message, {"op": operation, "data": {}})
 
 
