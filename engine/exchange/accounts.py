@@ -7,9 +7,9 @@ account; an account may have several. A secret is shown once, when its key is ma
 from __future__ import annotations
 
 import hashlib
+import heapq
 import hmac
 import secrets
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
@@ -22,7 +22,10 @@ from engine.exchange.desk import FIRST_CLIENT
 MAIN: Final = "main"
 MAX_KEYS: Final = 5_000
 MAX_NAME: Final = 40
-MAX_SEEN: Final = 100_000  # signatures remembered, the oldest goes first
+MAX_SEEN: Final = 400_000  # signatures remembered at a time
+MAX_SEEN_OF_KEY: Final = 100_000  # 10,000 orders a second that are good for 10 s
+STEP_NS: Final = 100_000_000
+MARK: Final = 32  # characters of a signature that tell it from all others
 API_KEY_BYTES: Final = 24
 PASSING_FROM: Final = FIRST_CLIENT + 1_000  # accounts of the built-in exchange from here on are for one run
 
@@ -245,22 +248,54 @@ class Accounts:
 
 
 class ReplayGuard:
-    """Remembers signatures until they are too old to be used again."""
+    """Remembers signatures until they are too old to be used again.
 
-    def __init__(self, most: int = MAX_SEEN) -> None:
-        self._most = most
-        self._seen: OrderedDict[tuple[str, str], int] = OrderedDict()
+    None is forgotten before its time: when there are too many, new ones are refused, first those of the key that has
+    the most. What was signed before `opened_ns` may have been used in a former run: whoever checks times refuses it.
+    """
+
+    def __init__(self, most: int = MAX_SEEN, most_of_key: int = MAX_SEEN_OF_KEY, opened_ns: int = 0) -> None:
+        self.opened_ns: Final = opened_ns
+        self.refused = 0  # because there were too many
+        self._most, self._most_of_key = most, most_of_key
+        self._seen: dict[str, set[str]] = {}  # by key
+        self._due: dict[int, list[tuple[set[str], str]]] = {}  # by when they are too old, in steps
+        self._steps: list[int] = []  # of those, a heap
+        self._count = 0
 
     def admit(self, api_key: str, signature: str, now_ns: int, until_ns: int) -> bool:
-        """Whether this signature is new; it counts as used from here on, until `until_ns`."""
-        seen = self._seen
-        while seen and (len(seen) >= self._most or next(iter(seen.values())) < now_ns):
-            seen.popitem(last=False)
-        mark = (api_key, signature)
-        if mark in seen:
+        """Whether this signature is new; it counts as used from here on, until `until_ns`. Of signatures that are
+        right alone, so that nobody fills what is another's.
+        """
+        if self._steps and self._steps[0] * STEP_NS <= now_ns:
+            self._forget(now_ns)
+        mark = signature[:MARK]
+        seen = self._seen.get(api_key)
+        if seen is None:
+            seen = self._seen[api_key] = set()
+        elif mark in seen:
             return False
-        seen[mark] = until_ns
+        if len(seen) >= self._most_of_key or self._count >= self._most:
+            self.refused += 1
+            return False
+        seen.add(mark)
+        self._count += 1
+        step = until_ns // STEP_NS + 1
+        due = self._due.get(step)
+        if due is None:
+            due = self._due[step] = []
+            heapq.heappush(self._steps, step)
+        due.append((seen, mark))
         return True
+
+    def _forget(self, now_ns: int) -> None:
+        while self._steps and self._steps[0] * STEP_NS <= now_ns:
+            gone = self._due.pop(heapq.heappop(self._steps))
+            self._count -= len(gone)
+            for seen, mark in gone:
+                seen.discard(mark)
+        for api_key in [each for each, seen in self._seen.items() if not seen]:
+            del self._seen[api_key]
 
 
 def hmac_hex(secret: str, payload: bytes) -> str:

@@ -38,6 +38,7 @@ ENDOWMENT: Final = {  # of each new account, in whole coins
     "BNB": 500,
     "XRP": 200_000,
 }
+MS: Final = 1_000_000
 SLICE: Final = 50  # accounts that are made or paid in between two turns of the loop
 OWED_S: Final = 0.001
 
@@ -75,7 +76,7 @@ class Floor:
         self.accounts: Final = accounts
         self.wall: Final = wall
         self.seed: Final = seed
-        self.guard: Final = ReplayGuard()
+        self.guard: Final = ReplayGuard(opened_ns=wall() // MS * MS)  # as clients write times
         self.clients: Final = Clients()
         self.stages: Final = Stages()
         self.pending: Final = asyncio.Event()  # commands wait, when logged

@@ -13,6 +13,7 @@ from engine.exchange.accounts import (
     MAIN,
     MAX_KEYS,
     MAX_NAME,
+    STEP_NS,
     Accounts,
     BadAccount,
     Key,
@@ -22,6 +23,8 @@ from engine.exchange.accounts import (
     signed,
 )
 from engine.exchange.desk import FIRST_CLIENT
+
+S = 1_000_000_000
 
 
 def test_the_main_account_is_always_the_first() -> None:
@@ -187,16 +190,43 @@ def test_only_the_hmac_of_the_payload_signs_it(secret: str, payload: bytes, othe
 
 def test_a_signature_is_admitted_once_until_it_is_too_old() -> None:
     guard = ReplayGuard()
-    assert guard.admit("key", "sign", 0, 100)
-    assert not guard.admit("key", "sign", 50, 200)
-    assert not guard.admit("key", "sign", 100, 200)
-    assert guard.admit("other", "sign", 50, 100)
-    assert guard.admit("key", "sign", 101, 200)
+    assert guard.admit("key", "sign", 0, S)
+    assert not guard.admit("key", "sign", S // 2, 2 * S)
+    assert not guard.admit("key", "sign", S, 2 * S)
+    assert guard.admit("other", "sign", S // 2, S)
+    assert guard.admit("key", "sign", S + STEP_NS, 2 * S)
 
 
-def test_the_oldest_signatures_go_when_there_are_too_many() -> None:
-    guard = ReplayGuard(3)
-    assert all(guard.admit("key", str(at), 0, 100) for at in range(4))
-    assert guard.admit("key", "0", 0, 100)  # forgotten
-    assert not guard.admit("key", "3", 0, 100)
-    assert len(guard._seen) <= 3
+def test_however_many_signatures_come_none_is_forgotten_before_its_time() -> None:
+    guard = ReplayGuard(most=6, most_of_key=4)
+    assert [guard.admit("busy", str(at), 0, 10 * S + at) for at in range(6)] == [True] * 4 + [False] * 2
+    assert [guard.admit("other", str(at), 0, S) for at in range(3)] == [True] * 2 + [False]
+    assert guard.refused == 3
+    assert not any(guard.admit("other", str(at), S, S) for at in range(2))
+    assert guard.admit("other", "3", 2 * S, 3 * S)  # its own are too old by now
+    assert not any(guard.admit("busy", str(at), 10 * S, 20 * S) for at in range(4))
+    assert guard.admit("busy", "0", 11 * S, 12 * S)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abc"), st.integers(0, 5), st.integers(0, 3), st.integers(0, 8)),
+        max_size=60,
+    )
+)
+def test_no_signature_is_admitted_twice_within_its_time(steps: list[tuple[str, int, int, int]]) -> None:
+    guard = ReplayGuard(most=12, most_of_key=5)
+    good: dict[tuple[str, str], int] = {}
+    now = 0
+    for key, number, past, lasts in steps:
+        now += past * STEP_NS
+        good = {mark: until for mark, until in good.items() if until + STEP_NS > now}
+        admitted = guard.admit(key, str(number), now, now + lasts * STEP_NS)
+        if (key, str(number)) in good:
+            assert not admitted
+        elif sum(mark[0] == key for mark in good) < 5 and len(good) < 12:
+            assert admitted
+        if admitted:
+            good[key, str(number)] = now + lasts * STEP_NS
+    guard.admit("last", "", now + 100 * STEP_NS, now + 100 * STEP_NS)
+    assert list(guard._seen) == ["last"]

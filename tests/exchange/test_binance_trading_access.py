@@ -108,6 +108,27 @@ def test_a_request_counts_for_its_window(
         assert (answer[0] == 200) if expected is None else (said(answer) == expected)
 
 
+def test_what_was_signed_before_the_start_changes_nothing() -> None:
+    client = Client()
+    client.rig.guard.opened_ns = client.rig.now_ns // MS * MS  # type: ignore[misc]
+    before = client.rig.engine.state_hash()
+    early = client.rig.now_ns // MS - 1
+    assert said(client.raw("POST", "/api/v3/order", query(client, timestamp=early, **client.order()))) == LATE
+    assert client.raw("GET", "/api/v3/account", query(client, timestamp=early))[0] == 200
+    assert client.rig.engine.state_hash() == before
+    assert client.raw("POST", "/api/v3/order", query(client, **client.order()))[0] == 200
+
+
+def test_more_signatures_than_are_remembered_are_refused_and_none_is_used_twice() -> None:
+    client = Client()
+    client.rig.guard._most_of_key = 2
+    texts = [query(client, recvWindow=5_000 - at, **client.order()) for at in range(3)]
+    assert [client.raw("POST", "/api/v3/order", each)[0] for each in texts] == [200, 200, 400]
+    assert [client.raw("POST", "/api/v3/order", each)[0] for each in texts] == [400, 400, 400]
+    client.key = client.rig.other()
+    assert client.raw("POST", "/api/v3/order", query(client, **client.order()))[0] == 200
+
+
 def test_a_used_signature_places_no_second_order_and_questions_may_repeat() -> None:
     client = Client()
     text = query(client, **client.order())

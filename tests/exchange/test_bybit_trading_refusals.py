@@ -275,3 +275,17 @@ def test_the_dialect_says_what_is_its_and_whose(venue: Venue) -> None:
     for method, path in (("GET", "/v5/order/create"), ("POST", "/v5/order/realtime"), ("GET", "/v5/order/x")):
         answer, body = venue.send(venue.call(method, path))
         assert (answer.status, body["retCode"]) == (404, codes.NO_ROUTE)
+
+
+def test_what_was_signed_before_the_start_changes_nothing_and_may_ask(venue: Venue) -> None:
+    guard = venue.rig.guard
+    guard.opened_ns = (venue.rig.now_ns // MS + 1_000) * MS  # type: ignore[misc]
+    early = venue.rig.now_ns // MS + 999
+    body = json.dumps(asked()).encode()
+    call = venue.signed("POST", "/v5/order/create", "", body, venue.rig.key, stamp_ms=early)
+    before = venue.rig.engine.state_hash()
+    assert venue.send(call)[1]["retCode"] == codes.BAD_TIME
+    question = venue.signed("GET", "/v5/account/info", "", b"", venue.rig.key, stamp_ms=early)
+    assert venue.send(question)[1]["retCode"] == 0
+    assert venue.rig.engine.state_hash() == before
+    assert venue.send(venue.call("POST", "/v5/order/create", **asked()))[1]["retCode"] == 0

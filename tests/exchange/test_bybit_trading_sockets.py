@@ -136,7 +136,7 @@ def test_bad_logins_are_refused(venue: Venue) -> None:
             ([1, good[1], good[2]], codes.BAD_PARAMETER),
             (["nobody's", *good[1:]], codes.BAD_KEY),
             (login(venue, expires=now_ms), codes.BAD_TIME),
-            (login(venue, expires=now_ms + 2 * 86_400_000), codes.BAD_TIME),
+            (login(venue, expires=now_ms + 61_001), codes.BAD_TIME),
             ([*good[:2], "0" * 64], codes.BAD_SIGNATURE),
             ([*good[:2], "é"], codes.BAD_SIGNATURE),
             ([good[0], good[1] + 1, good[2]], codes.BAD_SIGNATURE),

@@ -16,6 +16,7 @@ AHEAD_MS: Final = 1_000
 MICROSECONDS_FROM: Final = 10**14  # timestamps as great as this are in microseconds
 _KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _WINDOW: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,3})?")
+_USED: Final = "it was used before, or too many of this key are remembered"
 _REJECTED: Final = (-2015, "Invalid API-key, IP, or permissions for action.")
 
 
@@ -66,13 +67,13 @@ class Access:
         if made_ns >= now_ns + AHEAD_MS * MS:
             raise refuse(-1021, "Timestamp for this request was 1000ms ahead of the server's time.")
         until_ns = made_ns + int(window_ms * MS)
-        if until_ns < now_ns:
+        if until_ns < now_ns or (once and made_ns < self._guard.opened_ns):
             raise refuse(-1021, "Timestamp for this request is outside of the recvWindow.")
         if trade and not key.trade:
             raise refuse(*_REJECTED)
         if once and not self._guard.admit(key.api_key, signature.lower(), now_ns, until_ns):
             # The venue would take it twice, and two orders of the same millisecond look alike.
-            raise refuse(-1022, "Signature for this request is not valid: it was used before.")
+            raise refuse(-1022, f"Signature for this request is not valid: {_USED}.")
 
     def _window_ms(self, arguments: Arguments) -> float:
         text = arguments.text("recvWindow")

@@ -17,7 +17,7 @@ MS: Final = 1_000_000
 AHEAD_MS: Final = 1_000  # a client's clock may be so far ahead
 USUAL_WINDOW_MS: Final = 5_000
 LONGEST_WINDOW_MS: Final = 600_000
-LONGEST_LOGIN_MS: Final = 86_400_000  # a login's `expires` may be so far away
+LONGEST_LOGIN_MS: Final = 60_000  # a login's `expires` may be so far away: ccxt takes 10 s, pybit 1 s
 MAX_COUNTERS: Final = 10_000
 
 # Calls a second of one user on a unified account, spot, from the venue's table. A batch counts each of its orders.
@@ -98,7 +98,8 @@ def signer(accounts: Accounts, guard: ReplayGuard, call: RestCall) -> Key:
     key = accounts.find(api_key)
     if key is None:
         raise refusal(codes.BAD_KEY)
-    until_ms = timely(stamp, window, call.now_ns)
+    opened_ns = guard.opened_ns if call.method != "GET" else 0
+    until_ms = timely(stamp, window, call.now_ns, opened_ns)
     payload = call.query.encode(errors="surrogateescape") if call.method == "GET" else call.body
     if not (sign.isascii() and signed(key.secret, f"{stamp}{api_key}{window}".encode() + payload, sign)):
         raise refusal(codes.BAD_SIGNATURE)
@@ -110,14 +111,16 @@ def signer(accounts: Accounts, guard: ReplayGuard, call: RestCall) -> Key:
     return key
 
 
-def timely(stamp: object, window: object, now_ns: int) -> int:
-    """Until when (Unix ms) a request of this time is good. VenueRefusal when it is not within its window."""
+def timely(stamp: object, window: object, now_ns: int, opened_ns: int = 0) -> int:
+    """Until when (Unix ms) a request of this time is good. VenueRefusal when it is not within its window, or was made
+    before `opened_ns`.
+    """
     stamp_ms, window_ms = _milliseconds(stamp), _milliseconds(window or USUAL_WINDOW_MS)
     if stamp_ms is None or window_ms is None:
         raise VenueRefusal(200, codes.BAD_PARAMETER, "params error: timestamp or recv_window invalid")
     now_ms = now_ns // MS
     until_ms = stamp_ms + min(window_ms, LONGEST_WINDOW_MS)
-    if not (now_ms <= until_ms and stamp_ms < now_ms + AHEAD_MS):
+    if not (now_ms <= until_ms and opened_ns // MS <= stamp_ms < now_ms + AHEAD_MS):
         raise VenueRefusal(
             200, codes.BAD_TIME, "invalid request, please check your server timestamp or recv_window param. "
             f"req_timestamp[{stamp_ms}],server_timestamp[{now_ms}],recv_window[{window_ms}]"
@@ -136,7 +139,7 @@ def login(accounts: Accounts, guard: ReplayGuard, arguments: object, now_ns: int
     key = accounts.find(api_key)
     if key is None:
         raise refusal(codes.BAD_KEY)
-    if not now_ns // MS < expires_ms <= now_ns // MS + LONGEST_LOGIN_MS:
+    if not now_ns // MS < expires_ms <= now_ns // MS + LONGEST_LOGIN_MS + AHEAD_MS:
         raise refusal(codes.BAD_TIME)
     if not (sign.isascii() and signed(key.secret, f"GET/realtime{expires}".encode(), sign)):
         raise refusal(codes.BAD_SIGNATURE)

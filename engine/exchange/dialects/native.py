@@ -520,6 +520,8 @@ class NativeSession:
             raise Refused(BAD_SIGNATURE, "sign: it is not the HMAC-SHA256 of 'login', ts_ms and key")
         if abs(now_ns // 1_000_000 - request.ts_ms) > LOGIN_WITHIN_MS:
             raise Refused(OLD_TIMESTAMP, f"ts_ms: more than {LOGIN_WITHIN_MS:,} ms from the exchange's clock")
+        if request.ts_ms * 1_000_000 < self._shared.guard.opened_ns:  # nobody knows what was used then
+            raise Refused(OLD_TIMESTAMP, "ts_ms: before the exchange's start")
         until_ns = (request.ts_ms + 2 * LOGIN_WITHIN_MS) * 1_000_000
         if not self._shared.guard.admit(request.key, request.sign.lower(), now_ns, until_ns):
             raise Refused(REPLAYED, "sign: it was used before")
