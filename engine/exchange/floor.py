@@ -49,11 +49,15 @@ class _Timed:
     def __init__(self, simulator: Simulator) -> None:
         self.engine: Final = simulator.engine
         self._match = simulator.match
-        self.began = self.ended = self.count = 0
+        self.began = self.ended = 0
+
+    def stamp(self) -> None:
+        """A batch begins: of one that has nothing for the engine, that is also when matching ended."""
+        self.began = self.ended = time.perf_counter_ns()
 
     def match(self, commands: Matrix, count: int) -> list[list[int]]:
         """Match, and note when."""
-        self.began, self.count = time.perf_counter_ns(), count
+        self.began = time.perf_counter_ns()
         events = self._match(commands, count)
         self.ended = time.perf_counter_ns()
         return events
@@ -132,6 +136,8 @@ class Floor:
     def match(self) -> Told:
         """Match what clients sent; what is to be told of it."""
         self.pending.clear()
+        self.stages.taken()
+        self._matcher.stamp()
         return self.desk.match(self.wall())
 
     def tell(self, told: Told) -> None:
@@ -139,7 +145,7 @@ class Floor:
         self.desk.tell(told)
         if told.tickets:
             matcher = self._matcher
-            self.stages.drained(matcher.began, matcher.ended, matcher.count)
+            self.stages.drained(matcher.began, matcher.ended, len(told.tickets))
 
     def on_events(self, events: Matrix) -> None:
         """What the crowd's commands did in the turn that is being taken."""

@@ -31,6 +31,7 @@ class Stages:
         self._clock = clock
         self._began: list[int] = []  # of each message, oldest first
         self._queued: list[int] = []
+        self._taken = 0  # of these, those up to the batch that was matched last
         # Of each batch: messages up to its end, when matching began and ended, when all was told, commands.
         self._batches: list[tuple[int, int, int, int, int]] = []
 
@@ -39,13 +40,20 @@ class Stages:
         self._began.append(started)
         self._queued.append(self._clock())
 
-    def drained(self, began: int, matched: int, commands: int) -> None:
-        """The batch of those messages was matched from `began` to `matched`, and all is answered now."""
+    def taken(self) -> None:
+        """All commands that wait are matched now. Messages that come from here on belong to the next batch, even if
+        this one is told much later.
+        """
         self.is_pending = False
-        count = len(self._began)
+        self._taken = len(self._began)
+
+    def drained(self, began: int, matched: int, commands: int) -> None:
+        """The batch that was `taken` last was matched from `began` to `matched`, and all is answered now."""
+        count = self._taken
         if count > MOST:
             last = self._batches[-1][0] if self._batches else 0
-            del self._began[last:], self._queued[last:]
+            del self._began[last:count], self._queued[last:count]
+            self._taken = last
             return
         self._batches.append((count, began, matched, self._clock(), max(commands, 1)))
 
@@ -58,6 +66,7 @@ class Stages:
         starts = np.array(self._began[:count], np.int64)
         queued = np.array(self._queued[:count], np.int64)
         del self._began[:count], self._queued[:count]
+        self._taken -= count
         self._batches.clear()
         sizes = np.diff(ends, prepend=0)
         used = sizes > 0
