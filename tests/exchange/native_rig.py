@@ -143,7 +143,7 @@ class FloorRig:
 
         self.floor = self._runner.run(make())
         object.__setattr__(self.floor.feed, "soft_limit", self._soft_limit)
-        self.floor.open()
+        self._runner.run(self.floor.open())
         self.settle()
         self.turn()
         return self

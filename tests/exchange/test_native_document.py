@@ -28,8 +28,7 @@ class Conversation:
         self.key = rig.accounts.create("main", "", rig.now_ns)
         self.client: NativeClient = rig.connect()
         self.other = rig.connect(key=rig.accounts.create("other", "", rig.now_ns))
-        rig.floor.account("other")
-        rig.floor._endow(self.other.link.account)
+        rig.floor.endow(self.other.link.account)
         rig.settle()
         rig.turn()
         self.heard: list[Any] = [self.client.hello]
