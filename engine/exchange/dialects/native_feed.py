@@ -109,7 +109,7 @@ class NativeFeed:
             return
         message = write(batch)
         text, packed = _text(message), functools.cache(lambda: _packed(message))
-        faulty = self.faults is not None and self.faults.any
+        faulty = bool(self._held) or (self.faults is not None and self.faults.any)
         for follower, missed in list(followers.items()):
             if follower.behind:
                 followers[follower] = missed + (len(batch.rows) if kind == "trades" else 1)
@@ -123,7 +123,7 @@ class NativeFeed:
                     continue
                 if kind == "trades":
                     self._send(follower, {"ch": f"trades:{batch.symbol}", "type": "missed", "count": missed})
-            if faulty or self._held:
+            if faulty:
                 self._push_with_faults(follower, kind, batch.symbol, text, packed)
             else:
                 follower.push(text, packed)
