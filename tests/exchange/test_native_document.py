@@ -44,7 +44,7 @@ class Conversation:
         elif what == "a turn":
             self.rig.turn()
         elif what == "the faucet pays 5 USDT in":
-            self.rig.floor.deposit("main", "USDT", 5 * 10**8, lambda _: None)
+            self.rig.floor.desk.deposit(self.key.account, "USDT", 5 * 10**8)
         else:
             start, _, request = what.partition(": ")
             assert start == "another client", line
