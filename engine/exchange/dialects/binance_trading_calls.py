@@ -52,6 +52,7 @@ DAY_MS: Final = 86_400_000
 ONE: Final = frozenset({"symbol", "orderId", "origClientOrderId"})
 SPAN: Final = frozenset({"symbol", "orderId", "startTime", "endTime", "limit"})
 MODES: Final = ("STOP_ON_FAILURE", "ALLOW_FAILURE")
+LATE_MODES: Final = ("DO_NOTHING", "CANCEL_ONLY")  # what cancelReplace does over the limit of orders
 
 
 class Asked(NamedTuple):
@@ -60,6 +61,7 @@ class Asked(NamedTuple):
     key: Key
     arguments: Arguments
     now_ns: int
+    late: VenueRefusal | None = None  # what an order is refused with: the account has placed too many
 
 
 Run = Callable[[Asked, Done], None]
@@ -72,6 +74,9 @@ class Call(NamedTuple):
     arguments: frozenset[str]
     trade: bool = False  # needs a key that may trade, and a signature not used before
     orders: int = 0  # it counts for in the limits of orders
+    partly: bool = (
+        False  # it has something to do over those limits too: run it with `Asked.late`, it refuses the rest
+    )
 
 
 class Calls:
@@ -96,7 +101,9 @@ class Calls:
             "order.place": Call(self.place, PLACING, trade=True, orders=1),
             "order.test": Call(self.test, PLACING | {"computeCommissionRates"}, trade=True),
             "order.cancel": Call(self.cancel, ONE | rest, trade=True),
-            "order.cancelReplace": Call(self.cancel_replace, PLACING | replace, trade=True, orders=1),
+            "order.cancelReplace": Call(
+                self.cancel_replace, PLACING | replace, trade=True, orders=1, partly=True
+            ),
             "order.amend.keepPriority": Call(self.amend, ONE | {"newQty", "newClientOrderId"}, trade=True),
             "order.status": Call(self.status, ONE),
             "openOrders.status": Call(self.open_orders, frozenset({"symbol"})),
@@ -239,11 +246,17 @@ class Calls:
         self.desk.amend(asked.key.account, order.order_id, 0, lots, answer, total=True)
 
     def cancel_replace(self, asked: Asked, done: Done) -> None:
-        """Cancel an order, then place another: the second when the first is gone, or in any case."""
+        """Cancel an order, then place another: the second when the first is gone, or in any case.
+
+        Over the limit of orders it does nothing, or with CANCEL_ONLY the first half alone.
+        """
         symbol = self.symbol(asked.arguments)
         mode = asked.arguments.needed("cancelReplaceMode")
         if mode not in MODES:
             raise not_valid("cancelReplaceMode")
+        late_mode = asked.arguments.choice("orderRateLimitExceededMode", LATE_MODES)
+        if asked.late is not None and late_mode != "CANCEL_ONLY":
+            raise asked.late
         restriction = cancel_restriction(asked.arguments)
         cancel_id = asked.arguments.identity("cancelNewClientOrderId") or new_id()
         new = read_order(asked.arguments, symbol, asked.key.account, self.desk)
@@ -252,6 +265,8 @@ class Calls:
         def when_canceled(first: Any) -> None:
             if isinstance(first, VenueRefusal) and mode == "STOP_ON_FAILURE":
                 done(_both(first, None))
+            elif asked.late is not None:
+                done(_both(first, asked.late))
             else:
                 self._place(new, symbol, lambda second: done(_both(first, second)))
 
