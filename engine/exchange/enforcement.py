@@ -17,6 +17,7 @@ from engine.exchange.limit_windows import NO_ARGUMENTS, SECOND_NS, Counter, Rule
 
 MAX_ADDRESSES: Final = 10_000  # beyond it the one that came first is forgotten
 CONNECT: Final = "CONNECT"  # the endpoint of opening a WebSocket
+SERVED: Final = Verdict(200, NO_ARGUMENTS)
 TOO_MANY_VISITS: Final = "Too many visits. Exceeded the API Rate Limit."
 
 
@@ -73,6 +74,7 @@ class Enforcement:
         self._tally = _Tally()
         self._highest = [0] * len(rules.windows)
         self._refused = [0] * len(rules.windows)
+        self._placed_ns = 0  # when the newest order was
         windows = list(enumerate(rules.windows))
         self._shared = [(at, w) for at, w in windows if w.kind in ("REQUEST_WEIGHT", "RAW_REQUESTS")]
         self._own = [(at, w) for at, w in windows if w.kind == "ENDPOINT" and not w.by_account]
@@ -92,9 +94,8 @@ class Enforcement:
         arguments: Mapping[str, str] = NO_ARGUMENTS,
         *,
         account: str = "",
-        orders: int = 0,
     ) -> Verdict:
-        """Count one call and judge it. `now_ns` is wall time; `orders` that it places count for `account`.
+        """Count one call and judge it. `now_ns` is wall time. Orders are judged when they are placed (`place`).
 
         Calls without an account count as their address's own where accounts have limits.
         """
@@ -110,13 +111,32 @@ class Enforcement:
             return self._refuse(now_ns, client, passed)
         if over is not None:
             return self._refuse_user(now_ns, user, over)
-        if orders and (late := self._count_orders(now_ns, user, orders)) is not None:
-            return self._too_many_orders(now_ns, client, user, late)
         self._tally.served += 1
         self._tally.weight += weight
         if own is not None:
             return Verdict(200, _bapi_headers(now_ns, self.rules.windows[own], self._account(user, own)))
-        return Verdict(200, self._headers(now_ns, client, endpoint, user if orders else ""))
+        return Verdict(200, self._headers(now_ns, client, endpoint, ""))
+
+    def place(self, now_ns: int, address: str, account: str, orders: int = 1) -> Verdict:
+        """Judge orders that go to the book, and count them unless they are too many: the caller is surely who it says.
+
+        Those that do not come to be after all are to be given back.
+        """
+        self._placed_ns = now_ns
+        late = self._count_orders(now_ns, account, orders)
+        if late is not None:
+            return self._too_many_orders(now_ns, self._address(address), account, late)
+        return SERVED
+
+    def order_headers(self, now_ns: int, account: str) -> dict[str, str]:
+        """What the venue says of an account's orders."""
+        now_ns = max(now_ns, self._placed_ns)
+        return {
+            self._order_header[at]: str(
+                counter.used(now_ns) if (counter := self._accounts.get((account, at))) else 0
+            )
+            for at, _ in self._orders
+        }
 
     def filled(self, now_ns: int, account: str, *, maker: bool = False) -> None:
         """An order of the account traded for the first time: it counts no more.
@@ -127,6 +147,7 @@ class Enforcement:
 
     def give_back(self, now_ns: int, account: str, orders: int = 1) -> None:
         """Count so many orders less, as far as there are: they traded, or were not placed after all."""
+        now_ns = max(now_ns, self._placed_ns)  # windows do not go back
         for at, _ in self._orders:
             counter = self._accounts.get((account, at))
             if counter is not None:
@@ -134,6 +155,7 @@ class Enforcement:
 
     def orders_used(self, now_ns: int, account: str) -> list[tuple[Window, int]]:
         """Each window of orders, and what an account has in it."""
+        now_ns = max(now_ns, self._placed_ns)
         return [
             (window, counter.used(now_ns) if (counter := self._accounts.get((account, at))) else 0)
             for at, window in self._orders

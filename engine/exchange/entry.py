@@ -107,11 +107,11 @@ class TradingDialect(Protocol):
         ...
 
     def caller(self, call: RestCall) -> str:
-        """Whom the limits per account count it for: the key's account, "" when unknown. Signatures are not checked."""
+        """Whose key it names, for the list of clients; "" when unknown. Signatures are not checked."""
         ...
 
     def orders_in(self, call: RestCall) -> int:
-        """How many orders it would place, for the limits of orders."""
+        """How many orders it would place, for the list of clients."""
         ...
 
     async def answer(self, call: RestCall) -> RestAnswer:

@@ -290,8 +290,6 @@ class VenueServer:
             address,
             f"{request.method} {path}",
             arguments,
-            account=trading.caller(call),
-            orders=trading.orders_in(call),
         )
         if not verdict.served:
             return self.refused(budget, verdict, now_ns)

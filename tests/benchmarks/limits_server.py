@@ -59,10 +59,9 @@ class Recording(Enforcement):
         arguments: Mapping[str, str] = NO_ARGUMENTS,
         *,
         account: str = "",
-        orders: int = 0,
     ) -> Verdict:
         """As the venue's, recorded."""
-        verdict = super().request(now_ns, address, endpoint, arguments, account=account, orders=orders)
+        verdict = super().request(now_ns, address, endpoint, arguments, account=account)
         row = self._row(address, now_ns)
         if verdict.served:
             row["served"] += 1

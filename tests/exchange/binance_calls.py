@@ -57,8 +57,6 @@ class Client:
             self.rig.now_ns,
             call.address,
             f"{method} {path}",
-            account=dialect.caller(call),
-            orders=dialect.orders_in(call),
         )
         answer = self.rig.run(dialect.answer(call))
         return answer.status, json.loads(answer.body)

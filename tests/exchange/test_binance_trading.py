@@ -352,6 +352,7 @@ def test_an_account_has_at_most_200_open_orders_in_a_symbol() -> None:
     client = Client()
     for _ in range(200):
         client.place(quantity="0.0001", newOrderRespType="ACK")
+        client.rig.now_ns += 200_000_000  # no more than the limit of orders allows
     assert client.refuse() == failed("MAX_NUM_ORDERS")
     assert len(client.good("DELETE", "/openOrders", symbol="BTCUSDT")) == 200
 
@@ -426,6 +427,51 @@ def test_cancel_replace_looks_at_the_new_order_before_it_cancels() -> None:
     wrong = client.order(cancelReplaceMode="ALLOW_FAILURE", cancelOrderId=old["orderId"], price="0.05")
     assert client.refused("POST", "/order/cancelReplace", **wrong) == failed("PRICE_FILTER")
     assert len(client.good("GET", "/openOrders", symbol="BTCUSDT")) == 1
+
+
+def test_over_the_limit_of_orders_cancel_replace_does_nothing_or_cancels_alone() -> None:
+    client = Client()
+    old = client.place(quantity="0.0001")
+
+    def replace(mode: str = "STOP_ON_FAILURE", **params: Any) -> tuple[int, Any]:
+        filled = {"quantity": "0.0001", "cancelReplaceMode": mode, **params}
+        return client.call("POST", "/order/cancelReplace", **client.order(**filled))
+
+    def is_open() -> bool:
+        return client.good("GET", "/order", symbol="BTCUSDT", orderId=old["orderId"])["status"] == "NEW"
+
+    status, body = replace(cancelOrderId=old["orderId"], orderRateLimitExceededMode="CANCEL_ONLY")
+    assert (status, body["newOrderResult"]) == (200, "SUCCESS")  # within it, nothing is different
+    old = body["newOrderResponse"]
+    for _ in range(98):
+        client.place(quantity="0.0001")
+    many = (-1015, "Too many new orders; current limit is 100 orders per 10 SECOND.")
+    for mode in ({}, {"orderRateLimitExceededMode": "DO_NOTHING"}):
+        status, body = replace(cancelOrderId=old["orderId"], **mode)
+        assert (status, body["code"], body["msg"]) == (429, *many)
+        assert is_open()
+    status, body = replace(cancelOrderId=old["orderId"], orderRateLimitExceededMode="NOTHING")
+    assert (status, body["code"]) == (400, -1130)
+    assert is_open()
+
+    status, body = replace(cancelOrderId=old["orderId"], orderRateLimitExceededMode="CANCEL_ONLY")
+    assert (status, body["code"], body["msg"]) == (409, -2021, "Order cancel-replace partially failed.")
+    assert body["data"]["cancelResult"] == "SUCCESS"
+    assert body["data"]["cancelResponse"]["orderId"] == old["orderId"]
+    assert body["data"]["newOrderResult"] == "FAILURE"
+    assert body["data"]["newOrderResponse"] == {"code": many[0], "msg": many[1]}
+    assert not is_open()
+    assert len(client.good("GET", "/openOrders", symbol="BTCUSDT")) == 98
+    used = client.good("GET", "/rateLimit/order")
+    assert [each["count"] for each in used] == [100, 100]
+
+    for mode, second in (("STOP_ON_FAILURE", "NOT_ATTEMPTED"), ("ALLOW_FAILURE", "FAILURE")):
+        status, body = replace(mode, cancelOrderId=old["orderId"], orderRateLimitExceededMode="CANCEL_ONLY")
+        assert (status, body["code"]) == (400, -2022)
+        assert body["data"]["cancelResponse"] == {"code": UNKNOWN[0], "msg": UNKNOWN[1]}
+        assert body["data"]["newOrderResult"] == second
+    assert len(client.good("GET", "/openOrders", symbol="BTCUSDT")) == 98
+    assert [each["count"] for each in client.good("GET", "/rateLimit/order")] == [100, 100]
 
 
 def test_an_order_can_be_made_smaller_in_its_place() -> None:

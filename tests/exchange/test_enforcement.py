@@ -146,12 +146,26 @@ def test_funding_calls_have_a_window_of_their_own_on_usdm() -> None:
 def test_orders_are_counted_per_account_and_told_in_headers() -> None:
     enforcement = Enforcement(BINANCE_SPOT)
     for _ in range(100):
-        last = enforcement.request(NOON, "a", "POST /api/v3/order", account="one", orders=1)
-    assert last.headers["X-MBX-ORDER-COUNT-10S"] == last.headers["X-MBX-ORDER-COUNT-1D"] == "100"
-    refused = enforcement.request(NOON, "a", "POST /api/v3/order", account="one", orders=1)
+        assert enforcement.place(NOON, "a", "one", 1).served
+    counts = {"X-MBX-ORDER-COUNT-10S": "100", "X-MBX-ORDER-COUNT-1D": "100"}
+    assert enforcement.order_headers(NOON, "one") == counts
+    assert set(enforcement.order_headers(NOON, "nobody").values()) == {"0"}
+    refused = enforcement.place(NOON, "a", "one", 1)
     assert (refused.status, refused.code) == (429, -1015)
-    assert enforcement.request(NOON, "a", "POST /api/v3/order", account="two", orders=1).served
-    assert enforcement.request(NOON + 10 * S, "a", "POST /api/v3/order", account="one", orders=1).served
+    assert counts.items() <= refused.headers.items()
+    assert refused.headers["Retry-After"] == "10"
+    assert enforcement.place(NOON, "a", "two", 1).served
+    assert enforcement.place(NOON + 10 * S, "a", "one", 1).served
+
+
+def test_answers_that_come_late_take_no_counts_of_the_window_that_has_begun() -> None:
+    enforcement = Enforcement(BINANCE_SPOT)
+    late = NOON + 10 * S - 1
+    enforcement.place(late, "a", "one", 1)
+    enforcement.place(NOON + 10 * S, "a", "one", 3)
+    assert enforcement.order_headers(late, "one")["X-MBX-ORDER-COUNT-10S"] == "3"
+    enforcement.give_back(late, "one")
+    assert enforcement.orders_used(late, "one")[0][1] == 2
 
 
 STEPS = st.lists(
@@ -184,7 +198,7 @@ def test_orders_count_while_they_are_placed_and_not_traded_as_a_plain_sum_says(
         used = {span: plain.get((account, span), (0, 0))[1] for span in spans}
         if step == "place":
             fits = all(used[span] + orders <= most for span, most in spans.items())
-            verdict = enforcement.request(now, "a", "POST /api/v3/order", account=account, orders=orders)
+            verdict = enforcement.place(now, "a", account, orders)
             assert verdict.served == fits
             assert verdict.status == (200 if fits else 429)
             change = orders if fits else 0

@@ -9,6 +9,7 @@ are no pegged prices, no order routing, and no fields of prevented matches.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -19,7 +20,7 @@ from engine.exchange.dialects.binance import BinanceRest
 from engine.exchange.dialects.binance_trading_access import Access
 from engine.exchange.dialects.binance_trading_arguments import Arguments, parse
 from engine.exchange.dialects.binance_trading_calls import Asked, Call, Calls, Done
-from engine.exchange.dialects.binance_trading_errors import body_of
+from engine.exchange.dialects.binance_trading_errors import Nested, body_of
 from engine.exchange.dialects.binance_trading_lists import Lists
 from engine.exchange.dialects.binance_trading_orders import symbol_of
 from engine.exchange.dialects.binance_trading_session import PUBLIC, TradingSession
@@ -60,6 +61,14 @@ PATHS: Final = {
 
 _HEADERS: Final = {"REQUEST_WEIGHT": "X-MBX-USED-WEIGHT", "ORDERS": "X-MBX-ORDER-COUNT"}
 _encode: Final = msgspec.json.Encoder().encode
+
+
+class TooManyOrders(VenueRefusal):
+    """-1015, with the headers that say when to come back."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.status, verdict.code, verdict.message)
+        self.headers: Final = verdict.headers
 
 
 class BinanceTrading:
@@ -112,15 +121,18 @@ class BinanceTrading:
 
     async def answer(self, call: RestCall) -> RestAnswer:
         """The call's answer in the venue's form, refusals included."""
+        headers: Mapping[str, str] = {}
         try:
-            result = await self._answer(call)
+            result, headers = await self._answer(call)
         except VenueRefusal as refusal:
             result = refusal
+            if isinstance(refusal, TooManyOrders):
+                headers = refusal.headers
         if isinstance(result, VenueRefusal):
-            return RestAnswer(result.status, _encode(body_of(result)))
-        return RestAnswer(200, _encode(result))
+            return RestAnswer(result.status, _encode(body_of(result)), headers)
+        return RestAnswer(200, _encode(result), headers)
 
-    async def _answer(self, call: RestCall) -> Any:
+    async def _answer(self, call: RestCall) -> tuple[Any, Mapping[str, str]]:
         found = self._rest.get(f"{call.method} {call.path}")
         if found is None:
             raise self._unserved(call)
@@ -137,8 +149,40 @@ class BinanceTrading:
             if not result.done():  # whoever asked may be gone
                 result.set_result(value)
 
-        found.run(Asked(key, arguments, call.now_ns), done)
-        return await result
+        self.run(found, Asked(key, arguments, call.now_ns), call.address, done)
+        became = await result
+        return became, self.order_headers(found, key, call.now_ns)
+
+    def run(self, call: Call, asked: Asked, address: str, done: Done) -> None:
+        """Carry out a call of one who surely is who it says. Orders count where they go to the desk: TooManyOrders when
+        they are too many, other refusals of wrong arguments count none.
+        """
+        orders, now_ns, account = call.orders, asked.now_ns, str(asked.key.account)
+        if not orders:
+            call.run(asked, done)
+            return
+        verdict = self.enforcement.place(now_ns, address, account, orders)
+        if not verdict.served:
+            late = TooManyOrders(verdict)
+            if not call.partly:
+                raise late
+            call.run(asked._replace(late=late), done)
+            return
+
+        def finished(result: Any) -> None:
+            if isinstance(result, Nested) and result.data["newOrderResult"] == "NOT_ATTEMPTED":
+                self.enforcement.give_back(now_ns, account, orders)
+            done(result)
+
+        try:
+            call.run(asked, finished)
+        except VenueRefusal:
+            self.enforcement.give_back(now_ns, account, orders)
+            raise
+
+    def order_headers(self, call: Call, key: Key, now_ns: int) -> Mapping[str, str]:
+        """What an answer says of the account's orders: nothing where none were placed."""
+        return self.enforcement.order_headers(now_ns, str(key.account)) if call.orders else {}
 
     def session(self, path: str, query: str, link: Link, now_ns: int) -> Session | None:
         """A WebSocket API session."""
@@ -157,26 +201,19 @@ class BinanceTrading:
 
     # --- limits -----------------------------------------------------------------------------------------
 
-    def judge(self, method: str, arguments: Arguments, key: Key | None, address: str, now_ns: int) -> Verdict:
+    def judge(self, method: str, arguments: Arguments, address: str, now_ns: int) -> Verdict:
         """Count one request of the WebSocket API, as the REST call it stands for."""
-        call = self.table.get(method)
-        orders = 0 if call is None or key is None else call.orders
         return self.enforcement.request(
-            now_ns,
-            address,
-            self._endpoints.get(method, method),
-            arguments.values,
-            account="" if key is None else str(key.account),
-            orders=orders,
+            now_ns, address, self._endpoints.get(method, method), arguments.values
         )
 
-    def limits_of(self, verdict: Verdict) -> list[dict[str, str | int]]:
-        """`rateLimits` of an answer: what the verdict's headers say."""
+    def limits_of(self, headers: Mapping[str, str]) -> list[dict[str, str | int]]:
+        """`rateLimits` of an answer: what the headers of a REST answer would say."""
         rows: list[dict[str, str | int]] = []
         for window in self.enforcement.rules.windows:
             number, letter, interval = window.unit
             header = _HEADERS.get(window.kind)
-            count = verdict.headers.get(f"{header}-{number}{letter}") if header is not None else None
+            count = headers.get(f"{header}-{number}{letter}") if header is not None else None
             if count is not None:
                 rows.append(
                     {

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from engine.exchange.accounts import Key
 from engine.exchange.dialects.binance_trading_arguments import Arguments, from_json
-from engine.exchange.dialects.binance_trading_calls import Asked
+from engine.exchange.dialects.binance_trading_calls import Asked, Call
 from engine.exchange.dialects.binance_trading_errors import body_of, illegal, missing, refuse
 from engine.exchange.dialects.binance_trading_orders import own_extra
 from engine.exchange.dialects.binance_trading_views import account_position, balance_update, execution_report
@@ -152,12 +152,11 @@ class TradingSession:
         shows = arguments.flag("returnRateLimits") if arguments.has("returnRateLimits") else self._limits
         dialect = self.dialect
         call, own = dialect.table.get(method), self._own.get(method)
-        key = dialect.access.find(arguments.values.get("apiKey", "")) if call is not None else None
         orders = 0 if call is None else call.orders
         if orders:
             self._link.count(orders=orders)  # and its answer counts as many acks
-        verdict = dialect.judge(method, arguments, key, self._link.address, now_ns)
-        limits = dialect.limits_of(verdict) if shows else None
+        verdict = dialect.judge(method, arguments, self._link.address, now_ns)
+        limits = dialect.limits_of(verdict.headers) if shows else None
         if not verdict.served:
             refusal = VenueRefusal(verdict.status, verdict.code, verdict.message)
             self._answer(number, refusal, limits, now_ns, _retry(verdict.headers, now_ns), acks=orders)
@@ -166,10 +165,11 @@ class TradingSession:
             if call is not None:
                 known = self._signed(arguments, call.trade, call.trade, now_ns)
                 arguments.only(call.arguments)
-                call.run(
-                    Asked(known, arguments, now_ns),
-                    lambda result: self._answer(number, result, limits, now_ns, acks=orders),
-                )
+                asked = Asked(known, arguments, now_ns)
+                if not orders:
+                    call.run(asked, lambda result: self._answer(number, result, limits, now_ns))
+                else:
+                    self._order(number, call, asked, verdict.headers if shows else None)
             elif own is not None:
                 self._answer(number, own(arguments, now_ns), limits, now_ns)
             elif method in PUBLIC:
@@ -180,6 +180,23 @@ class TradingSession:
                 raise self._unserved(method)
         except VenueRefusal as refusal:
             self._answer(number, refusal, limits, now_ns, acks=orders)
+
+    def _order(self, number: Any, call: Call, asked: Asked, headers: Mapping[str, str] | None) -> None:
+        """Carry out a call that places orders; its answer tells how many there are, too. No `headers`: no limits."""
+        dialect, now_ns = self.dialect, asked.now_ns
+
+        def answer(result: Any, more: Mapping[str, str], retry: dict[str, Any] | None = None) -> None:
+            limits = None if headers is None else dialect.limits_of({**headers, **more})
+            self._answer(number, result, limits, now_ns, retry, acks=call.orders)
+
+        def done(result: Any) -> None:
+            answer(result, dialect.order_headers(call, asked.key, now_ns) if headers is not None else {})
+
+        try:
+            dialect.run(call, asked, self._link.address, done)
+        except VenueRefusal as refusal:
+            more = getattr(refusal, "headers", {})
+            answer(refusal, more, _retry(more, now_ns) if more else None)
 
     def _signed(self, arguments: Arguments, trade: bool, once: bool, now_ns: int) -> Key:
         """The key behind a signed request."""
