@@ -606,6 +606,7 @@ class Desk:
             self.first_fill(order, maker)
         order.filled_lots += lots
         order.filled_notional += price * lots
+        order.fee_atoms += fee
         order.open_lots = remaining
         order.updated_ns = now_ns
         order.status = "partially_filled" if remaining else "filled"

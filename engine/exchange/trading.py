@@ -68,6 +68,7 @@ class Order(msgspec.Struct, eq=False, gc=False):
     open_lots: int = 0  # still to be filled, 0 once it has ended
     filled_lots: int = 0
     filled_notional: int = 0  # sum of price_ticks * lots
+    fee_atoms: int = 0  # paid so far, of what is received
     triggered: bool = False
     created_ns: int = 0
     updated_ns: int = 0

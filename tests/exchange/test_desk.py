@@ -302,6 +302,21 @@ def test_fills_name_both_sides_with_their_fees_in_what_they_receive() -> None:
     assert maker.status == "filled"
 
 
+def test_an_order_knows_what_it_paid_however_few_fills_are_kept() -> None:
+    desk = _desk()
+    seller = [_limit(100, 2, SELL, ACCOUNTS[1]) for _ in range(3)]
+    for each in seller:
+        desk.place(each)
+    taker = _limit(100, 5)
+    desk.place(taker)
+    desk.drain(1)
+    for account, orders in ((taker.account, [taker]), (ACCOUNTS[1], seller)):
+        fills = desk.fills(account)
+        for order in orders:
+            assert order.fee_atoms == sum(each.fee_atoms for each in fills if each.order_id == order.order_id)
+    assert sum(each.fee_atoms for each in seller) > 0
+
+
 def test_a_duplicate_client_id_and_too_many_orders_are_refused_before_the_engine() -> None:
     desk, reasons = _desk(), []
     before = desk.engine.commands_taken

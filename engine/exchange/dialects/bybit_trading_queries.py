@@ -91,7 +91,7 @@ class Queries:
             orders = self._desk.open_orders(account)
         else:
             orders = (self._desk.ended_orders(account) + self._orders.rejected(account))[-RECENT:]
-        return "OK", self._order_page(account, self._filtered(orders, arguments), arguments, most)
+        return "OK", self._order_page(self._filtered(orders, arguments), arguments, most)
 
     def _history(self, key: Key, arguments: Arguments, now_ns: int) -> tuple[str, dict[str, Any]]:
         category = _category(arguments)
@@ -112,7 +112,7 @@ class Queries:
         ]
         if status := arguments.get("orderStatus"):
             orders = [each for each in orders if _status(each) == status]
-        return "OK", self._order_page(account, orders, arguments, most)
+        return "OK", self._order_page(orders, arguments, most)
 
     def _executions(self, key: Key, arguments: Arguments, now_ns: int) -> tuple[str, dict[str, Any]]:
         category = _category(arguments)
@@ -160,16 +160,13 @@ class Queries:
             raise bad_parameter("Missing some parameters that must be filled in, symbol or settleCoin")
         return "OK", _page(category, [], "")
 
-    def _order_page(
-        self, account: int, orders: list[Order], arguments: Arguments, most: int
-    ) -> dict[str, Any]:
+    def _order_page(self, orders: list[Order], arguments: Arguments, most: int) -> dict[str, Any]:
         orders.sort(key=lambda each: each.order_id, reverse=True)
         marks = [f"{each.order_id}:{each.created_ns // MS}" for each in orders]
         behind = _cursor(arguments)
         at = sum(each.order_id >= int(behind.partition(":")[0]) for each in orders) if behind else 0
-        fees = self._rows.fees(account)
         shown = orders[at : at + most]
-        rows = [self._rows.order(each, fees.get(each.order_id, 0)) for each in shown]
+        rows = [self._rows.order(each) for each in shown]
         more = at + most < len(orders)
         return _page("spot", rows, _next(marks[at : at + most]) if more else "")
 

@@ -90,29 +90,22 @@ class Rows:
         self.units: Final = units
         self.by_index: Final = {each.index: each for each in units.values()}
 
-    def fees(self, account: int) -> dict[int, int]:
-        """What the account paid for each order, in atoms, as far as its fills are kept."""
-        paid: dict[int, int] = {}
-        for fill in self._desk.fills(account):
-            paid[fill.order_id] = paid.get(fill.order_id, 0) + fill.fee_atoms
-        return paid
-
-    def order(self, order: Order, fee_atoms: int) -> dict[str, Any]:
+    def order(self, order: Order) -> dict[str, Any]:
         """An order as it is now."""
         text = status_text(order.status, order.filled_lots, waited=_waited(order))
         return self._order(
-            order, text, order.status, order.filled_lots, order.filled_notional, order.reason, fee_atoms,
+            order, text, order.status, order.filled_lots, order.filled_notional, order.reason,
             order.updated_ns,
         )  # fmt: skip
 
-    def reported(self, report: Report, fee_atoms: int) -> list[dict[str, Any]]:
+    def reported(self, report: Report) -> list[dict[str, Any]]:
         """An order as of a report: one row, of a triggered one two."""
         order = report.order
         text = status_text(report.status, report.filled_lots, waited=_waited(order))
         rows = [
             self._order(
                 order, status, report.status, report.filled_lots, report.filled_notional, report.reason,
-                fee_atoms, report.ts_ns,
+                report.ts_ns,
             )
             for status in (("Triggered", text) if report.kind == "triggered" else (text,))
         ]  # fmt: skip
@@ -231,7 +224,6 @@ class Rows:
         filled_lots: int,
         filled_notional: int,
         reason: int,
-        fee_atoms: int,
         updated_ns: int,
     ) -> dict[str, Any]:
         units, known = self.by_index[order.symbol], asked(order)
@@ -243,7 +235,7 @@ class Rows:
         value = units.notional_atoms(filled_notional)
         coin = units.spec.base if order.side == BUY else units.spec.quote
         price = order.price_ticks or order.trigger_ticks
-        fee = atoms_text(fee_atoms)
+        fee = atoms_text(order.fee_atoms)
         return {
             "orderId": str(order.order_id),
             "orderLinkId": order.client_id,

@@ -212,12 +212,7 @@ class PrivateSession(_Socket):
         self._now_ns = now_ns = reports[-1].ts_ns
         fills = [(each.fill, each) for each in reports if each.fill is not None]
         if self._topic("order"):
-            fees = self._rows.fees(self.key.account) if any(each.filled_lots for each in reports) else {}
-            rows = [
-                row
-                for each in _last_of_each(reports)
-                for row in self._rows.reported(each, fees.get(each.order.order_id, 0))
-            ]
+            rows = [row for each in _last_of_each(reports) for row in self._rows.reported(each)]
             self._push("order", rows, now_ns)
         if fills and self._topic("execution"):
             self._push(
@@ -243,7 +238,7 @@ class PrivateSession(_Socket):
     def on_rejected(self, order: Order) -> None:
         """An order that was taken, and then would have traded at once though it was post-only."""
         if self._topic("order"):
-            self._push("order", [{"category": "spot"} | self._rows.order(order, 0)], order.updated_ns)
+            self._push("order", [{"category": "spot"} | self._rows.order(order)], order.updated_ns)
 
     def on_turn(self, now_ns: int) -> None:
         """Acks whose time has come; what they subscribed is told from here on."""
