@@ -396,7 +396,7 @@ class NativeSession:
             link_id=request.link,
         )
         if request.tif != "gtc":
-            order.time_in_force = _named(TIMES, "tif", request.tif)
+            order.time_in_force = TIMES.get(request.tif) or _named(TIMES, "tif", request.tif)
         if request.self_trade != "none":
             order.self_trade = _named(SELF_TRADES, "self_trade", request.self_trade)
         if request.trigger:
