@@ -291,6 +291,58 @@ def test_an_answer_that_comes_after_the_end_goes_nowhere() -> None:
     assert len(client.rig.desk.open_orders(client.rig.account)) == 1
 
 
+def test_nothing_is_done_for_a_session_that_has_ended() -> None:
+    client = Client()
+    socket = Socket(client)
+    socket.session.on_close()
+    socket.send("userDataStream.subscribe.signature")
+    socket.send("order.place", **client.order())
+    client.rig.turn()
+    client.place()
+    assert socket.link.sent == []
+    assert len(client.rig.desk.open_orders(client.rig.account)) == 1
+    assert not client.rig.desk._listeners
+
+
+def test_user_data_of_a_revoked_key_ends_with_it_and_no_other() -> None:
+    socket = with_user_data()
+    client = socket.client
+    mine, client.key = client.key, client.rig.other()
+    assert socket.good("userDataStream.subscribe.signature") == {"subscriptionId": 1}
+    socket.said()
+    client.rig.accounts.revoke(mine.api_key)
+    socket.session.on_revoked(mine.api_key, client.rig.now_ns)
+    terminated = {"e": "eventStreamTerminated", "E": client.rig.now_ns // 1_000_000}
+    assert socket.said()[-1] == {"subscriptionId": 0, "event": terminated}
+    count = len(socket.link.sent)
+    for key in (mine, client.key):
+        client.rig.desk.deposit(key.account, "USDT", 10**8)
+    client.rig.turn()
+    assert {each["subscriptionId"] for each in socket.said()[count:]} == {1}
+    client.key = mine
+    assert socket.ask("order.place", **client.order())["error"]["code"] == -2015
+
+
+def test_answers_to_orders_alone_count_as_such_and_once() -> None:
+    socket = Socket(Client())
+    client = socket.client
+    socket.good("order.place", **client.order())
+    assert (socket.link.orders, socket.link.acks) == (1, 1)
+    socket.ask("time", sign=False)
+    socket.good("openOrders.status")
+    socket.ask("nothing", sign=False)
+    assert (socket.link.orders, socket.link.acks) == (1, 1)
+    socket.ask("order.place", **client.order(price="0.05"))
+    assert (socket.link.orders, socket.link.acks, len(socket.link.rejects)) == (2, 2, 2)
+    socket.ask("order.place", sign=False, apiKey="nobody")
+    assert (socket.link.orders, socket.link.acks) == (3, 3)
+    socket.good(
+        "orderList.place.oco", symbol="BTCUSDT", side="SELL", quantity="0.5", aboveType="LIMIT_MAKER",
+        abovePrice="105000", belowType="STOP_LOSS", belowStopPrice="103500",
+    )  # fmt: skip
+    assert (socket.link.orders, socket.link.acks) == (5, 5)
+
+
 def test_there_is_no_session_elsewhere() -> None:
     client = Client()
     assert client.dialect.session("/ws/btcusdt@trade", "", Socket(client).link, 0) is None

@@ -169,6 +169,27 @@ def test_nothing_is_told_or_taken_without_a_login(venue: Venue) -> None:
     assert venue.rig.engine.state_hash() == before
 
 
+def test_a_revoked_key_ends_its_own_sessions_at_once(private: Socket, trade: Socket) -> None:
+    rig = private.venue.rig
+    for socket in (private, trade):
+        socket.session.on_revoked("another", rig.now_ns)
+        assert socket.link.closed is None
+        socket.session.on_revoked(rig.key.api_key, rig.now_ns)
+        assert socket.link.closed == (1008, "the API key is gone")
+        socket.send({"op": "ping"})
+        assert socket.got() == []
+
+
+def test_orders_are_answered_once_each_in_the_counts(trade: Socket) -> None:
+    trade.send({"op": "ping"})
+    trade.send({"op": "what"})
+    assert len(trade.got()) == 2
+    assert (trade.link.orders, trade.link.acks) == (0, 0)
+    trade.order("order.create", {"category": "spot"})
+    trade.order("order.create", {"category": "linear"})
+    assert (trade.link.orders, trade.link.acks) == (2, 2)
+
+
 def test_a_key_that_is_revoked_ends_its_sessions(private: Socket, trade: Socket) -> None:
     private.venue.rig.accounts.revoke(private.venue.rig.key.api_key)
     assert trade.order("order.create", asked())["retCode"] == codes.NOT_LOGGED_IN
