@@ -18,7 +18,7 @@ import structlog
 from engine.errors import UserError
 from engine.exchange.accounts import PASSING_FROM, Accounts
 from engine.exchange.floor import Floor
-from engine.exchange.house import House
+from engine.exchange.house import House, PortTaken
 from engine.exchange.keystore import Held, KeyStore
 from engine.exchange_log import FINAL, ExchangeLog
 from engine.flow.simulator import SOURCE, Simulator
@@ -227,17 +227,19 @@ class BuiltIn:
     async def _open_doors(self, house: House, served: Served, intake: Intake) -> None:
         """Serve; where a port is taken, say so and try again until it is free."""
         await house.floor.open()
+        told = ""
         while True:
             try:
                 url = await house.start(served.port, served.order_port, served.host)
             except Exception as error:
-                if not isinstance(error, OSError):
+                if not isinstance(error, PortTaken):
                     log.error("the exchange could not be served", exc_info=error)
-                ports = f"{served.port} or {served.order_port}"
-                trouble = f"port {ports} on {served.host} cannot be used: {getattr(error, 'strerror', None) or error}"
-                if trouble != self.trouble:
-                    self.trouble = trouble
-                    intake.note("error", SOURCE, "served", f"the exchange is not served: {trouble}")
+                # Where the port of orders alone is taken, the other takes orders too.
+                self.trouble = "" if house.url else str(error)
+                how = f"served on {house.url} alone" if house.url else "not served"
+                if (said := f"the exchange is {how}: {error}") != told:
+                    told = said
+                    intake.note("error", SOURCE, "served", said)
                 await asyncio.sleep(RETRY_S)
                 continue
             self.trouble = ""

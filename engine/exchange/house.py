@@ -38,6 +38,14 @@ CARE_EVERY_NS: Final = 100_000_000
 REFUSAL: Final = re.compile(rb'\{"(?:code|retCode)":(-?[1-9]\d*)')  # as both venues begin an error
 
 
+class PortTaken(OSError):
+    """A port that cannot be used. Its text names it, and says why."""
+
+    def __init__(self, port: int, host: str, error: OSError) -> None:
+        super().__init__(f"port {port} on {host} cannot be used: {error.strerror or error}")
+        self.port = port
+
+
 class House:
     """Serves a floor until stopped. One loop, the engine's."""
 
@@ -81,6 +89,7 @@ class House:
             note_call=self._note_call,
         )
         self.order_url = ""
+        self._trouble = ""  # with the port of orders
         self._cared_ns = 0
         self._totals = (0, 0, 0, 0, 0)
         self._rates = (0.0, 0.0, 0.0)
@@ -91,16 +100,27 @@ class House:
         return self.server.url
 
     async def start(self, port: int = 0, order_port: int = 0, host: str = HOST) -> str:
-        """Begin to serve at both ports (0: any free one); the base address. OSError when one is taken."""
-        url = await self.server.start(port, host)
-        try:
-            bound = await self.sockets.listen(host, order_port)
-        except OSError:
-            await self.server.stop()
-            raise
-        self.floor.native.order_port = bound
-        self.order_url = f"ws://{'[::1]' if host == '::1' else host}:{bound}"
-        return url
+        """Begin to serve at both ports (0: any free one); the base address. PortTaken when one cannot be used.
+
+        Without the port of orders the other is served all the same, with an `order_url` of ""; the next call tries the
+        missing one again.
+        """
+        if not self.url:
+            try:
+                await self.server.start(port, host)
+            except OSError as error:
+                raise PortTaken(port, host, error) from error
+        if not self.order_url:
+            try:
+                bound = await self.sockets.listen(host, order_port)
+            except OSError as error:
+                taken = PortTaken(order_port, host, error)
+                self._trouble = str(taken)
+                raise taken from error
+            self._trouble = ""
+            self.floor.native.order_port = bound
+            self.order_url = f"ws://{'[::1]' if host == '::1' else host}:{bound}"
+        return self.url
 
     def care(self, now_ns: int) -> None:
         """What is to be done now and then: keep-alive, logins, ends of halts. To be called after every turn."""
@@ -148,7 +168,8 @@ class House:
         units = sorted(floor.units.values(), key=lambda each: each.index)
         statistics = desk.engine.statistics().symbols
         return ExchangeView(
-            state="serving" if self.order_url else "starting",
+            state="serving" if self.url else "starting",
+            detail=self._trouble,
             url=self.url,
             order_url=self.order_url,
             clients=(*callers, *clients.views(), *streams)[:SHOWN],

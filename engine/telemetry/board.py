@@ -370,7 +370,7 @@ class ExchangeView:
     """The built-in exchange as its clients see it. Counts are since the start, rates over the last whole second."""
 
     state: Literal["off", "starting", "serving", "failed"] = "off"
-    detail: str = ""  # why it is not serving
+    detail: str = ""  # why it is not serving, or not at the port of orders
     url: str = ""  # "http://127.0.0.1:8051"
     order_url: str = ""  # "ws://127.0.0.1:8053": the same order sockets, faster; "" = not served
     clients: tuple[ClientView, ...] = ()  # the first 200
