@@ -24,6 +24,7 @@
     part: ["part", "ack", word(["socket", "decode", "wait", "match", "encode", "send", "ack"]), true],
     exview: ["view", "trade", word(["trade", "clients", "control", "profile"]), true],
     exlist: [null, "open", word(["open", "done", "fills"]), true],
+    exsort: [null, "messages_per_s", text, true],
     snippet: [null, "ccxt-binance", text, true],
     off: [null, "controls", word(["controls", "venues"]), false],
     hz: ["hz", calm ? 1 : 4, number([1, 2, 4, 10]), true],

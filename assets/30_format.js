@@ -19,6 +19,7 @@
   const three = (x) => {
     if (none(x)) return NONE;
     const a = Math.abs(x);
+    if (a >= 1000) return group(Number(x.toPrecision(3)));
     return group(x, a >= 100 || a === 0 ? 0 : a >= 10 ? 1 : a >= 1 ? 2 : 3);
   };
   const si = (x) => (none(x) ? NONE : x >= 1e6 ? group(x / 1e6, 2) + "M" : x >= 1e4 ? group(x / 1e3, 1) + "k" : group(x));
@@ -45,12 +46,12 @@
     if (none(x)) return NONE;
     return x >= 1e9 ? group(x / 1e9, 2) + " GB" : x >= 1e6 ? group(x / 1e6, 1) + " MB" : x >= 1e3 ? group(x / 1e3, 1) + " kB" : group(x) + " B";
   };
-  // One unit per panel, chosen by its middle and held until it is clearly wrong.
+  // One unit per panel, chosen by its middle, or by the largest it shows, and held until it is clearly wrong.
   const units = {};
-  const unit = (panel, us) => {
-    const now = units[panel];
+  const unit = (panel, us, largest = false) => {
+    const now = units[panel], [low, high, from] = largest ? [2000, 9999.5, 9999.5] : [200, 5000, 1000];
     if (none(us)) return now || "ms";
-    if (!now || (now === "ms" && us < 200) || (now === "µs" && us > 5000)) units[panel] = us >= 1000 ? "ms" : "µs";
+    if (!now || (now === "ms" && us < low) || (now === "µs" && us >= high)) units[panel] = us >= from ? "ms" : "µs";
     return units[panel];
   };
   const inUnit = (us, name) => (none(us) ? null : name === "ms" ? us / 1000 : us);

@@ -211,37 +211,66 @@
   };
 
   const P = [["p50", "p50"], ["p90", "p90"], ["p95", "p95"], ["p99", "p99"], ["p999", "p99.9"]];
-  const percentiles = (name) => ({
-    stream: name, hz: 4,
-    empty: (s) => !s.rows || !s.rows.t.length || s.rows.p50.every((x) => x === null),
-    shape: () => ({ key: "" }),
-    data(s) {
-      const r = s.rows, unit = F.unit(name, lastOf(r.p50.filter((x) => x !== null)));
-      const step = (s.step || 1) * 1000, [x0, x1] = edges(s, step);
-      const [x, ys] = broken(r.t, step, P.map(([key]) => r[key].map((v) => F.inUnit(v, unit))));
-      const some = ys[0].find((v) => v !== null);
-      return [...ys.map((y, i) => [i, { x, y, meta: unit }]), [5, { x: [x0, x1], y: [some, some] }]];
-    },
-    after(gd, s) {
-      const { xaxis, yaxis } = gd._fullLayout, unit = F.unit(name, null), labels = [];
-      for (const [key, label] of [...P].reverse()) {
-        const value = lastOf(s.rows[key]);
-        const el = over(name, key, `vs-label is-end is-${key}`);
-        if (!el) continue;
-        if (value === null || value <= 0) {
-          el.hidden = true;
-          continue;
+  // Ticks of a log axis at 1, 2 and 5, or where those are too many at 1, or at every second decade.
+  const logTicks = (low, high, most = 4) => {
+    const at = (digits, every = 1) => {
+      const found = [];
+      for (let k = Math.floor(Math.log10(low)); k <= Math.ceil(Math.log10(high)); k++)
+        if (k % every === 0) found.push(...digits.map((d) => d * 10 ** k).filter((v) => v >= low && v <= high));
+      return found;
+    };
+    return [at([1, 2, 5]), at([1]), at([1], 2)].find((list) => list.length <= most) || [];
+  };
+  const percentiles = (name, { largest = false, beside = null } = {}) => {
+    const unitOf = (s) => {
+      const r = s.rows, known = (list) => list.filter((x) => x !== null);
+      return largest ? F.unit(name, Math.max(...known(r.p999)), true) : F.unit(name, lastOf(known(r.p50)));
+    };
+    // The time on screen: where it stands beside another chart of the same seconds, that chart's.
+    const shared = (s, step) => {
+      const own = edges(s, step), other = beside && V.store.streams[beside];
+      if (!other || !other.rows || !other.rows.t.length || other.step !== s.step) return own;
+      const [x0, x1] = edges(other, step);
+      return [Math.min(own[0], x0), Math.max(own[1], x1)];
+    };
+    const ticked = (s) => {
+      if (!largest) return { key: "" };
+      const unit = unitOf(s), known = [...s.rows.p50, ...s.rows.p999].filter((x) => x > 0).map((x) => F.inUnit(x, unit));
+      const tickvals = logTicks(Math.min(...known), Math.max(...known));
+      return { key: tickvals.join(), layout: { yaxis: { tickmode: "array", tickvals, ticktext: tickvals.map(F.three) } } };
+    };
+    return {
+      stream: name, hz: 4,
+      empty: (s) => !s.rows || !s.rows.t.length || s.rows.p50.every((x) => x === null),
+      shape: (s) => ticked(s),
+      data(s) {
+        const r = s.rows, unit = unitOf(s);
+        const step = (s.step || 1) * 1000, [x0, x1] = shared(s, step);
+        const [x, ys] = broken(r.t, step, P.map(([key]) => r[key].map((v) => F.inUnit(v, unit))));
+        const some = ys[0].find((v) => v !== null);
+        return [...ys.map((y, i) => [i, { x, y, meta: unit }]), [5, { x: [x0, x1], y: [some, some] }]];
+      },
+      after(gd, s) {
+        const { xaxis, yaxis } = gd._fullLayout, unit = F.unit(name, null), labels = [];
+        for (const [key, label] of [...P].reverse()) {
+          const value = lastOf(s.rows[key]);
+          const el = over(name, key, `vs-label is-end is-${key}`);
+          if (!el) continue;
+          if (value === null || value <= 0) {
+            el.hidden = true;
+            continue;
+          }
+          const shown = F.inUnit(value, unit);
+          V.dom.text(el, `${label}  ${F.three(shown)}`);
+          labels.push({ el, y: yaxis._offset + yaxis.d2p(shown) });
         }
-        const shown = F.inUnit(value, unit);
-        V.dom.text(el, `${label}  ${F.three(shown)}`);
-        labels.push({ el, y: yaxis._offset + yaxis.d2p(shown) });
-      }
-      for (const { el, y } of apart(labels, 14, yaxis._offset, yaxis._offset + yaxis._length - 7))
-        move(el, xaxis._offset + xaxis._length + 6, y);
-    },
-  });
+        for (const { el, y } of apart(labels, 14, yaxis._offset, yaxis._offset + yaxis._length - 7))
+          move(el, xaxis._offset + xaxis._length + 6, y);
+      },
+    };
+  };
   charts.latency = percentiles("latency");
-  charts.exchange_latency = percentiles("exchange_latency");
+  charts.exchange_latency = percentiles("exchange_latency", { largest: true, beside: "exchange" });
 
   charts.exchange_rates = {
     stream: "exchange", hz: 2,
@@ -284,6 +313,7 @@
 
   // ---------- rates by source ----------
   const SIMULATED = (one) => one.run === "sim";
+  const MATCHED = (one) => one.run === "sim" || one.run === "clients"; // by the built-in exchange
   const colourOf = (one) => `--vs-venue-${one.colour}`;
   const rates = (name, pick, layoutOf) => ({
     stream: "throughput", hz: 2,
@@ -346,8 +376,8 @@
     },
   });
   const both = (series) => {
-    const real = series.filter((one) => !SIMULATED(one)).map((one) => ({ one, field: "messages" }));
-    const sim = series.filter(SIMULATED).map((one) => ({ one, field: "orders", axis: real.length ? "y2" : "" }));
+    const real = series.filter((one) => !MATCHED(one)).map((one) => ({ one, field: "messages" }));
+    const sim = series.filter(MATCHED).map((one) => ({ one, field: "orders", axis: real.length ? "y2" : "" }));
     return [...real, ...sim];
   };
   charts.throughput = rates("throughput", both, (list) => {
@@ -356,7 +386,7 @@
       ? { yaxis: { domain: [0.42, 1] }, yaxis2: { domain: [0, 0.27] }, xaxis: { anchor: "y2" } }
       : { yaxis: { domain: [0, 1] }, yaxis2: null, xaxis: { anchor: "y" } };
   });
-  charts.throughput.unit = (s) => (s.series.some((one) => !SIMULATED(one)) ? "msg/s" : "orders/s");
+  charts.throughput.unit = (s) => (s.series.some((one) => !MATCHED(one)) ? "msg/s" : "orders/s");
   for (const field of ["messages", "orders", "trades"]) {
     // Sources that have none of it are left out, unless none has.
     const order = (series) => {

@@ -4,6 +4,7 @@
   const V = window.venuescope;
   const F = V.format, D = V.dom;
   const MARKET = new Set(["depth", "candles", "trades", "metrics", "latency", "stages", "distribution"]);
+  const OLD_MS = 10_000; // what is older has no green dot beside it
   const SILENT_MS = 3000; // the matching engine's figures come each second
   const DOT = { live: "", stale: "is-stale", reconnecting: "is-stale", connecting: "is-sync", resyncing: "is-sync", ended: "is-off", loading: "is-off", error: "is-error", paused: "is-paused", off: "is-off", disconnected: "is-error", compiling: "is-sync" };
   V.dot = (state) => `vs-dot ${DOT[state] || ""}`.trim();
@@ -215,8 +216,9 @@
         const cells = foot.children;
         const age = s && s.age_ms !== null && s.age_ms !== undefined ? s.age_ms + (V.state.paused || V.link.gone() ? Date.now() - V.link.at : 0) : null;
         const word = WORDS[state] || "";
+        const aged = V.exchange.streams.has(stream) && state === "live" && (age === null || age > OLD_MS); // nothing new, though nothing is wrong
         const says = {
-          dot: V.dot(state === "empty" ? (age === null ? "off" : "live") : state),
+          dot: V.dot(aged ? "off" : state === "empty" ? (age === null ? "off" : "live") : state),
           age: !s || (ALONE.has(state) && word) ? word || "waiting" : [word, age === null ? "no data" : F.age(age)].filter(Boolean).join(age === null ? ", " : " "),
           n: s && !["off", "compiling"].includes(state) ? count(name, stream, s) : "",
           lost: s ? `${F.group(s.lost || 0)} lost` : "0 lost",
@@ -233,6 +235,7 @@
         if (old.note !== says.note) D.text(cells[3], says.note);
         written.set(panel, says);
       }
+      V.exchange.linked();
     },
   };
 })();

@@ -470,6 +470,10 @@
       let all = 0;
       for (const key of ["messages", "orders", "trades"]) {
         const list = of(key).filter((x) => x !== null), total = list.reduce((x, y) => x + y, 0);
+        if (!list.length && of(key).length) { // not counted of this one
+          cells.push(n(F.NONE, "mut"), n(F.NONE, "mut"));
+          continue;
+        }
         if (key !== "trades") all += total * step;
         cells.push(n(F.si(Math.round(total / Math.max(1, list.length)))), n(F.si(Math.max(0, ...list)), "mut"));
       }

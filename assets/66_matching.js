@@ -45,9 +45,10 @@
   const load = (s, { n }) => {
     D.table(D.host("load"), s.figures.map((one) => {
       const measured = one.total === null;
-      const value = (x) => (one.unit ? F.three(x) : measured ? F.group(x) : F.si(x));
+      const latency = one.unit === "us", unit = F.unit(`load/${one.label}`, latency ? one.max : null, true);
+      const value = (x) => (latency ? F.three(F.inUnit(x, unit)) : one.unit ? F.three(x) : measured ? F.group(x) : F.si(x));
       return [
-        { text: one.unit === "us" ? `${one.label}, µs` : one.label, cls: "name" },
+        { text: latency ? `${one.label}, ${unit}` : one.label, cls: "name" },
         n(value(one.last)), n(value(one.p50)), n(measured ? value(one.p99) : ""), n(value(one.max)), n(measured ? "" : one.total < LONG ? F.group(one.total) : F.si(one.total)),
         line(one.spark, measured ? "--vs-p99" : "--vs-venue-sim", !measured),
       ];

@@ -5,6 +5,7 @@
   const V = window.venuescope;
   const F = V.format, D = V.dom, X = V.exchange;
   const LOCK_MS = 600; // after a press, and half of it after an answer: a double click is one order
+  const SAID_MS = 5000; // of good news beside the faucet
   const FAR = 0.02; // a limit this far through the other side is asked for twice
   const TYPES = [["limit", "Limit"], ["market", "Market"], ["stop", "Stop"], ["stop_limit", "Stop limit"], ["take_profit", "Take profit"], ["take_profit_limit", "Take profit limit"]];
   const TIFS = [["gtc", "GTC"], ["ioc", "IOC"], ["fok", "FOK"]];
@@ -55,11 +56,13 @@
     el.insertBefore(line, label);
     line.append(label, buttons);
   };
-  const plain = (text) => text.replace(/[,\s]/g, "");
-  const decimal = (text) => (/^\d+(\.\d+)?$|^\.\d+$/.test(plain(text)) ? Number(plain(text)) : null);
+  const MOST = 2 ** 41; // ticks or lots of one order
+  const ATOMS = 8, MOST_MONEY = 9e10; // an amount has so many decimals, and 64 bits
+  const plain = (text) => X.plain(text).text;
+  const decimal = (text) => (plain(text) === "" ? null : Number(plain(text)));
 
   // ---------- ticket ----------
-  const ticket = { side: "buy", type: "limit", tif: "gtc", price: "", trigger: "", size: "", post: false, of: "", touched: false, busy: false, locked: 0, sure: "", said: null };
+  const ticket = { side: "buy", type: "limit", tif: "gtc", price: "", trigger: "", size: "", post: false, of: "", touched: false, busy: false, locked: 0, sure: "", said: null, saidOf: "" };
   let form = null;
   const market = () => V.store.streams.exchange_book || null;
   const best = (side) => {
@@ -153,16 +156,22 @@
   };
   // Why it cannot be sent yet; "" when it can.
   const lacks = () => {
-    const s = market(), x = X.stream();
+    const s = market();
     if (V.link.gone()) return "Disconnected: nothing can be sent";
     if (!s || !s.symbol || s.symbol !== ticket.of) return "Waiting for the book";
-    const phase = ((x && x.lists && x.lists.symbols) || []).find(([name]) => name === s.symbol);
-    if (phase && ["halted", "closed"].includes(phase[1])) return `${s.symbol} is ${phase[1]}`;
-    if (!decimal(ticket.size)) return "Enter a size";
-    if (PRICED.has(ticket.type) && !decimal(ticket.price)) return "Enter a price";
-    if (TRIGGERED.has(ticket.type) && !decimal(ticket.trigger)) return "Enter a trigger price";
-    return "";
+    const phase = X.phase(s.symbol);
+    if (["halted", "closed"].includes(phase)) return `${s.symbol} is ${phase}`;
+    const k = s.price_decimals, z = s.size_decimals;
+    return X.lacks("Size", ticket.size, z, MOST / 10 ** z)
+      || (PRICED.has(ticket.type) && X.lacks("Price", ticket.price, k, MOST / 10 ** k))
+      || (TRIGGERED.has(ticket.type) && X.lacks("Trigger price", ticket.trigger, k, MOST / 10 ** k)) || "";
   };
+  // What was said holds for this symbol in this phase; it goes with either.
+  const about = () => {
+    const s = market();
+    return s ? `${s.symbol}/${X.phase(s.symbol)}` : "";
+  };
+  const say = (tone, text) => Object.assign(ticket, { said: { tone, text }, saidOf: about() });
   const words = () => {
     const s = market(), verb = ticket.side === "buy" ? "Buy" : "Sell", unit = s ? s.base : "";
     const price = PRICED.has(ticket.type) ? ` at ${X.grouped(plain(ticket.price))}` : ticket.type === "market" ? " at market" : "";
@@ -177,12 +186,20 @@
     const at = other / 10 ** s.price_decimals;
     return Math.max(0, ticket.side === "buy" ? price / at - 1 : 1 - price / at);
   };
+  // What is free of the asset a market order spends, where that is less than it needs: a sentence, else "".
+  const beyond = () => {
+    const s = market(), buys = ticket.side === "buy", other = best("sell"), size = decimal(ticket.size);
+    if (ticket.type !== "market" || !s || size === null || (buys && other === null)) return "";
+    const asset = buys ? s.quote : s.base, needs = buys ? (size * other) / 10 ** s.price_decimals : size, has = free(asset);
+    return has !== null && needs > Number(has) ? `It needs about ${F.group(needs, 2)} ${asset}, of which ${X.trimmed(has)} are free.` : "";
+  };
   const send = async () => {
     if (ticket.busy || Date.now() < ticket.locked || lacks()) return;
     const far = through(), key = JSON.stringify(asks());
-    if (far > FAR && ticket.sure !== key) {
+    const doubt = far > FAR ? `The price is ${F.group(far * 100, 1)}% through the market.` : beyond();
+    if (doubt && ticket.sure !== key) {
       ticket.sure = key;
-      ticket.said = { tone: "warn", text: `The price is ${F.group(far * 100, 1)}% through the market. Press again to send it all the same.` };
+      say("warn", `${doubt} Press again to send it all the same.`);
       show();
       return;
     }
@@ -195,8 +212,8 @@
       const { order_id: id, status, filled, sentence } = answer.result;
       const bad = status === "rejected" || status === "expired";
       const part = Number(filled) > 0 && status !== "filled" ? `, ${filled} filled` : "";
-      ticket.said = { tone: bad ? "bad" : "ok", text: X.capital(sentence) || `${was}: order ${id} is ${X.word(status)}${part}` };
-    } else ticket.said = { tone: answer.lost ? "warn" : "bad", text: X.capital(answer.why) };
+      say(bad ? "bad" : "ok", X.capital(sentence) || `${was}: order ${id} is ${X.word(status)}${part}`);
+    } else say(answer.lost ? "warn" : "bad", X.why(answer.why));
     show();
     setTimeout(show, Math.max(0, ticket.locked - Date.now()) + 20);
   };
@@ -207,6 +224,7 @@
     X.fill(form.account.select, x.lists.accounts.map((name) => [name, name]), account ? account.name : "");
     X.fill(form.symbol.select, x.lists.symbols.map(([name]) => [name, name]), s && s.symbol ? s.symbol : "");
     if (s && s.symbol && s.bids && ticket.of !== s.symbol) Object.assign(ticket, { of: s.symbol, price: "", trigger: "", touched: false, sure: "" });
+    if (ticket.said && ticket.saidOf !== about()) ticket.said = null;
     const mine = best(ticket.side);
     // The best price of the own side, until the field is entered or a size is typed: then it stands still.
     if (!ticket.touched && document.activeElement !== form.price.input && mine !== null && s.symbol === ticket.of && (!ticket.price || !ticket.size)) ticket.price = F.scaled(mine, s.price_decimals);
@@ -275,17 +293,29 @@
     el.noValidate = true;
     button.type = "submit";
     button.title = "Money from the faucet, for this account";
-    el.append(amount.input.parentElement, asset.select.parentElement, button);
+    const said = D.make("p", "vs-said", "");
+    said.setAttribute("role", "status");
+    const say = (tone, text) => {
+      said.dataset.tone = tone;
+      D.text(said, text);
+    };
+    el.append(said, amount.input.parentElement, asset.select.parentElement, button);
+    amount.input.addEventListener("input", () => say("", ""));
     el.addEventListener("submit", async (event) => {
       event.preventDefault();
       if (button.disabled || !X.account()) return;
-      if (!decimal(amount.input.value)) {
+      const why = V.link.gone() ? "Disconnected: nothing can be sent" : X.lacks("Amount", amount.input.value, ATOMS, MOST_MONEY);
+      say("bad", why);
+      if (why) {
         amount.input.focus();
         return;
       }
       button.disabled = true;
-      await X.order("exchange_faucet", { account: X.account().name, asset: asset.select.value, amount: plain(amount.input.value) }, "Deposited");
+      const asked = { account: X.account().name, asset: asset.select.value, amount: plain(amount.input.value) };
+      const answer = await X.ask("exchange_faucet", asked);
+      say(answer.ok ? "ok" : "bad", answer.ok ? `${X.grouped(asked.amount)} ${asked.asset} deposited` : X.why(answer.why));
       setTimeout(() => (button.disabled = false), LOCK_MS);
+      if (answer.ok) setTimeout(() => said.dataset.tone === "ok" && say("", ""), SAID_MS);
     });
     return el;
   };
@@ -357,9 +387,10 @@
   };
   const begin = async () => {
     if (faults.send.disabled) return;
-    const one = known(fault.kind), number = (text, otherwise) => (plain(text) === "" ? otherwise : decimal(text));
+    const one = known(fault.kind), number = (text, otherwise) => (text.trim() === "" ? otherwise : decimal(text));
     const [rate, count, seconds, delay] = [number(fault.rate, 100), number(fault.count, 0), number(fault.seconds, 0), number(fault.delay, 0)];
-    const bad = [rate, count, seconds, delay].includes(null) ? "One of these is not a number." : rate > 100 || rate <= 0 ? "Give a share above 0 and up to 100%." : "";
+    const comma = ["rate", "count", "seconds", "delay"].map((key) => X.plain(fault[key]).why).find((why) => why.startsWith("Write"));
+    const bad = comma || ([rate, count, seconds, delay].includes(null) ? "One of these is not a plain number." : rate > 100 || rate <= 0 ? "Give a share above 0 and up to 100%." : "");
     faults.said.dataset.tone = "bad";
     D.text(faults.said, bad);
     if (bad) return;

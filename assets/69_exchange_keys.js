@@ -43,7 +43,7 @@
 
   // ---------- programs ----------
   const MARK = /\{\{(url|socket|key|secret)\}\}/g;
-  const WORDS = { python: /^(import|from|as|def|async|await|with|return|if|else|while|not|for|in|pass|print)$/, shell: /^(curl|openssl|printf|sed|cut|date)$/ };
+  const WORDS = { python: /^(import|from|as|def|async|await|with|return|if|else|while|not|for|in|pass|print)$/, shell: /^(curl|openssl|printf|sed|awk|cut|date)$/ };
   // Words, texts and remarks in colours of their own: spans with text, never markup from data.
   const coloured = (text, language) => {
     const out = [], words = WORDS[language] || WORDS.python;

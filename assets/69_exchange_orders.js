@@ -17,7 +17,11 @@
       X.tag(td.firstElementChild, STATUS[order.status], X.word(order.status));
     },
   });
-  const editing = { id: "", busy: false };
+  const editing = { id: "", busy: false, why: "" };
+  const redraw = () => {
+    if (X.stream()) X.stream().listed = "";
+    X.update(X.last);
+  };
   const input = (label, value) => {
     const el = document.createElement("input");
     Object.assign(el, { type: "text", inputMode: "decimal", autocomplete: "off", value });
@@ -25,23 +29,28 @@
     return el;
   };
   const edit = (order) => {
-    Object.assign(editing, { id: order.id, busy: false });
-    X.stream().listed = "";
-    X.update(X.last);
+    Object.assign(editing, { id: order.id, busy: false, why: "" });
+    redraw();
     const row = document.querySelector(`[data-order="${order.id}"]`);
     if (row) row.querySelector("input").select();
   };
   const save = async (tr) => {
     if (editing.busy) return;
-    const [price, size] = tr.querySelectorAll("input"), clean = (el) => el.value.replace(/[,\s]/g, "");
+    const [price, size] = tr.querySelectorAll("input"), order = found(tr);
+    editing.why = !order ? "The order is not open any more" : V.link.gone() ? "Disconnected: nothing can be sent"
+      : X.lacks("Price", price.value, X.places(order.price)) || X.lacks("Open size", size.value, X.places(order.size));
+    if (editing.why) return redraw();
     editing.busy = true;
     for (const el of tr.querySelectorAll("input, button")) el.disabled = true;
-    const answer = await X.order("exchange_replace", { account: X.account().name, order_id: tr.dataset.order, price: clean(price), size: clean(size) }, "Order replaced");
+    const asked = { account: X.account().name, order_id: tr.dataset.order, price: X.plain(price.value).text, size: X.plain(size.value).text };
+    const answer = await X.ask("exchange_replace", asked);
     editing.busy = false;
-    if (answer.ok) editing.id = "";
-    else for (const el of tr.querySelectorAll("input, button")) el.disabled = false;
-    if (X.stream()) X.stream().listed = "";
-    X.update(X.last);
+    editing.why = answer.ok ? "" : X.why(answer.why);
+    if (answer.ok) {
+      V.say("Order replaced");
+      editing.id = "";
+    } else for (const el of tr.querySelectorAll("input, button")) el.disabled = false;
+    redraw();
   };
   // A cell that is text, or a field while its order is changed; a field that is typed into is never drawn again.
   const changeable = (order, label, value, start = value) => ({
@@ -69,9 +78,12 @@
   const tools = (order) => ({
     cls: "n acts",
     draw(td) {
-      const mode = editing.id === order.id ? "save" : "edit", key = `${mode}/${order.id}`;
-      if (td.dataset.was === key) return;
+      const mode = editing.id === order.id ? "save" : "edit", key = `${mode}/${order.id}`, why = mode === "save" ? editing.why : "";
+      td.closest("tr").classList.toggle("is-refused", Boolean(why));
+      if (td.dataset.was === key) return D.text(td.querySelector(".vs-why"), why);
       td.dataset.was = key;
+      const said = D.make("div", "vs-why", why);
+      said.setAttribute("role", "alert");
       const make = (sign, act, label, cls = "vs-btn is-bare is-icon is-sm") => {
         const el = D.button(sign, act, cls, { order: order.id });
         el.setAttribute("aria-label", label);
@@ -80,22 +92,23 @@
       };
       const price = order.price !== "";
       td.replaceChildren(...(mode === "save"
-        ? [make("Save", "ex-save", "Replace the order", "vs-btn is-sm is-primary"), make(D.icon("x"), "ex-leave", "Leave it as it is")]
+        ? [make("Save", "ex-save", "Replace the order", "vs-btn is-sm is-primary"), make(D.icon("x"), "ex-leave", "Leave it as it is"), said]
         : [price ? make("Change", "ex-edit", `Change price or size of order ${order.id}`, "vs-btn is-bare is-sm") : null, make("Cancel", "ex-cancel", `Cancel order ${order.id}`, "vs-btn is-bare is-sm is-danger")].filter(Boolean)));
     },
   });
   const orders = (s, parts) => {
     const host = D.host("my-orders"), a = s.account, which = V.state.exlist;
+    const all = document.querySelector('[data-act="ex-cancel-all"]');
+    const idle = !a || a.open_count === 0 || Boolean(V.link.gone()) || !X.trades();
+    if (all && all.disabled !== idle) all.disabled = idle;
     if (!host || !a) return;
-    const key = `${parts.mark(s)}/${which}/${editing.id}`;
+    const key = `${parts.mark(s)}/${which}/${editing.id}/${V.link.gone() ? "gone" : ""}`;
     if (s.listed === key) return;
     s.listed = key;
     for (const el of document.querySelectorAll('[data-key="exlist"]')) {
       const count = { open: a.open_count, done: a.ended.length, fills: a.fills.length }[el.dataset.value];
       D.text(el, `${{ open: "Open", done: "Done", fills: "Trades" }[el.dataset.value]} ${el.dataset.value !== "open" && count >= 50 ? "50+" : F.group(count)}`);
     }
-    const all = document.querySelector('[data-act="ex-cancel-all"]');
-    if (all && all.disabled !== (a.open_count === 0)) all.disabled = a.open_count === 0;
     if (host.dataset.which !== which) {
       host.dataset.which = which;
       const head = D.make("thead", "", D.make("tr", "", ...HEADS[which].map(([text, cls]) => {
@@ -135,7 +148,7 @@
     }
     D.table(body, list.map((o) => [
       time(o.created), { text: o.symbol, cls: "name" }, side(o.side), X.word(o.kind), changeable(o, "Price", o.price), n(X.grouped(o.trigger), o.trigger ? "" : "mut"),
-      changeable(o, "Open size", o.size, X.minus(o.size, o.filled || "0")), n(X.grouped(o.filled), Number(o.filled) ? "" : "mut"), status(o), { text: o.dialect || "page", cls: "vs-sec vs-hide-l" }, tools(o),
+      changeable(o, "Open size", o.size, X.minus(o.size, o.filled || "0")), n(X.grouped(o.filled), Number(o.filled) ? "" : "mut"), status(o), { text: o.dialect || "unknown", cls: "vs-sec vs-hide-l" }, tools(o),
     ]));
     [...body.children].forEach((tr, i) => {
       if (tr.dataset.order !== list[i].id) tr.dataset.order = list[i].id;
@@ -147,9 +160,8 @@
     "ex-save": (el) => save(el.closest("tr")),
     "ex-leave": () => {
       if (editing.busy) return;
-      editing.id = "";
-      X.stream().listed = "";
-      X.update(X.last);
+      Object.assign(editing, { id: "", why: "" });
+      redraw();
     },
     "ex-cancel": async (el) => {
       const account = X.account();

@@ -369,14 +369,7 @@ def _exchange_rates() -> Figure:
             )
             | {
                 "line": {"color": "var(--vs-venue-sim)", "width": 1, **steps},
-                "fillcolor": CLEAR,
-                "fillpattern": {
-                    "shape": "/",
-                    "size": 6,
-                    "solidity": 0.2,
-                    "bgcolor": CLEAR,
-                    "fgcolor": "var(--vs-venue-sim)",
-                },
+                "fillcolor": "var(--vs-hover)",  # clients' own: hatched is simulated
             },
             _line("Orders", "var(--vs-text-1)", hovertemplate="%{y:,.~f}/s", connectgaps=False)
             | {"line": {"color": "var(--vs-text-1)", "width": 1.6, **steps}},

@@ -1,9 +1,9 @@
 """How to connect a client to the built-in exchange: short programs, complete as they stand.
 
-Each function gives one text from the exchange's address and a key. They read the best bid and leave an order
-resting there, so a run shows up in the book and on the page. Addresses are rewritten so that nothing is ever sent
-to a real venue. No block has an empty line in it, and each is followed by one, so that the texts can be pasted into
-a Python prompt.
+Each function gives one text from the exchange's address and a key. They read the best bid and leave an order a
+little below it, where it rests and is seen: at the bid the crowd fills it at once. Addresses are rewritten so that
+nothing is ever sent to a real venue. No block has an empty line in it, and each is followed by one, so that the texts
+can be pasted into a Python prompt.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ _CCXT = """
     exchange.has["fetchCurrencies"] = False
 
     bid = exchange.fetch_order_book("BTC/USDT", {depth})["bids"][0][0]
-    order = exchange.create_order("BTC/USDT", "limit", "buy", 0.001, bid)
+    price = exchange.price_to_precision("BTC/USDT", bid * 0.999)
+    order = exchange.create_order("BTC/USDT", "limit", "buy", 0.001, price)
     print(order["id"], "of", len(exchange.fetch_open_orders("BTC/USDT")), "open orders")
     print(exchange.fetch_balance()["USDT"])
 """
@@ -59,7 +60,8 @@ def python_binance(url: str, _socket: str, key: str, secret: str) -> str:
         client = Client("{key}", "{secret}")
 
         bid = client.get_order_book(symbol="BTCUSDT", limit=5)["bids"][0][0]
-        order = client.order_limit_buy(symbol="BTCUSDT", quantity="0.001", price=bid)
+        price = f"{{float(bid) * 0.999:.1f}}"
+        order = client.order_limit_buy(symbol="BTCUSDT", quantity="0.001", price=price)
         print(order["orderId"], order["status"])
         print(client.get_open_orders(symbol="BTCUSDT"))
         print(client.get_asset_balance(asset="USDT"))
@@ -78,9 +80,10 @@ def pybit(url: str, _socket: str, key: str, secret: str) -> str:
 
         book = session.get_orderbook(category="spot", symbol="BTCUSDT", limit=1)
         bid = book["result"]["b"][0][0]
+        price = f"{{float(bid) * 0.999:.1f}}"
         order = session.place_order(
             category="spot", symbol="BTCUSDT", side="Buy",
-            orderType="Limit", qty="0.001", price=bid,
+            orderType="Limit", qty="0.001", price=price,
         )
         print(order["result"]["orderId"])
         print(session.get_open_orders(category="spot", symbol="BTCUSDT"))
@@ -97,8 +100,9 @@ def curl(url: str, _socket: str, key: str, secret: str) -> str:
         KEY="{key}"
         SECRET="{secret}"
 
-        PRICE=$(curl -s "$BASE/api/v3/ticker/bookTicker?symbol=BTCUSDT" |
+        BID=$(curl -s "$BASE/api/v3/ticker/bookTicker?symbol=BTCUSDT" |
           sed 's/.*"bidPrice":"\\([0-9.]*\\)".*/\\1/')
+        PRICE=$(LC_ALL=C awk -v bid="$BID" 'BEGIN {{ printf "%.1f", bid * 0.999 }}')
         ORDER="symbol=BTCUSDT&side=BUY&type=LIMIT&timeInForce=GTC"
         ORDER="$ORDER&quantity=0.001&price=$PRICE&timestamp=$(date +%s)000"
         SIGN=$(printf %s "$ORDER" | openssl dgst -sha256 -hmac "$SECRET" -r | cut -d' ' -f1)
@@ -132,7 +136,8 @@ def native(_url: str, socket: str, key: str, secret: str) -> str:
                 await ask(ws, "subscribe", channels=["bbo:BTC-USDT"])
                 while not (top := json.loads(await ws.recv())).get("bid"):
                     pass
-                order = dict(symbol="BTC-USDT", side="buy", type="limit", price=top["bid"][0], size="0.001")
+                price = f"{{float(top['bid'][0]) * 0.999:.1f}}"
+                order = dict(symbol="BTC-USDT", side="buy", type="limit", price=price, size="0.001")
                 print(await ask(ws, "place", **order))
                 print(await ask(ws, "balances"))
 

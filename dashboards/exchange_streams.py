@@ -34,7 +34,7 @@ STAGES: Final = {
     "match": ("Match", "its batch in the engine"),
     "encode": ("Encode", "answer made and written, a mean of its batch"),
     "send": ("Send", "answer handed to the socket"),
-    "ack": ("Acknowledge", "whole way: first message of the turn to all answered"),
+    "ack": ("Acknowledge", "whole way, read to answered"),
 }
 COLUMNS: Final = tuple(name for name in EXCHANGE.names or () if name != "ts_ns")
 BOOK_LEVELS: Final = 16
@@ -67,10 +67,12 @@ def seen(telemetry: Telemetry, raw: Json, wall_ns: int) -> Seen:
     account = next((one for one in view.accounts if one.name == asked), None) or next(
         iter(view.accounts), None
     )
+    source = next((one for one in board.sources if one.source.run == "sim"), None)
     names = [symbol for symbol, _ in view.symbols]
+    if not names and source is not None:  # off: its books trade without clients
+        names = list(source.symbols)
     traded = str(raw.get("traded") or "")[:NAME_MAX]
     symbol = traded if traded in names else next(iter(names), "")
-    source = next((one for one in board.sources if one.source.run == "sim"), None)
     book = board.books.get((source.source.key, symbol)) if source is not None else None
     age_ms = None
     if book is not None and source is not None and book.ts_recv_ns:

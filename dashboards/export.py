@@ -20,7 +20,6 @@ from dashboards.view import NS_A_SECOND, View
 from engine.errors import BadCommand
 from engine.market import metrics
 from engine.market.instruments import format_decimal
-from engine.telemetry.board import SourceView
 from engine.telemetry.hub import Telemetry
 
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\0")
@@ -270,33 +269,35 @@ def _throughput(view: View, _telemetry: Telemetry, part: str, low: float, high: 
     overview stacks: messages of real sources and orders of simulated ones.
     """
     times, series = activity.throughput_rows(view, activity.throughput_start(view))
-    drawn = [(s, series[s.source.key]) for s in view.shown if s.source.key in series]
+    drawn = [(s.source.key, s.source.run, series[s.source.key]) for s in view.shown if s.source.key in series]
+    if view.clients is not None:
+        drawn.append((activity.CLIENTS["id"], activity.CLIENTS["run"], series[activity.CLIENTS["id"]]))
     if part == "totals":
         return _totals(view, drawn)
     columns = (*TIMES, "source", "run", "counts", "per_s")
 
-    def rate_of(source: SourceView) -> str:
-        return part if part in activity.RATES else "orders" if source.source.run == "sim" else "messages"
+    def rate_of(run: str) -> str:
+        return part if part in activity.RATES else "orders" if run in ("sim", "clients") else "messages"
 
     return columns, [
-        (*when(at), source.source.key, source.source.run, rate_of(source), rates[rate_of(source)][place])
+        (*when(at), source, run, rate_of(run), rates[rate_of(run)][place])
         for place, at in enumerate(times)
         if _seen(at, low, high)
-        for source, rates in drawn
-        if rates[rate_of(source)][place] is not None
+        for source, run, rates in drawn
+        if rates[rate_of(run)][place] is not None
     ]
 
 
-def _totals(view: View, drawn: Sequence[tuple[SourceView, dict[str, list[float | None]]]]) -> Table:
+def _totals(view: View, drawn: Sequence[tuple[str, str, dict[str, list[float | None]]]]) -> Table:
     figures = [f"{rate}_{what}" for rate in activity.RATES for what in ("mean_per_s", "peak_per_s", "total")]
     rows = []
-    for source, rates in drawn:
+    for source, run, rates in drawn:
         cells: list[Any] = []
         for rate in activity.RATES:
             known = [value for value in rates[rate] if value is not None]
             mean = round(sum(known) / len(known), 3) if known else None
-            cells += [mean, max(known, default=None), round(sum(known) * step_s(view))]
-        rows.append((*when(view.wall_ns), view.params.window_s, source.source.key, source.source.run, *cells))
+            cells += [mean, max(known, default=None), round(sum(known) * step_s(view)) if known else None]
+        rows.append((*when(view.wall_ns), view.params.window_s, source, run, *cells))
     return (*TIMES, "window_s", "source", "run", *figures), rows
 
 

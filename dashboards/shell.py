@@ -9,7 +9,7 @@ from typing import Any
 import dash
 from dash import ClientsideFunction, Input, Output, State, dcc, html, no_update
 
-from dashboards import charts, controls, exchange_faults, exchange_snippets, ids
+from dashboards import charts, controls, exchange_faults, exchange_refusals, exchange_snippets, ids
 from dashboards.pages import PAGES
 from dashboards.source import PageSource
 from engine.errors import BadCommand
@@ -89,6 +89,7 @@ def _layout() -> html.Div:
         "charts": charts.SPECS,
         "snippets": exchange_snippets.templates(),
         "faults": exchange_faults.choices(),
+        "refusals": exchange_refusals.words(),
     }
     return html.Div(
         [

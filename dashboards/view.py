@@ -101,6 +101,7 @@ class View:
     limit_rings: dict[str, Ring]
     stages: dict[str, StageLatency]
     counters: dict[str, Ring]
+    clients: Ring | None  # seconds of the built-in exchange's clients, while it is shown and serves
     heads: dict[str, int]
     events_head: int
     tables: dict[str, dict[str, Any]]  # of the streams that are tables of one moment, where it asked for them
@@ -202,6 +203,8 @@ def look(
     counters = {
         s.source.key: c.ring for s in shown if (c := telemetry.counters.get(s.source.key)) is not None
     }
+    served = board.exchange.state == "serving" and any(s.source.run == "sim" for s in shown)
+    clients = telemetry.exchange if served else None  # made by the engine by then
     comparing = symbol and COMPARING & set(params.streams)
     quotes = quoted(telemetry, shown, symbol) if comparing else ()
     limit_rings = dict(telemetry.limits)
@@ -210,6 +213,7 @@ def look(
         *(ring for s in stages.values() for ring in s.rings),
         *counters.values(),
         *limit_rings.values(),
+        *((clients,) if clients is not None else ()),
         *(quote.market.metrics for quote in quotes if quote.market is not None),
     ]
     return View(
@@ -232,6 +236,7 @@ def look(
         limit_rings=limit_rings,
         stages=stages,
         counters=counters,
+        clients=clients,
         heads={ring.name: ring.head for ring in rings},
         events_head=telemetry.events.written,
         tables=tables,

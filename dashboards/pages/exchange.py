@@ -62,6 +62,7 @@ def _trade_left() -> Component:
         "Order book",
         "",
         streams=["exchange_book"],
+        tools=[html.Span(className="vs-tag", **{"data-host": "exbook:phase"})],
         body=html.Div(
             [
                 html.Div(
@@ -138,7 +139,7 @@ def _clients() -> list[Component]:
     clients = panels.panel(
         "clients",
         "Clients",
-        "Sockets that are open now",
+        "Sockets that are open now, and who called by REST in the last minute",
         streams=["exchange"],
         part="clients",
         body=panels.table(
@@ -155,6 +156,7 @@ def _clients() -> list[Component]:
                 ("Queue", "n"),
                 ("Sent", "n vs-hide-l"),
                 ("Conflated", "n vs-hide-l"),
+                ("State", ""),
                 ("Rejects by code", ""),
             ],
             caption="Clients",
@@ -171,7 +173,7 @@ def _clients() -> list[Component]:
             panels.keys(
                 ("orders", "--vs-text-1", "ln"),
                 ("acks", "--vs-venue-sim", "da"),
-                ("fills", "--vs-venue-sim", "hatch"),
+                ("fills", "--vs-venue-sim", ""),
                 ("rejects", "--vs-error", "ln"),
             )
         ],
@@ -191,8 +193,8 @@ def _clients() -> list[Component]:
     )
     rejects = panels.panel(
         "rejects",
-        "Rejects by code",
-        "Since the start",
+        "Calls refused",
+        "By code, since the start",
         streams=["exchange"],
         part="rejects",
         body=html.Div(
@@ -207,7 +209,7 @@ def _clients() -> list[Component]:
     stages = panels.panel(
         "exchange-stages",
         "Where an answer's time goes",
-        "Stages of the way of a command",
+        "Orders over sockets; REST is not measured",
         streams=["exchange_stages"],
         body=panels.table(
             "exchange-stages",

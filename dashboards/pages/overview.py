@@ -42,7 +42,7 @@ def layout(**_: object) -> Component:
                 panels.panel(
                     "throughput",
                     "Throughput",
-                    "Messages received and orders simulated",
+                    "Messages received and orders matched",
                     streams=["throughput"],
                     chart="throughput",
                     tools=[html.Div(className="vs-keys", **{"data-host": "keys:throughput"})],

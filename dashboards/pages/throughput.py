@@ -54,7 +54,12 @@ def layout(**_: object) -> Component:
         html.Div(
             [
                 _rate("messages", "Messages", "Frames received, per second", "msg/s"),
-                _rate("orders", "Orders", "Orders matched by the built-in exchange, per second", "orders/s"),
+                _rate(
+                    "orders",
+                    "Orders",
+                    "Matched by the built-in exchange: simulated, and clients'",
+                    "orders/s",
+                ),
             ],
             className="vs-grid row1",
         ),

@@ -23,6 +23,7 @@ from engine.telemetry.histogram import quantiles
 from engine.telemetry.hub import Telemetry
 
 RATES: Final = ("messages", "orders", "trades")
+CLIENTS: Final = {"id": "clients", "label": "Clients", "colour": "clients", "run": "clients"}
 EVENTS_SHOWN: Final = 200
 BAD_FRAMES_SHOWN: Final = 20
 FRAME_SHOWN: Final = 200
@@ -40,7 +41,8 @@ def identity(source: SourceView) -> Json:
 def throughput_rows(view: View, from_ns: int) -> tuple[list[int], dict[str, dict[str, list[float | None]]]]:
     """(start of each step in ns, per source: rate -> one value a step, per second; None before a source began).
 
-    Steps from `from_ns` (aligned) to the newest complete one, for every shown source.
+    Steps from `from_ns` (aligned) to the newest complete one, for every shown source, and under "clients" the orders
+    of the built-in exchange's clients, which its own counter does not have.
     """
     step_ns = step_s(view) * NS_A_SECOND
     end_ns = view.closed_ns - view.closed_ns % step_ns
@@ -61,6 +63,17 @@ def throughput_rows(view: View, from_ns: int) -> tuple[list[int], dict[str, dict
                 round(value, 1) if known else None
                 for value, known in zip(a_second.tolist(), seen, strict=True)
             ]
+    if view.clients is not None:
+        rows = whole_seconds(view, view.clients, from_ns)
+        rows = rows[rows["ts_ns"] < end_ns]
+        place = (rows["ts_ns"] - from_ns) // step_ns
+        sums = np.bincount(place, weights=rows["orders"], minlength=count) / step_s(view)
+        seen = np.bincount(place, minlength=count) > 0
+        orders = [
+            round(v, 1) if known else None
+            for v, known in zip(sums[:count].tolist(), seen[:count], strict=True)
+        ]
+        series[CLIENTS["id"]] = {"messages": [None] * count, "orders": orders, "trades": [None] * count}
     return times, series
 
 
@@ -86,7 +99,7 @@ def throughput_start(view: View) -> int:
 
 def throughput(view: View, cursor: Json) -> tuple[Json, Json]:
     """Messages, orders and trades per second by shown source: the steps completed since the cursor."""
-    key = shown_key(view)
+    key = shown_key(view) + ("|clients" if view.clients is not None else "")
     start_ns = throughput_start(view)
     from_ns = max(start_ns, int(cursor["t"])) if cursor.get("k") == key else start_ns
     times, series = throughput_rows(view, from_ns)
@@ -94,7 +107,8 @@ def throughput(view: View, cursor: Json) -> tuple[Json, Json]:
         "t": [ts_ns // 1_000_000 for ts_ns in times],
         "series": [
             identity(s) | series.get(s.source.key, {rate: [] for rate in RATES}) for s in in_order(view.shown)
-        ],
+        ]
+        + ([CLIENTS | series[CLIENTS["id"]]] if view.clients is not None else []),
         "keep": start_ns // 1_000_000,
     }
     return stream, {"k": key, "t": times[-1] + step_s(view) * NS_A_SECOND if times else from_ns}
@@ -106,7 +120,10 @@ def events_within(view: View) -> int:
     rows = (
         whole_seconds(view, ring, max(view.wall_start_ns, opened[key])) for key, ring in view.counters.items()
     )
-    return sum(int(found["messages"].sum() + found["orders"].sum()) for found in rows)
+    of_clients = 0
+    if view.clients is not None:
+        of_clients = int(whole_seconds(view, view.clients, view.wall_start_ns)["orders"].sum())
+    return of_clients + sum(int(found["messages"].sum() + found["orders"].sum()) for found in rows)
 
 
 # --- tiles ----------------------------------------------------------------------------------------------------

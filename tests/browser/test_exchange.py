@@ -15,6 +15,7 @@ from selenium.webdriver.common.keys import Keys
 
 from dashboards.exchange_snippets import KINDS
 from dashboards.shell import create_app
+from engine.errors import BadCommand
 from tests.browser.conftest import Page
 from tests.browser.exchange_source import ExchangeSource
 
@@ -385,7 +386,8 @@ def test_an_exchange_that_does_not_serve_says_so_and_why(
     page.until(lambda: page.text('[data-f="exchange.state"]') == word)
     page.until(lambda: said in page.text("#panel-connect .vs-state"))
     if mode == "failed":
-        assert "Port 8051 on 127.0.0.1 is in use." in page.text("#panel-connect .vs-state")
+        said = "Exchange port 8051 is in use; choose another with exchange_port."
+        assert said in page.text("#panel-connect .vs-state")
         assert page.state("connect") == "error"
     assert page.text('[data-f="exchange.orders"]') == "–"
     page.source.switch("live")
@@ -408,6 +410,144 @@ def test_a_first_visit_makes_a_key_with_one_press(page: ExchangePage) -> None:
     made = page.source.answers[-1]
     assert made is not None
     page.until(lambda: made["secret"] in page.text(".vs-code"))
+
+
+@pytest.mark.parametrize("typed", ["0,5", "1,00", "0,500", "1,2,3", "10,00.5"])
+def test_a_comma_that_parts_no_thousands_is_refused_in_the_ticket(page: ExchangePage, typed: str) -> None:
+    page.write("Size", typed)
+    page.until(lambda: page.text(SEND).endswith("with a point"))
+    if typed == "0,5":
+        assert page.text(SEND) == "Write 0.5 with a point"
+    page.duo.driver.find_element(By.CSS_SELECTOR, 'input[aria-label="Size"]').send_keys(Keys.ENTER)
+    page.js("document.querySelector(arguments[0]).form.requestSubmit()", SEND)
+    assert page.sent("exchange_place") == []
+
+
+def test_what_is_no_number_of_its_step_is_refused_in_words(page: ExchangePage) -> None:
+    for typed, said in (
+        ("abc", "Size is a plain number, as 0.5"),
+        ("-1", "Size is a plain number, as 0.5"),
+        ("1e3", "Size is a plain number, as 0.5"),
+        ("0", "Size must be above 0"),
+        ("0.000001", "Size goes in steps of 0.00001"),
+        ("99999999999", "Size is too large"),
+    ):
+        page.write("Size", typed)
+        page.until(lambda said=said: page.text(SEND) == said)
+    page.write("Size", "1,000.500000")  # no finer than its step: zeros
+    page.write("Price", "100000.05")
+    page.until(lambda: page.text(SEND) == "Price goes in steps of 0.1")
+    page.write("Price", "0100,000.")
+    page.until(lambda: page.text(SEND) == "Write 0.5 with a point")
+    page.write("Price", "90,000.")
+    page.until(lambda: page.text(SEND) == "Buy 1,000.500000 BTC at 90,000")
+    page.click(SEND)
+    page.until(lambda: page.text(SAID) != "")
+    assert [(one["size"], one["price"]) for one in page.sent("exchange_place")] == [("1000.500000", "90000")]
+
+
+def test_a_comma_is_refused_in_a_row_and_at_the_faucet_beside_where_it_was_typed(page: ExchangePage) -> None:
+    order = page.js("return document.querySelector(arguments[0]).dataset.order", ROWS)
+    page.click('[data-act="ex-edit"]')
+    page.until(lambda: page.js("return document.querySelectorAll('.is-cell input').length") == 2)
+    page.write(f"Open size of order {order}", "0,5")
+    page.click('[data-act="ex-save"]')
+    page.until(lambda: page.text(".vs-why") == "Write 0.5 with a point")
+    page.write(f"Open size of order {order}", "0.1")
+    page.write(f"Price of order {order}", "0.05")
+    page.click('[data-act="ex-save"]')
+    page.until(lambda: page.text(".vs-why") == "Price goes in steps of 0.1")
+    assert page.sent("exchange_replace") == []
+    page.write("Amount", "0,5")
+    page.click(".vs-faucet button")
+    page.until(lambda: page.text(".vs-faucet .vs-said") == "Write 0.5 with a point")
+    for typed, said in (
+        ("abc", "Amount is a plain number, as 0.5"),
+        ("-5", "Amount is a plain number, as 0.5"),
+        ("1e30", "Amount is a plain number, as 0.5"),
+        ("9" * 30, "Amount is too large"),
+        ("", "Enter an amount"),
+    ):
+        field = page.duo.driver.find_element(By.CSS_SELECTOR, 'input[aria-label="Amount"]')
+        field.send_keys(Keys.CONTROL + "a", Keys.DELETE, typed)
+        page.click(".vs-faucet button")
+        page.until(lambda said=said: page.text(".vs-faucet .vs-said") == said)
+    assert page.sent("exchange_faucet") == []
+    page.write("Amount", "1,000")
+    page.click(".vs-faucet button")
+    page.until(lambda: page.text(".vs-faucet .vs-said") == "1,000 USDT deposited")
+    assert page.sent("exchange_faucet") == [{"account": "main", "asset": "USDT", "amount": "1000"}]
+
+
+def test_a_refused_change_is_told_in_its_row(page: ExchangePage) -> None:
+    page.click('[data-act="ex-edit"]')
+    page.until(lambda: page.js("return document.querySelectorAll('.is-cell input').length") == 2)
+    refuse = page.source._find
+
+    def gone(account: str, order_id: str) -> Any:
+        raise BadCommand("the order is not open any more")
+
+    page.source._find = gone  # type: ignore[method-assign]
+    page.click('[data-act="ex-save"]')
+    page.until(lambda: page.text(".vs-why") == "The order is not open any more")
+    assert page.js("return document.querySelectorAll('.vs-toast').length") == 0
+    page.source._find = refuse  # type: ignore[method-assign]
+    page.click('[data-act="ex-save"]')
+    page.until(lambda: page.js("return document.querySelectorAll('.is-cell input').length") == 0)
+
+
+def test_an_own_order_beyond_the_levels_shown_has_a_row_at_the_edge(page: ExchangePage) -> None:
+    page.write("Price", "90000")
+    page.write("Size", "0.001")
+    page.until(lambda: page.text(SEND).startswith("Buy 0.001"))
+    page.click(SEND)
+    edge = '[data-host="exbook:b"] .is-edge'
+    page.until(lambda: page.js(CELLS, f"{edge} span")[:1] == ["▼ 90,000.0"])
+    assert page.js(CELLS, f"{edge} span") == ["▼ 90,000.0", "mine", "0.00100"]
+    assert page.js(
+        "return document.querySelector('[data-host=\"exbook:b\"]').lastElementChild.className"
+    ) == ("l is-edge")
+
+
+def test_a_market_order_beyond_what_is_free_is_asked_for_twice(page: ExchangePage) -> None:
+    page.js(CHOOSE, "select[aria-label=Type]", "market")
+    page.write("Size", "20")
+    page.until(lambda: page.text(SEND) == "Buy 20 BTC at market")
+    page.click(SEND)
+    page.until(lambda: "USDT, of which 1,000,000.00 are free" in page.text(SAID))
+    assert page.sent("exchange_place") == []
+    page.click(SEND)
+    page.until(lambda: len(page.sent("exchange_place")) == 1)
+
+
+def test_what_the_ticket_said_goes_with_a_halt(page: ExchangePage) -> None:
+    page.write("Size", "101")
+    page.until(lambda: page.text(SEND).startswith("Buy 101 BTC"))
+    page.click(SEND)
+    page.until(lambda: page.text(SAID) != "")
+    page.source.command("exchange_halt", {"symbol": "BTC-USDT", "halted": True})
+    page.until(lambda: page.text(SAID) == "")
+    page.until(lambda: page.text('[data-host="exbook:phase"]') == "halted")
+
+
+def test_clients_are_sorted_by_the_figure_whose_head_is_pressed(page: ExchangePage) -> None:
+    page.view("clients")
+    accounts = '[data-host="clients"] tr td:first-child'
+    page.until(lambda: page.js(CELLS, accounts)[:2] == ["bots", "stress-1"])
+    page.click('[data-key="exsort"][data-value="queue_bytes"]')
+    page.until(lambda: page.js(CELLS, accounts)[0] == "main")
+    assert page.js(CELLS, '[data-host="clients"] tr:first-child .vs-tag') == ["slow"]
+    assert page.text('[data-host="rejects"] > div') == "binance -2010  new order refused812"
+
+
+def test_an_exchange_that_is_off_names_the_setting_once_and_shows_its_book(page: ExchangePage) -> None:
+    page.source.switch("off")
+    page.until(lambda: "exchange = on" in page.text("#panel-connect .vs-state"))
+    assert "VENUESCOPE_EXCHANGE" in page.text("#panel-connect .vs-state")
+    assert page.text("#panel-ticket .vs-state") == "Off"
+    page.until(lambda: page.state("exchange-book") == "live")
+    assert page.text('[data-f="sub.exchange-book"]') == "BTC-USDT, matched here"
+    assert page.js("return document.querySelector('[data-act=\"ex-cancel-all\"]').disabled")
 
 
 def test_orders_are_exported_as_they_are_listed(page: ExchangePage) -> None:

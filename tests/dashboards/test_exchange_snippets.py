@@ -34,7 +34,7 @@ def test_python_parses_and_uses_only_what_it_imports(kind: Kind) -> None:
             known |= {alias.asname or alias.name for alias in node.names}
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             known |= {node.name, *(arg.arg for arg in ast.walk(node.args) if isinstance(arg, ast.arg))}
-    assert used <= known | {"print", "isinstance", "dict", "int", "len"}
+    assert used <= known | {"print", "isinstance", "dict", "float", "int", "len"}
     assert re.match(r"pip install [\w-]+$", kind.needs)
     package = kind.needs.split()[-1]
     assert package.split("-")[-1] in made(kind)
