@@ -101,6 +101,25 @@ def test_a_replacement_that_is_not_tried_does_not_count(client: Client) -> None:
     assert used(client) == 1
 
 
+def test_over_the_limit_a_replacement_cancels_alone_where_it_is_asked_to(client: Client) -> None:
+    old = [client.place() for _ in range(LIMIT)]
+    order = client.order(cancelReplaceMode="STOP_ON_FAILURE", cancelOrderId=old[0]["orderId"])
+    assert client.refused("POST", "/order/cancelReplace", **order)[0] == -1015
+    order["orderRateLimitExceededMode"] = "CANCEL_ONLY"
+    status, body = client.call("POST", "/order/cancelReplace", **order)
+    assert (status, body["data"]["cancelResult"], body["data"]["newOrderResult"]) == (
+        409,
+        "SUCCESS",
+        "FAILURE",
+    )
+    assert body["data"]["newOrderResponse"]["code"] == -1015
+    order["cancelOrderId"] = old[1]["orderId"]
+    answer = Socket(client).ask("order.cancelReplace", **order)
+    assert (answer["status"], answer["error"]["data"]["cancelResult"]) == (409, "SUCCESS")
+    assert used(client) == LIMIT
+    assert len(client.rig.desk.open_orders(client.rig.account)) == 1
+
+
 def ask(exchange: RunningExchange, key: Key, clock_ns: int, **params: Any) -> tuple[int, dict[str, str]]:
     """Status and headers of a new order over REST."""
     text = "&".join(f"{name}={value}" for name, value in params.items())
