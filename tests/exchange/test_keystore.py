@@ -14,7 +14,7 @@ import pytest
 from engine import durable_files
 from engine.errors import BadDataFolder
 from engine.exchange import keystore
-from engine.exchange.accounts import Accounts, Key
+from engine.exchange.accounts import Accounts, Key, Table
 from engine.exchange.keystore import MASTER_BYTES, Held, KeyStore
 from tests.exchange.running import RunningExchange
 
@@ -288,3 +288,16 @@ def test_keys_made_in_a_running_exchange_are_there_after_its_restart(store: KeyS
     with RunningExchange(rate=100, store=store) as exchange:
         assert exchange.floor(lambda floor: floor.accounts.keys) == (second,)
         assert exchange.floor(lambda floor: floor.accounts.find(passing.api_key)) is None
+
+
+def test_a_start_writes_the_numbers_of_accounts_into_a_file_of_the_version_before(store: KeyStore) -> None:
+    accounts = Accounts(64)
+    for name in ("other", "gone"):
+        accounts.create(name, "", NOW_NS)
+    store.save(accounts.keys[:1])
+    held = json.loads(store.path.read_bytes())
+    del held["accounts"]
+    store.path.write_text(json.dumps(held | {"version": 1}))
+    with RunningExchange(rate=100, store=store):
+        pass
+    assert store.read() == Held(accounts.keys[:1], Table(19, {"main": 17, "other": 18}))
