@@ -102,8 +102,15 @@ class Client:
         if self.ended:
             return
         data = message.encode() if isinstance(message, str) else message
-        if self._clients.faults is None or not self.meets_fault(data, is_text=True):
-            self._write(data, is_text=True)
+        if self._clients.faults is not None and self.meets_fault(data, is_text=True):
+            return
+        self.sent_bytes += len(data)  # as `_write`, in one step: every answer comes this way
+        try:
+            self.write_text(data)
+            if self.queued > MAX_QUEUE:
+                self._cut()
+        except Exception as error:  # noqa: BLE001 - it alone is to suffer
+            self.failed(error)
 
     def send_binary(self, message: bytes) -> None:
         """A binary message, under the same rule."""

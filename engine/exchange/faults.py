@@ -24,7 +24,7 @@ Kind = Literal[
     "reorder",  # it is sent after the next one of its stream
     "malformed",  # cut text is sent in its place
     "huge",  # a frame of `bytes` is sent before it
-    "stall",  # connections stay open and say nothing
+    "stall",  # connections stay open and say nothing; those that take orders say it when it is over
     "disconnect",  # a connection ends without a closing handshake, as it is to be sent market data
     "close",  # connections end without a closing handshake (1006), now
     "cut",  # all matching connections are closed at once, as after 24 hours
