@@ -220,7 +220,7 @@
     D.put("exchange.acks.unit", on ? "/s" : "");
     D.put("exchange.acks.side", on ? `${F.group(h.waiting)} waiting` : "");
     D.put("exchange.rejected", on ? F.group(h.rejected) : "–", h.rejected ? "warn" : "");
-    D.put("exchange.rejected.side", on ? "calls, since start" : "");
+    D.put("exchange.rejected.side", on ? "calls" : "");
     D.put("exchange.trades", on ? (h.trades < 1e7 ? F.group(h.trades) : F.si(h.trades)) : "–");
     D.put("exchange.trades.side", on ? "all, since start" : "");
     const rows = ((V.store.streams.exchange_stages || {}).rows || []).find((row) => row.stage === "ack");
@@ -234,7 +234,7 @@
   // ---------- clients ----------
   // Refusals in few words, by the dialect's own code.
   X.refusal = (code) => ((V.specs || {}).refusals || {})[code] || "";
-  const codes = (list, dialect) => list.slice(0, 2).map(([code, n]) => `${[code, X.refusal(`${dialect} ${code}`)].filter(Boolean).join(" ")} × ${F.group(n)}`).join(", ") + (list.length > 2 ? `, ${list.length - 2} more` : "");
+  const codes = (list, dialect) => list.slice(0, 2).map(([code, n], i) => `${[code, i ? "" : X.refusal(`${dialect} ${code}`)].filter(Boolean).join(" ")} × ${F.group(n)}`).join(", ") + (list.length > 2 ? `, ${list.length - 2} more` : "");
   const whole = (list, dialect) => list.map(([code, n]) => `${[code, X.refusal(`${dialect} ${code}`)].filter(Boolean).join(" ")} × ${F.group(n)}`).join(", ");
   const DEEP = 1 << 20; // bytes: a client that lets so much wait does not keep up
   const state = (c) => ({
@@ -322,6 +322,21 @@
     el.dataset.act = "ex-price";
     return el;
   };
+  // One tab stop for the whole ladder; arrows go through it.
+  const rove = (asks, bids, to = null) => {
+    const all = [...asks.children, ...bids.children], now = to || all.find((el) => el === document.activeElement) || bids.firstElementChild;
+    for (const el of all) D.attr(el, "tabindex", el === now ? "0" : "-1");
+    if (asks.parentElement.dataset.roves) return;
+    asks.parentElement.dataset.roves = "1";
+    asks.parentElement.addEventListener("keydown", (event) => {
+      const list = [...asks.children, ...bids.children], at = list.indexOf(event.target);
+      const next = { ArrowUp: at - 1, ArrowDown: at + 1, Home: 0, End: list.length - 1 }[event.key];
+      if (at < 0 || next === undefined || !list[next]) return;
+      event.preventDefault();
+      rove(asks, bids, list[next]);
+      list[next].focus();
+    });
+  };
   const book = (parts) => {
     const s = V.store.streams.exchange_book, asks = D.host("exbook:a"), bids = D.host("exbook:b"), x = X.stream();
     if (!asks || !bids || !s || !s.bids || !s.asks) return;
@@ -366,13 +381,14 @@
     };
     fill(asks, s.asks, "sell", true);
     fill(bids, s.bids, "buy", false);
+    rove(asks, bids);
     const [bid, ask] = [s.bids[0], s.asks[0]];
     D.put("exbook.last", F.none(s.last) ? "–" : F.scaled(s.last, k));
     D.put("exbook.spread", bid && ask ? `spread ${F.scaled(ask[0] - bid[0], k)} · ${F.group(((ask[0] - bid[0]) / ((ask[0] + bid[0]) / 2)) * 1e4, 3)} bp` : "one side is empty");
   };
 
   // ---------- balances, phases ----------
-  const MONEY = new Set(["USDT", "USDC", "USD"]), MOST = 8;
+  const MONEY = new Set(["USDT", "USDC", "USD"]), MOST = 6;
   // So many decimals of each asset always, never rounded up; points in line over all of them.
   const money = (asset, text) => {
     const [whole, rest = ""] = text.split("."), places = MONEY.has(asset) ? 2 : MOST;
@@ -410,6 +426,19 @@
     el.disabled = true;
     await X.order("exchange_halt", { symbol: el.dataset.symbol, halted: !el.dataset.halted }, `${el.dataset.symbol} ${el.dataset.halted ? "resumed" : "halted"}`);
     el.disabled = false;
+  };
+
+  // To the ticket, from wherever one is.
+  X.ticket = () => {
+    const until = Date.now() + 3000;
+    const seek = () => {
+      const size = document.querySelector('[data-host="ticket"] input[aria-label="Size"]');
+      if (size && size.offsetParent) size.focus();
+      else if (Date.now() < until) setTimeout(seek, 50);
+    };
+    V.set({ exview: "trade" });
+    if (!D.host("ticket")) document.getElementById("rail-exchange").click();
+    seek();
   };
 
   // ---------- all ----------

@@ -401,7 +401,7 @@
     faults.said.dataset.tone = answer.ok ? "ok" : "bad";
     D.text(faults.said, answer.ok ? `${one.label}: ordered as number ${answer.result.id}` : X.capital(answer.why));
   };
-  const share = (x) => (x >= 1 ? "always" : `${F.three(x * 100)}%`);
+  const share = (x) => (x >= 1 ? "every time" : `${F.three(x * 100)}%`);
   X.parts.push((s, parts) => {
     const host = D.host("fault-form"), list = D.host("fault-list");
     if (!host || !s || !s.lists) return;

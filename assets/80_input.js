@@ -112,6 +112,7 @@
     if (link) link.click();
     else if (event.key === "p" || event.key === "P") acts.pause();
     else if (event.key === "v" || event.key === "V") acts.venues();
+    else if (event.key === "o" || event.key === "O") V.exchange.ticket();
     else if (event.key === "t" || event.key === "T") acts.theme();
     else if (event.key === "e" || event.key === "E") V.exportPanel((document.activeElement && document.activeElement.closest("section[data-panel]")) || document.querySelector("section[data-panel]"));
     else if (event.key === "?") keys(true);

@@ -20,6 +20,7 @@ SHORTCUTS = (
     ("1 to 8", "go to a page"),
     ("T", "dark or light"),
     ("V", "live venues: connect, symbols, polls"),
+    ("O", "the order ticket of the built-in exchange"),
     ("E", "export the panel in focus, or the first, as CSV"),
     ("?", "this list"),
     ("Esc", "close what is open, leave a maximised panel"),

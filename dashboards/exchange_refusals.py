@@ -12,7 +12,7 @@ BINANCE: Final = {
     -1000: "unknown error",
     -1002: "not logged in",
     -1003: "too many requests",
-    -1013: "price, size or value out of limits",
+    -1013: "a filter failed",
     -1014: "unsupported order combination",
     -1015: "too many orders",
     -1016: "not served",

@@ -70,7 +70,8 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
                  whole, each second
     distribution {nines: [float], us: [float]}: quantile 1-10^-nines over the window, whole, each second
     throughput  {t, series: [{id, label, colour, run, messages, orders, trades}], keep}: per second, new rows,
-                 null before a source was opened; live markets in their own order, then all others;
+                 null before a source was opened; live markets in their own order, then all others, last the
+                 orders of the built-in exchange's clients (`clients`; its other rates are null);
                  `n` counts messages and orders
     trades      {t, p, q, side (1 buy, -1 sell, 0 unknown), id}: oldest first, at most 200 a poll
     metrics     {t, bid, ask, imbalance, keep}: one row a second, new rows

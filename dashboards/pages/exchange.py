@@ -21,7 +21,7 @@ def layout(**_: object) -> Component:
         "exchange",
         "Exchange",
         _top(),
-        html.Div([_trade_left(), _trade_right()], className="vs-ex is-trade", **{"data-view": "trade"}),
+        html.Div([_trade_right(), _trade_left()], className="vs-ex is-trade", **{"data-view": "trade"}),
         html.Div(_clients(), className="vs-ex is-clients", **{"data-view": "clients"}),
         html.Div(_control(), className="vs-ex is-control", **{"data-view": "control"}),
         html.Div(_profile(), className="vs-ex is-profile", **{"data-view": "profile"}),
@@ -132,7 +132,7 @@ def _trade_right() -> Component:
         body=html.Div(className="vs-bal", **{"data-host": "balances"}),
         cls="is-balances",
     )
-    return html.Div([ticket, balances], className="vs-stack")
+    return html.Div([ticket, balances], className="vs-stack is-side")
 
 
 def _clients() -> list[Component]:

@@ -469,7 +469,8 @@ def test_a_comma_is_refused_in_a_row_and_at_the_faucet_beside_where_it_was_typed
         ("", "Enter an amount"),
     ):
         field = page.duo.driver.find_element(By.CSS_SELECTOR, 'input[aria-label="Amount"]')
-        field.send_keys(Keys.CONTROL + "a", Keys.DELETE, typed)
+        field.send_keys(Keys.CONTROL + "a")
+        field.send_keys(typed or Keys.DELETE)
         page.click(".vs-faucet button")
         page.until(lambda said=said: page.text(".vs-faucet .vs-said") == said)
     assert page.sent("exchange_faucet") == []
@@ -528,6 +529,45 @@ def test_what_the_ticket_said_goes_with_a_halt(page: ExchangePage) -> None:
     page.source.command("exchange_halt", {"symbol": "BTC-USDT", "halted": True})
     page.until(lambda: page.text(SAID) == "")
     page.until(lambda: page.text('[data-host="exbook:phase"]') == "halted")
+
+
+def test_the_ladder_is_one_tab_stop_with_arrows_and_a_key_leads_to_the_ticket(page: ExchangePage) -> None:
+    stops = "return document.querySelectorAll('.is-pick button[tabindex=\"0\"]').length"
+    page.until(lambda: page.js(stops) == 1)
+    focused = "return document.activeElement.dataset.price"
+    page.js("document.querySelector('.is-pick button[tabindex=\"0\"]').focus()")
+    first = page.js("return document.activeElement.parentElement.dataset.host")
+    page.duo.driver.switch_to.active_element.send_keys(Keys.ARROW_UP)
+    page.until(lambda: page.js("return document.activeElement.parentElement.dataset.host") == "exbook:a")
+    assert (first, page.js(stops)) == ("exbook:b", 1)
+    assert page.js(focused)
+    page.duo.driver.switch_to.active_element.send_keys("o")
+    page.until(lambda: page.js("return document.activeElement.getAttribute('aria-label')") == "Size")
+    page.click("#rail-health")
+    page.until(lambda: page.js("return document.querySelector('[data-page]').dataset.page") == "health")
+    page.duo.driver.find_element(By.CSS_SELECTOR, "body").send_keys("o")
+    page.until(lambda: page.js("return document.activeElement.getAttribute('aria-label')") == "Size")
+
+
+def test_latencies_have_three_digits_and_one_unit_by_the_largest_that_is_shown(page: ExchangePage) -> None:
+    three = "return [95684, 7686, 1499, 345.6, 12.34, 0.0057].map(venuescope.format.three)"
+    assert page.js(three) == ["95,700", "7,690", "1,500", "346", "12.3", "0.006"]
+    unit = "return arguments[0].map((us) => venuescope.format.unit('test', us, true))"
+    assert page.js(unit, [635, 9_999, 10_000, 2_500, 1_999]) == ["µs", "µs", "ms", "ms", "µs"]
+
+
+def test_a_page_without_its_server_dims_figures_and_sends_nothing(page: ExchangePage) -> None:
+    page.write("Size", "1")
+    page.until(lambda: page.text(SEND).startswith("Buy 1 BTC"))
+    page.js("window.was = venuescope.link.gone; venuescope.link.gone = () => Date.now() - 5000")
+    page.js("venuescope.panels.update()")
+    page.until(lambda: page.js("return document.querySelector('.vs-ex-head').classList.contains('is-gone')"))
+    page.until(lambda: page.text(SEND) == "Disconnected: nothing can be sent")
+    assert page.js("return document.querySelector('[data-act=\"ex-cancel-all\"]').disabled")
+    assert "is-error" in page.js("return document.querySelector('[data-host=\"exchange:dot\"]').className")
+    page.js("venuescope.link.gone = window.was")
+    page.until(lambda: not page.js("return document.querySelector('[data-act=\"ex-cancel-all\"]').disabled"))
+    page.until(lambda: page.text(SEND).startswith("Buy 1 BTC"))
 
 
 def test_clients_are_sorted_by_the_figure_whose_head_is_pressed(page: ExchangePage) -> None:

@@ -151,6 +151,31 @@ def test_numbers_of_orders_are_text_since_a_browser_would_round_them() -> None:
     assert exchange(tab)["account"]["open"][0]["id"] == str(big)
 
 
+def test_orders_of_clients_are_a_source_of_their_own_that_is_not_simulated() -> None:
+    tab = ExchangeTab(["throughput"])
+    stream = tab.poll()["throughput"]
+    clients = stream["series"][-1]
+    assert (clients["id"], clients["label"], clients["run"]) == ("clients", "Clients", "clients")
+    rows = tab.source.telemetry.exchange.last(70).rows
+    counted = {row["ts_ns"] // 10**6: row["orders"] for row in rows}
+    assert clients["orders"] == [counted.get(at) for at in stream["t"]]
+    assert set(clients["messages"]) == {None}
+    table = [row for row in tab.table("throughput", part="orders") if row["source"] == "clients"]
+    assert [float(row["per_s"]) for row in table] == [
+        value for value in clients["orders"] if value is not None
+    ]
+    assert "clients" in [row["source"] for row in tab.table("throughput", part="totals")]
+    hidden = tab.poll(hidden=["builtin:sim"])["throughput"]
+    assert "clients" not in [one["id"] for one in hidden["series"]]
+
+
+def test_clients_have_no_orders_where_the_exchange_is_off_and_its_book_is_shown_all_the_same() -> None:
+    tab = ExchangeTab(["throughput", "exchange_book"], "off")
+    streams = tab.poll()
+    assert "clients" not in [one["id"] for one in streams["throughput"]["series"]]
+    assert (streams["exchange_book"]["symbol"], len(streams["exchange_book"]["bids"])) == ("BTC-USDT", 16)
+
+
 def test_no_answer_holds_a_secret() -> None:
     tab = ExchangeTab(STREAMS)
     result = tab.source.command("exchange_create_key", {"account": "new", "label": "", "trade": True})
