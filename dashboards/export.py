@@ -269,7 +269,9 @@ def _throughput(view: View, _telemetry: Telemetry, part: str, low: float, high: 
     overview stacks: messages of real sources and orders of simulated ones.
     """
     times, series = activity.throughput_rows(view, activity.throughput_start(view))
-    drawn = [(s.source.key, s.source.run, series[s.source.key]) for s in view.shown if s.source.key in series]
+    drawn: list[tuple[str, str, dict[str, list[float | None]]]] = [
+        (s.source.key, s.source.run, series[s.source.key]) for s in view.shown if s.source.key in series
+    ]
     if view.clients is not None:
         drawn.append((activity.CLIENTS["id"], activity.CLIENTS["run"], series[activity.CLIENTS["id"]]))
     if part == "totals":
