@@ -20,6 +20,7 @@ from engine.exchange.accounts import PASSING_FROM, Accounts
 from engine.exchange.floor import Floor
 from engine.exchange.house import House, PortTaken
 from engine.exchange.keystore import Held, KeyStore
+from engine.exchange.order_faults import resumed
 from engine.exchange_log import FINAL, ExchangeLog
 from engine.flow.simulator import SOURCE, Simulator
 from engine.flow.symbols import SYMBOLS
@@ -79,7 +80,6 @@ class BuiltIn:
         self.house: House | None = None
         self.trouble = ""
         self._floor: Floor | None = None
-        self._client_commands = 0
         self._seed, self._history_s, self._clock = seed, history_s, clock
 
     async def run(self, intake: Intake) -> None:
@@ -168,19 +168,16 @@ class BuiltIn:
         match_ns = time.perf_counter_ns() - started
         await self._write()
         ack_ns = self._clock() - turn.arrivals_ns
-        orders = turn.orders
         if floor is not None and told is not None:
             floor.tell(told)
             floor.tell(floor.crowd())
             floor.on_turn(turn)
-            orders += floor.desk.commands - self._client_commands
-            self._client_commands = floor.desk.commands
         if self.house is not None:
             self.house.care(turn.now_ns)
         for batch in turn.batches:
             intake.on_batch(batch)
         intake.on_orders(
-            *(SOURCE, orders, turn.skipped, ack_ns, match_ns),
+            *(SOURCE, turn.orders, turn.skipped, ack_ns, match_ns),
             events=turn.events,
             rejects=turn.rejects,
         )
@@ -220,13 +217,16 @@ class BuiltIn:
                 store.save(held.keys, floor.accounts.table)
             except UserError as error:
                 _note(intake, "error", f"the numbers of accounts are not kept: {error}")
-        self._floor, self._client_commands = floor, 0
+        self._floor = floor
         self.house = House(floor, store, self.served.limits)
         return floor
 
     async def _open_doors(self, house: House, served: Served, intake: Intake) -> None:
         """Serve; where a port is taken, say so and try again until it is free."""
         await house.floor.open()
+        desk = house.floor.desk
+        for symbol, phase in resumed([each.phase for each in desk.engine.statistics().symbols]):
+            desk.set_phase(symbol, phase)
         told = ""
         while True:
             try:
@@ -240,6 +240,7 @@ class BuiltIn:
                 if (said := f"the exchange is {how}: {error}") != told:
                     told = said
                     intake.note("error", SOURCE, "served", said)
+                    log.error(f"{said}; choose others with exchange_port and order_port")
                 await asyncio.sleep(RETRY_S)
                 continue
             self.trouble = ""

@@ -25,14 +25,16 @@ from engine import kernels
 from engine.builtin import BuiltIn, Served
 from engine.clock import SteadyClock
 from engine.errors import BadCommand, KernelError, VenuescopeError
+from engine.exchange.clients import MAX_CLIENTS
 from engine.exchange.commands import COMMANDS, carry_out
+from engine.exchange.desk import MAX_WAITING
 from engine.exchange_log import FINAL, ExchangeLog
 from engine.intake import Intake
 from engine.market.sink import Sink
 from engine.profiling import Profiler
 from engine.runtime import Runtime, every, watch_lag
 from engine.settings import RATE_MAX
-from engine.telemetry.board import ExchangeView, ProcessView, ReplayView
+from engine.telemetry.board import ExchangeView, ProcessView, QueueView, ReplayView
 from engine.telemetry.events import Level
 from engine.telemetry.histogram import Histogram, quantiles
 from engine.telemetry.hub import Telemetry
@@ -280,7 +282,7 @@ class Engine:
     def _publish(self) -> None:
         board = self.telemetry.board
         self.intake.publish()
-        board.tasks, board.queues = self.runtime.tasks(), (self.runtime.queue(),)
+        board.tasks, board.queues = self.runtime.tasks(), (self.runtime.queue(), *self._house_queues())
         command_log = self.built_in.command_log
         board.command_log = command_log.view() if command_log is not None else None
         replay = self._replay
@@ -325,6 +327,17 @@ class Engine:
         if now_ns - self._looked_at_house_ns >= LOOK_NS:
             self._looked_at_house_ns = now_ns
             self._look_at_house(now_ns)
+
+    def _house_queues(self) -> tuple[QueueView, ...]:
+        """What waits at the built-in exchange, and who is connected: each has a bound."""
+        house = self.built_in.house
+        if house is None:
+            return ()
+        desk, clients = house.floor.desk, house.floor.clients
+        return (
+            QueueView("exchange commands", desk.waiting, desk.most_waiting, MAX_WAITING, desk.overfull),
+            QueueView("exchange clients", len(clients.all), clients.most, MAX_CLIENTS, clients.refused),
+        )
 
     def _look_at_house(self, now_ns: int) -> None:
         built_in, board = self.built_in, self.telemetry.board

@@ -127,6 +127,7 @@ class Desk:
             0  # asked for by clients: placed, changed, canceled; what came of them
         )
         self.trades = 0
+        self.most_waiting = self.overfull = 0  # commands of one batch; refused, since a batch was full
         self.reject: Callable[[Order], bool] | None = (
             None  # a fault on command: whether this order is rejected
         )
@@ -288,6 +289,7 @@ class Desk:
         self._now_ns = now_ns
         self._tickets, self._aside = [], []
         self.commands += len(tickets)
+        self.most_waiting = max(self.most_waiting, len(tickets))
         if tickets:
             count = len(tickets)
             self._matrix[:count, C_TS] = now_ns
@@ -339,6 +341,7 @@ class Desk:
                 self.orders += 1
                 if ticket.reason:
                     self.refused += 1
+                    self.overfull += ticket.reason == TOO_MANY_WAITING
                 else:
                     self.done += 1
             answer = ticket.answer
