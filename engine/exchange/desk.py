@@ -66,7 +66,7 @@ MAX_WAITING: Final = 8_192  # commands of one drain
 MAX_OPEN: Final = 200  # of an account in a symbol: Binance's MAX_NUM_ORDERS
 KEPT_ORDERS: Final = 1_000  # ended ones, of each account
 KEPT_FILLS: Final = 1_000
-KEPT_IN_ALL: Final = 200_000
+KEPT_IN_ALL: Final = 32_768  # shared by the accounts that have some: all of 32 keep 1,000
 ROW_BYTES: Final = ROW.size
 FIRST_CLIENT: Final = 17  # accounts below are the crowd's
 ACCOUNT_MASK: Final = (1 << 32) - 1
@@ -156,7 +156,6 @@ class Desk:
         self._open_in: dict[int, int] = {}  # account << 16 | symbol
         self._ended: Shelf[Order] = Shelf(KEPT_ORDERS, KEPT_IN_ALL)
         self._fills: Shelf[Fill] = Shelf(KEPT_FILLS, KEPT_IN_ALL)
-        self._by_id: dict[int, Order] = {}  # ended ones
         self._by_client: dict[tuple[int, str], Order] = {}
         self._coming: dict[tuple[int, str], Order] = {}  # of the commands that wait
         self._listeners: dict[int, list[Listener]] = {}
@@ -409,9 +408,11 @@ class Desk:
     # --- questions --------------------------------------------------------------------------------------
 
     def order(self, account: int, order_id: int) -> Order | None:
-        """An order of the account, open or among those kept."""
-        order = self._live.get(order_id) or self._by_id.get(order_id)
-        return order if order is not None and order.account == account else None
+        """An order of the account, open or among those kept; some 30 us when it is an old one."""
+        order = self._live.get(order_id)
+        if order is not None:
+            return order if order.account == account else None
+        return next((each for each in reversed(self._ended.of(account)) if each.order_id == order_id), None)
 
     def by_client_id(self, account: int, client_id: str) -> Order | None:
         """The newest order of the account with this id of its own."""
@@ -616,7 +617,8 @@ class Desk:
         self._fills.add(order.account, fill)
         if not remaining:
             self._end(order)
-        self._tell(order, "trade", fill)
+        if self._listeners:
+            self._tell(order, "trade", fill)
         return fill
 
     def _prevented(self, order: Order, remaining: int) -> None:
@@ -652,12 +654,9 @@ class Desk:
         if self._live.pop(order_id, None) is not None:
             del self._open[account][order_id]
             self._open_in[account << 16 | order.symbol] -= 1
-        self._by_id[order_id] = order
         gone = self._ended.add(account, order)
-        if gone is not None:
-            del self._by_id[gone.order_id]
-            if gone.client_id and self._by_client.get((gone.account, gone.client_id)) is gone:
-                del self._by_client[gone.account, gone.client_id]
+        if gone is not None and gone.client_id and self._by_client.get((account, gone.client_id)) is gone:
+            del self._by_client[account, gone.client_id]
 
     def _tell(self, order: Order, kind: ReportKind, fill: Fill | None = None) -> None:
         if self._listeners and order.account in self._listeners:

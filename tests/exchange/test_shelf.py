@@ -5,24 +5,22 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.exchange.shelf import Shelf
+from engine.exchange.shelf import LEAST, Shelf
 
 
-@given(st.lists(st.integers(0, 4), max_size=200), st.integers(1, 6), st.integers(1, 15))
-def test_the_newest_of_each_and_of_all_are_kept(accounts: list[int], each: int, in_all: int) -> None:
+@given(st.lists(st.integers(0, 4), max_size=300), st.integers(20, 60), st.integers(20, 200))
+def test_each_account_keeps_its_newest_by_its_share(accounts: list[int], each: int, in_all: int) -> None:
     shelf: Shelf[int] = Shelf(each, in_all)
-    kept: list[tuple[int, int]] = []
+    kept: dict[int, list[int]] = {}
     for item, account in enumerate(accounts):
-        kept.append((account, item))
-        mine = [row for row in kept if row[0] == account]
-        gone = mine[0] if len(mine) > each else kept[0] if len(kept) > in_all else None
-        if gone is not None:
-            kept.remove(gone)
-        assert shelf.add(account, item) == (gone[1] if gone is not None else None)
-        assert len(shelf) == len(kept)
-        for other in range(5):
-            assert list(shelf.of(other)) == [row[1] for row in kept if row[0] == other]
-        assert len(shelf._order) <= 2 * in_all + 1
+        mine = kept.setdefault(account, [])
+        mine.append(item)
+        share = min(each, max(LEAST, in_all // len(kept)))
+        gone = mine.pop(0) if len(mine) > share else None
+        assert shelf.add(account, item) == gone
+    for account in range(5):
+        assert list(shelf.of(account)) == kept.get(account, [])
+    assert len(shelf) == sum(map(len, kept.values()))
 
 
 def test_a_busy_account_does_not_wipe_what_a_quiet_one_has() -> None:
@@ -32,3 +30,12 @@ def test_a_busy_account_does_not_wipe_what_a_quiet_one_has() -> None:
         shelf.add(2, item)
     assert list(shelf.of(1)) == [-1]
     assert list(shelf.of(2)) == list(range(9_990, 10_000))
+
+
+def test_many_accounts_share_the_room() -> None:
+    shelf: Shelf[int] = Shelf(1_000, 32_000)
+    for item in range(200):
+        for account in range(500):
+            shelf.add(account, item)
+    assert len(shelf) <= 500 * 200 / 3
+    assert list(shelf.of(499))[-1] == 199

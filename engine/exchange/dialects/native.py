@@ -151,13 +151,29 @@ class Refused(Exception):
 class _Symbol:
     """A symbol with the numbers of texts that came lately: clients send the same prices again and again."""
 
-    __slots__ = ("index", "lots", "name", "nothing", "ticks", "units")
+    __slots__ = ("index", "lots", "name", "nothing", "price_texts", "size_texts", "ticks", "units")
 
     def __init__(self, units: Units) -> None:
         self.units, self.name, self.index = units, units.instrument.symbol, units.index
         self.nothing = units.size_text(0).encode()
         self.ticks = _Remembered(units.ticks)
         self.lots = _Remembered(units.lots)
+        self.price_texts = _Written(units.price_text)
+        self.size_texts = _Written(units.size_text)
+
+
+class _Written(dict[int, bytes]):
+    """Texts by their number."""
+
+    def __init__(self, write: Callable[[int], str]) -> None:
+        super().__init__()
+        self._write = write
+
+    def __missing__(self, number: int) -> bytes:
+        if len(self) >= KEPT_TEXTS:
+            self.clear()
+        text = self[number] = self._write(number).encode()
+        return text
 
 
 class _Remembered(dict[str, int]):
@@ -417,6 +433,17 @@ class NativeSession:
             self._link.ack(
                 b'{"op":"place","id":%d,"ok":true,"order_id":%d,"status":"%b","filled":"%b","ts_ns":%d}'
                 % (number, order.order_id, STATUSES[outcome.status], nothing, outcome.ts_ns)
+            )
+            return
+        if not outcome.reason and type(number) is int:
+            symbol = self._shared.by_index[order.symbol]
+            lots = outcome.filled_lots
+            self._link.ack(
+                b'{"op":"place","id":%d,"ok":true,"order_id":%d,"status":"%b","filled":"%b","ts_ns":%d,"average":"%b"}'
+                % (
+                    *(number, order.order_id, STATUSES[outcome.status], symbol.size_texts[lots]),
+                    *(outcome.ts_ns, symbol.price_texts[outcome.filled_notional // lots]),
+                )
             )
             return
         self._tell_placed(order, number, outcome, binary=False)
