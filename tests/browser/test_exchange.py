@@ -122,6 +122,7 @@ def test_an_order_is_sent_once_as_its_button_said_and_the_answer_is_shown(page: 
     assert len(page.sent("exchange_place")) == 2
 
 
+@pytest.mark.nightly
 def test_a_refused_order_gives_the_engines_sentence_and_keeps_what_was_typed(page: ExchangePage) -> None:
     page.write("Size", "101")
     page.until(lambda: page.text(SEND).startswith("Buy 101 BTC"))
@@ -131,6 +132,7 @@ def test_a_refused_order_gives_the_engines_sentence_and_keeps_what_was_typed(pag
     assert page.js("return document.querySelectorAll('.vs-toast').length") == 0
 
 
+@pytest.mark.nightly
 def test_a_price_far_through_the_market_is_asked_for_twice(page: ExchangePage) -> None:
     page.write("Size", "1")
     page.write("Price", "150000")
@@ -148,6 +150,7 @@ def test_a_price_far_through_the_market_is_asked_for_twice(page: ExchangePage) -
     assert page.sent("exchange_place")[0]["price"] == "151000"
 
 
+@pytest.mark.nightly
 def test_types_ask_for_what_they_need_and_send_nothing_else(page: ExchangePage) -> None:
     page.js(CHOOSE, "select[aria-label=Type]", "stop")
     page.write("Size", "0.5")
@@ -164,6 +167,7 @@ def test_types_ask_for_what_they_need_and_send_nothing_else(page: ExchangePage) 
     )  # fmt: skip
 
 
+@pytest.mark.nightly
 def test_a_price_of_the_book_goes_into_the_ticket_and_stands_still(page: ExchangePage) -> None:
     page.click('[data-host="exbook:a"] button:nth-child(2)')
     price = page.js("return document.querySelector('input[aria-label=Price]').value")
@@ -199,6 +203,7 @@ def test_an_order_is_changed_in_its_row_and_refreshes_leave_what_is_typed(page: 
     assert len(page.sent("exchange_replace")) == 1
 
 
+@pytest.mark.nightly
 def test_one_order_is_canceled_at_once_and_all_after_a_second_press(page: ExchangePage) -> None:
     order = page.js("return document.querySelector(arguments[0]).dataset.order", ROWS)
     page.click('[data-act="ex-cancel"]')
@@ -264,6 +269,7 @@ def test_a_new_key_is_shown_once_and_revoked_after_a_second_press(page: Exchange
     page.until(lambda: page.js("return document.querySelector(arguments[0])", row) is None)
 
 
+@pytest.mark.nightly
 def test_a_key_that_cannot_be_says_why_beside_its_form(page: ExchangePage) -> None:
     page.view("control")
     page.write("Account", "x" * 40)
@@ -305,6 +311,7 @@ def test_faults_are_ordered_listed_and_stopped(page: ExchangePage) -> None:
     assert len(page.sent("exchange_fault")) == 1
 
 
+@pytest.mark.nightly
 def test_a_halted_symbol_takes_no_order_from_the_ticket_until_it_is_resumed(page: ExchangePage) -> None:
     page.write("Size", "1")
     page.view("control")
@@ -319,6 +326,7 @@ def test_a_halted_symbol_takes_no_order_from_the_ticket_until_it_is_resumed(page
     page.until(lambda: page.text(SEND).startswith("Buy 1 BTC"))
 
 
+@pytest.mark.nightly
 def test_another_account_and_symbol_are_shown_and_kept_in_the_address(page: ExchangePage) -> None:
     page.js(CHOOSE, '[data-host="ticket"] select[aria-label="Symbol"]', "ETH-USDT")
     page.until(lambda: page.text('[data-f="sub.exchange-book"]') == "ETH-USDT, matched here")
@@ -337,6 +345,7 @@ def test_another_account_and_symbol_are_shown_and_kept_in_the_address(page: Exch
     page.until(lambda: "1,000,250.00" in page.text('[data-host="balances"] .rows'))
 
 
+@pytest.mark.nightly
 def test_what_was_typed_outlives_a_visit_to_another_page(page: ExchangePage) -> None:
     page.write("Size", "0.777")
     page.click("#rail-health")
@@ -350,6 +359,7 @@ def test_what_was_typed_outlives_a_visit_to_another_page(page: ExchangePage) -> 
     )
 
 
+@pytest.mark.nightly
 def test_a_profile_is_taken_and_its_bars_can_be_looked_into(page: ExchangePage) -> None:
     page.view("profile")
     page.click('#panel-profile-flame .vs-state [data-act="ex-profile"]')
@@ -394,6 +404,7 @@ def test_an_exchange_that_does_not_serve_says_so_and_why(
     page.until(lambda: page.state("connect") == "live")
 
 
+@pytest.mark.nightly
 def test_figures_that_stop_are_marked_as_old(page: ExchangePage) -> None:
     page.source.shown = "silent"
     page.view("clients")
@@ -401,6 +412,7 @@ def test_figures_that_stop_are_marked_as_old(page: ExchangePage) -> None:
     assert "No figures for" in page.text("#panel-clients .vs-note")
 
 
+@pytest.mark.nightly
 def test_a_first_visit_makes_a_key_with_one_press(page: ExchangePage) -> None:
     page.source.switch("fresh")
     page.until(lambda: page.text("#panel-ticket .vs-state b") == "No account yet")
@@ -412,7 +424,12 @@ def test_a_first_visit_makes_a_key_with_one_press(page: ExchangePage) -> None:
     page.until(lambda: made["secret"] in page.text(".vs-code"))
 
 
-@pytest.mark.parametrize("typed", ["0,5", "1,00", "0,500", "1,2,3", "10,00.5"])
+MORE_COMMAS = [
+    pytest.param(typed, marks=pytest.mark.nightly) for typed in ("1,00", "0,500", "1,2,3", "10,00.5")
+]
+
+
+@pytest.mark.parametrize("typed", ["0,5", *MORE_COMMAS])
 def test_a_comma_that_parts_no_thousands_is_refused_in_the_ticket(page: ExchangePage, typed: str) -> None:
     page.write("Size", typed)
     page.until(lambda: page.text(SEND).endswith("with a point"))
@@ -423,6 +440,7 @@ def test_a_comma_that_parts_no_thousands_is_refused_in_the_ticket(page: Exchange
     assert page.sent("exchange_place") == []
 
 
+@pytest.mark.nightly
 def test_what_is_no_number_of_its_step_is_refused_in_words(page: ExchangePage) -> None:
     for typed, said in (
         ("abc", "Size is a plain number, as 0.5"),
@@ -446,6 +464,7 @@ def test_what_is_no_number_of_its_step_is_refused_in_words(page: ExchangePage) -
     assert [(one["size"], one["price"]) for one in page.sent("exchange_place")] == [("1000.500000", "90000")]
 
 
+@pytest.mark.nightly
 def test_a_comma_is_refused_in_a_row_and_at_the_faucet_beside_where_it_was_typed(page: ExchangePage) -> None:
     order = page.js("return document.querySelector(arguments[0]).dataset.order", ROWS)
     page.click('[data-act="ex-edit"]')
@@ -480,6 +499,7 @@ def test_a_comma_is_refused_in_a_row_and_at_the_faucet_beside_where_it_was_typed
     assert page.sent("exchange_faucet") == [{"account": "main", "asset": "USDT", "amount": "1000"}]
 
 
+@pytest.mark.nightly
 def test_a_refused_change_is_told_in_its_row(page: ExchangePage) -> None:
     page.click('[data-act="ex-edit"]')
     page.until(lambda: page.js("return document.querySelectorAll('.is-cell input').length") == 2)
@@ -497,6 +517,7 @@ def test_a_refused_change_is_told_in_its_row(page: ExchangePage) -> None:
     page.until(lambda: page.js("return document.querySelectorAll('.is-cell input').length") == 0)
 
 
+@pytest.mark.nightly
 def test_an_own_order_beyond_the_levels_shown_has_a_row_at_the_edge(page: ExchangePage) -> None:
     page.write("Price", "90000")
     page.write("Size", "0.001")
@@ -510,6 +531,7 @@ def test_an_own_order_beyond_the_levels_shown_has_a_row_at_the_edge(page: Exchan
     ) == ("l is-edge")
 
 
+@pytest.mark.nightly
 def test_a_market_order_beyond_what_is_free_is_asked_for_twice(page: ExchangePage) -> None:
     page.js(CHOOSE, "select[aria-label=Type]", "market")
     page.write("Size", "20")
@@ -521,6 +543,7 @@ def test_a_market_order_beyond_what_is_free_is_asked_for_twice(page: ExchangePag
     page.until(lambda: len(page.sent("exchange_place")) == 1)
 
 
+@pytest.mark.nightly
 def test_what_the_ticket_said_goes_with_a_halt(page: ExchangePage) -> None:
     page.write("Size", "101")
     page.until(lambda: page.text(SEND).startswith("Buy 101 BTC"))
@@ -531,6 +554,7 @@ def test_what_the_ticket_said_goes_with_a_halt(page: ExchangePage) -> None:
     page.until(lambda: page.text('[data-host="exbook:phase"]') == "halted")
 
 
+@pytest.mark.nightly
 def test_the_ladder_is_one_tab_stop_with_arrows_and_a_key_leads_to_the_ticket(page: ExchangePage) -> None:
     stops = "return document.querySelectorAll('.is-pick button[tabindex=\"0\"]').length"
     page.until(lambda: page.js(stops) == 1)
@@ -549,6 +573,7 @@ def test_the_ladder_is_one_tab_stop_with_arrows_and_a_key_leads_to_the_ticket(pa
     page.until(lambda: page.js("return document.activeElement.getAttribute('aria-label')") == "Size")
 
 
+@pytest.mark.nightly
 def test_latencies_have_three_digits_and_one_unit_by_the_largest_that_is_shown(page: ExchangePage) -> None:
     three = "return [95684, 7686, 1499, 345.6, 12.34, 0.0057].map(venuescope.format.three)"
     assert page.js(three) == ["95,700", "7,690", "1,500", "346", "12.3", "0.006"]
@@ -570,6 +595,7 @@ def test_a_page_without_its_server_dims_figures_and_sends_nothing(page: Exchange
     page.until(lambda: page.text(SEND).startswith("Buy 1 BTC"))
 
 
+@pytest.mark.nightly
 def test_clients_are_sorted_by_the_figure_whose_head_is_pressed(page: ExchangePage) -> None:
     page.view("clients")
     accounts = '[data-host="clients"] tr td:first-child'
@@ -580,6 +606,7 @@ def test_clients_are_sorted_by_the_figure_whose_head_is_pressed(page: ExchangePa
     assert page.text('[data-host="rejects"] > div') == "binance -2010  new order refused812"
 
 
+@pytest.mark.nightly
 def test_an_exchange_that_is_off_names_the_setting_once_and_shows_its_book(page: ExchangePage) -> None:
     page.source.switch("off")
     page.until(lambda: "exchange = on" in page.text("#panel-connect .vs-state"))
@@ -590,6 +617,7 @@ def test_an_exchange_that_is_off_names_the_setting_once_and_shows_its_book(page:
     assert page.js("return document.querySelector('[data-act=\"ex-cancel-all\"]').disabled")
 
 
+@pytest.mark.nightly
 def test_orders_are_exported_as_they_are_listed(page: ExchangePage) -> None:
     page.click('#panel-my-orders [data-act="csv"]')
     folder = Path(page.duo.download_path)

@@ -126,6 +126,7 @@ def test_the_ticket_places_changes_and_cancels_in_the_engine(page: Page, engine:
     assert order
 
 
+@pytest.mark.nightly
 def test_faults_halts_money_and_keys_reach_the_engine(page: Page, engine: Engine) -> None:
     board = engine.telemetry.board
     page.click('[data-key="exview"][data-value="control"]')
@@ -158,6 +159,7 @@ def test_faults_halts_money_and_keys_reach_the_engine(page: Page, engine: Engine
     page.until(lambda: f"{had + 1_000:,.2f}" in page.text('[data-host="balances"] .rows'))
 
 
+@pytest.mark.nightly
 def test_a_profile_of_the_engine_is_drawn(page: Page, engine: Engine) -> None:
     engine.command("profile", {"seconds": 1})
     page.click('[data-key="exview"][data-value="profile"]')
