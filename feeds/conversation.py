@@ -171,11 +171,11 @@ class Conversation:
         if request.verb == "unsubscribe":
             return None  # what we asked to be rid of and was not there is no loss
         left = [topic for topic in request.topics if topic in self._wanted]
-        if len(left) > 1:
+        if len(request.topics) > 1:  # any of them may be the bad one, also one that was dropped since
             half = len(left) // 2
-            self._queue.extendleft(
-                [_Group("subscribe", left[half:], True), _Group("subscribe", left[:half], True)]
-            )
+            for part in (left[half:], left[:half]):
+                if part:
+                    self._queue.appendleft(_Group("subscribe", part, True))
             return None
         for topic in left:
             del self._wanted[topic]

@@ -166,6 +166,19 @@ class Venue:
         return "ack"
 
 
+def test_a_topic_is_not_blamed_for_one_that_was_dropped_meanwhile() -> None:
+    talk = conversation()
+    talk.want(["bad", "good"])
+    _, _, number = said(talk, 0)
+    talk.drop(["bad"])
+    assert talk.on_control(Control("refused", number, "no")) is None
+    assert talk.topics == ("good",)
+    verb, topics, number = said(talk, S)
+    assert (verb, list(topics)) == ("subscribe", ["good"])
+    talk.on_control(Control("ack", number, ""))
+    assert talk.confirmed == {"good"}
+
+
 @given(st.data())
 def test_whatever_is_wanted_and_dropped_the_venue_ends_with_what_is_wanted(data) -> None:
     names = [f"t{n}" for n in range(10)]
