@@ -369,9 +369,9 @@ class Load:
             if self._running or client.at >= self._leaving:
                 client.send(frames.cancel(client.placed), now_ns())
             return
-        if client.resting:
-            client.resting = False
-        if self._running:
+        canceled, client.resting = client.resting, False
+        # Those that leave an order behind place a last one where the end fell between two.
+        if self._running or (canceled and client.at < self._leaving):
             client.turn ^= 1
             client.send(self.orders.resting[client.turn & 1], now_ns())
 

@@ -79,7 +79,7 @@ def test_placing_and_canceling_leaves_just_what_was_to_be_left(exchange: Running
             await gateway.close()
         assert result.sound
         assert not result.refused
-        assert len(result.resting) > 0
+        assert [client for client, _ in result.resting] == list(range(5))
         left = {client: int(order_id) for client, order_id in result.resting}
         for client, key in enumerate(gateway.keys):
             async with NativeClient(gateway.at.socket(), key.api_key, key.secret) as asking:
