@@ -6,6 +6,7 @@ VenuescopeError
 │   ├── BadCapture     a capture file is missing, truncated or foreign
 │   ├── BadLimits      a file of rate limits is not valid
 │   ├── BadDataFolder  a folder cannot be read, or holds what this start cannot go on with
+│   ├── BadQuery       a question about what is kept cannot be answered as it was put
 │   └── PortInUse      an address cannot be bound
 ├── FeedError          input from a venue cannot be used
 │   ├── BadFrame       a frame doesn't match the venue's published format
@@ -22,7 +23,10 @@ VenuescopeError
 ├── StorageError       something cannot be stored, or read back
 │   ├── LogFull        too much of the command log waits for the disk; the commands were not taken
 │   ├── LogFailed      the disk or the system refused; nothing more is stored
-│   └── LogDamaged     a file of the command log is damaged, foreign or missing
+│   ├── LogDamaged     a file of the command log is damaged, foreign or missing
+│   ├── StoreLocked    another process writes to this store
+│   ├── StoreFailed    the journal cannot go on
+│   └── BlockDamaged   a block of the journal, or a file of the archive, is not as it was written
 └── KernelError        a compiled kernel could not be built or refused its input
 """
 
@@ -82,6 +86,17 @@ class BadDataFolder(UserError):
     def __str__(self) -> str:
         ways = f"{self.remedy}, choose another data_dir, or move the folder away to begin anew"
         return f"{self.folder} {self.reason}: {ways}"
+
+
+class BadQuery(UserError):
+    """A question about what is kept cannot be answered as it was put; `what` is the SQL, the flag or the field."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(what, reason)
+        self.what, self.reason = what, reason
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.reason}"
 
 
 class PortInUse(UserError):
@@ -224,3 +239,36 @@ class LogDamaged(StorageError):
 
     def __str__(self) -> str:
         return f"{self.path} cannot be used from byte {self.offset:,} on: {self.reason}"
+
+
+class StoreLocked(StorageError):
+    """Another process writes to this store. It can still be read."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(folder)
+        self.folder = folder
+
+    def __str__(self) -> str:
+        return f"another Venuescope writes to {self.folder}: stop it, or choose another data_dir"
+
+
+class StoreFailed(StorageError):
+    """The journal cannot go on. What was acknowledged is on the disk; nothing more is."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path, self.reason = path, reason
+
+    def __str__(self) -> str:
+        return f"{self.path} cannot be written: {self.reason}"
+
+
+class BlockDamaged(StorageError):
+    """A block of the journal, or a file of the archive, is not as it was written. It is left out and left alone."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(where, reason)
+        self.where, self.reason = where, reason
+
+    def __str__(self) -> str:
+        return f"a block of {self.where} cannot be used: {self.reason}"

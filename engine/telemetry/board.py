@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from engine.market.batches import Rows, Source
 from engine.market.instruments import Instrument
 from engine.matching.statistics import EngineStatistics
+from engine.storage.views import StorageView
 
 if TYPE_CHECKING:
     from engine.matching.log import LogView
@@ -87,13 +88,23 @@ class MatchingView:
 
 @dataclass(frozen=True, slots=True)
 class ReplayView:
-    """What is being replayed, and how far it is; `state` is opening, waiting, playing, ended or failed."""
+    """What is being replayed, and how far it is.
 
-    file: str
-    speed: str
+    `state` is opening, seeking, playing, paused, ended or failed ("waiting" before the first frame is due).
+    """
+
+    file: str  # its name, or "binance_spot, 2026-11-20 14:00:00 to 14:01:00 UTC"
+    speed: str  # "1x", "10x", "100x", "max"
     state: str
     progress: float
     detail: str = ""  # why it failed
+    source: str = ""  # its source's key, "binance_spot:replay"; "" before it opened
+    recorded: bool = False  # out of the store, so that it can be sought in
+    from_ns: int = 0  # of the stretch, by its own clock; as all times here
+    to_ns: int = 0
+    at_ns: int = 0
+    events: int = 0  # played since it began at `from_ns`, or was last sought
+    hash: str = ""  # of those events; the same stretch gives the same at any speed
 
 
 @dataclass(frozen=True, slots=True)
@@ -410,5 +421,6 @@ class Board:
     venues: tuple[VenueView, ...] = ()  # every live market there is, connected or not
     limits: tuple[LimitsView, ...] = ()
     exchange: ExchangeView = field(default_factory=ExchangeView)
+    storage: StorageView = field(default_factory=StorageView)
     profile: ProfileView | None = None  # the engine thread's, of the newest profile, also while it runs
     closed_second_ns: int = 0  # wall clock: seconds that begin before this are complete in every counter ring

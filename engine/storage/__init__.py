@@ -1,0 +1,1 @@
+"""What was seen, kept: journal (SQLite), archive (Parquet), query (DuckDB), replay, export."""

@@ -1,0 +1,260 @@
+"""What is kept: record kinds, their rows, and blocks of them as bytes.
+
+A record is one row with a `seq`: a number the recorder gives, ascending over all kinds and sources, never given
+twice. The records of one book change share theirs. Replay follows `seq`; queries order by time, then `seq`. Rows of
+differing length (levels, texts, frames) lie in a block's heap, where their `at` points.
+
+Prices and sizes are int64 in the units of the stream's instrument; times int64 ns UTC, 0 where the venue gives none.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+import numpy as np
+
+from engine.errors import BlockDamaged
+from engine.market.batches import BBO, CANDLE, FUNDING, TRADE, Rows
+from engine.market.instruments import Instrument
+from engine.market.sequencing import Rule
+from engine.telemetry.hub import COUNT
+from engine.telemetry.latency import SUMMARY
+
+
+class RecordKind(StrEnum):
+    """What a block's rows are; also the archive's `kind=` folder and the name of its SQL view."""
+
+    TRADES = "trades"
+    QUOTES = "quotes"
+    DELTAS = "deltas"  # a row for each changed level
+    SNAPSHOTS = "snapshots"  # a row for each book
+    CANDLES = "candles"
+    FUNDING = "funding"
+    LATENCY = "latency"  # a row for each second and stage, with its histogram
+    COUNTERS = "counters"  # a row for each second
+    EVENTS = "events"
+    GAPS = "gaps"
+    RAW = "raw"  # frames as they came, to the byte
+
+
+# What a user chooses from, and the kinds it stands for. Gaps are always recorded.
+WHAT: Final[Mapping[str, tuple[RecordKind, ...]]] = {
+    "trades": (RecordKind.TRADES,),
+    "book": (RecordKind.SNAPSHOTS, RecordKind.DELTAS, RecordKind.QUOTES),
+    "candles": (RecordKind.CANDLES,),
+    "funding": (RecordKind.FUNDING,),
+    "latency": (RecordKind.LATENCY,),
+    "counters": (RecordKind.COUNTERS,),
+    "events": (RecordKind.EVENTS,),
+    "raw": (RecordKind.RAW,),
+}
+USUAL: Final = tuple(name for name in WHAT if name != "raw")
+# What is given up first where the disk is full; what is not named is kept longest.
+SHED_ORDER: Final = (RecordKind.DELTAS, RecordKind.RAW, RecordKind.QUOTES, RecordKind.SNAPSHOTS)
+
+# `origin` of trades and candles.
+STREAMED: Final = 0  # came with the stream, or was made from it
+FETCHED: Final = 1  # the venue's own, by REST in the ordinary course
+BACKFILLED: Final = 2  # fetched later, for a hole
+# `origin` of snapshots.
+DELIVERED: Final = 0  # the venue's, as it was delivered
+KEYFRAME: Final = 1  # our own synced book at that moment, so that a replay can begin there
+# `side` of a level.
+BID: Final = 1
+ASK: Final = -1
+NO_LEVEL: Final = 0  # the change has no levels; its numbers still count
+# `state` of a gap.
+OPEN: Final = 0
+FILLED: Final = 1
+PARTLY_FILLED: Final = 2
+
+Fields = list[tuple[str, Any]]
+
+
+def _fields(dtype: np.dtype[Any]) -> Fields:
+    assert dtype.names is not None
+    return [(name, dtype[name]) for name in dtype.names]
+
+
+_I8, _I4, _I1 = np.int64, np.int32, np.int8
+_SEQ: Final[Fields] = [("seq", _I8)]
+DTYPES: Final[Mapping[RecordKind, np.dtype[Any]]] = {
+    RecordKind.TRADES: np.dtype([*_SEQ, *_fields(TRADE), ("origin", _I1)]),
+    RecordKind.QUOTES: np.dtype([*_SEQ, *_fields(BBO)]),
+    RecordKind.DELTAS: np.dtype(
+        [
+            *_SEQ,
+            ("ts_event_ns", _I8),
+            ("ts_recv_ns", _I8),
+            ("first_sequence", _I8),
+            ("last_sequence", _I8),
+            ("previous_sequence", _I8),
+            ("side", _I1),
+            ("price", _I8),
+            ("size", _I8),  # absolute; 0 deletes the level
+        ]
+    ),
+    RecordKind.SNAPSHOTS: np.dtype(
+        [
+            *_SEQ,
+            ("ts_event_ns", _I8),
+            ("ts_recv_ns", _I8),
+            ("last_sequence", _I8),
+            ("origin", _I1),
+            ("bids", _I4),
+            ("asks", _I4),
+            ("at", _I8),  # heap: int64 price, size of each bid, then each ask
+        ]
+    ),
+    RecordKind.CANDLES: np.dtype(
+        [*_SEQ, ("ts_recv_ns", _I8), ("interval_ns", _I8), ("origin", _I1), *_fields(CANDLE)]
+    ),
+    RecordKind.FUNDING: np.dtype([*_SEQ, *_fields(FUNDING)]),
+    RecordKind.LATENCY: np.dtype(
+        [
+            *_SEQ,
+            ("stage", "S16"),
+            *_fields(SUMMARY),
+            ("buckets", _I4),
+            ("at", _I8),  # heap: int32 bucket, count of each that is not empty
+        ]
+    ),
+    RecordKind.COUNTERS: np.dtype([*_SEQ, *_fields(COUNT)]),
+    RecordKind.EVENTS: np.dtype(
+        [*_SEQ, ("ts_ns", _I8), ("level", "S8"), ("what", "S24"), ("at", _I8), ("length", _I4)]
+    ),
+    RecordKind.GAPS: np.dtype(
+        [
+            *_SEQ,
+            ("from_ns", _I8),
+            ("to_ns", _I8),
+            ("what", "S16"),  # of WHAT, or "all"
+            ("state", _I1),
+            ("filled", _I8),  # records fetched for it later
+            ("at", _I8),  # heap: the reason, UTF-8
+            ("length", _I4),
+        ]
+    ),
+    RecordKind.RAW: np.dtype(
+        [*_SEQ, ("ts_recv_ns", _I8), ("path", "S64"), ("at", _I8), ("length", _I4)]  # heap: the frame
+    ),
+}
+# Which kinds have something in the heap, and the size of one unit of it that `at` counts in bytes.
+HEAPED: Final = frozenset(
+    (RecordKind.SNAPSHOTS, RecordKind.LATENCY, RecordKind.EVENTS, RecordKind.GAPS, RecordKind.RAW)
+)
+
+_HEAD: Final = struct.Struct(
+    "<4sHHIIQ"
+)  # magic, version, bytes of a row, rows, CRC-32 of all behind it, heap bytes
+_MAGIC: Final = b"VSBL"
+VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Whose records: one symbol of a venue in one revision of its units, or the venue as a whole.
+
+    `symbol` is "" for the venue as a whole (latency, counters, events, frames), `instrument` None then. `venue` is as
+    in `engine.market.batches.Source`; "" = the engine itself. `rule` and `label` are what a replay opens it with.
+    """
+
+    venue: str
+    symbol: str = ""
+    instrument: Instrument | None = None
+    rule: Rule | None = None
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Rows of one kind of one stream, `seq` ascending, with what lies in their heap. Never changed."""
+
+    kind: RecordKind
+    stream: Stream
+    rows: Rows  # DTYPES[kind]
+    heap: bytes = b""
+
+    @property
+    def first_seq(self) -> int:
+        """The least `seq`."""
+        return int(self.rows["seq"][0])
+
+    @property
+    def last_seq(self) -> int:
+        """The greatest `seq`."""
+        return int(self.rows["seq"][-1])
+
+    @property
+    def size_bytes(self) -> int:
+        """What it holds in memory, about what it takes in the journal."""
+        return int(self.rows.nbytes) + len(self.heap)
+
+    @property
+    def times_ns(self) -> tuple[int, int]:
+        """(least, greatest) of `times_of`."""
+        times = times_of(self.kind, self.rows)
+        return int(times.min()), int(times.max())
+
+
+def times_of(kind: RecordKind, rows: Rows) -> Rows:
+    """When each row happened, int64 ns (n,): the venue's time where it gives one, else ours.
+
+    What the archive is divided by and queries are asked by. A gap is where it begins; a candle where it opens.
+    """
+    if kind is RecordKind.CANDLES:
+        return rows["ts_open_ns"]
+    if kind is RecordKind.GAPS:
+        return rows["from_ns"]
+    if kind in (RecordKind.LATENCY, RecordKind.COUNTERS, RecordKind.EVENTS):
+        return rows["ts_ns"]
+    if kind is RecordKind.RAW:
+        return rows["ts_recv_ns"]
+    return np.where(rows["ts_event_ns"] > 0, rows["ts_event_ns"], rows["ts_recv_ns"])
+
+
+def encode(rows: Rows, heap: bytes = b"") -> bytes:
+    """A block's rows and heap as bytes, with a checksum. Cost: two copies, and 1 ns for 3 bytes."""
+    data = rows.tobytes()
+    crc = zlib.crc32(heap, zlib.crc32(data))
+    return _HEAD.pack(_MAGIC, VERSION, rows.dtype.itemsize, len(rows), crc, len(heap)) + data + heap
+
+
+def decode(kind: RecordKind, data: bytes) -> tuple[Rows, bytes]:
+    """(rows, heap) of `encode`; rows are not writable. BlockDamaged when a bit of it is not as it was written."""
+    if len(data) < _HEAD.size:
+        raise BlockDamaged(kind, "it is cut off")
+    magic, version, itemsize, count, crc, heap_bytes = _HEAD.unpack_from(data)
+    dtype = DTYPES[kind]
+    if magic != _MAGIC or version != VERSION or itemsize != dtype.itemsize:
+        raise BlockDamaged(kind, f"it is no block of version {VERSION}")
+    end = _HEAD.size + count * itemsize
+    if len(data) != end + heap_bytes:
+        raise BlockDamaged(kind, "its length is wrong")
+    if zlib.crc32(memoryview(data)[_HEAD.size :]) != crc:
+        raise BlockDamaged(kind, "its checksum is wrong")
+    return np.frombuffer(data, dtype, count, _HEAD.size), data[end:]
+
+
+def joined(blocks: list[Block]) -> Block:
+    """One block of several of the same kind and stream, in their order."""
+    first = blocks[0]
+    if len(blocks) == 1:
+        return first
+    rows = np.concatenate([block.rows for block in blocks])
+    if first.kind in HEAPED:
+        at, base = 0, 0
+        for block in blocks:
+            rows["at"][at : at + len(block.rows)] += base
+            at, base = at + len(block.rows), base + len(block.heap)
+    return Block(first.kind, first.stream, rows, b"".join(block.heap for block in blocks))
+
+
+def selected(block: Block, keep: Rows) -> Block:
+    """The block with the rows of a boolean mask; the heap is left as it is."""
+    return Block(block.kind, block.stream, block.rows[keep], block.heap)

@@ -1,0 +1,80 @@
+"""Blocks of records: to bytes and back, to Arrow and back, and what a flipped bit does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.errors import BlockDamaged
+from engine.market.batches import LEVEL
+from engine.storage import arrow
+from engine.storage.records import DTYPES, HEAPED, RecordKind, decode, encode, joined
+from tests.storage.drawn import STREAM, blocks, drawn_block
+
+KINDS = list(RecordKind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(data=st.data())
+def test_bytes_and_back(kind: RecordKind, data: Any) -> None:
+    block = data.draw(blocks(kind))
+    rows, heap = decode(kind, encode(block.rows, block.heap))
+    assert rows.dtype == DTYPES[kind]
+    assert rows.tobytes() == block.rows.tobytes()
+    assert heap == block.heap
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(data=st.data())
+def test_arrow_and_back(kind: RecordKind, data: Any) -> None:
+    block = data.draw(blocks(kind))
+    table = arrow.to_table(block)
+    assert table.schema == arrow.SCHEMAS[kind]
+    rows, heap = arrow.from_table(kind, table)
+    assert rows.tobytes() == block.rows.tobytes()
+    assert heap == block.heap
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_flipped_bit_is_seen(kind: RecordKind) -> None:
+    block = drawn_block(kind, 5)
+    whole = encode(block.rows, block.heap)
+    random = np.random.default_rng(3)
+    for place in [*range(24), *random.integers(24, len(whole), 100).tolist()]:
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << int(random.integers(8))
+        with pytest.raises(BlockDamaged):
+            decode(kind, bytes(damaged))
+    for length in (0, 5, 24, len(whole) - 1):
+        with pytest.raises(BlockDamaged):
+            decode(kind, whole[:length])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_joined_blocks_hold_the_rows_of_all(kind: RecordKind) -> None:
+    parts = [drawn_block(kind, 3, seq=1), drawn_block(kind, 4, seq=100), drawn_block(kind, 1, seq=900)]
+    whole = joined(parts)
+    assert arrow.to_table(whole).to_pylist() == [
+        row for part in parts for row in arrow.to_table(part).to_pylist()
+    ]
+
+
+def test_books_are_decimal_text_too() -> None:
+    rows = np.zeros(1, DTYPES[RecordKind.SNAPSHOTS])
+    rows["seq"], rows["ts_recv_ns"], rows["bids"], rows["asks"] = 7, 1_700_000_000_000_000_001, 1, 2
+    levels = np.array([(5_000_010, 5), (5_000_020, 1_500), (5_000_030, 7)], LEVEL)
+    (row,) = arrow.to_table(
+        type(drawn_block(RecordKind.SNAPSHOTS, 1))(RecordKind.SNAPSHOTS, STREAM, rows, levels.tobytes())
+    ).to_pylist()
+    assert row["bids"] == '[["50000.10","0.005"]]'
+    assert row["asks"] == '[["50000.20","1.500"],["50000.30","0.007"]]'
+    assert row["exchange"] == "builtin"
+    assert row["timestamp"].value == 1_700_000_000_000_000_001
+
+
+def test_kinds_that_have_a_heap_say_so() -> None:
+    assert {kind for kind in RecordKind if "at" in (DTYPES[kind].names or ())} == HEAPED
