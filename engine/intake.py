@@ -10,13 +10,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from engine.errors import BadFrame
-from engine.market.batches import Batch, Kind, Source
+from engine.market.batches import Batch, Kind, Rows, Source
 from engine.market.instruments import Instrument
 from engine.market.metrics import imbalance
 from engine.market.sequencing import BookState, Outcome, Rule
@@ -105,6 +105,31 @@ class _Desk:
     samples: dict[str, list[int]] = field(default_factory=dict)
 
 
+class Tap(Protocol):
+    """What is told of all that comes in, after it was taken: `engine.storage.recorder.Recorder`. Must not block."""
+
+    def opened(self, source: Source, label: str, instruments: Sequence[Instrument], rule: Rule) -> None:
+        """A source, or some more of its symbols, in these units from here on."""
+
+    def closed(self, source: Source, symbols: Sequence[str], reason: str) -> None:
+        """These symbols of the source end."""
+
+    def on_batch(self, batch: Batch, outcome: Outcome) -> None:
+        """A batch, and what became of it."""
+
+    def on_candles(self, source: Source, symbol: str, rows: Rows) -> None:
+        """Seconds that closed."""
+
+    def broke(self, source: Source, symbols: Sequence[str], reason: str) -> None:
+        """Something of these symbols was missed, from the newest that came until what comes next."""
+
+    def wants_raw(self, source: Source) -> bool:
+        """Whether the source's frames are recorded."""
+
+    def on_raw(self, source: Source, path: str, frames: Sequence[bytes], recv_ns: Sequence[int]) -> None:
+        """Frames as they came."""
+
+
 class Intake:
     """The sink of every feed and of the built-in exchange. One writer: the engine's loop."""
 
@@ -120,6 +145,7 @@ class Intake:
         self._desks: dict[Source, _Desk] = {}
         self._rules: dict[Source, Rule] = {}
         self._second_ns = 0
+        self.tap: Tap | None = None  # what records is told of all that comes in
 
     # --- what feeds call ---------------------------------------------------------------------------------
 
@@ -239,6 +265,15 @@ class Intake:
         desk.frames += frames
         desk.counters.add(messages=frames, size_bytes=size_bytes)
         self._telemetry.stage(source.key, "decode").record(desk.second_ns, decode_ns)
+
+    def wants_raw(self, source: Source) -> bool:
+        """Whether the source's frames are recorded."""
+        return self.tap is not None and self.tap.wants_raw(source)
+
+    def on_raw(self, source: Source, path: str, frames: Sequence[bytes], recv_ns: Sequence[int]) -> None:
+        """Frames as they came, for whoever records them."""
+        if self.tap is not None:
+            self.tap.on_raw(source, path, frames, recv_ns)
 
     def on_bad_frame(self, source: Source, error: BadFrame) -> None:
         """Count a malformed frame and keep it for inspection: the newest 100 of all sources."""

@@ -60,6 +60,14 @@ class Sink(Protocol):
     ) -> None:
         """Said once a chunk, after its batches: what came over the wire, and each frame's decode time."""
 
+    def wants_raw(self, source: Source) -> bool:
+        """Whether the source's frames are to be handed over as they came, by `on_raw`. Cheap to ask."""
+
+    def on_raw(self, source: Source, path: str, frames: Sequence[bytes], recv_ns: Sequence[int]) -> None:
+        """Frames of one connection path ("/public/stream"), or bodies of one REST call ("GET /api/v3/depth"), before
+        they are decoded, to the byte; oldest first.
+        """
+
     def on_bad_frame(self, source: Source, error: BadFrame) -> None:
         """A frame that could not be used. The feed goes on."""
 
