@@ -24,12 +24,12 @@ from engine.telemetry.hub import TelemetryFull
 from engine.venues import Note
 from feeds.backoff import Backoff
 from feeds.connection import Timing
-from feeds.dialect import Dialect, Listing, Topics
+from feeds.dialect import Call, Dialect, Listing, Topics
 from feeds.frames import join
 from feeds.listed import Listed
 from feeds.overlap import Overlap
 from feeds.polls import Deliver, Poller
-from feeds.rest import RestClient
+from feeds.rest import Answer, RestClient, query_of
 from feeds.stream import Stream
 from feeds.upkeep import Upkeep, why
 
@@ -75,7 +75,8 @@ class LiveMarket:
         self._timing = timing or Timing()
         self._since_ns = wall()
         self._next_try_ns = 0
-        self._client = RestClient(dialect, gate, base=base, wall=wall)
+        self._client = RestClient(dialect, gate, base=base, wall=wall, heard=self._on_answer)
+        self._no_data = {dialect.time_call().endpoint, dialect.instruments_call().endpoint}
         self._rest_base, self._stream_base = dialect.endpoints(base).rest, dialect.endpoints(base).stream
         self._listed = Listed(dialect.label)
         self._streams: list[Stream] = []
@@ -349,6 +350,9 @@ class LiveMarket:
         if not texts:
             return
         self._count_dropped(stream)
+        if self._sink.wants_raw(self.source):
+            path = stream.url.removeprefix(self._stream_base)
+            self._sink.on_raw(self.source, path, texts, recv_ns)
         frames = join(texts, recv_ns)
         started_ns = time.perf_counter_ns()
         decoded = self._decoder.decode(frames)
@@ -369,6 +373,11 @@ class LiveMarket:
             took_ns = time.perf_counter_ns() - started_ns
             fits = self._chunk * TURN_NS // max(took_ns, 1)
             self._chunk = max(CHUNK_LEAST, min(fits, 2 * self._chunk, CHUNK_MOST))
+
+    def _on_answer(self, call: Call, answer: Answer) -> None:
+        """A body that becomes market data, as it came."""
+        if self._open and call.endpoint not in self._no_data and self._sink.wants_raw(self.source):
+            self._sink.on_raw(self.source, raw_path(call), [answer.body], [answer.recv_ns])
 
     def _empty(self, stream: Stream) -> None:
         """Decode all that arrived on a stream, at once; what is more than a turn can bear is given up, and counted."""
@@ -474,6 +483,12 @@ def sentence_of(error: BaseException) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return f"{type(error).__name__}: {error}"
+
+
+def raw_path(call: Call) -> str:
+    """Under what a call's body is kept: its endpoint, with those arguments without which it cannot be read."""
+    told = {name: call.arguments[name] for name in ("symbol", "interval") if name in call.arguments}
+    return f"{call.endpoint}?{query_of(told)}" if told else call.endpoint
 
 
 def _same(wall_ns: int) -> int:

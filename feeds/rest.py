@@ -126,7 +126,8 @@ class RestClient:
 
     `base` is a local venue's address ("http://127.0.0.1:8051"), "" the venue's own. A `session` that is given is not
     closed; aiohttp sends a GET again by itself where a kept connection turns out closed, unless told otherwise as it is
-    here, so give one only where two calls for one permit do no harm.
+    here, so give one only where two calls for one permit do no harm. `heard` is told of every answer that is a success,
+    before who asked for it.
     """
 
     def __init__(
@@ -141,6 +142,7 @@ class RestClient:
         chance: Callable[[], float] = random.random,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         max_body_bytes: int = MAX_BODY_BYTES,
+        heard: Callable[[Call, Answer], None] | None = None,
     ) -> None:
         self.dialect = dialect
         self.venue = dialect.key
@@ -156,6 +158,7 @@ class RestClient:
         self._chance = chance
         self._sleep = sleep
         self._max_body_bytes = max_body_bytes
+        self._heard = heard
 
     async def fetch(self, call: Call, *, priority: Priority = Priority.NORMAL, attempts: int = 1) -> Answer:
         """The venue's answer, when it is a success.
@@ -345,7 +348,10 @@ class RestClient:
         failed = failure(self.venue, endpoint, status, code, text)
         if failed is not None:
             raise failed
-        return Answer(body, status, headers, sent_ns, recv_ns)
+        answer = Answer(body, status, headers, sent_ns, recv_ns)
+        if self._heard is not None:
+            self._heard(call, answer)
+        return answer
 
     def _error_code(self, status: int, body: bytes) -> tuple[int, str]:
         try:

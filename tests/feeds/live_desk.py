@@ -67,6 +67,9 @@ class Books:
         self.open: dict[str, Shelf] = {}
         self.closed: list[tuple[str, str]] = []
         self.fails_once: set[str] = set()  # symbols whose next batch raises
+        self.keeps_raw = False
+        self.raw: list[tuple[str, bytes, int]] = []  # path, frame, when it came
+        self.batches: list[Batch] | None = None  # all that came, where they are kept
 
     def open_source(
         self,
@@ -93,6 +96,8 @@ class Books:
         if batch.symbol in self.fails_once:
             self.fails_once.remove(batch.symbol)
             raise RuntimeError("a fault of our own")
+        if self.batches is not None:
+            self.batches.append(batch)
         shelf = self.open[batch.source.venue]
         if batch.kind is Kind.CANDLES:
             shelf.minutes[batch.symbol] = shelf.minutes.get(batch.symbol, 0) + len(batch.rows)
@@ -125,6 +130,12 @@ class Books:
     def on_frames(self, source: Source, frames: int, size_bytes: int, decode_ns: np.ndarray) -> None:
         assert len(decode_ns) == frames
         self.open[source.venue].frames += frames
+
+    def wants_raw(self, source: Source) -> bool:
+        return self.keeps_raw
+
+    def on_raw(self, source: Source, path: str, frames: Sequence[bytes], recv_ns: Sequence[int]) -> None:
+        self.raw += [(path, *each) for each in zip(frames, recv_ns, strict=True)]
 
     def on_bad_frame(self, source: Source, error: BadFrame) -> None:
         self.open[source.venue].bad.append(error)
@@ -221,6 +232,7 @@ async def scene(
     limits: Rules | None = None,
     base: str = "",
     timing: Timing = QUICK,
+    keeps_raw: bool = False,
     **venue: Any,
 ) -> AsyncIterator[Scene]:
     """Everything running and connected to the markets of `follow`; all is closed and no task left behind."""
@@ -240,6 +252,8 @@ async def scene(
             timing=timing,
         )
         books = Books()
+        books.keeps_raw = keeps_raw
+        books.batches = [] if keeps_raw else None
         for key in follow:
             live.connect(key)
         running = asyncio.create_task(live.run(books))
