@@ -6,17 +6,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from dash.testing.composite import DashComposite
 from dash.testing.wait import until
-from selenium.webdriver.chrome.options import Options
+from selenium.webdriver import Chrome
 
 from dashboards.shell import create_app
-from tests.browser.chromium import options
+from tests.browser.chromium import browser
 from tests.browser.fake_source import FakeSource
 
-
-def pytest_setup_options() -> Options:
-    """What dash[testing] starts the browser with."""
-    return options(1440, 900)
+SIZE = (1440, 900)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -24,6 +22,55 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/browser" in str(item.path):
             item.add_marker(pytest.mark.browser)
+
+
+class Composite(DashComposite):
+    """dash[testing]'s browser over one that stays: starting Chromium takes longer than most tests."""
+
+    def __init__(self, driver: Chrome, server: Any, downloads: str) -> None:
+        self._given = driver
+        super().__init__(server, browser="chrome", download_path=downloads, percy_run=False)
+
+    def get_webdriver(self) -> Chrome:
+        """The one that stays."""
+        return self._given
+
+    def start_server(self, app: Any, **options: Any) -> None:
+        """Serve; the page is loaded by whoever wants it, once."""
+        self.server(app, **options)
+        self._url = self.server.url
+
+    def __exit__(self, *_: object) -> None:
+        """It stays."""
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Chrome]:
+    """One headless Chromium for all tests."""
+    with browser(*SIZE) as driver:
+        yield driver
+
+
+@pytest.fixture
+def dash_duo(chromium: Chrome, dash_thread_server: Any, tmp_path: Any) -> Iterator[Composite]:
+    """A new tab and an empty store of everything, as a browser that was never here; the old tabs are closed."""
+    before = chromium.window_handles
+    chromium.switch_to.new_window("tab")
+    own = chromium.current_window_handle
+    for handle in before:
+        chromium.switch_to.window(handle)
+        chromium.close()
+    chromium.switch_to.window(own)
+    chromium.execute_cdp_cmd("Storage.clearDataForOrigin", {"origin": "*", "storageTypes": "all"})
+    downloads = tmp_path / "download"
+    downloads.mkdir()
+    kept = {"behavior": "allow", "downloadPath": str(downloads)}
+    chromium.execute_cdp_cmd("Browser.setDownloadBehavior", kept)
+    chromium.set_window_size(*SIZE)
+    chromium.get_log("browser")
+    with Composite(chromium, dash_thread_server, str(downloads)) as duo:
+        yield duo
+    chromium.get("about:blank")  # its polls end before its server does
 
 
 class Page:
