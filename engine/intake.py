@@ -22,7 +22,10 @@ from engine.market.metrics import imbalance
 from engine.market.sequencing import BookState, Outcome, Rule
 from engine.market.state import SymbolState
 from engine.matching.statistics import EngineStatistics
+from engine.storage.records import Block, RecordKind
+from engine.storage.telemetry_records import KINDS, count_rows, event_rows, latency_rows
 from engine.telemetry.board import BookView, MatchingView, SourceState, SourceView
+from engine.telemetry.counters import SourceCounters
 from engine.telemetry.events import Level
 from engine.telemetry.hub import (
     BAD_FRAME_MAX_BYTES,
@@ -30,9 +33,9 @@ from engine.telemetry.hub import (
     MINUTE_NS,
     BadFrameRow,
     MarketRings,
-    SourceCounters,
     Telemetry,
 )
+from engine.telemetry.past import EVENTS, LATENCY, Past
 
 Nanos = int
 
@@ -60,7 +63,12 @@ TURN_STAGES: Final = (
     "batch",
 )  # ns and commands of each turn; the matching engine's own panel has them
 
-ENDINGS: Final = ("ended", "stopped")  # any other reason of closing is the sentence of what failed
+ENDINGS: Final = ("ended", "stopped", "closed")  # any other reason of closing is the sentence of what failed
+# Stages of a source from outside and of the built-in exchange, the main one first.
+MEASURED: Final = ("receive", "decode", "sequence", "publish")
+SIMULATED: Final = ("ack", "match", "sequence", "publish")
+SIMULATOR: Final = "builtin"
+SILENT_NS: Final = 2 * SECOND_NS  # of the wall clock, for which nothing comes from a replay that is silent
 
 
 @dataclass(slots=True)
@@ -103,6 +111,19 @@ class _Desk:
     was_live: bool = False  # since it was opened
     parted: list[int] = field(default_factory=lambda: [0] * 8)  # `_counts` of symbols that were removed
     samples: dict[str, list[int]] = field(default_factory=dict)
+    past: Past | None = None  # of a replay: its counts and events by its own clock
+    recorded_offset_ns: int | None = None  # with the recorded latencies of `receive`
+    looked_ns: int = 0  # what its clock said at the last look
+    looked_newest_ns: int = 0
+    looked_wall_ns: int = 0
+    silent_ns: int = 0  # of the wall clock, while its own moved and nothing came
+    measures: bool = True  # its latencies are measured here; else they come out of its records
+
+    def count(self, **counts: int) -> None:
+        """Add to the running second by counter name."""
+        self.counters.add(**counts)
+        if self.past is not None:
+            self.past.add(counts)
 
 
 class Tap(Protocol):
@@ -114,8 +135,8 @@ class Tap(Protocol):
     def closed(self, source: Source, symbols: Sequence[str], reason: str) -> None:
         """These symbols of the source end."""
 
-    def on_batch(self, batch: Batch, outcome: Outcome) -> None:
-        """A batch, and what became of it."""
+    def on_batch(self, batch: Batch, outcome: Outcome, state: SymbolState) -> None:
+        """A batch, what became of it, and its symbol's state after it."""
 
     def on_candles(self, source: Source, symbol: str, rows: Rows) -> None:
         """Seconds that closed."""
@@ -162,6 +183,7 @@ class Intake:
         before = self._desks.pop(source, None)
         if before is not None:
             self._telemetry.forget(source.key)
+            now_ns = max(now_ns, before.opened_ns + 1)  # pages tell openings apart by it
         self._desks[source] = _Desk(
             source=source,
             label=label,
@@ -175,13 +197,15 @@ class Intake:
                 )
                 for instrument in instruments
             },
-            stages=("ack", "match", "sequence", "publish")
-            if source.run == "sim"
-            else ("receive", "decode", "sequence", "publish"),
+            stages=SIMULATED if source.run == "sim" else MEASURED,
             opened_ns=now_ns,
             since_ns=now_ns,
+            looked_wall_ns=now_ns,
+            past=self._telemetry.past(source.key) if source.run == "replay" else None,
         )
         self._rules[source] = rule
+        if self.tap is not None:
+            self.tap.opened(source, label, instruments, rule)
         self.note("info", source, "open", f"{label} opened with {_named([i.symbol for i in instruments])}")
 
     def add_symbol(self, source: Source, instrument: Instrument) -> None:
@@ -193,6 +217,8 @@ class Intake:
         desk.markets[instrument.symbol] = _Market(
             SymbolState(source, instrument, self._rules[source]), rings, changed=True
         )
+        if self.tap is not None:
+            self.tap.opened(source, desk.label, (instrument,), self._rules[source])
         self.note("info", source, "symbol", f"{instrument.symbol} added")
 
     def remove_symbol(self, source: Source, symbol: str) -> None:
@@ -203,6 +229,8 @@ class Intake:
             return
         desk.parted = [a + b for a, b in zip(desk.parted, _counts(market.state), strict=True)]
         self._telemetry.forget_market(source.key, symbol)
+        if self.tap is not None:
+            self.tap.closed(source, (symbol,), "removed")
         self.note("info", source, "symbol", f"{symbol} removed")
 
     def _colour(self, source: Source) -> int | Literal["sim"]:
@@ -220,6 +248,8 @@ class Intake:
         market.changed = True
         self._telemetry.renew_market(source.key, instrument.symbol)
         market.rings = self._telemetry.market(source.key, instrument.symbol)
+        if self.tap is not None:
+            self.tap.opened(source, self._desks[source].label, (instrument,), self._rules[source])
         self.note(
             "warn", source, "revision", f"{instrument.symbol} now has {instrument.price_decimals} price and "
             f"{instrument.size_decimals} size decimals; its rings begin anew"
@@ -231,7 +261,10 @@ class Intake:
         market = desk.markets[batch.symbol]
         kind, rows = batch.kind, batch.rows
         if kind is Kind.CANDLES or kind is Kind.FUNDING:
-            return self._on_rest(desk, market, batch)
+            outcome = self._on_rest(desk, market, batch)
+            if self.tap is not None:
+                self.tap.on_batch(batch, outcome, market.state)
+            return outcome
         per_row = kind is Kind.TRADES or kind is Kind.QUOTES
         if per_row and not len(rows):
             return Outcome.NOTED
@@ -247,6 +280,8 @@ class Intake:
             self._note_rows(desk, market, batch)
         else:
             self._note_depth(desk, market, batch, outcome)
+        if self.tap is not None:
+            self.tap.on_batch(batch, outcome, market.state)
         return outcome
 
     def _on_rest(self, desk: _Desk, market: _Market, batch: Batch) -> Outcome:
@@ -263,8 +298,9 @@ class Intake:
         """Count frames of one chunk and their decode times."""
         desk = self._desks[source]
         desk.frames += frames
-        desk.counters.add(messages=frames, size_bytes=size_bytes)
-        self._telemetry.stage(source.key, "decode").record(desk.second_ns, decode_ns)
+        desk.count(messages=frames, size_bytes=size_bytes)
+        if desk.measures:
+            self._telemetry.stage(source.key, "decode").record(desk.second_ns, decode_ns)
 
     def wants_raw(self, source: Source) -> bool:
         """Whether the source's frames are recorded."""
@@ -279,7 +315,7 @@ class Intake:
         """Count a malformed frame and keep it for inspection: the newest 100 of all sources."""
         desk = self._desks[source]
         desk.malformed += 1
-        desk.counters.add(malformed=1)
+        desk.count(malformed=1)
         self._telemetry.bad_frames.append(
             BadFrameRow(self._wall(), source.key, error.field, bytes(error.frame[:BAD_FRAME_MAX_BYTES]))
         )
@@ -295,6 +331,8 @@ class Intake:
             market.changed = True
             self._follow_sync(market, desk.clock(self._wall()))
         if broken:
+            if self.tap is not None:
+                self.tap.broke(source, broken, reason)
             self.note("warn", source, "interrupted", f"{_named(broken)}: {reason}")
 
     def condition(self, source: Source, up: bool, detail: str) -> None:
@@ -306,25 +344,30 @@ class Intake:
         """Count frames given up unread because too many waited."""
         desk = self._desks[source]
         desk.unread += frames
+        if self.tap is not None:
+            self.tap.broke(source, tuple(desk.markets), "frames were given up unread: too many waited")
         self.note("warn", source, "dropped", f"{frames:,} frames given up unread: too many waited")
 
     def close_source(self, source: Source, reason: str) -> None:
-        """A source ended. What it showed stays until it is opened again; a live one that was stopped is forgotten,
-        since whoever disconnects a venue wants to see it no more.
+        """A source ended. What it showed stays until it is opened again; a live one that was stopped and a replay that
+        was closed are forgotten, since whoever asks for that wants to see them no more.
         """
         desk = self._desks[source]
-        if source.run == "live" and reason in ENDINGS:
+        if reason == "closed" or (source.run == "live" and reason in ENDINGS):
             del self._desks[source]
             self._telemetry.forget(source.key)
-            self.note("info", source, "close", f"{desk.label} disconnected")
+            how = "closed" if reason == "closed" else "disconnected"
+            self.note("info", source, "close", f"{desk.label} {how}")
             return
         for market in desk.markets.values():
             market.state.settle()
-            market.rings.candles.publish(market.state.candles.advance(1 << 62))
+            self._publish_candles(source, market, market.state.candles.advance(1 << 62))
             market.changed = True
         self._flush(desk)
         for stage in _measured(desk):
             self._telemetry.stage(source.key, stage).advance(desk.second_ns + SECOND_NS)
+        if desk.past is not None and desk.second_ns:
+            desk.past.close(desk.second_ns, desk.second_ns + SECOND_NS)
         desk.ended = reason
         well = reason in ENDINGS
         self.note(
@@ -376,6 +419,40 @@ class Intake:
         market.rings.trades.publish(batch.rows)
         market.rings.candles.publish(market.state.closed)
 
+    def on_recorded(self, source: Source, block: Block) -> None:
+        """Show what was recorded of a replayed source besides its market: LATENCY, COUNTERS and EVENTS, each at its
+        own times, in the order they were recorded. ValueError for any other source or kind.
+
+        From the first of a kind on, the recorded ones alone are shown: latencies and counts that were made of what is
+        played are forgotten. Cost: some 10 us for each second and stage of a block, so hand over a minute at most.
+        """
+        desk = self._desks[source]
+        if desk.past is None or block.kind not in KINDS:
+            raise ValueError(f"{source.key} cannot show recorded {block.kind}")
+        if block.kind is RecordKind.LATENCY:
+            self._take_latency(desk, desk.past, block)
+        elif block.kind is RecordKind.COUNTERS:
+            desk.past.take_counts(count_rows(block))
+        else:
+            desk.past.recorded |= {EVENTS}
+            for ts_ns, level, what, text in event_rows(block):
+                desk.past.events.add(ts_ns, level, block.stream.venue, what, text)
+
+    def _take_latency(self, desk: _Desk, past: Past, block: Block) -> None:
+        key = desk.source.key
+        known = SIMULATED if desk.source.venue == SIMULATOR else MEASURED
+        if desk.measures:
+            past.recorded |= {LATENCY}
+            desk.measures = False
+            desk.samples.clear()
+            desk.stages = known
+            self._telemetry.renew_stages(key)
+        for stage, seconds, buckets in latency_rows(block):
+            if stage in known or stage in TURN_STAGES:  # others have no place on a page
+                self._telemetry.stage(key, stage).publish_closed(seconds, buckets)
+            if stage == "receive":
+                desk.recorded_offset_ns = int(seconds["offset_ns"][-1])
+
     def wants_snapshot(self, source: Source) -> list[str]:
         """Symbols of a source whose book cannot go on without a snapshot."""
         return [
@@ -390,12 +467,15 @@ class Intake:
         for desk in self._desks.values():
             started = time.perf_counter_ns()
             now_ns = desk.clock(wall_ns)
+            moved = now_ns != desk.looked_ns and not desk.ended
             self._advance(desk, now_ns)
             for symbol, market in desk.markets.items():
                 if market.changed:
                     self._telemetry.board.books[desk.source.key, symbol] = _freeze(market)
                     market.changed = False
-            _sample(desk, "publish", time.perf_counter_ns() - started)
+            if moved:  # while a clock stands still no second ends, and samples would pile up
+                _sample(desk, "publish", time.perf_counter_ns() - started)
+            _watch_silence(desk, now_ns, wall_ns)
             self._judge(desk, now_ns, wall_ns)
         self._telemetry.board.sources = tuple(
             _describe(desk) for desk in sorted(self._desks.values(), key=lambda d: d.source.run == "sim")
@@ -407,11 +487,13 @@ class Intake:
             return
         if now_ns - desk.second_ns >= SECOND_NS:
             self._turn_second(desk, now_ns)
+        if desk.past is not None:
+            desk.past.advance(now_ns)
         late_ns = max(0, desk.offset_ns or 0) + CANDLE_GRACE_NS
         for market in desk.markets.values():
             closed = market.state.candles.advance(now_ns - late_ns)
             if len(closed):
-                market.rings.candles.publish(closed)
+                self._publish_candles(desk.source, market, closed)
                 market.changed = True
 
     def _turn_second(self, desk: _Desk, now_ns: int) -> None:
@@ -421,7 +503,10 @@ class Intake:
             for market in desk.markets.values():
                 if market.state.state is BookState.SYNCED:
                     market.rings.metrics.publish_one(_metric(desk.second_ns, market))
-        desk.second_ns = now_ns - now_ns % SECOND_NS
+        second_ns = now_ns - now_ns % SECOND_NS
+        if desk.past is not None and desk.second_ns:
+            desk.past.close(desk.second_ns, second_ns)
+        desk.second_ns = second_ns
         for stage in _measured(desk):
             self._telemetry.stage(desk.source.key, stage).advance(desk.second_ns)
 
@@ -436,17 +521,23 @@ class Intake:
     def _note_rows(self, desk: _Desk, market: _Market, batch: Batch) -> None:
         rows = batch.rows
         if batch.kind is Kind.TRADES:
-            desk.counters.add(trades=len(rows))
+            desk.count(trades=len(rows))
             market.rings.trades.publish(rows)
             if len(market.state.closed):
-                market.rings.candles.publish(market.state.closed)
+                self._publish_candles(desk.source, market, market.state.closed)
         if desk.source.run != "sim" and rows["ts_event_ns"][0] > 0:
             raw = rows["ts_recv_ns"] - rows["ts_event_ns"]
             least = int(raw.min())
             desk.offset_ns = least if desk.offset_ns is None else min(desk.offset_ns, least)
-            self._telemetry.stage(desk.source.key, "receive").record(
-                desk.second_ns, np.ascontiguousarray(raw), desk.offset_ns
-            )
+            if desk.measures:
+                self._telemetry.stage(desk.source.key, "receive").record(
+                    desk.second_ns, np.ascontiguousarray(raw), desk.offset_ns
+                )
+
+    def _publish_candles(self, source: Source, market: _Market, rows: Rows) -> None:
+        market.rings.candles.publish(rows)
+        if self.tap is not None:
+            self.tap.on_candles(source, market.state.instrument.symbol, rows)
 
     def _note_depth(self, desk: _Desk, market: _Market, batch: Batch, outcome: Outcome) -> None:
         market.book_event_ns = batch.ts_event_ns or market.book_event_ns
@@ -455,10 +546,10 @@ class Intake:
             raw = batch.ts_recv_ns - batch.ts_event_ns
             desk.offset_ns = raw if desk.offset_ns is None else min(desk.offset_ns, raw)
             _sample(desk, "receive", raw)
-            if len(desk.samples["receive"]) >= SAMPLES_HELD:
+            if len(desk.samples.get("receive", ())) >= SAMPLES_HELD:
                 self._flush(desk)
         if outcome is Outcome.GAP or outcome is Outcome.CROSSED:
-            desk.counters.add(gaps=1)
+            desk.count(gaps=1)
             what = "sequence gap" if outcome is Outcome.GAP else "crossed book"
             self.note(
                 "warn", batch.source, "gap", f"{batch.symbol}: {what} at {batch.last_sequence:,}; resyncing"
@@ -508,6 +599,8 @@ class Intake:
 
 def _sample(desk: _Desk, stage: str, value_ns: int) -> None:
     """Hold one latency until its second ends: a list append costs 12 ns, a histogram call 1 us."""
+    if not desk.measures:
+        return
     samples = desk.samples.get(stage)
     if samples is None:
         desk.samples[stage] = [value_ns]
@@ -516,8 +609,19 @@ def _sample(desk: _Desk, stage: str, value_ns: int) -> None:
 
 
 def _measured(desk: _Desk) -> tuple[str, ...]:
-    """Every stage of a source, also those that no latency chart has."""
+    """Every stage of a source that is measured here, also those that no latency chart has."""
+    if not desk.measures:
+        return ()
     return (*desk.stages, *TURN_STAGES) if desk.source.run == "sim" else desk.stages
+
+
+def _watch_silence(desk: _Desk, now_ns: int, wall_ns: int) -> None:
+    """How long nothing has come from a source whose clock moves: one that is paused is not silent."""
+    if desk.newest_ns != desk.looked_newest_ns:
+        desk.silent_ns = 0
+    elif now_ns != desk.looked_ns:
+        desk.silent_ns += max(0, wall_ns - desk.looked_wall_ns)
+    desk.looked_ns, desk.looked_newest_ns, desk.looked_wall_ns = now_ns, desk.newest_ns, wall_ns
 
 
 def _condition(desk: _Desk, now_ns: int) -> tuple[SourceState, str]:
@@ -531,7 +635,9 @@ def _condition(desk: _Desk, now_ns: int) -> tuple[SourceState, str]:
     if waiting:
         source = "capture" if desk.source.run == "replay" else "venue"
         return "resyncing", f"{_named(waiting)}: waiting for the {source}'s next snapshot"
-    if now_ns - desk.newest_ns > STALE_AFTER_NS:
+    # A replay's clock may run fast, or ahead of what is read for a moment it was sent to.
+    silent = desk.source.run != "replay" or desk.silent_ns >= SILENT_NS
+    if silent and now_ns - desk.newest_ns > STALE_AFTER_NS:
         quiet = desk.source.run == "sim"
         return "stale", "the simulation rate is 0" if quiet else "no data for more than 6 s"
     return "live", ""
@@ -621,9 +727,10 @@ def _describe(desk: _Desk) -> SourceView:
         resyncs=resyncs,
         dropped=dropped + desk.unread,
         malformed=desk.malformed,
-        offset_ns=desk.offset_ns,
+        offset_ns=desk.offset_ns if desk.measures else desk.recorded_offset_ns,
         agreement=(agreed, checked),
         unchecked=unchecked,
         late=late,
         levels_dropped=levels_dropped,
+        recorded=tuple(sorted(desk.past.recorded)) if desk.past is not None else (),
     )

@@ -11,7 +11,8 @@ from dashboards.view import NS_A_SECOND, View
 from engine.market.batches import Rows
 from engine.matching.orders import AUCTION, CLOSED, CONTINUOUS, HALTED
 from engine.telemetry.board import MatchingView
-from engine.telemetry.hub import SourceCounters, Telemetry
+from engine.telemetry.counters import SourceCounters
+from engine.telemetry.hub import Telemetry
 
 SECONDS: Final = 60
 PHASES: Final = {CONTINUOUS: "continuous", AUCTION: "auction", HALTED: "halted", CLOSED: "closed"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,9 @@ from engine.errors import BadFrame
 from engine.market.batches import Batch, Source
 from engine.market.instruments import Instrument
 from engine.market.sequencing import Outcome, Rule
+
+if TYPE_CHECKING:
+    from engine.storage.records import Block
 
 
 class Sink(Protocol):
@@ -71,5 +74,12 @@ class Sink(Protocol):
     def on_bad_frame(self, source: Source, error: BadFrame) -> None:
         """A frame that could not be used. The feed goes on."""
 
+    def on_recorded(self, source: Source, block: Block) -> None:
+        """Recorded LATENCY, COUNTERS or EVENTS of a replayed source, at their own times, oldest first; a minute at
+        most at once. From the first of a kind on, none is made of what is played.
+        """
+
     def close_source(self, source: Source, reason: str) -> None:
-        """A source ends: "ended", "stopped", or the sentence of what failed. It may be opened again."""
+        """A source ends: "ended", "stopped", "closed" (a replay: nobody wants to see it any more), or the sentence of
+        what failed. It may be opened again.
+        """

@@ -22,7 +22,7 @@ from engine.errors import BlockDamaged
 from engine.market.batches import BBO, CANDLE, FUNDING, TRADE, Rows
 from engine.market.instruments import Instrument
 from engine.market.sequencing import Rule
-from engine.telemetry.hub import COUNT
+from engine.telemetry.counters import COUNT
 from engine.telemetry.latency import SUMMARY
 
 

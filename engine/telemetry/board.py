@@ -70,6 +70,9 @@ class SourceView:
     unchecked: int  # tops with no quote to compare
     late: int  # trades too late for their candle
     levels_dropped: int  # far levels pushed out of a full book
+    recorded: tuple[
+        str, ...
+    ] = ()  # of a replay: what came out of its records besides its market, `telemetry.past`
 
 
 @dataclass(frozen=True, slots=True)

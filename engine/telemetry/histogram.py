@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from engine.market.batches import Rows
 from engine.telemetry import histogram_kernel
 from engine.telemetry.histogram_kernel import BUCKETS, LINEAR, SUB_BITS
 
@@ -77,6 +78,16 @@ class Histogram:
         """Merge another histogram into this one; exact, since buckets are the same."""
         self.counts += other.counts
         self._widen(other.count, other.sum_ns, other.least_ns, other.greatest_ns)
+
+    def take(self, counts: Counts, parts: Rows) -> None:
+        """Merge what was counted elsewhere: counts by bucket, and rows with the `sum`, `least` and `greatest` of what
+        is in them.
+        """
+        count = int(counts.sum())
+        if count:
+            self.counts += counts
+            least, greatest = int(parts["least"].min()), int(parts["greatest"].max())
+            self._widen(count, int(parts["sum"].sum()), least, greatest)
 
     def clear(self) -> None:
         """Forget everything, keep the memory."""

@@ -12,8 +12,10 @@ import numpy as np
 
 from engine.market.batches import CANDLE, TRADE, Rows
 from engine.telemetry.board import Board
+from engine.telemetry.counters import SECONDS_KEPT, SourceCounters
 from engine.telemetry.events import EventLog
 from engine.telemetry.latency import StageLatency
+from engine.telemetry.past import Past
 from engine.telemetry.ring import Ring
 
 METRIC: Final = np.dtype(
@@ -24,20 +26,6 @@ METRIC: Final = np.dtype(
         ("ask_price", np.int64),
         ("ask_size", np.int64),
         ("imbalance_ppm", np.int64),  # over the top 10 levels, -1,000,000 (asks only) .. 1,000,000
-    ]
-)
-COUNT: Final = np.dtype(
-    [
-        ("ts_ns", np.int64),  # start of the second, wall clock
-        ("messages", np.int64),  # frames received from outside
-        ("orders", np.int64),  # commands matched by the built-in exchange
-        ("events", np.int64),  # what its matching engine put out
-        ("rejects", np.int64),  # of those, commands refused
-        ("trades", np.int64),
-        ("size_bytes", np.int64),
-        ("gaps", np.int64),
-        ("malformed", np.int64),
-        ("skipped", np.int64),  # orders due but given up, to keep up
     ]
 )
 LIMIT: Final = np.dtype(
@@ -60,7 +48,6 @@ EXCHANGE: Final = np.dtype(
         ("clients", np.int64),  # connected at its end
     ]
 )
-COUNTERS: Final = tuple(name for name in COUNT.names or () if name != "ts_ns")
 IMBALANCE_LEVELS: Final = 10
 BUDGET_BYTES: Final = 512 * 2**20
 MARKETS: Final = 140  # a hundred symbols of one venue, and what else is open
@@ -69,7 +56,6 @@ BAD_FRAME_MAX_BYTES: Final = 2_000
 STAGES: Final = 96
 MINUTES_KEPT: Final = 1_500  # a day and an hour
 MINUTE_NS: Final = 60_000_000_000
-SECONDS_KEPT: Final = 4 * 3_600
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,27 +101,6 @@ class MarketRings:
         return iter((self.trades, self.candles, self.metrics, self.minutes))
 
 
-class SourceCounters:
-    """Counts of one source: the running second, totals since start, and one row a second for 4 hours."""
-
-    def __init__(self, source: str) -> None:
-        self.ring = Ring(f"counters {source}", COUNT, SECONDS_KEPT)
-        self.totals = dict.fromkeys(COUNTERS, 0)
-        self._running = dict.fromkeys(COUNTERS, 0)
-
-    def add(self, **counts: int) -> None:
-        """Add to the running second by counter name."""
-        for name, count in counts.items():
-            self._running[name] += count
-
-    def close(self, second_ns: int) -> None:
-        """Publish the running second as that of `second_ns` and begin the next."""
-        self.ring.publish_one((second_ns, *(self._running[name] for name in COUNTERS)))
-        for name in COUNTERS:
-            self.totals[name] += self._running[name]
-            self._running[name] = 0
-
-
 class TelemetryFull(MemoryError):
     """A ring would exceed the memory budget or the table of markets or stages is full."""
 
@@ -152,6 +117,7 @@ class Telemetry:
         self.markets: dict[tuple[str, str], MarketRings] = {}
         self.stages: dict[tuple[str, str], StageLatency] = {}
         self.counters: dict[str, SourceCounters] = {}
+        self.pasts: dict[str, Past] = {}  # of replayed sources, by their own clocks
         self._exchange: Ring | None = None
         self.limits: dict[str, Ring] = {}  # LIMIT rows by venue, as `Board.limits` names them
         self.bytes_held = 0
@@ -214,14 +180,29 @@ class Telemetry:
             self.counters[source] = found
         return found
 
+    def past(self, source: str) -> Past:
+        """What is shown of a replayed source by its own clock, made at first use."""
+        found = self.pasts.get(source)
+        if found is None:
+            found = Past(source)
+            self._admit(found.counts.nbytes)
+            self.pasts[source] = found
+        return found
+
+    def renew_stages(self, source: str) -> None:
+        """Forget the latencies of a source."""
+        for key in [key for key in self.stages if key[0] == source]:
+            self.bytes_held -= sum(ring.nbytes for ring in self.stages.pop(key).rings)
+
     def forget(self, source: str) -> None:
         """Drop every ring of a source, giving its memory back; readers hold their copies."""
         for key in [key for key in self.markets if key[0] == source]:
             self.bytes_held -= sum(ring.nbytes for ring in self.markets.pop(key))
-        for key in [key for key in self.stages if key[0] == source]:
-            self.bytes_held -= sum(ring.nbytes for ring in self.stages.pop(key).rings)
+        self.renew_stages(source)
         if source in self.counters:
             self.bytes_held -= self.counters.pop(source).ring.nbytes
+        if source in self.pasts:
+            self.bytes_held -= self.pasts.pop(source).counts.nbytes
         for key in [key for key in self.board.books if key[0] == source]:
             del self.board.books[key]
         if self.board.matching is not None and self.board.matching.source.key == source:
@@ -232,6 +213,7 @@ class Telemetry:
         found = [ring for market in list(self.markets.values()) for ring in market]
         found += [ring for stage in list(self.stages.values()) for ring in stage.rings]
         found += [counter.ring for counter in list(self.counters.values())]
+        found += [past.counts for past in list(self.pasts.values())]
         found += [self._exchange] if self._exchange is not None else []
         return found + list(self.limits.values())
 

@@ -75,6 +75,29 @@ class StageLatency:
             self._close()
         self._second_ns = second
 
+    def publish_closed(self, seconds: Rows, buckets: Rows) -> None:
+        """Take seconds that were closed elsewhere and recorded: SUMMARY rows of one second each, and the BUCKET rows
+        of those seconds, both oldest first. For a stage that measures nothing itself. Seconds that are not newer than
+        what is held are left out. Cost: 15 us for each 10 s, and two copies; no compiled code.
+        """
+        held = self.seconds.last(1).rows
+        if len(held):
+            seconds = seconds[seconds["ts_ns"] > held["ts_ns"][0]]
+            buckets = buckets[buckets["ts_ns"] > held["ts_ns"][0]]
+        if not len(seconds):
+            return
+        self.buckets.publish(buckets)
+        self.seconds.publish(seconds)
+        steps = seconds["ts_ns"] // (LONG_STEP_S * SECOND_NS)
+        starts = np.flatnonzero(np.append(True, steps[1:] != steps[:-1])).tolist()
+        bucket_steps = buckets["ts_ns"] // (LONG_STEP_S * SECOND_NS)
+        for first, end in zip(starts, [*starts[1:], len(seconds)], strict=True):
+            part, step = seconds[first:end], steps[first]
+            low, high = np.searchsorted(bucket_steps, (step, step + 1)).tolist()
+            self._begin_long(int(step) * LONG_STEP_S * SECOND_NS)
+            self._offset_ns = int(part["offset_ns"][-1])
+            self._long.take(merge(buckets[low:high]), part)
+
     def _close(self) -> None:
         hist, ts = self._second, self._second_ns
         self.seconds.publish_one(self._summary(hist, ts))
@@ -82,14 +105,17 @@ class StageLatency:
         rows = np.empty(len(used), BUCKET)
         rows["ts_ns"], rows["bucket"], rows["count"] = ts, used, hist.counts[used]
         self.buckets.publish(rows)
-        step = ts - ts % (LONG_STEP_S * SECOND_NS)
-        if step != self._long_ns:
-            if self._long.count:
-                self.long.publish_one(self._summary(self._long, self._long_ns))
-                self._long.clear()
-            self._long_ns = step
+        self._begin_long(ts - ts % (LONG_STEP_S * SECOND_NS))
         self._long.add(hist)
         hist.clear()
+
+    def _begin_long(self, step_ns: int) -> None:
+        if step_ns == self._long_ns:
+            return
+        if self._long.count:
+            self.long.publish_one(self._summary(self._long, self._long_ns))
+            self._long.clear()
+        self._long_ns = step_ns
 
     def _summary(self, hist: Histogram, ts_ns: int) -> tuple[int, ...]:
         found = quantiles(hist.counts, QUANTILES, hist.greatest_ns)
