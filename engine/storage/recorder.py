@@ -1,0 +1,493 @@
+"""What is recorded of all that comes in: told by the intake, handed to the journal.
+
+Everything here runs on the engine's loop and is cheap: a batch is remembered with its numbers; making rows of it is
+the journal's thread's work (`engine.storage.packing`). Time is what the data says: `ts_recv_ns`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final, Protocol
+
+from engine.errors import BadCommand
+from engine.market.batches import Batch, Kind, Rows, Source
+from engine.market.instruments import Instrument
+from engine.market.sequencing import BookState, Outcome, Rule
+from engine.market.state import SymbolState
+from engine.storage import packing
+from engine.storage.journal import Alive, Draft
+from engine.storage.packing import Book, Gap
+from engine.storage.records import (
+    BACKFILLED,
+    DELIVERED,
+    DTYPES,
+    FETCHED,
+    FILLED,
+    KEYFRAME,
+    OPEN,
+    PARTLY_FILLED,
+    STREAMED,
+    USUAL,
+    WHAT,
+    Block,
+    RecordKind,
+    Stream,
+)
+
+SECOND_NS: Final = 1_000_000_000
+LEVEL_BYTES: Final = 16
+VENUES_MOST: Final = 64
+OFF_MOST: Final = 4_096
+ALL: Final = "all"
+
+_TRADES, _QUOTES, _DELTAS = RecordKind.TRADES, RecordKind.QUOTES, RecordKind.DELTAS
+_SNAPSHOTS, _CANDLES, _FUNDING = RecordKind.SNAPSHOTS, RecordKind.CANDLES, RecordKind.FUNDING
+_KIND: Final = {
+    Kind.TRADES: _TRADES,
+    Kind.QUOTES: _QUOTES,
+    Kind.DELTA: _DELTAS,
+    Kind.SNAPSHOT: _SNAPSHOTS,
+    Kind.CANDLES: _CANDLES,
+    Kind.FUNDING: _FUNDING,
+}
+_SIZE: Final = {kind: dtype.itemsize for kind, dtype in DTYPES.items()}
+
+
+class Numbers(Protocol):
+    """Where `seq` comes from: the journal. The recorder alone takes them."""
+
+    next_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be recorded of a venue."""
+
+    symbols: frozenset[str]  # universal or the venue's own, upper case; empty = all that it follows
+    what: tuple[str, ...]  # of WHAT
+    since_ns: int
+
+    @property
+    def kinds(self) -> frozenset[RecordKind]:
+        """The kinds it stands for."""
+        return frozenset(kind for name in self.what for kind in WHAT[name])
+
+    def has(self, symbol: str, instrument: Instrument | None) -> bool:
+        """Whether a symbol is among them."""
+        names = {symbol.upper(), instrument.native.upper() if instrument is not None else ""}
+        return not self.symbols or not self.symbols.isdisjoint(names)
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """A gap that closed, of a symbol that can be fetched again."""
+
+    source: Source
+    symbol: str
+    from_ns: int
+    to_ns: int
+    reason: str
+
+
+@dataclass(slots=True)
+class Taken:
+    """What was recorded of a venue since recording began."""
+
+    rows: int = 0
+    size_bytes: int = 0
+    last_rows: int = 0  # `rows` when the last whole second ended
+    rate: float = 0.0
+
+
+@dataclass(slots=True)
+class _Pen:
+    """One symbol that is being recorded, in one revision."""
+
+    source: Source
+    stream: Stream
+    kinds: frozenset[RecordKind]
+    what: tuple[str, ...]
+    taken: Taken
+    items: dict[RecordKind, list[Any]] = field(default_factory=dict)
+    first: dict[RecordKind, int] = field(default_factory=dict)
+    rows: dict[RecordKind, int] = field(default_factory=dict)
+    heap: dict[RecordKind, int] = field(default_factory=dict)
+    newest_ns: int = 0
+    keyframe_ns: int = 0  # the next is due then
+    broken: dict[str, tuple[int, str]] = field(default_factory=dict)  # what: (from, reason), of open holes
+
+
+@dataclass(slots=True)
+class _Venue:
+    """A source that is open, recorded or not."""
+
+    source: Source
+    label: str
+    rule: Rule
+    instruments: dict[str, Instrument] = field(default_factory=dict)
+
+
+class Recorder:
+    """The intake's tap. Of replays nothing is taken: they were recorded before.
+
+    `flush` gives what has come since the last call. Records carry ascending `seq` in the order of arrival.
+    """
+
+    def __init__(
+        self,
+        wall: Callable[[], int],
+        *,
+        keyframe_s: int = 10,
+        depth: int = 500,
+        on_hole: Callable[[Hole], None] | None = None,
+    ) -> None:
+        self._wall = wall
+        self._keyframe_ns, self._depth = keyframe_s * SECOND_NS, depth
+        self._on_hole = on_hole
+        self._numbers: Numbers | None = None  # while there is a journal
+        self._open: dict[str, _Venue] = {}
+        self.wanted: dict[str, Wanted] = {}
+        self.taken: dict[str, Taken] = {}
+        self._pens: dict[Source, dict[str, _Pen]] = {}
+        self._raw: dict[Source, _Pen] = {}
+        self._off: dict[
+            tuple[str, str], tuple[int, str]
+        ] = {}  # until when a symbol was recorded, and why no longer
+        self._done: list[Draft] = []
+        self._gaps: dict[Stream, tuple[int, list[tuple[int, Gap]]]] = {}
+
+    # --- commands ----------------------------------------------------------------------------------------
+
+    def use(self, numbers: Numbers) -> None:
+        """From here on there is a journal; what is wanted is recorded."""
+        self._numbers = numbers
+        for venue in self.wanted:
+            self._begin(venue)
+
+    def start(self, venue: str, symbols: Sequence[str] = (), what: Sequence[str] = USUAL) -> None:
+        """Record a venue, in place of what was recorded of it before; it may connect later. BadCommand."""
+        unknown = [name for name in what if name not in WHAT]
+        if unknown or not what:
+            named = repr(unknown[0][:40]) if unknown else "nothing"
+            raise BadCommand(f"{named} cannot be recorded; choose of {', '.join(WHAT)}")
+        if venue not in self.wanted and len(self.wanted) >= VENUES_MOST:
+            raise BadCommand(f"{VENUES_MOST} venues are recorded, the most that may be")
+        followed = self._open.get(venue)
+        wanted = Wanted(frozenset(name.strip().upper() for name in symbols), tuple(what), self._wall())
+        if followed is not None and wanted.symbols:
+            names = {name.upper() for name in followed.instruments}
+            names |= {unit.native.upper() for unit in followed.instruments.values()}
+            missing = sorted(wanted.symbols - names)
+            if missing:
+                follows = ", ".join(sorted(followed.instruments)[:8])
+                raise BadCommand(f"{followed.label} does not follow {missing[0][:40]}; it follows {follows}")
+        if venue in self.wanted:
+            self._end(venue)
+        self.wanted[venue] = wanted
+        self.taken.setdefault(venue, Taken())
+        if self._numbers is not None:
+            self._begin(venue)
+
+    def stop(self, venue: str) -> None:
+        """Record a venue no more. BadCommand when it was not."""
+        if venue not in self.wanted:
+            raise BadCommand(f"{venue[:40]} is not being recorded")
+        self._end(venue)
+        del self.wanted[venue], self.taken[venue]
+
+    @property
+    def recordable(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """(venue, its symbols) of what is open now."""
+        return tuple((name, tuple(venue.instruments)) for name, venue in self._open.items())
+
+    def recorded(self) -> list[tuple[Source, Stream, frozenset[RecordKind]]]:
+        """What is recorded now: each source as a whole, with the kinds wanted of it."""
+        found = []
+        for name, wanted in self.wanted.items():
+            venue = self._open.get(name)
+            if venue is not None and self._numbers is not None:
+                found.append((venue.source, Stream(name, label=venue.label), wanted.kinds))
+        return found
+
+    # --- what the intake tells ---------------------------------------------------------------------------
+
+    def opened(self, source: Source, label: str, instruments: Sequence[Instrument], rule: Rule) -> None:
+        """A source, or some more of its symbols, in these units from here on."""
+        if source.run == "replay":
+            return
+        venue = self._open.setdefault(source.venue, _Venue(source, label, rule))
+        venue.source, venue.label, venue.rule = source, label, rule
+        venue.instruments.update((unit.symbol, unit) for unit in instruments)
+        if source.venue in self.wanted and self._numbers is not None:
+            self._begin(source.venue)
+
+    def closed(self, source: Source, symbols: Sequence[str], reason: str) -> None:
+        """These symbols of the source end."""
+        venue = self._open.get(source.venue)
+        if venue is None or venue.source != source:
+            return
+        for symbol in symbols:
+            pen = self._pens.get(source, {}).pop(symbol, None)
+            if pen is not None:
+                self._lay_down(pen, f"the source was closed: {reason}")
+            venue.instruments.pop(symbol, None)
+        if not venue.instruments:
+            self._pens.pop(source, None)
+            raw = self._raw.pop(source, None)
+            if raw is not None:
+                self._put_away(raw)
+            del self._open[source.venue]
+
+    def on_batch(self, batch: Batch, outcome: Outcome, state: SymbolState) -> None:
+        """A batch, what became of it, and its symbol's state after it."""
+        pens = self._pens.get(batch.source)
+        if pens is None:
+            return
+        pen = pens.get(batch.symbol)
+        if pen is None:
+            return
+        kind, rows = _KIND[batch.kind], batch.rows
+        is_book = kind is _DELTAS or kind is _SNAPSHOTS
+        if is_book:
+            pen.newest_ns = max(pen.newest_ns, batch.ts_recv_ns)
+        elif kind is _TRADES or kind is _QUOTES:
+            if not len(rows):
+                return
+            pen.newest_ns = max(pen.newest_ns, int(rows["ts_recv_ns"][-1]))
+        if pen.broken:
+            self._mend(pen, state)
+        if kind in pen.kinds:
+            if kind is _DELTAS:
+                self._take(pen, kind, batch, 1, max(1, len(rows)))
+            elif kind is _SNAPSHOTS:
+                bids, asks = rows[: batch.bids], rows[batch.bids :]
+                book = Book(batch.ts_event_ns, batch.ts_recv_ns, batch.last_sequence, DELIVERED, bids, asks)
+                self._take(pen, kind, book, 1, 1, LEVEL_BYTES * len(rows))
+            elif kind is _CANDLES:
+                self._take(pen, kind, (self._wall(), batch.interval_ns, FETCHED, rows), len(rows), len(rows))
+            else:
+                self._take(pen, kind, rows, len(rows), len(rows))
+        if is_book:
+            if outcome is Outcome.GAP or outcome is Outcome.CROSSED:
+                lost = "a sequence number is missing" if outcome is Outcome.GAP else "the book crossed"
+                pen.broken.setdefault("book", (batch.ts_recv_ns, lost))
+            elif pen.newest_ns >= pen.keyframe_ns and _SNAPSHOTS in pen.kinds:
+                self._keyframe(pen, state)
+
+    def on_candles(self, source: Source, symbol: str, rows: Rows) -> None:
+        """Seconds that closed."""
+        pen = self._pens.get(source, {}).get(symbol)
+        if pen is not None and _CANDLES in pen.kinds and len(rows):
+            self._take(pen, _CANDLES, (self._wall(), SECOND_NS, STREAMED, rows), len(rows), len(rows))
+
+    def broke(self, source: Source, symbols: Sequence[str], reason: str) -> None:
+        """Something of these symbols was missed, from the newest that came until what comes next."""
+        for symbol in symbols:
+            pen = self._pens.get(source, {}).get(symbol)
+            if pen is not None:
+                began = pen.newest_ns or self._wall()
+                for what in pen.what:
+                    if what in ("trades", "book"):
+                        pen.broken.setdefault(what, (began, reason))
+
+    def wants_raw(self, source: Source) -> bool:
+        """Whether the source's frames are recorded."""
+        return source in self._raw
+
+    def on_raw(self, source: Source, path: str, frames: Sequence[bytes], recv_ns: Sequence[int]) -> None:
+        """Frames as they came."""
+        pen = self._raw.get(source)
+        if pen is not None and frames:
+            item = (path, frames, recv_ns)
+            self._take(pen, RecordKind.RAW, item, len(frames), len(frames), sum(map(len, frames)))
+
+    # --- what the store calls ----------------------------------------------------------------------------
+
+    def take_block(self, source: Source, make: Callable[[int], Block | None]) -> None:
+        """Record rows of telemetry: `make(first seq)` gives them, ready, or None."""
+        if self._numbers is None:
+            return
+        block = make(self._numbers.next_seq)
+        if block is not None and len(block.rows):
+            self._numbers.next_seq = block.last_seq + 1
+            self._count(source.venue, len(block.rows), block.size_bytes)
+            self._done.append(Draft(block.kind, block.stream, len(block.rows), block.size_bytes, block.first_seq,
+                                    lambda: block))  # fmt: skip
+
+    def fill(self, hole: Hole, trades: Rows, candles: Iterable[tuple[int, Rows]], *, complete: bool,
+             detail: str) -> None:  # fmt: skip
+        """Record what was fetched for a hole, TRADE rows and (interval, CANDLE rows), and that it was."""
+        venue = self._open.get(hole.source.venue)
+        unit = venue.instruments.get(hole.symbol) if venue is not None else None
+        if venue is None or unit is None or self._numbers is None:
+            return
+        stream = Stream(hole.source.venue, hole.symbol, unit, venue.rule, venue.label)
+        wanted = self.wanted.get(hole.source.venue)
+        count = 0
+        if len(trades) and (wanted is None or _TRADES in wanted.kinds):
+            self._add(
+                stream, _TRADES, partial(packing.trades, stream, origin=BACKFILLED), trades, len(trades)
+            )
+            count += len(trades)
+        for interval_ns, rows in candles:
+            if len(rows):
+                item = (self._wall(), interval_ns, BACKFILLED, rows)
+                self._add(stream, _CANDLES, partial(packing.candles, stream), item, len(rows))
+                count += len(rows)
+        state = FILLED if complete else PARTLY_FILLED if count else OPEN
+        reason = f"{hole.reason}; {detail}" if detail else hole.reason
+        self._gap(stream, Gap(hole.from_ns, hole.to_ns, "trades", state, count, reason))
+
+    def shed(self, stream: Stream, what: str, from_ns: int, to_ns: int, reason: str) -> None:
+        """Record that something was given up."""
+        self._gap(stream, Gap(from_ns, to_ns, what, OPEN, 0, reason))
+
+    def flush(self) -> list[Draft]:
+        """What has come since the last call, oldest first within each kind and stream."""
+        for pens in self._pens.values():
+            for pen in pens.values():
+                if pen.items:
+                    self._put_away(pen)
+        for pen in self._raw.values():
+            if pen.items:
+                self._put_away(pen)
+        for stream, (first, gaps) in self._gaps.items():
+            size = sum(len(gap.reason) + _SIZE[RecordKind.GAPS] for _, gap in gaps)
+            pack = partial(packing.gaps, stream, gaps)
+            self._done.append(Draft(RecordKind.GAPS, stream, len(gaps), size, first, pack))
+        self._gaps = {}
+        done, self._done = self._done, []
+        return done
+
+    def alive(self, now_ns: int) -> list[Alive]:
+        """Of what recording goes on without a hole, whether or not something came."""
+        marks = [
+            Alive(pen.source.venue, symbol, what, now_ns)
+            for pens in self._pens.values()
+            for symbol, pen in pens.items()
+            for what in pen.what
+            if what in ("trades", "book") and pen.newest_ns and what not in pen.broken
+        ]
+        return marks
+
+    def second(self) -> None:
+        """A second is over: rates."""
+        for taken in self.taken.values():
+            taken.rate, taken.last_rows = float(taken.rows - taken.last_rows), taken.rows
+
+    # --- inside ------------------------------------------------------------------------------------------
+
+    def _begin(self, name: str) -> None:
+        """Pens for what is wanted of a venue that is open; those that fit already stay."""
+        wanted, venue = self.wanted[name], self._open.get(name)
+        if venue is None:
+            return
+        pens = self._pens.setdefault(venue.source, {})
+        taken = self.taken[name]
+        for symbol, unit in venue.instruments.items():
+            stream = Stream(name, symbol, unit, venue.rule, venue.label)
+            held = pens.get(symbol)
+            if not wanted.has(symbol, unit) or (held is not None and held.stream == stream):
+                continue
+            pen = _Pen(venue.source, stream, wanted.kinds, wanted.what, taken)
+            if held is not None:  # other units
+                self._put_away(held)
+                pen.newest_ns, pen.broken = held.newest_ns, held.broken
+            pens[symbol] = pen
+            ended_ns, why = self._off.pop((name, symbol), (0, ""))
+            if ended_ns:
+                self._gap(stream, Gap(ended_ns, self._wall(), ALL, OPEN, 0, why))
+        if RecordKind.RAW in wanted.kinds and venue.source not in self._raw:
+            self._raw[venue.source] = _Pen(
+                venue.source, Stream(name, label=venue.label), wanted.kinds, ("raw",), taken
+            )
+
+    def _end(self, name: str) -> None:
+        venue = self._open.get(name)
+        if venue is None:
+            return
+        for pen in self._pens.pop(venue.source, {}).values():
+            self._lay_down(pen, "it was not being recorded")
+        raw = self._raw.pop(venue.source, None)
+        if raw is not None:
+            self._put_away(raw)
+
+    def _lay_down(self, pen: _Pen, why: str) -> None:
+        """A symbol is recorded no more; should it be again, the time between is a hole."""
+        self._put_away(pen)
+        if pen.newest_ns:
+            self._off[pen.source.venue, pen.stream.symbol] = (pen.newest_ns, why)
+            while len(self._off) > OFF_MOST:
+                self._off.pop(next(iter(self._off)))
+
+    def _take(self, pen: _Pen, kind: RecordKind, item: Any, numbers: int, rows: int, heap: int = 0) -> None:
+        """Remember one item, which takes so many numbers."""
+        source = self._numbers
+        assert source is not None
+        seq = source.next_seq
+        source.next_seq = seq + numbers
+        held = pen.items.get(kind)
+        if held is None:
+            pen.items[kind] = [(seq, item)]
+            pen.first[kind], pen.rows[kind], pen.heap[kind] = seq, rows, heap
+        else:
+            held.append((seq, item))
+            pen.rows[kind] += rows
+            pen.heap[kind] += heap
+
+    def _put_away(self, pen: _Pen) -> None:
+        """Make drafts of what a pen holds."""
+        for kind, items in pen.items.items():
+            rows = pen.rows[kind]
+            size = rows * _SIZE[kind] + pen.heap[kind]
+            pack = partial(packing.PACK[kind], pen.stream, items)
+            self._done.append(Draft(kind, pen.stream, rows, size, pen.first[kind], pack))
+            pen.taken.rows += rows
+            pen.taken.size_bytes += size
+        pen.items = {}
+
+    def _add(
+        self, stream: Stream, kind: RecordKind, pack: Callable[[list[Any]], Block], item: Any, rows: int
+    ) -> None:
+        assert self._numbers is not None
+        seq = self._numbers.next_seq
+        self._numbers.next_seq = seq + rows
+        self._count(stream.venue, rows, rows * _SIZE[kind])
+        self._done.append(Draft(kind, stream, rows, rows * _SIZE[kind], seq, partial(pack, [(seq, item)])))
+
+    def _count(self, venue: str, rows: int, size_bytes: int) -> None:
+        taken = self.taken.get(venue)
+        if taken is not None:
+            taken.rows += rows
+            taken.size_bytes += size_bytes
+
+    def _gap(self, stream: Stream, gap: Gap) -> None:
+        if self._numbers is None:
+            return
+        seq = self._numbers.next_seq
+        self._numbers.next_seq = seq + 1
+        self._gaps.setdefault(stream, (seq, []))[1].append((seq, gap))
+
+    def _mend(self, pen: _Pen, state: SymbolState) -> None:
+        """What came after a hole: where it ends. The book's ends with the book."""
+        for what in list(pen.broken):
+            if what == "book" and state.state is not BookState.SYNCED:
+                continue
+            from_ns, reason = pen.broken.pop(what)
+            to_ns = max(pen.newest_ns, from_ns)
+            self._gap(pen.stream, Gap(from_ns, to_ns, what, OPEN, 0, reason))
+            if what == "trades" and self._on_hole is not None:
+                self._on_hole(Hole(pen.source, pen.stream.symbol, from_ns, to_ns, reason))
+            if what == "book":
+                pen.keyframe_ns = 0
+
+    def _keyframe(self, pen: _Pen, state: SymbolState) -> None:
+        """Our own book as it stands, where it can be trusted."""
+        if state.state is not BookState.SYNCED:
+            return
+        pen.keyframe_ns = pen.newest_ns + self._keyframe_ns
+        bids, asks = state.book.top(self._depth)
+        book = Book(state.last_event_ns, pen.newest_ns, state.sync.sequence, KEYFRAME, bids, asks)
+        self._take(pen, _SNAPSHOTS, book, 1, 1, LEVEL_BYTES * (len(bids) + len(asks)))
