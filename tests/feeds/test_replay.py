@@ -10,13 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.errors import BadCapture, BadFrame
+from engine import pacing
+from engine.errors import BadCapture, BadCommand, BadFrame
 from engine.market.batches import Batch, Kind, Source
 from engine.market.candles import SECOND_NS, notional, roll_up
 from engine.market.instruments import Instrument, format_decimal
 from engine.market.sequencing import BookState, Rule
 from engine.market.state import SymbolState
-from feeds.replay import Pacer, ReplayFeed
+from feeds.replay import ReplayFeed
 from tests.reference.feed_plain import PlainFeed
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
@@ -229,13 +230,62 @@ def test_a_capture_that_goes_bad_while_it_plays_closes_with_the_sentence(tmp_pat
     assert feed.state in ("waiting", "failed")
 
 
-def test_the_pacer_maps_both_ways() -> None:
-    pacer = Pacer(10)
-    pacer.start(1000, 50)
-    assert pacer.capture_ns(51) == 1010
-    assert pacer.delay_s(1000 + 10 * SECOND_NS, 50) == 1.0
-    assert pacer.delay_s(900, 50) == 0.0
-    assert Pacer(math.inf).delay_s(10**18, 0) == 0.0
-    for speed in (0, -1, math.nan):
-        with pytest.raises(ValueError, match="speed"):
-            Pacer(speed)
+def test_a_paused_capture_stands_still_is_stepped_frame_by_frame_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pacing, "MAX_SLEEP_S", pacing.MIN_SLEEP_S)  # the clock is the test's
+    wall = [SECOND_NS]
+    path = written(tmp_path / "c", [quote(n) for n in range(1, 41)], SECOND_NS // 4)
+    feed, sink = ReplayFeed(path, 1, wall_ns=lambda: wall[0]), Recorder()
+
+    async def turned() -> None:
+        for _ in range(20):
+            await asyncio.sleep(0.001)
+
+    async def play() -> None:
+        feed.pause()
+        task = asyncio.create_task(feed.run(sink))
+        await turned()
+        assert (feed.state, feed.events, feed.recorded) == ("paused", 0, False)
+        for count in (1, 2, 3):
+            feed.step("event")
+            await turned()
+            assert (feed.state, feed.events) == ("paused", count)
+        feed.step("second")
+        await turned()
+        assert (feed.events, feed.at_ns) == (5, START_NS + SECOND_NS)
+        wall[0] += 5 * SECOND_NS
+        await turned()
+        assert (feed.events, feed.at_ns) == (5, START_NS + SECOND_NS)
+        feed.set_speed(2)
+        feed.resume()
+        await turned()
+        wall[0] += SECOND_NS
+        await turned()
+        assert (feed.state, feed.speed_label) == ("playing", "2x")
+        assert (feed.events, feed.at_ns) == (13, START_NS + 3 * SECOND_NS)
+        with pytest.raises(BadCommand, match="no index"):
+            feed.seek(START_NS)
+        feed.set_speed(math.inf)
+        await task
+
+    asyncio.run(asyncio.wait_for(play(), 10))
+    assert (feed.state, feed.progress, sink.frames) == ("ended", 1.0, 40)
+
+
+def test_a_hole_in_a_capture_is_leapt_over_and_named(tmp_path: Path) -> None:
+    lines = [b"%d %s\n" % (START_NS + at * SECOND_NS, quote(at + 1)) for at in (0, 200, 201)]
+    path = tmp_path / "c"
+    path.write_bytes(b"".join(lines))
+    feed, sink = ReplayFeed(path, 1), Recorder()
+
+    async def play() -> None:
+        task = asyncio.create_task(feed.run(sink))
+        while sink.frames < 2:
+            await asyncio.sleep(0.001)
+        assert feed.detail == "skipped a hole of 3 min"
+        feed.set_speed(math.inf)
+        await task
+
+    asyncio.run(asyncio.wait_for(play(), 10))
+    assert feed.detail == ""
