@@ -20,6 +20,7 @@ from pydantic_settings import (
 )
 
 from engine.errors import BadSetting
+from engine.storage.names import USUAL, WHAT
 
 SETTINGS_FILE = Path("venuescope.toml")
 RATE_MAX = 1_000_000
@@ -106,11 +107,39 @@ class Settings(BaseSettings):
         validate_default=True,
         description="folder for what opens the exchange's kept API keys; not data_dir",
     )
+    record: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="venues recorded from the start, comma-separated: builtin, binance_spot"
+    )
+    record_what: Annotated[tuple[str, ...], NoDecode] = Field(
+        USUAL, description=f"what is recorded of them, of {', '.join(WHAT)}"
+    )
+    snapshot_interval_s: int = Field(
+        10,
+        ge=1,
+        le=3_600,
+        description="seconds between two recorded snapshots of a book; replays begin at one",
+    )
+    snapshot_depth: int = Field(500, ge=1, le=16_384, description="levels a side in them")
+    archive: str = Field(
+        "", description="where the archive's files go: a folder, or s3://bucket/prefix; otherwise data_dir"
+    )
+    retention_days: int = Field(
+        0,
+        ge=0,
+        le=36_500,
+        description="days that what was recorded is kept; 0 = for ever; the page can change it",
+    )
+    disk_budget_gb: int = Field(
+        20,
+        ge=0,
+        le=1_000_000,
+        description="the most it may take on this disk, the oldest goes first; 0 = no bound",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "warning", description="least level printed to standard error"
     )
 
-    @field_validator("allowed_hosts", "venues", mode="before")
+    @field_validator("allowed_hosts", "venues", "record", "record_what", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return (
@@ -118,6 +147,14 @@ class Settings(BaseSettings):
             if isinstance(value, str)
             else value
         )
+
+    @field_validator("record_what")
+    @classmethod
+    def _recordable(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in names if name not in WHAT]
+        if unknown or not names:
+            raise ValueError(f"choose of {', '.join(WHAT)}")
+        return names
 
     @field_validator("config_dir")
     @classmethod

@@ -185,6 +185,7 @@ class Recorder:
                 raise BadCommand(f"{followed.label} does not follow {missing[0][:40]}; it follows {follows}")
         if venue in self.wanted:
             self._end(venue)
+            self._off = {key: off for key, off in self._off.items() if key[0] != venue}  # it goes on
         self.wanted[venue] = wanted
         self.taken.setdefault(venue, Taken())
         if self._numbers is not None:

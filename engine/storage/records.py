@@ -13,7 +13,6 @@ import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final
 
 import numpy as np
@@ -22,40 +21,13 @@ from engine.errors import BlockDamaged
 from engine.market.batches import BBO, CANDLE, FUNDING, TRADE, Rows
 from engine.market.instruments import Instrument
 from engine.market.sequencing import Rule
+from engine.storage.names import SHED_ORDER as SHED_ORDER
+from engine.storage.names import USUAL as USUAL
+from engine.storage.names import WHAT as WHAT
+from engine.storage.names import RecordKind as RecordKind
 from engine.telemetry.counters import COUNT
 from engine.telemetry.latency import SUMMARY
 
-
-class RecordKind(StrEnum):
-    """What a block's rows are; also the archive's `kind=` folder and the name of its SQL view."""
-
-    TRADES = "trades"
-    QUOTES = "quotes"
-    DELTAS = "deltas"  # a row for each changed level
-    SNAPSHOTS = "snapshots"  # a row for each book
-    CANDLES = "candles"
-    FUNDING = "funding"
-    LATENCY = "latency"  # a row for each second and stage, with its histogram
-    COUNTERS = "counters"  # a row for each second
-    EVENTS = "events"
-    GAPS = "gaps"
-    RAW = "raw"  # frames as they came, to the byte
-
-
-# What a user chooses from, and the kinds it stands for. Gaps are always recorded.
-WHAT: Final[Mapping[str, tuple[RecordKind, ...]]] = {
-    "trades": (RecordKind.TRADES,),
-    "book": (RecordKind.SNAPSHOTS, RecordKind.DELTAS, RecordKind.QUOTES),
-    "candles": (RecordKind.CANDLES,),
-    "funding": (RecordKind.FUNDING,),
-    "latency": (RecordKind.LATENCY,),
-    "counters": (RecordKind.COUNTERS,),
-    "events": (RecordKind.EVENTS,),
-    "raw": (RecordKind.RAW,),
-}
-USUAL: Final = tuple(name for name in WHAT if name != "raw")
-# What is given up first where the disk is full; what is not named is kept longest.
-SHED_ORDER: Final = (RecordKind.DELTAS, RecordKind.RAW, RecordKind.QUOTES, RecordKind.SNAPSHOTS)
 
 # `origin` of trades and candles.
 STREAMED: Final = 0  # came with the stream, or was made from it
