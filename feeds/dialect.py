@@ -127,6 +127,7 @@ class Dialect(Protocol):
     streams: StreamRules
     candle_intervals_s: tuple[int, ...]  # that the venue offers, ascending
     candles_most: int  # in one call
+    trades_most: int  # in one call of `trades_call`
     default_symbols: tuple[str, ...]  # followed when the settings name none
 
     def endpoints(self, base: str = "") -> Endpoints:
@@ -152,6 +153,22 @@ class Dialect(Protocol):
         self, instrument: Instrument, interval_s: int, body: bytes, source: Source, recv_ns: int
     ) -> Batch:
         """CANDLES, oldest first, in the instrument's units."""
+        ...
+
+    def first_trade_call(self, instrument: Instrument, start_ns: int) -> Call | None:
+        """Asks for the number of the first trade at or after a time; None where trades are not found by number."""
+        ...
+
+    def parse_first_trade(self, body: bytes) -> int | None:
+        """Its number; None when nothing has traded since."""
+        ...
+
+    def trades_call(self, instrument: Instrument, first_id: int) -> Call:
+        """Trades from this number on, the oldest `trades_most`; where they are not found by number, the newest."""
+        ...
+
+    def parse_trades(self, instrument: Instrument, body: bytes, source: Source, recv_ns: int) -> Batch:
+        """TRADES as the stream numbers them, oldest first, in the instrument's units."""
         ...
 
     def funding_call(self, instrument: Instrument) -> Call | None:

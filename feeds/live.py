@@ -13,7 +13,8 @@ from engine.errors import BadCommand
 from engine.limits.desk import LimitDesk
 from engine.market.sink import Sink
 from engine.telemetry.board import PollView, VenueView
-from engine.venues import Note
+from engine.venues import Filled, Note
+from feeds.backfill import Hole
 from feeds.backoff import Backoff
 from feeds.connection import Timing
 from feeds.dialect import Dialect
@@ -160,6 +161,15 @@ class LiveVenues:
                 f"{endpoint} can be fetched each 1 to {LONGEST_S:,} s or never (0), not {interval_s}"
             )
         place.intervals[endpoint] = interval_s
+
+    async def backfill(
+        self, venue: str, symbol: str, from_ns: int, to_ns: int, *, after_id: int = 0, before_id: int = 0
+    ) -> Filled:
+        """Fetch what a hole has left out, as far as the venue still has it."""
+        place = self._place(venue)
+        if place.market is None:
+            raise BadCommand(f"{place.dialect.label} is not connected")
+        return await place.market.backfill(symbol, Hole(from_ns, to_ns, after_id, before_id))
 
     def views(self, now_ns: int) -> tuple[VenueView, ...]:
         """Every market, connected or not, in the order of the dialects."""

@@ -21,7 +21,8 @@ from engine.market.sequencing import Outcome
 from engine.market.sink import Sink
 from engine.telemetry.board import LiveSymbolView, VenueState, VenueView
 from engine.telemetry.hub import TelemetryFull
-from engine.venues import Note
+from engine.venues import Filled, Note
+from feeds.backfill import Backfill, Hole
 from feeds.backoff import Backoff
 from feeds.connection import Timing
 from feeds.dialect import Call, Dialect, Listing, Topics
@@ -102,6 +103,7 @@ class LiveMarket:
         self._told: tuple[bool, str] | None = None
         self._open = False
         self._group: asyncio.TaskGroup | None = None
+        self._backfill = Backfill(self._client, self.source, gate.limiter.rules, wall=wall)
         self._poller = Poller(
             self._client,
             self.source,
@@ -169,6 +171,15 @@ class LiveMarket:
         self._judge()
         return symbol
 
+    async def backfill(self, text: str, hole: Hole) -> Filled:
+        """As `engine.venues.Venues.backfill`."""
+        if not self._open:
+            raise BadCommand(f"{self.dialect.label} is not connected yet; try again when it is")
+        native = self.native_of(text)
+        followed = (one for one in self._decoder.instruments if one.native == native)  # in its newest units
+        instrument = next(followed, None) or self._listed.find(text)
+        return await self._backfill.fill(instrument, hole)
+
     def set_poll(self, endpoint: str, interval_s: int) -> None:
         """As `Poller.set`."""
         self._poller.set(endpoint, interval_s)
@@ -224,6 +235,7 @@ class LiveMarket:
             if self._open:
                 self._open = False
                 self._sink.close_source(self.source, reason)
+            self._backfill.close()
             await self._client.close()
 
     async def _first_listing(self) -> Listing:

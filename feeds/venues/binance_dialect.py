@@ -97,9 +97,11 @@ class BinanceDialect:
         self.streams = SPOT_STREAMS if spot else FUTURES_STREAMS
         self.candle_intervals_s = tuple(sorted(seconds for seconds in MARKS if spot or seconds > 1))
         self.candles_most = 1_000 if spot else 1_500
+        self.trades_most = 1_000
         self.default_symbols = DEFAULT_SYMBOLS[market]
         self._spot = spot
         self._place = PLACES[market]
+        self._trades_path = "/historicalTrades" if spot else "/aggTrades"
 
     def endpoints(self, base: str = "") -> Endpoints:
         """The venue's own; with `base` ("http://127.0.0.1:8051"), a local venue's for this market."""
@@ -149,6 +151,33 @@ class BinanceDialect:
         """CANDLES, oldest first, in the instrument's units."""
         call = f"GET {self._place.prefix}/klines"
         return binance_rest.parse_candles(instrument, call, interval_s, body, source, recv_ns)
+
+    def first_trade_call(self, instrument: Instrument, start_ns: int) -> Call | None:
+        """Aggregates are found by time, and name the trades they are made of."""
+        arguments: dict[str, str | int] = {
+            "symbol": instrument.native,
+            "startTime": -(-start_ns // MS),
+            "limit": 1,
+        }
+        return self._call("/aggTrades", arguments)
+
+    def parse_first_trade(self, body: bytes) -> int | None:
+        """As the stream numbers it."""
+        return binance_rest.parse_first_trade(self.market, f"GET {self._place.prefix}/aggTrades", body)
+
+    def trades_call(self, instrument: Instrument, first_id: int) -> Call:
+        """What the stream has: trades on spot, aggregates on futures. Neither takes a key."""
+        arguments: dict[str, str | int] = {
+            "symbol": instrument.native,
+            "fromId": first_id,
+            "limit": self.trades_most,
+        }
+        return self._call(self._trades_path, arguments)
+
+    def parse_trades(self, instrument: Instrument, body: bytes, source: Source, recv_ns: int) -> Batch:
+        """TRADES, oldest first."""
+        call = f"GET {self._place.prefix}{self._trades_path}"
+        return binance_rest.parse_trades(instrument, call, body, source, recv_ns)
 
     def funding_call(self, instrument: Instrument) -> Call | None:
         """The running rate; None for spot and for dated contracts."""

@@ -1,4 +1,4 @@
-"""What Binance's REST answers say: instruments, candles, funding, time, refusals. Pure."""
+"""What Binance's REST answers say: instruments, candles, trades, funding, time, refusals. Pure."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import msgspec
 import numpy as np
 
 from engine.errors import BadAnswer
-from engine.market.batches import CANDLE, FUNDING, Batch, Kind, Source
+from engine.market.batches import BUY, CANDLE, FUNDING, SELL, Batch, Kind, Source
 from engine.market.instruments import INT64_MAX, MAX_DECIMALS, Instrument, needed_decimals
 from feeds.dialect import Listing
 from feeds.venues.binance import NAME_BYTES, Market
 from feeds.venues.binance_frames import decode
 from feeds.venues.binance_rows import TIME_LIMIT, BadField, candle_row, nanoseconds, rate_of, rounded, scaled
+from feeds.venues.trade_rows import Told, trade_rows
 
 SECONDS: Final = {"SECOND": 1, "MINUTE": 60, "HOUR": 3_600, "DAY": 86_400}
 SECOND_NS: Final = 1_000_000_000
@@ -22,6 +23,7 @@ SAID_MAX: Final = 200  # characters kept of what the venue says
 LIMIT_MOST: Final = 1_000_000_000  # of an announced limit, or of its intervals: more is no limit
 
 Time = Annotated[int, msgspec.Meta(ge=0, le=TIME_LIMIT)]
+Number = Annotated[int, msgspec.Meta(ge=0, lt=10**18)]
 Code = Annotated[int, msgspec.Meta(ge=-1_000_000, le=1_000_000)]
 Entry = Literal["instruments", "candles", "funding", "funding history", "time"]
 
@@ -74,6 +76,23 @@ class FundingRate(msgspec.Struct, rename="camel"):
     mark_price: str = ""
 
 
+class Trade(msgspec.Struct):
+    id: Number
+    price: str
+    size: str = msgspec.field(name="qty")
+    time: Time
+    buyer_is_maker: bool = msgspec.field(name="isBuyerMaker")
+
+
+class Aggregate(msgspec.Struct):
+    a: Number
+    p: str
+    q: str
+    f: Number
+    T: Time
+    m: bool
+
+
 class Failure(msgspec.Struct):
     code: Code
     msg: str = ""
@@ -87,6 +106,8 @@ _time: Final = msgspec.json.Decoder(ServerTime)
 _premium: Final = msgspec.json.Decoder(PremiumIndex | list[PremiumIndex])
 _history: Final = msgspec.json.Decoder(list[FundingRate])
 _klines: Final = msgspec.json.Decoder(list[list[int | str]])
+_singles: Final = msgspec.json.Decoder(list[Trade])
+_aggregates: Final = msgspec.json.Decoder(list[Aggregate])
 _failure: Final = msgspec.json.Decoder(Failure)
 
 
@@ -133,6 +154,38 @@ def parse_candles(
         ts_recv_ns=recv_ns,
         interval_ns=interval_s * SECOND_NS,
     )
+
+
+def parse_first_trade(market: Market, call: str, body: bytes) -> int | None:
+    """The number that the market's stream gives the first trade of an `aggTrades` answer; None for an empty one.
+
+    Spot's stream has the trades themselves, the futures' the aggregates.
+    """
+    said: list[Aggregate] = _decoded(_aggregates, market, call, body)
+    if not said:
+        return None
+    return said[0].f if market == "binance_spot" else said[0].a
+
+
+def parse_trades(instrument: Instrument, call: str, body: bytes, source: Source, recv_ns: int) -> Batch:
+    """TRADES of a `historicalTrades` or `aggTrades` answer, as the venue orders them: oldest first."""
+    told: list[Told]
+    if call.endswith("/aggTrades"):
+        fields = ("p", "q")
+        aggregates: list[Aggregate] = _decoded(_aggregates, instrument.venue, call, body)
+        told = [(nanoseconds(one.T), one.a, one.p, one.q, SELL if one.m else BUY) for one in aggregates]
+    else:
+        fields = ("price", "qty")
+        trades: list[Trade] = _decoded(_singles, instrument.venue, call, body)
+        told = [
+            (nanoseconds(one.time), one.id, one.price, one.size, SELL if one.buyer_is_maker else BUY)
+            for one in trades
+        ]
+    try:
+        rows = trade_rows(*fields, told, instrument, recv_ns)
+    except BadField as error:
+        raise _bad(instrument.venue, call, error) from error
+    return Batch(Kind.TRADES, source, instrument.symbol, rows, ts_recv_ns=recv_ns)
 
 
 def parse_funding(instrument: Instrument, call: str, body: bytes, source: Source, recv_ns: int) -> Batch:

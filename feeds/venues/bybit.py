@@ -102,6 +102,7 @@ class BybitDialect:
         self.streams = SPOT_STREAMS if market == "bybit_spot" else DERIVATIVE_STREAMS
         self.candle_intervals_s = tuple(MARKS)
         self.candles_most = CANDLES_MOST
+        self.trades_most = 60 if market == "bybit_spot" else 1_000
         self.default_symbols = place.default_symbols
         self._spot = market == "bybit_spot"
         self._category = place.category
@@ -155,6 +156,22 @@ class BybitDialect:
         return bybit_rest.parse_candles(
             instrument, Call("/v5/market/kline"), interval_s, body, source, recv_ns
         )
+
+    def first_trade_call(self, instrument: Instrument, start_ns: int) -> Call | None:  # noqa: ARG002
+        """None: only the newest trades are to be had."""
+        return None
+
+    def parse_first_trade(self, body: bytes) -> int | None:  # noqa: ARG002
+        """None: it is never asked for."""
+        return None
+
+    def trades_call(self, instrument: Instrument, first_id: int) -> Call:  # noqa: ARG002
+        """The newest, as many as the venue gives."""
+        return self._call("recent-trade", {"symbol": instrument.native, "limit": self.trades_most})
+
+    def parse_trades(self, instrument: Instrument, body: bytes, source: Source, recv_ns: int) -> Batch:
+        """TRADES, oldest first."""
+        return bybit_rest.parse_trades(instrument, Call("/v5/market/recent-trade"), body, source, recv_ns)
 
     def funding_call(self, instrument: Instrument) -> Call | None:
         """The running rate, which is also the predicted one; None for spot and for dated contracts."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
 
 from engine.errors import BadAnswer
-from engine.market.batches import FUNDING, Batch, Kind, Rows, Source
+from engine.market.batches import BUY, FUNDING, SELL, Batch, Kind, Rows, Source
 from engine.market.instruments import INT64_MAX, Instrument, needed_decimals, parse_decimal
 from feeds.dialect import Call, Listing
 from feeds.venues.bybit_rows import (
@@ -25,7 +25,9 @@ from feeds.venues.bybit_rows import (
     millis_of,
     rate_of,
     rounded,
+    trade_id_of,
 )
+from feeds.venues.trade_rows import Told, trade_rows
 
 GOOD: Final = b'{"retCode":0,'  # how a success begins
 PERPETUAL: Final = ("LinearPerpetual", "InversePerpetual")
@@ -81,6 +83,22 @@ class CandlesAnswer(msgspec.Struct):
     result: Candles
 
 
+class Trade(msgspec.Struct):
+    execId: str  # noqa: N815
+    price: str
+    size: str
+    side: Literal["Buy", "Sell"]
+    time: str
+
+
+class Trades(msgspec.Struct):
+    rows: list[Trade] = msgspec.field(name="list")
+
+
+class TradesAnswer(msgspec.Struct):
+    result: Trades
+
+
 class Ticker(msgspec.Struct):
     symbol: str
     fundingRate: str = ""  # noqa: N815
@@ -116,6 +134,7 @@ _outcome: Final = msgspec.json.Decoder(Outcome)
 _clock: Final = msgspec.json.Decoder(ClockAnswer)
 _listed: Final = msgspec.json.Decoder(ListedAnswer)
 _candles: Final = msgspec.json.Decoder(CandlesAnswer)
+_trades: Final = msgspec.json.Decoder(TradesAnswer)
 _tickers: Final = msgspec.json.Decoder(TickersAnswer)
 _paid: Final = msgspec.json.Decoder(PaidAnswer)
 
@@ -209,6 +228,24 @@ def parse_candles(
         ts_recv_ns=recv_ns,
         interval_ns=interval_ns,
     )
+
+
+def parse_trades(instrument: Instrument, call: Call, body: bytes, source: Source, recv_ns: int) -> Batch:
+    """TRADES, oldest first: Bybit gives the newest first."""
+    with answer_of(instrument.venue, call):
+        trades: list[Trade] = decoded(_trades, body).result.rows
+        told: list[Told] = [
+            (
+                millis_of("time", one.time),
+                trade_id_of(one.execId),
+                one.price,
+                one.size,
+                BUY if one.side == "Buy" else SELL,
+            )
+            for one in reversed(trades)
+        ]
+        rows = trade_rows("price", "size", told, instrument, recv_ns)
+    return Batch(Kind.TRADES, source, instrument.symbol, rows, ts_recv_ns=recv_ns)
 
 
 def parse_funding(instrument: Instrument, call: Call, body: bytes, source: Source, recv_ns: int) -> Batch:
