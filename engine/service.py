@@ -11,12 +11,12 @@ import asyncio
 import gc
 import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import psutil
 import structlog
@@ -24,17 +24,19 @@ import structlog
 from engine import kernels
 from engine.builtin import BuiltIn, Served
 from engine.clock import SteadyClock
-from engine.errors import BadCommand, KernelError, VenuescopeError
+from engine.errors import BadCommand, KernelError
 from engine.exchange.clients import MAX_CLIENTS
 from engine.exchange.commands import COMMANDS, carry_out
 from engine.exchange.desk import MAX_WAITING
 from engine.exchange_log import FINAL, ExchangeLog
 from engine.intake import Intake
-from engine.market.sink import Sink
 from engine.profiling import Profiler
+from engine.replays import OpenRecorded, Replays
+from engine.replays import OpenReplay as OpenReplay
+from engine.replays import Replay as Replay
 from engine.runtime import Runtime, every, watch_lag
 from engine.settings import RATE_MAX
-from engine.telemetry.board import ExchangeView, ProcessView, QueueView, ReplayView
+from engine.telemetry.board import ExchangeView, ProcessView, QueueView
 from engine.telemetry.events import Level
 from engine.telemetry.histogram import Histogram, quantiles
 from engine.telemetry.hub import Telemetry
@@ -51,30 +53,13 @@ COMMAND_TIMEOUT_S: Final = 2.0
 PAGE_STAGES: Final = ("poll", "draw", "total")
 
 
-class Replay(Protocol):
-    """A recorded capture that plays into a sink; `feeds.replay.ReplayFeed`."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def speed_label(self) -> str: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def progress(self) -> float: ...
-    async def run(self, sink: Sink) -> None: ...
-
-
-OpenReplay = Callable[[], Awaitable[Replay]]
-
-
 class Engine:
     """One engine a process. `start` and `stop` are the application's; the rest may be called from any thread.
 
     `open_replay` makes the replay asked for at the command line, if any; `open_sample` the one that pages
-    can start. Both may take seconds and must not block the loop. Without `exchange_log` the built-in exchange
-    begins anew at each start. `open_markets` makes the live venues and their limits. Without `served` no client
-    can connect to the built-in exchange.
+    can start, `open_recorded` a stretch out of the store. They may take seconds and must not block the loop.
+    Without `exchange_log` the built-in exchange begins anew at each start. `open_markets` makes the live venues
+    and their limits. Without `served` no client can connect to the built-in exchange.
     """
 
     def __init__(
@@ -87,6 +72,7 @@ class Engine:
         kernel_directory: Path,
         open_sample: OpenReplay,
         open_replay: OpenReplay | None = None,
+        open_recorded: OpenRecorded | None = None,
         exchange_log: ExchangeLog | None = None,
         open_markets: OpenMarkets | None = None,
         served: Served | None = None,
@@ -102,11 +88,8 @@ class Engine:
         self._groups = tuple(kernel_groups)
         self._modules = tuple(name for group in kernel_groups for name in group)
         self._directory = kernel_directory
-        self._open_sample = open_sample
         self._open_replay = open_replay
-        self._replay: Replay | None = None
-        self._reopen: OpenReplay | None = open_replay
-        self._replay_state, self._replay_detail = "", ""  # while there is no feed to ask
+        self._replays = Replays(self.runtime, self.intake, open_sample, open_recorded)
         self._set_back_ns = 0
         self._profiler: Profiler | None = None
         self._process = psutil.Process()
@@ -131,8 +114,6 @@ class Engine:
         """
         handler: Callable[[dict[str, Any]], Any] | None = {
             "set_rate": self._set_rate,
-            "restart_replay": self._restart_replay,
-            "start_replay": self._start_replay,
             "connect_venue": self._connect_venue,
             "disconnect_venue": self._disconnect_venue,
             "add_symbol": self._add_symbol,
@@ -140,6 +121,8 @@ class Engine:
             "set_poll": self._set_poll,
             "profile": self._start_profile,
         }.get(name)
+        if name in self._replays.commands:
+            handler = partial(self._tell_replays, name)
         if name in COMMANDS:
             handler = partial(self._tell_house, name)
         if handler is None:
@@ -176,7 +159,7 @@ class Engine:
             live = self._live
             self.runtime.supervise("live venues", lambda: self._serve_venues(live))
         if self._open_replay is not None:
-            self._begin_replay(self._open_replay)
+            self._replays.begin(self._open_replay)
 
     async def _ready_kernels(self) -> None:
         started = time.monotonic()
@@ -202,19 +185,6 @@ class Engine:
         self._event("info", "kernels", text)
         log.info("kernels ready", seconds=round(took, 2), loop_lag_p99_ms=round(lag_ms, 3))
 
-    def _begin_replay(self, opener: OpenReplay) -> None:
-        self._reopen = opener
-        self.runtime.supervise("replay", lambda: self._play(opener), restart=False)
-
-    async def _play(self, opener: OpenReplay) -> None:
-        self._replay, self._replay_state, self._replay_detail = None, "opening", ""
-        try:
-            self._replay = await opener()
-            await self._replay.run(self.intake)
-        except VenuescopeError as error:
-            self._replay_state, self._replay_detail = "failed", str(error)
-            raise
-
     def _set_rate(self, args: dict[str, Any]) -> None:
         rate = args.get("orders_per_s")
         if not isinstance(rate, int) or isinstance(rate, bool) or not 0 <= rate <= RATE_MAX:
@@ -228,17 +198,9 @@ class Engine:
         self.built_in.rate = rate
         self._show(rate=rate)
 
-    def _restart_replay(self, _args: dict[str, Any]) -> None:
-        if self._reopen is None:
-            raise BadCommand("there is no replay to play again")
+    def _tell_replays(self, name: str, args: dict[str, Any]) -> Any:
         self._check_running()
-        self._begin_replay(self._reopen)
-
-    def _start_replay(self, args: dict[str, Any]) -> None:
-        if args.get("file") != "sample":
-            raise BadCommand("pages can start the sample replay only; files are named at the command line")
-        self._check_running()
-        self._begin_replay(self._open_sample)
+        return self._replays.commands[name](args)
 
     def _connect_venue(self, args: dict[str, Any]) -> None:
         self._check_running()
@@ -285,13 +247,7 @@ class Engine:
         board.tasks, board.queues = self.runtime.tasks(), (self.runtime.queue(), *self._house_queues())
         command_log = self.built_in.command_log
         board.command_log = command_log.view() if command_log is not None else None
-        replay = self._replay
-        view = None
-        if replay is not None:
-            state = self._replay_state if self._replay_detail else replay.state
-            view = ReplayView(replay.name, replay.speed_label, state, replay.progress, self._replay_detail)
-        elif self._replay_state:
-            view = ReplayView("", "", self._replay_state, 0.0, self._replay_detail)
+        view = self._replays.view()
         built_in = self.built_in
         if (view, built_in.skipped, built_in.rate_actual) != (
             board.engine.replay,
