@@ -5,6 +5,7 @@ Everything kept is bounded.
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -64,6 +65,12 @@ class InventedPast:
     def trades(self, symbol: str, most: int) -> list[Trade]:
         """The last `most` trades of a symbol that was begun, oldest first."""
         return list(self._tapes[symbol].trades)[-most:]
+
+    def trades_from(self, symbol: str, first_id: int, start_ns: int, most: int) -> list[Trade]:
+        """Of a symbol that was begun, the oldest `most` numbered from `first_id` on and not before `start_ns`."""
+        kept = self._tapes[symbol].trades
+        found = (each for each in kept if each.trade_id >= first_id and each.ts_ns >= start_ns)
+        return list(itertools.islice(found, most))
 
     def last_trade(self, symbol: str, now_ns: int) -> Trade:
         """The newest trade, made up while nobody has asked for the symbol."""

@@ -82,7 +82,11 @@ class Past(Protocol):
         ...
 
     def trades(self, symbol: str, most: int) -> list[Trade]:
-        """The last `most` trades, oldest first; at most 1,000 are kept."""
+        """The last `most` trades, oldest first, of those that are kept: at least 1,000."""
+        ...
+
+    def trades_from(self, symbol: str, first_id: int, start_ns: int, most: int) -> list[Trade]:
+        """Of those that are kept, the oldest `most` numbered from `first_id` on and not before `start_ns`."""
         ...
 
     def last_trade(self, symbol: str, now_ns: int) -> Trade:

@@ -1,7 +1,7 @@
 """What really happened on the built-in exchange: the last trades, and candles of every length made from what is kept.
 
 Turns are only noted as they come (some microseconds); their trades are folded when somebody asks, or when many wait.
-Kept are 1,000 trades a symbol, seconds of the last hour, minutes of the last week, and coarser rows for long candles.
+Kept are 65,536 trades a symbol, seconds of the last hour, minutes of the last week, and coarser rows for long candles.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.exchange.market import Change, Quote, Trade
-from engine.exchange.past import DAY_S, KEPT_TRADES, SECOND_NS, WEEK_S, Candle, Day, aligned
+from engine.exchange.past import DAY_S, SECOND_NS, WEEK_S, Candle, Day, aligned
 from engine.flow.simulator import Turn
 from engine.market.batches import BUY, SELL, TRADE, Batch, Kind, Rows
 from engine.market.instruments import Instrument
@@ -25,6 +25,10 @@ from engine.matching.orders import E_HEAD, E_ID, E_LOTS, E_PRICE, TRADED, Matrix
 MAX_PENDING: Final = 1_024  # batches of trades that wait to be folded
 ROW_FIELDS: Final = 12
 TRADE_WORDS: Final = TRADE.itemsize // 8
+TAPE_WORDS: Final = TRADE_WORDS + 1  # and the taker
+KEPT_ROWS: Final = (
+    65_536  # trades of a symbol, 56 bytes each: minutes of a busy market, for those who missed some
+)
 # What is kept: rows of so many seconds, so many of them. Each is a multiple of the one before.
 LEVELS: Final = ((1, 3_600), (60, WEEK_S // 60), (900, WEEK_S // 900), (3_600, WEEK_S // 3_600))
 
@@ -86,9 +90,14 @@ class RecordedPast:
         return aligned(first_s + (interval_s - 1 if level.forgets else 0), interval_s)
 
     def trades(self, symbol: str, most: int) -> list[Trade]:
-        """The last `most` trades, oldest first; at most 1,000 are kept."""
+        """The last `most` trades, oldest first; as many as the last KEPT_ROWS are kept."""
         self._fold()
         return self._tapes[symbol].trades(most)
+
+    def trades_from(self, symbol: str, first_id: int, start_ns: int, most: int) -> list[Trade]:
+        """Of those that are kept, the oldest `most` numbered from `first_id` on and not before `start_ns`."""
+        self._fold()
+        return self._tapes[symbol].trades_from(first_id, start_ns, most)
 
     def last_trade(self, symbol: str, now_ns: int) -> Trade:
         """The newest trade; one of size 0 at the symbol's price when there was none."""
@@ -255,8 +264,8 @@ class _Tape:
     """One symbol's."""
 
     def __init__(self) -> None:
-        self._trades: Ints = np.empty((0, TRADE_WORDS), np.int64)
-        self._takers: Ints = np.empty(0, np.int64)
+        self._trades: Ints = np.empty((64, TAPE_WORDS), np.int64)  # those from `_start` to `_end`
+        self._start = self._end = 0
         self._levels = [_Level(*each) for each in LEVELS]
         self._day = _KeptDay(-1, None)
 
@@ -266,13 +275,35 @@ class _Tape:
 
     def trades(self, most: int) -> list[Trade]:
         """The newest, oldest first."""
-        rows, takers = self._trades[-most:], self._takers[-most:]
+        return self._told(max(self._start, self._end - most), self._end)
+
+    def trades_from(self, first_id: int, start_ns: int, most: int) -> list[Trade]:
+        """The oldest of those from a number and a time on."""
+        kept = self._trades[self._start : self._end]
+        by_id = int(np.searchsorted(kept[:, 2], first_id))
+        by_time = int(np.searchsorted(kept[:, 0], start_ns))
+        first = self._start + max(by_id, by_time)
+        return self._told(first, min(self._end, first + most))
+
+    def _told(self, first: int, end: int) -> list[Trade]:
         return [
             Trade(number, event_ns, price, size, aggressor == SELL, taker)
-            for (event_ns, _, number, price, size, aggressor), taker in zip(
-                rows.tolist(), takers.tolist(), strict=True
-            )
+            for event_ns, _, number, price, size, aggressor, taker in self._trades[first:end].tolist()
         ]
+
+    def _keep(self, words: Ints, takers: Ints) -> None:
+        """Append; where there is no room the newest are moved to the front of an array twice as large as they need."""
+        words, takers = words[-KEPT_ROWS:], takers[-KEPT_ROWS:]
+        if self._end + len(words) > len(self._trades):
+            kept = self._trades[max(self._start, self._end + len(words) - KEPT_ROWS) : self._end]
+            self._trades = np.empty((max(64, 2 * (len(kept) + len(words))), TAPE_WORDS), np.int64)
+            self._trades[: len(kept)] = kept
+            self._start, self._end = 0, len(kept)
+        end = self._end + len(words)
+        self._trades[self._end : end, :TRADE_WORDS] = words
+        self._trades[self._end : end, TRADE_WORDS] = takers
+        self._end = end
+        self._start = max(self._start, end - KEPT_ROWS)
 
     def fold(self, chunks: Iterable[tuple[Rows, Ints | None]]) -> None:
         """Take trades in, in order."""
@@ -282,8 +313,7 @@ class _Tape:
         takers = np.concatenate(
             [np.zeros(len(table), np.int64) if ids is None else ids for table, ids in tables]
         )
-        self._trades = np.concatenate([self._trades, words[-KEPT_TRADES:]])[-KEPT_TRADES:]
-        self._takers = np.concatenate([self._takers, takers[-KEPT_TRADES:]])[-KEPT_TRADES:]
+        self._keep(words, takers)
         seconds = words[:, 0] // SECOND_NS
         starts = [0, *(np.flatnonzero(np.diff(seconds)) + 1).tolist(), len(words)]
         for first, end in itertools.pairwise(starts):

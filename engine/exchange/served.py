@@ -87,9 +87,14 @@ class ServedMarket:
         return Quote(*bid, *ask)
 
     def trades(self, symbol: str, most: int, now_ns: int) -> list[Trade]:
-        """The last `most` trades, oldest first; at most 1,000 are kept."""
+        """The last `most` trades, oldest first; at least 1,000 are kept."""
         self.touch(symbol, now_ns)
         return self._past.trades(symbol, most)
+
+    def trades_from(self, symbol: str, first_id: int, start_ns: int, most: int, now_ns: int) -> list[Trade]:
+        """Of those that are kept, the oldest `most` numbered from `first_id` on and not before `start_ns`."""
+        self.touch(symbol, now_ns)
+        return self._past.trades_from(symbol, first_id, start_ns, most)
 
     def follow(self, symbol: str, interval_s: int, now_ns: int) -> Candle:
         """The running candle of an interval, kept up to date from here on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -83,6 +84,15 @@ def test_trades_and_aggregates_are_the_same_trades() -> None:
         assert later is None or later["f"] == each["l"] + 1
     middle = whole[len(whole) // 2]["a"]
     assert BUSY.spot("aggTrades", **BTC, fromId=middle, limit=3) == [x for x in whole if x["a"] >= middle][:3]
+    # Whole ones, also where what is asked for begins or ends within one.
+    for each in whole[5:40]:
+        for number in range(each["f"], each["l"] + 1):
+            following = next(x for x in whole if x["a"] >= number)
+            assert BUSY.spot("aggTrades", **BTC, fromId=number, limit=1) == [following]
+    early = BUSY.spot("trades", **BTC)[0]["time"] - 1_000
+    since = BUSY.spot("aggTrades", **BTC, startTime=early, limit=5)
+    assert since[0]["T"] >= early
+    assert all(later["f"] == each["l"] + 1 for each, later in itertools.pairwise(since))
     newest = by_id[trades[-1]["id"]]
     assert BUSY.spot("historicalTrades", **BTC, fromId=newest["id"]) == [newest]
 

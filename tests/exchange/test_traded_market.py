@@ -20,7 +20,7 @@ from engine.exchange.hub import Hub
 from engine.exchange.limit_windows import MessageRate
 from engine.exchange.market import Trade, aggregated
 from engine.exchange.past import Candle, aligned
-from engine.exchange.recorded_past import RecordedPast
+from engine.exchange.recorded_past import KEPT_ROWS, RecordedPast
 from engine.exchange.served import ServedMarket
 from engine.exchange.traded_market import TradedMarket, recorded_past, traded_markets
 from engine.flow.simulator import SOURCE, Simulator, Turn, books
@@ -257,13 +257,39 @@ def test_candles_of_every_length_are_what_traded(
     assert (day.high, day.low) == (max(row[3] for row in all_rows), min(row[3] for row in all_rows))
 
 
+@pytest.mark.parametrize("sizes", [(500,), (7, 900, 64, 3), (70_000, 1, 40_000)])
+def test_the_newest_trades_are_kept_and_found_by_number_and_time(sizes: tuple[int, ...]) -> None:
+    past = recorded_past(ENGINE, SMALL)
+    count = 0
+    while count < KEPT_ROWS + 300:
+        for size in sizes:
+            rows = np.zeros(size, TRADE)
+            rows["trade_id"] = np.arange(count + 1, count + size + 1)
+            rows["ts_event_ns"] = START + rows["trade_id"] * 1_000
+            rows["price"] = rows["size"] = 1
+            past.on_past(Batch(Kind.TRADES, SOURCE, "BTC-USDT", rows))
+            count += size
+        assert [each.trade_id for each in past.trades("BTCUSDT", 3)] == [count - 2, count - 1, count]
+    kept = [each.trade_id for each in past.trades("BTCUSDT", 1 << 20)]
+    assert kept == list(range(count - KEPT_ROWS + 1, count + 1))
+
+    def found(first_id: int, after_us: int, most: int) -> list[int]:
+        start_ns = START + after_us * 1_000
+        return [each.trade_id for each in past.trades_from("BTCUSDT", first_id, start_ns, most)]
+
+    assert found(count - 5, 0, 3) == [count - 5, count - 4, count - 3]
+    assert found(0, count - 1, 9) == [count - 1, count]
+    assert found(count - 1, count - 5, 9) == [count - 1, count]
+    assert found(0, 0, 1) == [kept[0]]
+    assert found(count + 1, 0, 9) == []
+
+
 def test_what_is_kept_is_bounded_and_a_candle_that_is_half_forgotten_is_not_told() -> None:
     past = recorded_past(ENGINE, SMALL)
     days = 9 * 1_440
     for minute in range(days):
         past.on_past(batch([traded(minute + 1, START + minute * 60 * S, 100, 1, BUY)]))
     now = START + days * 60 * S
-    assert len(past.trades("BTCUSDT", 5_000)) == 1_000
     assert past.begins_s("BTCUSDT", 60) >= now // S - 7 * 86_400 - 120
     assert past.begins_s("BTCUSDT", 86_400) % 86_400 == 0
     first = past.begins_s("BTCUSDT", 86_400)

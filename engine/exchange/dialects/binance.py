@@ -24,7 +24,7 @@ from engine.exchange.dialects.binance_texts import (
 from engine.exchange.dialects.refusal import VenueRefusal
 from engine.exchange.enforcement import Enforcement
 from engine.exchange.limit_windows import Verdict
-from engine.exchange.market import Listing, Snapshot, Trade, aggregated
+from engine.exchange.market import Aggregate, Listing, Snapshot, Trade, aggregated
 from engine.exchange.past import KEPT_TRADES
 from engine.exchange.served import ServedMarket, usable
 from engine.exchange.wire import decimal, levels
@@ -39,6 +39,8 @@ FUTURES_DEPTHS: Final = (5, 10, 20, 50, 100, 500, 1000)
 MAX_FUTURES_CANDLES_DAYS: Final = 200  # COIN-M's longest span of one klines call
 MAX_KEPT_DEPTHS: Final = 256
 AVERAGE_MINUTES: Final = 5
+EDGE_TRADES: Final = 256  # looked at on either side of what is asked for: an order may go on beyond
+TRADES_OF_ONE: Final = 4  # an order's at one price, on average; where they are more, an answer is short
 MINI_TICKER: Final = (
     "symbol", "openPrice", "highPrice", "lowPrice", "lastPrice", "volume", "quoteVolume", "openTime", "closeTime",
     "firstId", "lastId", "count",
@@ -171,10 +173,11 @@ class BinanceRest:
         listing = self._listing(arguments)
         limit = self._limit(arguments, 500, 1_000)
         first_id = _whole(arguments, "fromId")
-        trades = self.market.trades(listing.native, KEPT_TRADES, now_ns)
-        if first_id is not None:
-            trades = [each for each in trades if each.trade_id >= first_id][:limit]
-        return encode([self._trade(listing, each) for each in trades[-limit:]])
+        if first_id is None:
+            trades = self.market.trades(listing.native, limit, now_ns)
+        else:
+            trades = self.market.trades_from(listing.native, first_id, 0, limit, now_ns)
+        return encode([self._trade(listing, each) for each in trades])
 
     def _trade(self, listing: Listing, trade: Trade) -> dict[str, Any]:
         price, size = self._texts[listing.native]
@@ -197,14 +200,11 @@ class BinanceRest:
         limit = self._limit(arguments, 500, 1_000)
         start, end = _whole(arguments, "startTime"), _whole(arguments, "endTime")
         first_id = _whole(arguments, "fromId")
-        kept = self.market.trades(listing.native, KEPT_TRADES, now_ns)
-        whole = aggregated(kept)
-        if len(kept) == KEPT_TRADES and whole[0].last_id > whole[0].first_id:
-            del whole[0]  # its first trades may be forgotten already
-        chosen = usable(whole, start, end)
+        oldest = first_id if first_id is not None else None if start is None else 0
+        chosen = usable(self._aggregates(listing, oldest, start or 0, limit, now_ns), start, end)
         if first_id is not None:
             chosen = [each for each in chosen if each.first_id >= first_id]
-        chosen = chosen[-limit:] if start is None and first_id is None else chosen[:limit]
+        chosen = chosen[-limit:] if oldest is None else chosen[:limit]
         price, size = self._texts[listing.native]
         rows = [
             {
@@ -220,6 +220,30 @@ class BinanceRest:
             for each in chosen
         ]
         return encode(rows)
+
+    def _aggregates(
+        self, listing: Listing, first_id: int | None, start_ms: int, limit: int, now_ns: int
+    ) -> list[Aggregate]:
+        """Whole ones: the newest, or from a number and a time on at least `limit` where there are so many.
+
+        Those at the edges of what is looked at may go on beyond, and are left out.
+        """
+        if first_id is None:
+            trades = self.market.trades(listing.native, KEPT_TRADES, now_ns)
+            whole = aggregated(trades)
+            return whole[1:] if len(trades) == KEPT_TRADES and whole[0].last_id > whole[0].first_id else whole
+        native, most = listing.native, 2 * EDGE_TRADES + limit * TRADES_OF_ONE
+        start_ns = start_ms * 1_000_000
+        at = self.market.trades_from(native, first_id, start_ns, 1, now_ns)
+        if not at:
+            return []
+        begin = max(at[0].trade_id - EDGE_TRADES, 0)
+        trades = self.market.trades_from(native, begin, 0, most, now_ns)
+        whole = aggregated(trades)
+        newest = self.market.last_trade(native, now_ns)
+        first = 1 if trades[0].trade_id < at[0].trade_id and len(whole) > 1 else 0
+        cut = len(whole) - 1 if trades[-1].trade_id < newest.trade_id and len(whole) > first + 1 else None
+        return whole[first:cut]
 
     def _average_price(self, arguments: Arguments, now_ns: int) -> bytes:
         """Over the last five minutes; the last price when nothing traded in them."""
