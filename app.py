@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import structlog
 import typer
 
-from engine import kernels, settings
+from engine import command_line, kernels, settings
 from engine.clock import SteadyClock
 from engine.errors import BadLimits, BadSetting, CallFailed, UserError
 
@@ -54,6 +54,7 @@ VENUE_START_S: Final = 30.0
 VENUE_STOP_S: Final = 3.0
 
 cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=False)
+command_line.add_to(cli)
 
 
 @cli.callback(invoke_without_command=True)
@@ -105,18 +106,6 @@ def serve(
     if not asyncio.run(run(chosen, replay, SPEEDS[speed or "1"])):
         structlog.get_logger(__name__).error("the engine's thread did not end in time")
         raise typer.Exit(1)
-
-
-@cli.command(
-    "venue",
-    add_help_option=False,
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
-)
-def serve_venue(context: typer.Context) -> None:
-    """Serve a local venue: Binance's and Bybit's public protocols, their limits, and faults on command."""
-    from engine.exchange import serve as local
-
-    raise typer.Exit(local.main(context.args))
 
 
 @cli.command("history")
@@ -177,102 +166,6 @@ def fetch_history(
     except CallFailed as error:
         print(f"venuescope: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
-
-
-EXCHANGE_URL = Annotated[
-    str, typer.Option("--url", help="The exchange. [default: http://127.0.0.1 and the exchange_port setting]")
-]
-
-
-@cli.command("bots")
-def run_bots(
-    strategy: Annotated[
-        str,
-        typer.Option(
-            help="random, market-maker, momentum, twap, or your own: path/to/file.py:ClassName; or several."
-        ),
-    ] = "random",
-    count: Annotated[int, typer.Option(help="How many robots.")] = 1,
-    symbol: Annotated[str, typer.Option(help="What they trade.")] = "BTC-USDT",
-    rate: Annotated[
-        float, typer.Option(help="Orders a second of all together. [default: two for each]")
-    ] = 0.0,
-    seconds: Annotated[float, typer.Option(help="End by itself after so long; 0 = Ctrl-C ends it.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Of what is random in them.")] = 1,
-    url: EXCHANGE_URL = "",
-) -> None:
-    """Connect robots to the built-in exchange, over the wire as any client."""
-    from engine.bots import run as bots
-
-    raise typer.Exit(bots.main(strategy, count, symbol, rate, seconds, seed, url or _exchange_url()))
-
-
-@cli.command("stress")
-def run_stress(
-    clients: Annotated[int, typer.Option(help="How many connections.")] = 500,
-    rate: Annotated[float, typer.Option(help="Orders a second in all, sent on a schedule.")] = 6_000.0,
-    seconds: Annotated[float, typer.Option(help="How long.")] = 20.0,
-    seed: Annotated[int, typer.Option(help="Of the order in which clients take turns.")] = 1,
-    mode: Annotated[
-        str, typer.Option(help="open (on a schedule), closed (each waits for its answer) or cancel-place.")
-    ] = "open",
-    url: EXCHANGE_URL = "",
-) -> None:
-    """Load the built-in exchange and print latencies from when each order was due; exit 1 when one is lost."""
-    from engine.load import stress
-
-    raise typer.Exit(stress.main(clients, rate, seconds, seed, url or _exchange_url(), mode))
-
-
-@cli.command("profile")
-def run_profile(
-    seconds: Annotated[int, typer.Option(help="1 to 60.")] = 10,
-    url: EXCHANGE_URL = "",
-) -> None:
-    """Profile the engine's thread of the program that is running, without stopping it."""
-    from engine import owner
-
-    print(asyncio.run(owner.profile(url or _exchange_url(), seconds)))
-
-
-@cli.command("keys")
-def manage_keys(
-    action: Annotated[str, typer.Argument(help="create, list or revoke.")] = "list",
-    key: Annotated[str, typer.Argument(help="Of revoke: the API key.")] = "",
-    account: Annotated[str, typer.Option(help="Of create: the account it is for.")] = "main",
-    label: Annotated[str, typer.Option(help="Of create: what you call it.")] = "",
-    read_only: Annotated[bool, typer.Option("--read-only", help="Of create: it may not trade.")] = False,
-    url: EXCHANGE_URL = "",
-) -> None:
-    """Make, list or revoke API keys of the built-in exchange; a secret is shown once."""
-    from engine import owner
-    from engine.exchange.keystore import KeyStore
-
-    chosen = settings.load()
-    store, at = KeyStore(chosen.data_dir, chosen.config_dir), url or _exchange_url()
-    if action == "create":
-        made = asyncio.run(owner.create_key(at, store, account, label, trade=not read_only))
-        print(f"API key  {made['api_key']}\nsecret   {made['secret']}\naccount  {made['account']}")
-        print("The secret is not shown again.")
-    elif action == "list":
-        rows = asyncio.run(owner.list_keys(at, store))
-        print(f"{'API key':<34}{'account':<16}{'may':<8}label")
-        for row in rows:
-            may = "trade" if row["trade"] else "read"
-            print(f"{row['api_key']:<34}{row['account']:<16}{may:<8}{row['label']}")
-    elif action == "revoke":
-        if not asyncio.run(owner.revoke_key(at, store, key)):
-            raise BadSetting("key", key, "there is no such key")
-        print("revoked")
-    else:
-        raise BadSetting("keys", action, "choose create, list or revoke")
-
-
-def _exchange_url() -> str:
-    """Where this machine's exchange is by the settings."""
-    chosen = settings.load()
-    host = "[::1]" if chosen.host == "::1" else "127.0.0.1"
-    return f"http://{host}:{chosen.exchange_port}"
 
 
 def _number(text: str | None) -> int | str | None:
