@@ -23,6 +23,7 @@ from engine.limits.rules import VenueRules
 from engine.market.batches import CANDLE, TRADE, Rows, Source
 from engine.market.instruments import Instrument
 from engine.venues import Filled
+from feeds.connection import Timing
 from feeds.dialect import Call
 from feeds.rest import SAFE_ATTEMPTS, RestClient
 
@@ -32,7 +33,6 @@ TRADES_MOST: Final = 120_000  # of one hole
 CANDLES_MOST: Final = 10_000
 SHARE: Final = 0.25  # of the tightest limit
 WAITING_MOST: Final = 256
-SETTLE_S: Final = 2.0  # after the hole's end: a venue's database lags its stream
 LATE_TRIES: Final = 3  # for a last trade that its database does not have yet
 LATE_S: Final = 1.0  # between them
 NO_BOOKS: Final = "changes of the book cannot be had again"
@@ -74,11 +74,12 @@ class Backfill:
         *,
         wall: Callable[[], int] = time.time_ns,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        settle_s: float = SETTLE_S,
+        timing: Timing | None = None,
     ) -> None:
         self._client, self._dialect, self._source = client, client.dialect, source
         self._rules = rules
-        self._wall, self._sleep, self._settle_s = wall, sleep, settle_s
+        self._wall, self._sleep = wall, sleep
+        self._settle_s = (timing or Timing()).settle_s
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[Filled]] = set()
 

@@ -63,6 +63,7 @@ class Timing:
     )
     rotate_gap_s: float = 30.0  # between two rotations, at least
     backoff_s: float = 0.5
+    settle_s: float = 2.0  # after a hole's end before it is filled: a venue's database lags its stream
     most_bytes: int = 4 << 20  # of one frame
 
 

@@ -103,7 +103,9 @@ class LiveMarket:
         self._told: tuple[bool, str] | None = None
         self._open = False
         self._group: asyncio.TaskGroup | None = None
-        self._backfill = Backfill(self._client, self.source, gate.limiter.rules, wall=wall)
+        self._backfill = Backfill(
+            self._client, self.source, gate.limiter.rules, wall=wall, timing=self._timing
+        )
         self._poller = Poller(
             self._client,
             self.source,

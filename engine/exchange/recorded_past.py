@@ -1,7 +1,7 @@
 """What really happened on the built-in exchange: the last trades, and candles of every length made from what is kept.
 
 Turns are only noted as they come (some microseconds); their trades are folded when somebody asks, or when many wait.
-Kept are 65,536 trades a symbol, seconds of the last hour, minutes of the last week, and coarser rows for long candles.
+Kept are 32,768 trades a symbol, seconds of the last hour, minutes of the last week, and coarser rows for long candles.
 """
 
 from __future__ import annotations

@@ -39,6 +39,7 @@ QUICK = Timing(
     healthy_s=5.0,
     backoff_s=0.05,
     most_bytes=4 << 20,
+    settle_s=0.3,
 )
 
 
