@@ -34,11 +34,10 @@ from engine.errors import BlockDamaged
 from engine.market.batches import Rows
 from engine.storage.arrow import SCHEMAS
 from engine.storage.records import RecordKind, Stream, times_of
+from engine.storage.steps import Written
 
 FOLDER: Final = "archive"  # in the store's folder
 VERSION: Final = 1
-FILE_ROWS: Final = 1_000_000  # at most in a file,
-FILE_BYTES: Final = 64 << 20  # of as much as this in the journal
 DAY_NS: Final = 86_400_000_000_000
 # In a file's path: what a name may have as it is. Names of venues and symbols come from the network.
 _PLAIN: Final = frozenset(string.ascii_letters + string.digits + "-_.")
@@ -71,22 +70,6 @@ class FileInfo:
     rows: int
     first_ns: int
     last_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """A file that is on the disk: what the manifest needs to know. `path` is relative to the archive, with `/`."""
-
-    path: str
-    kind: str
-    date: str
-    first_seq: int
-    last_seq: int
-    rows: int
-    size_bytes: int
-    first_ns: int
-    last_ns: int
-    sha256: str
 
 
 def dates_of(kind: RecordKind, rows: Rows) -> Rows:

@@ -19,12 +19,13 @@ from engine.errors import BlockDamaged
 from engine.storage import archive
 from engine.storage.arrow import SCHEMAS, from_table, to_table
 from engine.storage.records import Block, RecordKind, Stream, joined
+from engine.storage.steps import Written
 from tests.storage.drawn import OF_A_VENUE, STREAM, WHOLE, drawn_block
 
 DATE = "2025-11-20"
 
 
-def written(root: Path, block: Block) -> archive.Written:
+def written(root: Path, block: Block) -> Written:
     return archive.write_file(root, block.kind, block.stream, DATE, to_table(block))
 
 
