@@ -270,7 +270,9 @@ def _throughput(view: View, _telemetry: Telemetry, part: str, low: float, high: 
     """
     times, series = activity.throughput_rows(view, activity.throughput_start(view))
     drawn: list[tuple[str, str, dict[str, list[float | None]]]] = [
-        (s.source.key, s.source.run, series[s.source.key]) for s in view.shown if s.source.key in series
+        (s.source.key, activity.identity(view, s)["run"], series[s.source.key])
+        for s in view.counted
+        if s.source.key in series
     ]
     if view.clients is not None:
         drawn.append((activity.CLIENTS["id"], activity.CLIENTS["run"], series[activity.CLIENTS["id"]]))
@@ -299,7 +301,7 @@ def _totals(view: View, drawn: Sequence[tuple[str, str, dict[str, list[float | N
             known = [value for value in rates[rate] if value is not None]
             mean = round(sum(known) / len(known), 3) if known else None
             cells += [mean, max(known, default=None), round(sum(known) * step_s(view)) if known else None]
-        rows.append((*when(view.wall_ns), view.params.window_s, source, run, *cells))
+        rows.append((*when(view.counted_ns), view.params.window_s, source, run, *cells))
     return (*TIMES, "window_s", "source", "run", *figures), rows
 
 
@@ -390,7 +392,7 @@ def _funding(view: View, _telemetry: Telemetry, _part: str, _low: float, _high: 
     mark = None if found["mark"] is None else format_decimal(found["mark"], found["decimals"])
     at, said = (None if found[name] is None else iso(round(found[name] * 1e6)) for name in ("next", "ts"))
     cells = (found["rate_pct"], found["interval_s"], found["apr_pct"], at, mark, found["premium_bp"], said)
-    return (*TIMES, *columns), [(*when(view.wall_ns), *cells)]
+    return (*TIMES, *columns), [(*when(view.counted_ns), *cells)]
 
 
 def _venues(view: View, _telemetry: Telemetry, _part: str, _low: float, _high: float) -> Table:
@@ -416,10 +418,10 @@ def _tiles(view: View, _telemetry: Telemetry, _part: str, low: float, high: floa
     ]
 
 
-def _events(view: View, telemetry: Telemetry, part: str, _low: float, _high: float) -> Table:
+def _events(view: View, _telemetry: Telemetry, part: str, _low: float, _high: float) -> Table:
     """The newest events; `limits` and `venue`: those of them that are about it."""
     columns = (*TIMES, "number", "level", "source", "what", "text")
-    found = [event for event in telemetry.events.since(0) if event.number <= view.events_head]
+    found = [event for event in view.events.since(0) if event.number <= view.events_head]
     return columns, [
         (*when(e.ts_ns), e.number, e.level, e.source, e.what, e.text)
         for e in found[-activity.EVENTS_SHOWN :]

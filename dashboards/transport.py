@@ -36,8 +36,15 @@ Answer::
               rate_actual, rate_max, skipped (orders given up to keep up),
               replay: null | {file, speed, state: "opening"|"waiting"|"playing"|"ended"|"failed",
               progress (0..1), detail}}
+    past     null | {source (its id), label, at (its clock), state (the replay's), recorded: [of "latency", "counters",
+              "events": what is shown as it was recorded; else latencies and counts are of what is played], now:
+              [streams asked for that are of now all the same: limits, venues, health, the exchange's]}: the primary
+              source is a replay out of the store. What is counted (throughput, tiles, events, stages) is then of that
+              source alone, by its own clock: rates are per second as it was recorded, at any speed. While a page
+              looks at anything else, that source is not counted
     sources  [{id, venue, label, colour (1..7 | "sim"), run: "sim"|"live"|"replay", state: "live"|"loading"|
-              "resyncing"|"stale"|"reconnecting"|"ended"|"error", detail, shown: bool, age_ms: float|null
+              "resyncing"|"stale"|"reconnecting"|"ended"|"error", detail, paused: bool (a replay whose clock
+              stands still), shown: bool, age_ms: float|null
               (newest event, by the source's own clock), now (the source's clock), since (ms, when `state` began),
               symbols: [str],
               stages: [str] (its latency stages, the main one first), books: [synced, total], gaps, malformed,
@@ -163,6 +170,7 @@ from typing import Any, Final, Protocol
 from dashboards import exchange_streams as exchange
 from dashboards import export as exports
 from dashboards.exchange_export import export as export_of_exchange
+from dashboards.past import past_fields
 from dashboards.streams import activity, latency, market, matching, prices, venues
 from dashboards.streams import limits as limits_of
 from dashboards.streams.common import Json, Stream, ms
@@ -209,7 +217,7 @@ class Transport:
             "metrics": market.metrics,
             "limits": limits_of.limits,
             "tiles": activity.tiles,
-            "events": lambda view, cursor: activity.events(view, cursor, self._telemetry),
+            "events": activity.events,
             "health": activity.health,
             "matching": matching.matching,
             "prices": prices.prices,
@@ -255,6 +263,7 @@ class Transport:
             "now": ms(view.wall_ns),
             "cursors": places,
             "engine": engine_fields(view, self._telemetry),
+            "past": past_fields(view, asked.streams),
             "sources": [source_fields(view, source) for source in view.sources],
             "market": market_fields(view),
             "venues": venues.venue_fields(view),
@@ -336,6 +345,12 @@ def engine_fields(view: View, telemetry: Telemetry) -> Json:
     }
 
 
+def is_paused(view: View, source: SourceView) -> bool:
+    """Whether a source is a replay that was paused: its clock, and so the age of its data, stands still."""
+    replay = view.engine.replay
+    return replay is not None and replay.state == "paused" and replay.source == source.source.key
+
+
 def source_fields(view: View, source: SourceView) -> Json:
     """One source as the shell shows it."""
     now_ns = source.clock(view.wall_ns)
@@ -347,6 +362,7 @@ def source_fields(view: View, source: SourceView) -> Json:
         "run": source.source.run,
         "state": source.state,
         "detail": source.detail,
+        "paused": is_paused(view, source),
         "shown": source in view.shown,
         "age_ms": ms(max(0, now_ns - source.newest_ns)) if source.newest_ns else None,
         "now": ms(now_ns),

@@ -2,6 +2,10 @@
 
 Rings only grow, so a view is cheap: the cursors of that moment and references to views on the board that
 are never changed. The book of that moment lives as long as the view does.
+
+A page whose primary source is a replay out of the store looks at the past. What is counted there (rates, tiles, events,
+stages) is of that source alone, by its own clock; on all other pages that source is left out of what is counted, since
+its seconds are of another time.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from typing import Any, Final
 from engine.errors import BadCommand
 from engine.market.batches import Rows
 from engine.telemetry.board import BookView, EngineView, LimitsView, SourceView, VenueView
+from engine.telemetry.events import EventLog
 from engine.telemetry.hub import MarketRings, Telemetry
 from engine.telemetry.latency import StageLatency
 from engine.telemetry.ring import Ring, Slice
@@ -88,6 +93,10 @@ class View:
     wall_ns: int
     now_ns: int  # the primary source's clock at that moment
     closed_ns: int  # wall-clock seconds before this are complete in every counter ring
+    past: bool  # whether the primary source is of the past
+    counted: tuple[SourceView, ...]  # of those shown, the ones whose rates, gaps and books are added up
+    counted_ns: int  # now by the clock of what is counted: the wall's, in the past the source's
+    counted_closed_ns: int  # seconds before this are complete in `counters`
     engine: EngineView
     sources: tuple[SourceView, ...]
     shown: tuple[SourceView, ...]
@@ -100,9 +109,10 @@ class View:
     limits: tuple[LimitsView, ...]
     limit_rings: dict[str, Ring]
     stages: dict[str, StageLatency]
-    counters: dict[str, Ring]
+    counters: dict[str, Ring]  # COUNT rows of what is counted
     clients: Ring | None  # seconds of the built-in exchange's clients, while it is shown and serves
     heads: dict[str, int]
+    events: EventLog  # of now, or what was said in that past
     events_head: int
     tables: dict[str, dict[str, Any]]  # of the streams that are tables of one moment, where it asked for them
 
@@ -123,6 +133,11 @@ class View:
     def wall_start_ns(self) -> int:
         """Start of the window by the wall clock, aligned to the second."""
         return start_of(self.wall_ns, self.params.window_s)
+
+    @property
+    def counted_start_ns(self) -> int:
+        """Start of the window by the clock of what is counted, aligned to the second."""
+        return start_of(self.counted_ns, self.params.window_s)
 
     @property
     def stage(self) -> StageLatency | None:
@@ -192,22 +207,32 @@ def look(
     shown, primary, symbol = pick(board.sources, params)
     key = primary.source.key if primary else ""
     market = telemetry.markets.get((key, symbol))
+    now_ns = primary.clock(wall_ns) if primary else wall_ns
+    replay = board.engine.replay
+    recorded = replay.source if replay is not None and replay.recorded else ""
+    past = telemetry.pasts.get(key) if key and key == recorded else None
+    then_closed_ns = past.closed_ns if past is not None else 0  # read before the heads, as above
+    then_closed_ns = then_closed_ns or now_ns - now_ns % NS_A_SECOND
+    counted = tuple(s for s in shown if (s.source.key == key if past else s.source.key != recorded))
     stages = {
         name: found
         for name in (primary.stages if primary else ())
         if (found := telemetry.stages.get((key, name))) is not None
     }
-    for name in PAGE_STAGES:
+    for name in PAGE_STAGES if past is None else ():
         if (found := telemetry.stages.get((PAGE_SOURCE, name))) is not None:
             stages[name] = found
     counters = {
-        s.source.key: c.ring for s in shown if (c := telemetry.counters.get(s.source.key)) is not None
+        s.source.key: c.ring for s in counted if (c := telemetry.counters.get(s.source.key)) is not None
     }
-    served = board.exchange.state == "serving" and any(s.source.run == "sim" for s in shown)
+    if past is not None:
+        counters = {key: past.counts}
+    served = board.exchange.state == "serving" and any(s.source.run == "sim" for s in counted)
     clients = telemetry.exchange if served else None  # made by the engine by then
     comparing = symbol and COMPARING & set(params.streams)
     quotes = quoted(telemetry, shown, symbol) if comparing else ()
     limit_rings = dict(telemetry.limits)
+    events = past.events if past is not None else telemetry.events
     rings = [
         *(market or ()),
         *(ring for s in stages.values() for ring in s.rings),
@@ -221,8 +246,12 @@ def look(
         epoch=telemetry.epoch,
         params=params,
         wall_ns=wall_ns,
-        now_ns=primary.clock(wall_ns) if primary else wall_ns,
+        now_ns=now_ns,
         closed_ns=closed_ns,
+        past=past is not None,
+        counted=counted,
+        counted_ns=now_ns if past is not None else wall_ns,
+        counted_closed_ns=then_closed_ns if past is not None else closed_ns,
         engine=board.engine,
         sources=board.sources,
         shown=shown,
@@ -238,7 +267,8 @@ def look(
         counters=counters,
         clients=clients,
         heads={ring.name: ring.head for ring in rings},
-        events_head=telemetry.events.written,
+        events=events,
+        events_head=events.written,
         tables=tables,
     )
 

@@ -1,4 +1,8 @@
-"""Streams over all shown sources and the engine: throughput, tiles, events, health."""
+"""Streams over all shown sources and the engine: throughput, tiles, events, health.
+
+In the past they are of the one source looked at, by its own clock: a rate is then of a second as it was recorded,
+however fast it is played. Health is always of now.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,16 @@ from typing import Any, Final
 
 import numpy as np
 
-from dashboards.streams.common import Json, head, last_minute, ms, shown_key, step_s, whole_seconds
+from dashboards.streams.common import (
+    Json,
+    counted_key,
+    head,
+    last_minute,
+    ms,
+    source_key,
+    step_s,
+    whole_seconds,
+)
 from dashboards.streams.latency import SPARK_POINTS, STAGES, second_key, spark, window_counts
 from dashboards.streams.limits import throttled_tail
 from dashboards.streams.market import market_key
@@ -27,12 +40,19 @@ CLIENTS: Final = {"id": "clients", "label": "Clients", "colour": "clients", "run
 EVENTS_SHOWN: Final = 200
 BAD_FRAMES_SHOWN: Final = 20
 FRAME_SHOWN: Final = 200
+BUILT_IN: Final = "builtin"
 VENUES: Final = {*MARKETS, *(market.budget for market in MARKETS.values())}
 
 
-def identity(source: SourceView) -> Json:
+def identity(view: View, source: SourceView) -> Json:
     """What a page needs to name and colour a source."""
-    return {"id": source.source.key, "label": source.label, "colour": source.colour, "run": source.source.run}
+    run = "sim" if is_simulated(view, source) else source.source.run
+    return {"id": source.source.key, "label": source.label, "colour": source.colour, "run": run}
+
+
+def is_simulated(view: View, source: SourceView) -> bool:
+    """Whether a source's own work is orders, not messages: the built-in exchange's, also in its past."""
+    return source.source.run == "sim" or (view.past and source.source.venue == BUILT_IN)
 
 
 # --- throughput -----------------------------------------------------------------------------------------------
@@ -41,11 +61,11 @@ def identity(source: SourceView) -> Json:
 def throughput_rows(view: View, from_ns: int) -> tuple[list[int], dict[str, dict[str, list[float | None]]]]:
     """(start of each step in ns, per source: rate -> one value a step, per second; None before a source began).
 
-    Steps from `from_ns` (aligned) to the newest complete one, for every shown source, and under "clients" the orders
+    Steps from `from_ns` (aligned) to the newest complete one, for every counted source, and under "clients" the orders
     of the built-in exchange's clients, which its own counter does not have.
     """
     step_ns = step_s(view) * NS_A_SECOND
-    end_ns = view.closed_ns - view.closed_ns % step_ns
+    end_ns = view.counted_closed_ns - view.counted_closed_ns % step_ns
     count = max(0, (end_ns - from_ns) // step_ns)
     times = [from_ns + place * step_ns for place in range(count)]
     opened = opened_seconds(view)
@@ -78,8 +98,8 @@ def throughput_rows(view: View, from_ns: int) -> tuple[list[int], dict[str, dict
 
 
 def opened_seconds(view: View) -> dict[str, int]:
-    """The second, ns, in which each shown source was opened: those before it are no samples."""
-    return {s.source.key: s.opened_ns - s.opened_ns % NS_A_SECOND for s in view.shown}
+    """The second, ns, in which each counted source was opened: those before it are no samples. In the past all are."""
+    return {s.source.key: 0 if view.past else s.opened_ns - s.opened_ns % NS_A_SECOND for s in view.counted}
 
 
 def in_order(sources: Sequence[SourceView]) -> list[SourceView]:
@@ -94,19 +114,20 @@ def in_order(sources: Sequence[SourceView]) -> list[SourceView]:
 
 def throughput_start(view: View) -> int:
     """Start of the first step of the window."""
-    return view.wall_start_ns - view.wall_start_ns % (step_s(view) * NS_A_SECOND)
+    return view.counted_start_ns - view.counted_start_ns % (step_s(view) * NS_A_SECOND)
 
 
 def throughput(view: View, cursor: Json) -> tuple[Json, Json]:
-    """Messages, orders and trades per second by shown source: the steps completed since the cursor."""
-    key = shown_key(view) + ("|clients" if view.clients is not None else "")
+    """Messages, orders and trades per second by counted source: the steps completed since the cursor."""
+    key = counted_key(view) + ("|clients" if view.clients is not None else "")
     start_ns = throughput_start(view)
     from_ns = max(start_ns, int(cursor["t"])) if cursor.get("k") == key else start_ns
     times, series = throughput_rows(view, from_ns)
-    stream = head(view, key, cursor, view.closed_ns, events_within(view), wall=True) | {
+    stream = head(view, key, cursor, view.counted_closed_ns, events_within(view), counted=True) | {
         "t": [ts_ns // 1_000_000 for ts_ns in times],
         "series": [
-            identity(s) | series.get(s.source.key, {rate: [] for rate in RATES}) for s in in_order(view.shown)
+            identity(view, s) | series.get(s.source.key, {rate: [] for rate in RATES})
+            for s in in_order(view.counted)
         ]
         + ([CLIENTS | series[CLIENTS["id"]]] if view.clients is not None else []),
         "keep": start_ns // 1_000_000,
@@ -115,14 +136,15 @@ def throughput(view: View, cursor: Json) -> tuple[Json, Json]:
 
 
 def events_within(view: View) -> int:
-    """Messages and orders of all shown sources in the window, counted since each was opened."""
+    """Messages and orders of all counted sources in the window, since each was opened."""
     opened = opened_seconds(view)
     rows = (
-        whole_seconds(view, ring, max(view.wall_start_ns, opened[key])) for key, ring in view.counters.items()
+        whole_seconds(view, ring, max(view.counted_start_ns, opened[key]))
+        for key, ring in view.counters.items()
     )
     of_clients = 0
     if view.clients is not None:
-        of_clients = int(whole_seconds(view, view.clients, view.wall_start_ns)["orders"].sum())
+        of_clients = int(whole_seconds(view, view.clients, view.counted_start_ns)["orders"].sum())
     return of_clients + sum(int(found["messages"].sum() + found["orders"].sum()) for found in rows)
 
 
@@ -136,13 +158,13 @@ def tail(values: Rows) -> list[Any]:
 
 
 def summed(view: View, counter: str, *, simulated: bool) -> list[Any]:
-    """One counter, summed over shown sources that are simulated or not, for each of the last 60 seconds."""
+    """One counter, summed over counted sources that are simulated or not, for each of the last 60 seconds."""
     total = np.zeros(SPARK_POINTS)
     known = np.zeros(SPARK_POINTS, bool)
-    start_ns = view.closed_ns - SPARK_POINTS * NS_A_SECOND
-    for source in view.shown:
+    start_ns = view.counted_closed_ns - SPARK_POINTS * NS_A_SECOND
+    for source in view.counted:
         ring = view.counters.get(source.source.key)
-        if ring is None or (source.source.run == "sim") != simulated:
+        if ring is None or is_simulated(view, source) != simulated:
             continue
         rows = whole_seconds(view, ring, start_ns)
         place = (rows["ts_ns"] - start_ns) // NS_A_SECOND
@@ -153,9 +175,9 @@ def summed(view: View, counter: str, *, simulated: bool) -> list[Any]:
 
 def tiles(view: View, cursor: Json) -> tuple[Json, Json]:
     """Figures and their last minute; whole, once a second."""
-    key = f"{market_key(view)}|{shown_key(view)}"
-    second = f"{second_key(view)}|{view.closed_ns}|{key}"
-    stream = head(view, key, cursor, view.closed_ns, SPARK_POINTS, wall=True)
+    key = f"{market_key(view)}|{counted_key(view)}"
+    second = f"{second_key(view)}|{view.counted_closed_ns}|{key}"
+    stream = head(view, key, cursor, view.counted_closed_ns, SPARK_POINTS, counted=True)
     if cursor.get("s") != second:
         stream |= tile_values(view) | {"reset": True}
     return stream, {"k": key, "s": second}
@@ -171,7 +193,8 @@ def tile_values(view: View) -> Json:
         rows = view.last(view.market.metrics, SPARK_POINTS)
         rows = rows[(rows["bid_size"] > 0) & (rows["ask_size"] > 0)]
         spread = tail(rows["ask_price"] - rows["bid_price"])
-    throttled = throttled_tail(view, SPARK_POINTS)
+    none: list[Any] = [None] * SPARK_POINTS
+    throttled = none if view.past else throttled_tail(view, SPARK_POINTS)  # limits are of now
     first = view.main_stage
     p50, p99 = None, None
     sparks: dict[str, list[Any]] = {"p50": [None] * SPARK_POINTS, "p99": [None] * SPARK_POINTS}
@@ -182,7 +205,7 @@ def tile_values(view: View) -> Json:
         sparks = {name: spark(view, first, name) for name in sparks}
     return {
         "t": [
-            (view.closed_ns - (SPARK_POINTS - place) * NS_A_SECOND) // 1_000_000
+            (view.counted_closed_ns - (SPARK_POINTS - place) * NS_A_SECOND) // 1_000_000
             for place in range(SPARK_POINTS)
         ],
         "real": real,
@@ -191,7 +214,7 @@ def tile_values(view: View) -> Json:
         "throttled": throttled,
         "gaps": gaps,
         **sparks,
-        "keep": (view.closed_ns - SPARK_POINTS * NS_A_SECOND) // 1_000_000,
+        "keep": (view.counted_closed_ns - SPARK_POINTS * NS_A_SECOND) // 1_000_000,
         "figures": {
             "real": real[-1],
             "sim": sim[-1],
@@ -200,10 +223,10 @@ def tile_values(view: View) -> Json:
             "stage": first.stage if first is not None else None,
             "stage_label": STAGES[first.stage][0] if first is not None else None,
             "throttled": throttled[-1],
-            "gaps": sum(source.gaps for source in view.shown),
+            "gaps": sum(source.gaps for source in view.counted),
             "books": [
-                sum(source.books_synced for source in view.shown),
-                sum(len(source.symbols) for source in view.shown),
+                sum(source.books_synced for source in view.counted),
+                sum(len(source.symbols) for source in view.counted),
             ],
             **spread_figures(view),
         },
@@ -248,13 +271,13 @@ def event_row(event: Event) -> Json:
     }
 
 
-def events(view: View, cursor: Json, telemetry: Telemetry) -> tuple[Json, Json]:
-    """New events, oldest first; at first the newest 200."""
-    key = view.epoch
+def events(view: View, cursor: Json) -> tuple[Json, Json]:
+    """New events, oldest first; at first the newest 200. In the past, what was recorded of that source."""
+    key = source_key(view) if view.past else view.epoch
     known = int(cursor.get("n", 0)) if cursor.get("k") == key else 0
-    found = [event for event in telemetry.events.since(known) if event.number <= view.events_head]
+    found = [event for event in view.events.since(known) if event.number <= view.events_head]
     shown = found[-EVENTS_SHOWN:]
-    stream = head(view, key, cursor, telemetry.events.newest_ns, len(found), wall=True)
+    stream = head(view, key, cursor, view.events.newest_ns, len(found), counted=True)
     stream |= {
         "rows": [event_row(event) for event in shown],
         "lost": max(0, view.events_head - known - len(found)),

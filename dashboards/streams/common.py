@@ -12,6 +12,7 @@ from dashboards.view import NS_A_SECOND, View
 from engine.market.batches import Rows
 from engine.telemetry.histogram import quantiles
 from engine.telemetry.latency import StageLatency, merge
+from engine.telemetry.past import COUNTERS
 from engine.telemetry.ring import Ring
 
 Json = dict[str, Any]
@@ -39,9 +40,20 @@ def us(ns: int) -> float:
     return round(value, 2 if value < 10 else 1 if value < 100 else 0)
 
 
-def head(view: View, key: str, cursor: Json, newest_ns: int, count: int, *, wall: bool = False) -> Json:
-    """What every stream carries; `newest_ns` (0 = none) is by the primary source's clock, or the wall's."""
-    now = view.wall_ns if wall else view.now_ns
+def head(
+    view: View,
+    key: str,
+    cursor: Json,
+    newest_ns: int,
+    count: int,
+    *,
+    wall: bool = False,
+    counted: bool = False,
+) -> Json:
+    """What every stream carries; `newest_ns` (0 = none) is by the primary source's clock, the wall's, or the clock of
+    what is counted.
+    """
+    now = view.wall_ns if wall else view.counted_ns if counted else view.now_ns
     return {
         "key": key,
         "reset": cursor.get("k") != key,
@@ -57,11 +69,16 @@ def source_key(view: View) -> str:
     return f"{view.epoch}|{view.source.source.key}|{view.source.opened_ns}" if view.source else view.epoch
 
 
-def shown_key(view: View) -> str:
-    """What a stream of all shown sources is of."""
-    return "|".join(
-        (view.epoch, *(f"{s.source.key} {s.opened_ns}" for s in view.shown), str(view.params.window_s))
-    )
+def counted_key(view: View) -> str:
+    """What a stream of all counted sources is of; in the past also, whether its counts came out of the records."""
+    sources = (f"{s.source.key} {s.opened_ns}" for s in view.counted)
+    of_past = recorded_key(view, COUNTERS) if view.past else ""
+    return "|".join((view.epoch, *sources, str(view.params.window_s), of_past))
+
+
+def recorded_key(view: View, what: str) -> str:
+    """Changes when the primary source's own `what` is replaced by what was recorded of it."""
+    return "recorded" if view.source is not None and what in view.source.recorded else "played"
 
 
 def step_s(view: View) -> int:
@@ -91,6 +108,6 @@ def last_minute(stage: StageLatency, now_ns: int) -> tuple[int, int, int, int] |
 
 
 def whole_seconds(view: View, ring: Ring, start_ns: int) -> Rows:
-    """Rows (field `ts_ns`) from `start_ns` up to the newest second that is complete in every counter ring."""
-    rows = view.last(ring, (view.wall_ns - start_ns) // NS_A_SECOND + 3)
-    return rows[(rows["ts_ns"] >= start_ns) & (rows["ts_ns"] < view.closed_ns)]
+    """COUNT or EXCHANGE rows from `start_ns` up to the newest second that is complete in every ring of counts."""
+    rows = view.last(ring, max(0, view.counted_ns - start_ns) // NS_A_SECOND + 3)
+    return rows[(rows["ts_ns"] >= start_ns) & (rows["ts_ns"] < view.counted_closed_ns)]

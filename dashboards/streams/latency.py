@@ -8,11 +8,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from dashboards.streams.common import Json, fresh, head, ms, source_key, step_s, us
+from dashboards.streams.common import Json, fresh, head, ms, recorded_key, source_key, step_s, us
 from dashboards.view import NS_A_SECOND, View, start_of
 from engine.market.batches import Rows
 from engine.telemetry.histogram import QUANTILES, quantiles
 from engine.telemetry.latency import SUMMARY, StageLatency, merge
+from engine.telemetry.past import LATENCY
 from engine.telemetry.ring import Ring
 
 PERCENTILES: Final = ("p50", "p90", "p95", "p99", "p999")
@@ -31,6 +32,11 @@ STAGES: Final = {
     "draw": ("Draw", "reply to painted frame, in the browser"),
     "total": ("Total", "newest event received to painted frame"),
 }
+
+
+def measured_key(view: View) -> str:
+    """What latencies are of: the source, this opening of it, and whether they were measured or recorded."""
+    return f"{source_key(view)}|{recorded_key(view, LATENCY)}|{'past' if view.past else ''}"
 
 
 def by_wall(view: View, stage: StageLatency) -> bool:
@@ -66,7 +72,7 @@ def latency(view: View, cursor: Json) -> tuple[Json, Json]:
     """New percentile rows of one stage; a hole in time is a row of nulls, so that no line bridges it."""
     stage, step = view.stage, step_s(view)
     name = stage.stage if stage else view.params.stage
-    key = f"{source_key(view)}|{name}|{view.params.window_s}"
+    key = f"{measured_key(view)}|{name}|{view.params.window_s}"
     stream = head(view, key, cursor, 0, 0)
     label, what = STAGES.get(name, ("", ""))
     stream |= {"stage": name, "label": label, "what": what, "unit": "us", "step": step}
@@ -158,13 +164,14 @@ def spark(view: View, stage: StageLatency, column: str) -> list[float | None]:
 
 def second_key(view: View) -> str:
     """Changes with each second of the wall clock, and with what is looked at."""
-    return f"{source_key(view)}|{view.params.window_s}|{view.wall_ns // NS_A_SECOND}"
+    return f"{measured_key(view)}|{view.params.window_s}|{view.wall_ns // NS_A_SECOND}"
 
 
 def stages(view: View, cursor: Json) -> tuple[Json, Json]:
     """Every stage of the primary source and of pages, over the window; whole, once a second."""
-    key, second = f"{source_key(view)}|{view.params.window_s}", second_key(view)
-    stream = head(view, key, cursor, view.wall_ns - view.wall_ns % NS_A_SECOND, len(view.stages), wall=True)
+    key, second = f"{measured_key(view)}|{view.params.window_s}", second_key(view)
+    newest_ns = view.counted_ns - view.counted_ns % NS_A_SECOND
+    stream = head(view, key, cursor, newest_ns, len(view.stages), counted=True)
     if cursor.get("s") != second:
         stream["rows"] = [stage_row(view, stage) for stage in view.stages.values()]
     return stream, {"k": key, "s": second}
@@ -184,9 +191,10 @@ def distribution_points(view: View) -> list[tuple[float, float]]:
 def distribution(view: View, cursor: Json) -> tuple[Json, Json]:
     """The chosen stage's quantiles over the window; whole, once a second."""
     stage = view.stage.stage if view.stage else view.params.stage
-    key, second = f"{source_key(view)}|{stage}|{view.params.window_s}", f"{second_key(view)}|{stage}"
+    key, second = f"{measured_key(view)}|{stage}|{view.params.window_s}", f"{second_key(view)}|{stage}"
     count = int(window_counts(view, view.stage)[0].sum()) if view.stage else 0
-    stream = head(view, key, cursor, view.wall_ns - view.wall_ns % NS_A_SECOND, count, wall=True)
+    newest_ns = view.counted_ns - view.counted_ns % NS_A_SECOND
+    stream = head(view, key, cursor, newest_ns, count, counted=True)
     stream["note"] = offset_note(view, view.stage) if view.stage else ""
     if cursor.get("s") != second:
         points = distribution_points(view)

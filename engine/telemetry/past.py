@@ -64,6 +64,7 @@ class Past:
         if COUNTERS not in self.recorded:
             self._counters = SourceCounters(f"{self.source}, its own seconds")
             self.recorded |= {COUNTERS}
+            self.closed_ns = 0
         newest = self.counts.last(1).rows
         if len(newest):
             rows = rows[rows["ts_ns"] > newest["ts_ns"][0]]

@@ -86,7 +86,7 @@ def test_an_answer_has_every_stream_asked_for_and_no_other_and_is_json() -> None
     answer = page.poll()
     assert list(answer["streams"]) == ALL
     assert set(answer) == {
-        *("v", "epoch", "now", "cursors", "engine", "sources", "market", "venues", "bans", "streams"),
+        *("v", "epoch", "now", "cursors", "engine", "past", "sources", "market", "venues", "bans", "streams"),
     }
     for stream in answer["streams"].values():
         assert {"key", "reset", "age_ms", "n", "lost", "note"} <= set(stream)
