@@ -4,6 +4,7 @@ VenuescopeError
 ├── UserError          what a user gave is wrong: one sentence, exit code 2, no traceback
 │   ├── BadSetting     a setting's value is not allowed
 │   ├── BadCapture     a capture file is missing, truncated or foreign
+│   ├── BadImport      a foreign capture cannot be taken over
 │   ├── BadLimits      a file of rate limits is not valid
 │   ├── BadDataFolder  a folder cannot be read, or holds what this start cannot go on with
 │   ├── BadQuery       a question about what is kept cannot be answered as it was put
@@ -62,6 +63,17 @@ class BadCapture(UserError):
     def __str__(self) -> str:
         where = f"{self.path}, line {self.line:,}" if self.line else self.path
         return f"cannot replay {where}: {self.reason}"
+
+
+class BadImport(UserError):
+    """A foreign capture cannot be taken over: it is missing, or nothing in it can be read. Nothing was stored."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path, self.reason = path, reason
+
+    def __str__(self) -> str:
+        return f"cannot import {self.path}: {self.reason}"
 
 
 class BadLimits(UserError):
