@@ -6,8 +6,8 @@ the journal's thread's work (`engine.storage.packing`). Time is what the data sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -17,7 +17,7 @@ from engine.market.instruments import Instrument
 from engine.market.sequencing import BookState, Outcome, Rule
 from engine.market.state import SymbolState
 from engine.storage import packing
-from engine.storage.journal import Alive, Draft
+from engine.storage.journal import Draft
 from engine.storage.packing import Book, Gap
 from engine.storage.records import (
     BACKFILLED,
@@ -35,12 +35,14 @@ from engine.storage.records import (
     RecordKind,
     Stream,
 )
+from engine.venues import Filled
 
 SECOND_NS: Final = 1_000_000_000
 LEVEL_BYTES: Final = 16
 VENUES_MOST: Final = 64
 OFF_MOST: Final = 4_096
 ALL: Final = "all"
+QUIET_NS: Final = 15 * SECOND_NS  # without a trade behind a hole, it is filled by times alone
 
 _TRADES, _QUOTES, _DELTAS = RecordKind.TRADES, RecordKind.QUOTES, RecordKind.DELTAS
 _SNAPSHOTS, _CANDLES, _FUNDING = RecordKind.SNAPSHOTS, RecordKind.CANDLES, RecordKind.FUNDING
@@ -89,6 +91,8 @@ class Hole:
     from_ns: int
     to_ns: int
     reason: str
+    after_id: int = 0  # of the last trade before it and the first one behind it; 0 = not known
+    before_id: int = 0
 
 
 @dataclass(slots=True)
@@ -115,6 +119,8 @@ class _Pen:
     rows: dict[RecordKind, int] = field(default_factory=dict)
     heap: dict[RecordKind, int] = field(default_factory=dict)
     newest_ns: int = 0
+    trade_id: int = 0  # of the newest trade
+    hole: Hole | None = None  # that waits for the first trade behind it
     keyframe_ns: int = 0  # the next is due then
     broken: dict[str, tuple[int, str]] = field(default_factory=dict)  # what: (from, reason), of open holes
 
@@ -259,6 +265,10 @@ class Recorder:
             pen.newest_ns = max(pen.newest_ns, int(rows["ts_recv_ns"][-1]))
         if pen.broken:
             self._mend(pen, state)
+        if kind is _TRADES:
+            if pen.hole is not None:
+                self._tell_hole(pen, int(rows["trade_id"][0]))
+            pen.trade_id = int(rows["trade_id"][-1])
         if kind in pen.kinds:
             if kind is _DELTAS:
                 self._take(pen, kind, batch, 1, max(1, len(rows)))
@@ -306,44 +316,50 @@ class Recorder:
 
     # --- what the store calls ----------------------------------------------------------------------------
 
-    def take_block(self, source: Source, make: Callable[[int], Block | None]) -> None:
-        """Record rows of telemetry: `make(first seq)` gives them, ready, or None."""
+    def take_blocks(self, venue: str, make: Callable[[int], list[Block]]) -> None:
+        """Record rows that are ready: `make(first seq)` gives them, `seq` counting on from one block to the next."""
         if self._numbers is None:
             return
-        block = make(self._numbers.next_seq)
-        if block is not None and len(block.rows):
+        for block in make(self._numbers.next_seq):
             self._numbers.next_seq = block.last_seq + 1
-            self._count(source.venue, len(block.rows), block.size_bytes)
-            self._done.append(Draft(block.kind, block.stream, len(block.rows), block.size_bytes, block.first_seq,
-                                    lambda: block))  # fmt: skip
-
-    def fill(self, hole: Hole, trades: Rows, candles: Iterable[tuple[int, Rows]], *, complete: bool,
-             detail: str) -> None:  # fmt: skip
-        """Record what was fetched for a hole, TRADE rows and (interval, CANDLE rows), and that it was."""
-        venue = self._open.get(hole.source.venue)
-        unit = venue.instruments.get(hole.symbol) if venue is not None else None
-        if venue is None or unit is None or self._numbers is None:
-            return
-        stream = Stream(hole.source.venue, hole.symbol, unit, venue.rule, venue.label)
-        wanted = self.wanted.get(hole.source.venue)
-        count = 0
-        if len(trades) and (wanted is None or _TRADES in wanted.kinds):
-            self._add(
-                stream, _TRADES, partial(packing.trades, stream, origin=BACKFILLED), trades, len(trades)
+            self._count(venue, len(block.rows), block.size_bytes)
+            ready = partial(_itself, block)
+            self._done.append(
+                Draft(block.kind, block.stream, len(block.rows), block.size_bytes, block.first_seq, ready)
             )
-            count += len(trades)
-        for interval_ns, rows in candles:
-            if len(rows):
-                item = (self._wall(), interval_ns, BACKFILLED, rows)
-                self._add(stream, _CANDLES, partial(packing.candles, stream), item, len(rows))
-                count += len(rows)
-        state = FILLED if complete else PARTLY_FILLED if count else OPEN
-        reason = f"{hole.reason}; {detail}" if detail else hole.reason
-        self._gap(stream, Gap(hole.from_ns, hole.to_ns, "trades", state, count, reason))
 
-    def shed(self, stream: Stream, what: str, from_ns: int, to_ns: int, reason: str) -> None:
-        """Record that something was given up."""
-        self._gap(stream, Gap(from_ns, to_ns, what, OPEN, 0, reason))
+    def fill(self, hole: Hole, found: Filled) -> None:
+        """Record what was fetched for a hole, and that it was."""
+        venue = self._open.get(hole.source.venue)
+        if venue is None or self._numbers is None:
+            return
+        stream = Stream(hole.source.venue, hole.symbol, found.instrument, venue.rule, venue.label)
+        wanted = self.wanted.get(hole.source.venue)
+        kinds = wanted.kinds if wanted is not None else frozenset(RecordKind)
+        count = 0
+        if len(found.trades) and _TRADES in kinds:
+            pack = partial(packing.trades, stream, origin=BACKFILLED)
+            self._add(stream, _TRADES, pack, found.trades, len(found.trades))
+            count += len(found.trades)
+        if len(found.candles):
+            item = (self._wall(), found.interval_ns, BACKFILLED, found.candles)
+            self._add(stream, _CANDLES, partial(packing.candles, stream), item, len(found.candles))
+            count += len(found.candles)
+        state = FILLED if found.complete else PARTLY_FILLED if count else OPEN
+        self._gap(
+            stream, Gap(hole.from_ns, hole.to_ns, "trades", state, count, f"{hole.reason}; {found.detail}")
+        )
+
+    def shed(
+        self, venue: str, symbol: str, kind: RecordKind, from_ns: int, to_ns: int, rows: int, reason: str
+    ) -> None:
+        """Record that the journal gave up rows of a kind."""
+        what = next(name for name, kinds in WHAT.items() if kind in kinds)
+        pens = (pen for pens in self._pens.values() for pen in pens.values())
+        held = (pen.stream for pen in pens if (pen.stream.venue, pen.stream.symbol) == (venue, symbol))
+        stream = next(held, Stream(venue, symbol))
+        text = f"{reason}: {rows:,} rows of {kind.value} were not kept"
+        self._gap(stream, Gap(from_ns, to_ns, what, OPEN, 0, text))
 
     def flush(self) -> list[Draft]:
         """What has come since the last call, oldest first within each kind and stream."""
@@ -362,10 +378,14 @@ class Recorder:
         done, self._done = self._done, []
         return done
 
-    def alive(self, now_ns: int) -> list[Alive]:
-        """Of what recording goes on without a hole, whether or not something came."""
+    def alive(self, now_ns: int) -> list[tuple[str, str, str, int]]:
+        """(venue, symbol, what, now) of what goes on without a hole, whether or not something came. Once a second."""
+        for pens in self._pens.values():
+            for pen in pens.values():
+                if pen.hole is not None and now_ns - pen.hole.to_ns > QUIET_NS:
+                    self._tell_hole(pen, 0)
         marks = [
-            Alive(pen.source.venue, symbol, what, now_ns)
+            (pen.source.venue, symbol, what, now_ns)
             for pens in self._pens.values()
             for symbol, pen in pens.items()
             for what in pen.what
@@ -396,6 +416,7 @@ class Recorder:
             if held is not None:  # other units
                 self._put_away(held)
                 pen.newest_ns, pen.broken = held.newest_ns, held.broken
+                pen.trade_id, pen.hole = held.trade_id, held.hole
             pens[symbol] = pen
             ended_ns, why = self._off.pop((name, symbol), (0, ""))
             if ended_ns:
@@ -479,10 +500,15 @@ class Recorder:
             from_ns, reason = pen.broken.pop(what)
             to_ns = max(pen.newest_ns, from_ns)
             self._gap(pen.stream, Gap(from_ns, to_ns, what, OPEN, 0, reason))
-            if what == "trades" and self._on_hole is not None:
-                self._on_hole(Hole(pen.source, pen.stream.symbol, from_ns, to_ns, reason))
+            if what == "trades":
+                pen.hole = Hole(pen.source, pen.stream.symbol, from_ns, to_ns, reason, pen.trade_id)
             if what == "book":
                 pen.keyframe_ns = 0
+
+    def _tell_hole(self, pen: _Pen, before_id: int) -> None:
+        hole, pen.hole = pen.hole, None
+        if hole is not None and self._on_hole is not None:
+            self._on_hole(replace(hole, before_id=before_id))
 
     def _keyframe(self, pen: _Pen, state: SymbolState) -> None:
         """Our own book as it stands, where it can be trusted."""
@@ -492,3 +518,7 @@ class Recorder:
         bids, asks = state.book.top(self._depth)
         book = Book(state.last_event_ns, pen.newest_ns, state.sync.sequence, KEYFRAME, bids, asks)
         self._take(pen, _SNAPSHOTS, book, 1, 1, LEVEL_BYTES * (len(bids) + len(asks)))
+
+
+def _itself(block: Block) -> Block:
+    return block
