@@ -354,6 +354,8 @@ class Intake:
         """
         desk = self._desks[source]
         if reason == "closed" or (source.run == "live" and reason in ENDINGS):
+            if self.tap is not None:
+                self.tap.closed(source, tuple(desk.markets), reason)
             del self._desks[source]
             self._telemetry.forget(source.key)
             how = "closed" if reason == "closed" else "disconnected"
@@ -363,6 +365,8 @@ class Intake:
             market.state.settle()
             self._publish_candles(source, market, market.state.candles.advance(1 << 62))
             market.changed = True
+        if self.tap is not None:
+            self.tap.closed(source, tuple(desk.markets), reason)
         self._flush(desk)
         for stage in _measured(desk):
             self._telemetry.stage(source.key, stage).advance(desk.second_ns + SECOND_NS)
