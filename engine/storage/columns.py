@@ -5,16 +5,18 @@ times. A column here has a name, the column of `engine.storage.arrow.SCHEMAS` it
 
 moment    ns UTC (`ROW_TIME`: of `records.times_of`)   SQL TIMESTAMPTZ; files timestamp[ns, UTC]; CSV ISO 8601
 number    int64                                        as it is
-price     units of 10^-price_decimals                  SQL and files float64, with `<name>_units` beside it; CSV exact
+price     units of 10^-price_decimals                  SQL and files float64, and exact in `<name>_units`; CSV exact
 size      units of 10^-size_decimals                   as price
 rate      units of 10^-12                              as price
-notional  two words of both decimals together          SQL and files float64; CSV exact
+notional  two words, of both decimals together         SQL and files float64, and the words; CSV exact
 text      text                                         as it is; CSV guarded against formulas
 choice    small numbers with names                     the names
-prices    list of price                                SQL and files list of float64; not in CSV
-sizes     list of size                                 as prices
-counts    list of whole numbers                        SQL and files as it is; not in CSV
+prices    list of price                                as price; not in CSV
+sizes     list of size                                 as price; not in CSV
+counts    list of whole numbers                        as it is; not in CSV
 frame     bytes                                        SQL and files as they are; CSV text
+
+Floats beside whole numbers, not decimals: pandas makes slow objects of decimals, and most sums need no more.
 """
 
 from __future__ import annotations
@@ -100,10 +102,10 @@ _MIDDLE: Final[Mapping[RecordKind, tuple[Column, ...]]] = {
     RecordKind.SNAPSHOTS: (
         Column("bids", "bids", "text"),
         Column("asks", "asks", "text"),
-        Column("bid_price", "bid_price", "prices"),
-        Column("bid_size", "bid_size", "sizes"),
-        Column("ask_price", "ask_price", "prices"),
-        Column("ask_size", "ask_size", "sizes"),
+        Column("bid_prices", "bid_price", "prices"),
+        Column("bid_sizes", "bid_size", "sizes"),
+        Column("ask_prices", "ask_price", "prices"),
+        Column("ask_sizes", "ask_size", "sizes"),
         *_same("last_sequence"),
         Column(
             "origin",
@@ -168,10 +170,18 @@ COLUMNS: Final[Mapping[RecordKind, tuple[Column, ...]]] = {
 NOT_IN_CSV: Final = frozenset(("prices", "sizes", "counts"))
 
 
-def decimals_of(kind: RecordKind) -> tuple[str, ...]:
-    """Which of price_decimals and size_decimals the kind's numbers need to be read exactly."""
+_EXACT: Final = frozenset(("price", "size", "rate", "prices", "sizes"))
+
+
+def exact_of(kind: RecordKind) -> tuple[tuple[str, str], ...]:
+    """(name, source) of the columns behind the others that keep, in SQL and in files, what a float cannot."""
+    found: list[tuple[str, str]] = []
+    for column in COLUMNS[kind]:
+        if column.form in _EXACT:
+            found.append((f"{column.name}_units", column.source))
+        elif column.form == "notional":
+            found += [("notional_high", "notional_high"), ("notional_low", "notional_low")]
     forms = {column.form for column in COLUMNS[kind]}
-    return (
-        *(("price_decimals",) if forms & {"price", "prices"} else ()),
-        *(("size_decimals",) if forms & {"size", "sizes"} else ()),
-    )
+    if forms & {"price", "prices"}:
+        found += [("price_decimals", "price_decimals"), ("size_decimals", "size_decimals")]
+    return tuple(found)
