@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.market.batches import Source
 from engine.market.sequencing import Rule
 from engine.storage.records import DTYPES, Block, RecordKind, Stream
 from engine.storage.telemetry_records import latency_block
@@ -38,9 +39,10 @@ class Played(Desk):
         )
         return self
 
-    def show(self, state: str) -> Played:
+    def show(self, state: str, source: Source = SPOT) -> Played:
+        """Say on the board that it is a replay out of the store, in that state."""
         board = self.telemetry.board
-        view = ReplayView("x", "10x", state, 0.5, source=SPOT.key, recorded=True)
+        view = ReplayView("x", "10x", state, 0.5, source=source.key, recorded=True)
         board.engine = replace(board.engine, state="running", replay=view)
         return self
 
