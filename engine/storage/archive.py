@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -33,12 +32,13 @@ from engine.durable_files import make_folder, write_whole
 from engine.errors import BlockDamaged
 from engine.market.batches import Rows
 from engine.storage.arrow import SCHEMAS
+from engine.storage.dates import DAY_NS
+from engine.storage.dates import date_text as date_text
 from engine.storage.records import RecordKind, Stream, times_of
 from engine.storage.steps import Written
 
 FOLDER: Final = "archive"  # in the store's folder
 VERSION: Final = 1
-DAY_NS: Final = 86_400_000_000_000
 # In a file's path: what a name may have as it is. Names of venues and symbols come from the network.
 _PLAIN: Final = frozenset(string.ascii_letters + string.digits + "-_.")
 _LONGEST: Final = 120  # of a name in a path; 255 bytes is what file systems take
@@ -75,16 +75,6 @@ class FileInfo:
 def dates_of(kind: RecordKind, rows: Rows) -> Rows:
     """The UTC date of each row, as int64 days since 1970."""
     return times_of(kind, rows) // DAY_NS
-
-
-def date_text(day: int) -> str:
-    """Days since 1970 as "2026-11-20"."""
-    return str(np.datetime64(day, "D"))
-
-
-def day_of(date: str) -> int:
-    """The days since 1970 of "2026-11-20"."""
-    return int(np.datetime64(date, "D").astype(np.int64))
 
 
 def quoted(name: str, instead: str = "") -> str:

@@ -26,6 +26,7 @@ import msgspec
 from engine.durable_files import lock_folder, make_folder
 from engine.errors import BlockDamaged
 from engine.storage import catalog
+from engine.storage.dates import date_text
 from engine.storage.records import RecordKind, Stream
 from engine.storage.schema import FileRow
 from engine.storage.steps import GroupKey, Request, Spoilt, Step, Told
@@ -196,7 +197,7 @@ def _compacted(
     folder: Path, group: GroupKey, first_seqs: Sequence[int], tell: Tell, passed: Passed | None
 ) -> Step | None:
     """The step of these blocks: a file for each date of theirs. None when none of them can be read."""
-    from engine.storage.archive import FOLDER, date_text, write_file
+    from engine.storage.archive import FOLDER, write_file
 
     kind, stream_id = RecordKind(group[0]), group[1]
     tables: dict[int, list[pa.Table]] = {}

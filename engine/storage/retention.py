@@ -11,117 +11,105 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
+from engine.storage.dates import DAY_NS, end_ns
 
-DAY_NS: Final = 86_400_000_000_000
 RATE_OVER_NS: Final = DAY_NS  # the present rate is that of the last day,
 RATE_LEAST_NS: Final = 600_000_000_000  # or of what there is of it, if at least that
 OVER_BUDGET: Final = "over the disk budget"
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """One file of the archive."""
+class Day:
+    """The archive's files of one venue and UTC date."""
+
+    date: str  # "2026-11-20"
+    venue: str
+    files: int
+    size_bytes: int
+    held: int = 0  # files that wait to be uploaded
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """One file of the day that runs, or of a later one, which is not held."""
 
     id: int
-    date: str  # "2026-11-20", UTC
+    date: str
     venue: str
     first_seq: int
     size_bytes: int
-    added_ns: int
-    held: bool = False  # it waits to be uploaded
 
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """Files of one venue and day that go together."""
+    """Files of one venue and day that go together: those of `ids`, or all where that is empty."""
 
     date: str
     venue: str
-    files: tuple[Kept, ...]
+    files: int
+    size_bytes: int
     due_ns: int  # 0 = now: the budget is exceeded
     why: str
-
-    @property
-    def size_bytes(self) -> int:
-        """What it makes free."""
-        return sum(file.size_bytes for file in self.files)
-
-    @property
-    def held(self) -> int:
-        """How many of its files wait to be uploaded; until none does, nothing is deleted."""
-        return sum(file.held for file in self.files)
+    held: int = 0  # of its files wait to be uploaded; until none does, nothing is deleted
+    ids: tuple[int, ...] = ()
 
 
 def plan(
-    files: Iterable[Kept], days: int, budget_bytes: int, now_ns: int, other_bytes: int = 0
+    kept: Iterable[Day],
+    days: int,
+    budget_bytes: int,
+    now_ns: int,
+    other_bytes: int = 0,
+    running: Sequence[Running] = (),
 ) -> list[Deletion]:
     """What goes, soonest first, also what goes only later. 0 days = of any age, a budget of 0 = none.
 
-    `other_bytes` is what the store takes besides these files. Cost: sorts them.
+    `other_bytes` is what the store takes besides these files. `running` is needed where all the past days together
+    cannot make room enough.
     """
-    of_days: dict[tuple[str, str], list[Kept]] = {}
-    for file in sorted(files, key=lambda file: (file.date, file.venue, file.first_seq)):
-        of_days.setdefault((file.date, file.venue), []).append(file)
-    used = other_bytes + sum(file.size_bytes for group in of_days.values() for file in group)
+    past = sorted(kept, key=lambda day: (day.date, day.venue))
+    used = other_bytes + sum(day.size_bytes for day in past)
+    by_age = f"older than {days} day{'s' * (days != 1)}"
     found: list[Deletion] = []
-    for (date, venue), group in of_days.items():
-        due_ns = _end_ns(date) + days * DAY_NS
-        deletion = Deletion(date, venue, tuple(group), due_ns, f"older than {days} day{'s' * (days != 1)}")
-        if days and due_ns <= now_ns:
-            found.append(deletion)
-            used -= 0 if deletion.held else deletion.size_bytes
-        elif budget_bytes and used > budget_bytes and _end_ns(date) <= now_ns:
-            deletion = Deletion(date, venue, tuple(group), 0, OVER_BUDGET)
-            found.append(deletion)
-            used -= 0 if deletion.held else deletion.size_bytes
-        elif days:
-            found.append(deletion)
-    if budget_bytes and used > budget_bytes:
-        found = _of_the_running_day(found, of_days, used - budget_bytes, now_ns)
+    for day in past:
+        over_ns = end_ns(day.date)
+        due_ns, why = over_ns + days * DAY_NS, by_age
+        going = bool(days) and due_ns <= now_ns
+        if not going and budget_bytes and used > budget_bytes and over_ns <= now_ns:
+            going, due_ns, why = True, 0, OVER_BUDGET
+        if going and not day.held:
+            used -= day.size_bytes
+        if going or days:
+            found.append(Deletion(day.date, day.venue, day.files, day.size_bytes, due_ns, why, day.held))
+    if budget_bytes:
+        found += _of_the_running_day(running, used - budget_bytes)
     return sorted(found, key=lambda deletion: (deletion.due_ns, deletion.date, deletion.venue))
 
 
-def full_ns(files: Sequence[Kept], used_bytes: int, budget_bytes: int, now_ns: int) -> int:
-    """When the budget is reached at the rate of the last day; 0 = there is none, or it is not in sight."""
+def full_ns(used_bytes: int, budget_bytes: int, added_bytes: int, over_ns: int, now_ns: int) -> int:
+    """When the budget is reached at the rate of `added_bytes` in `over_ns`; 0 = there is none, or not in sight."""
     if not budget_bytes:
         return 0
     if used_bytes >= budget_bytes:
         return now_ns
-    newer = [file for file in files if now_ns - RATE_OVER_NS < file.added_ns <= now_ns]
-    over_ns = now_ns - min((file.added_ns for file in newer), default=now_ns)
-    if len(newer) < len(files):
-        over_ns = RATE_OVER_NS
-    added = sum(file.size_bytes for file in newer)
-    if not added or over_ns < RATE_LEAST_NS:
+    if added_bytes <= 0 or over_ns < RATE_LEAST_NS:
         return 0
-    reached = now_ns + (budget_bytes - used_bytes) * over_ns // added
+    reached = now_ns + (budget_bytes - used_bytes) * over_ns // added_bytes
     return reached if reached < 2**63 else 0
 
 
-def _of_the_running_day(
-    found: list[Deletion], of_days: dict[tuple[str, str], list[Kept]], over_bytes: int, now_ns: int
-) -> list[Deletion]:
-    """The deletions with, at once, as many of the newest days' oldest files as it takes."""
-    running = [file for (date, _), group in of_days.items() if _end_ns(date) > now_ns for file in group]
-    given: dict[tuple[str, str], list[Kept]] = {}
+def _of_the_running_day(running: Sequence[Running], over_bytes: int) -> list[Deletion]:
+    """At once, as many of the oldest files as it takes."""
+    given: dict[tuple[str, str], list[Running]] = {}
     for file in sorted(running, key=lambda file: (file.first_seq, file.id)):
         if over_bytes <= 0:
             break
-        if not file.held:
-            given.setdefault((file.date, file.venue), []).append(file)
-            over_bytes -= file.size_bytes
-    gone = {file.id for group in given.values() for file in group}
-    rest = []
-    for deletion in found:
-        left = tuple(file for file in deletion.files if file.id not in gone)
-        if left:
-            rest.append(Deletion(deletion.date, deletion.venue, left, deletion.due_ns, deletion.why))
+        given.setdefault((file.date, file.venue), []).append(file)
+        over_bytes -= file.size_bytes
     return [
-        *(Deletion(date, venue, tuple(group), 0, OVER_BUDGET) for (date, venue), group in given.items()),
-        *rest,
-    ]
-
-
-def _end_ns(date: str) -> int:
-    return (int(np.datetime64(date, "D").astype(np.int64)) + 1) * DAY_NS
+        Deletion(
+            date, venue, len(files), sum(file.size_bytes for file in files), 0, OVER_BUDGET,
+            ids=tuple(file.id for file in files),
+        )
+        for (date, venue), files in given.items()
+    ]  # fmt: skip

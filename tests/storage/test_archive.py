@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from engine.errors import BlockDamaged
 from engine.storage import archive
 from engine.storage.arrow import SCHEMAS, from_table, to_table
+from engine.storage.dates import DAY_NS, date_text, day_of
 from engine.storage.records import Block, RecordKind, Stream, joined
 from engine.storage.steps import Written
 from tests.storage.drawn import OF_A_VENUE, STREAM, WHOLE, drawn_block
@@ -160,13 +161,11 @@ def test_other_tools_read_the_same_numbers(tmp_path: Path) -> None:
 
 def test_dates_are_of_utc() -> None:
     block = drawn_block(RecordKind.TRADES, 3)
-    block.rows["ts_event_ns"] = [archive.DAY_NS * 20_000 - 1, archive.DAY_NS * 20_000, 0]
+    block.rows["ts_event_ns"] = [DAY_NS * 20_000 - 1, DAY_NS * 20_000, 0]
     days = archive.dates_of(block.kind, block.rows)
-    assert days.tolist() == [19_999, 20_000, archive.day_of("2025-11-20")]  # the last by our own clock
-    assert [archive.date_text(day) for day in days[:2].tolist()] == ["2024-10-03", "2024-10-04"]
-    for day in (
-        archive.date_text(int(each)) for each in (-(2**63) // archive.DAY_NS, 2**63 // archive.DAY_NS)
-    ):
+    assert days.tolist() == [19_999, 20_000, day_of("2025-11-20")]  # the last by our own clock
+    assert [date_text(day) for day in days[:2].tolist()] == ["2024-10-03", "2024-10-04"]
+    for day in (date_text(int(each)) for each in (-(2**63) // DAY_NS, 2**63 // DAY_NS)):
         assert len(day) == 10
 
 

@@ -18,6 +18,7 @@ import pytest
 from engine.storage import archive, catalog, compaction, schema
 from engine.storage.arrow import from_table, to_table
 from engine.storage.compaction import Group, due, groups, merges
+from engine.storage.dates import DAY_NS, day_of
 from engine.storage.records import Block, RecordKind, encode, joined
 from engine.storage.steps import Request, Spoilt, Step, Told
 from tests.storage.drawn import STREAM, drawn_block
@@ -124,7 +125,7 @@ def test_each_kind_goes_through_to_the_bit(store: Store, kind: RecordKind) -> No
 
 
 def test_a_block_over_midnight_becomes_a_file_of_each_date_in_one_step(store: Store) -> None:
-    midnight_ns = archive.DAY_NS * (archive.day_of(DATE) + 1)
+    midnight_ns = DAY_NS * (day_of(DATE) + 1)
     before = drawn_block(RecordKind.TRADES, 10, seq=1)
     over = drawn_block(RecordKind.TRADES, 10, seq=11, at_ns=midnight_ns - 5_000_000)
     over.rows["ts_event_ns"][[0, 9]] = midnight_ns + 1, midnight_ns - 1  # and not in order
