@@ -25,7 +25,8 @@ SPEEDS: Final[Mapping[object, float]] = {1: 1.0, 10: 10.0, 100: 100.0, "max": ma
 class Replay(Protocol):
     """A capture or a recorded stretch that plays into a sink: `feeds.replay`, `engine.storage.playback`.
 
-    One that is `recorded` can be sought in, and run again after its end.
+    One that is `recorded` can be sought in, and run again after its end. While it is `opened`, the
+    sink shows its source.
     """
 
     @property
@@ -40,6 +41,8 @@ class Replay(Protocol):
     def progress(self) -> float: ...
     @property
     def source(self) -> Source: ...
+    @property
+    def opened(self) -> bool: ...
     @property
     def recorded(self) -> bool: ...
     @property
@@ -58,6 +61,7 @@ class Replay(Protocol):
     def step(self, by: Literal["event", "second"]) -> None: ...
     def seek(self, at_ns: int) -> None: ...
     def set_speed(self, speed: float) -> None: ...
+    def close(self) -> None: ...
 
 
 OpenReplay = Callable[[], Awaitable[Replay]]
@@ -184,9 +188,14 @@ class Replays:
             self._restart({})
 
     def _close(self, _args: dict[str, Any]) -> None:
-        if self._replay is None and not self._state:
+        replay = self._replay
+        if replay is None and not self._state:
             raise BadCommand("nothing is being replayed")
         self._runtime.cancel(TASK)
+        if replay is not None:
+            replay.close()
+            if replay.opened and replay.state in ("ended", "failed"):
+                self._sink.close_source(replay.source, "closed")
         self._opener = self._replay = None
         self._state = self._detail = ""
 

@@ -44,11 +44,13 @@ class ReplayFeed:
         self.source = Source(self.info.market, "replay")
         self.name = PurePath(path).name
         self.label = f"{binance.LABELS[self.info.market]} replay"
+        self.opened = False  # whether the sink shows its source
         self.events = 0  # frames played so far
         self.bad_frames = 0
         self._state: Literal["waiting", "running", "ended", "failed"] = "waiting"
         self._player = Player(speed, wall_ns=wall_ns)
         self._wall_ns = wall_ns
+        self._closed = False
 
     @property
     def state(self) -> State:
@@ -119,10 +121,15 @@ class ReplayFeed:
         del at_ns
         raise BadCommand("a capture has no index to seek by; record it, and play the recording")
 
+    def close(self) -> None:
+        """End it: `run` returns, and the source is closed for good."""
+        self._closed = True
+        self._player.give_up()
+
     async def run(self, sink: Sink) -> None:
         """Play to the end and return.
 
-        The source is closed on the way out: "ended", "stopped" (cancelled), or the sentence of what failed.
+        The source is closed on the way out: "ended", "stopped" (cancelled), "closed", or the sentence of what failed.
         """
         self.info = await asyncio.to_thread(capture.measure, self.info)
         self._open(sink)
@@ -135,7 +142,8 @@ class ReplayFeed:
             reason = str(error) or type(error).__name__
             raise
         finally:
-            sink.close_source(self.source, reason)
+            sink.close_source(self.source, "closed" if self._closed else reason)
+            self.opened = not self._closed
 
     def _open(self, sink: Sink) -> None:
         self._state = "running"
@@ -144,6 +152,7 @@ class ReplayFeed:
         instruments = self.info.instruments()
         self._decoder = binance.BinanceDecoder(self.source, self.info.market, instruments)
         sink.open_source(self.source, self.label, instruments, binance.rule_of(self.info.market), self.now_ns)
+        self.opened = True
 
     async def _play(self, sink: Sink) -> None:
         for frames in capture.chunks(self.info.path):
@@ -153,7 +162,8 @@ class ReplayFeed:
                 return end
 
             # Receive times jump back by microseconds, since a recorder writes several streams.
-            await self._player.play(np.maximum.accumulate(frames.recv_ns), deliver)
+            if not await self._player.play(np.maximum.accumulate(frames.recv_ns), deliver):
+                break
         self._state = "ended"
 
     def _deliver(self, frames: Frames, sink: Sink) -> None:
