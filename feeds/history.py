@@ -24,6 +24,7 @@ from engine.limits.desk import LimitDesk
 from engine.limits.limiter import Priority
 from engine.market.batches import Batch, Rows, Source
 from engine.market.instruments import MAX_DECIMALS, Instrument
+from engine.moments import moment_of
 from feeds.dialect import Call, Dialect
 from feeds.history_plan import SECOND_NS, Chunk, Progress, Range, Verdict, aligned, examine, missing, plan
 from feeds.history_store import MAX_ROWS, HistoryStore
@@ -32,7 +33,6 @@ from feeds.history_words import (
     chosen,
     interval_of,
     interval_text,
-    moment_of,
     numbers_of,
     sentence_of,
     table,

@@ -11,27 +11,11 @@ from typing import Final
 
 from engine.errors import BadSetting
 from engine.market.instruments import Instrument
+from engine.moments import UNITS_S
 from feeds.dialect import Dialect
 from feeds.history_plan import SECOND_NS, Verdict
 
 MOST_SYMBOLS: Final = 1_000
-UNITS_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-
-
-def moment_of(key: str, text: str, now_ns: int) -> int:
-    """`2026-01-31`, `2026-01-31T12:00`, `now`, or so long ago: `90d`, `-12h`; ns UTC. BadSetting otherwise."""
-    if text == "now":
-        return now_ns
-    ago = re.fullmatch(r"-?(\d{1,6})([smhdw])", text)
-    if ago:
-        return now_ns - int(ago[1]) * UNITS_S[ago[2]] * SECOND_NS
-    try:
-        when = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise BadSetting(
-            key, text, "a day (2026-01-31), a time (2026-01-31T12:00), now, or ago (90d)"
-        ) from error
-    return round((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()) * SECOND_NS
 
 
 def interval_of(dialect: Dialect, text: str) -> int:

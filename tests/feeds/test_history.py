@@ -26,7 +26,7 @@ from engine.market.instruments import Instrument
 from feeds import history
 from feeds.history_plan import Progress, Range, aligned, clock_text, examine, missing, plan
 from feeds.history_store import HEADER_BYTES, HistoryStore, frame, path_of, read
-from feeds.history_words import Cell, chosen, interval_of, interval_text, moment_of, numbers_of, table
+from feeds.history_words import Cell, chosen, interval_of, interval_text, numbers_of, table
 from feeds.venues import DIALECTS
 from tests.feeds.history_venue import DAY_MS, MINUTE_MS, NOW_MS, SPOT, SYMBOLS, CandleVenue, download
 
@@ -218,28 +218,6 @@ def test_any_symbol_names_a_file(tmp_path: Path) -> None:
 
 
 # --- words -------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "expected_ns"),
-    [
-        ("now", 100 * DAY_NS),
-        ("90d", 10 * DAY_NS),
-        ("-90d", 10 * DAY_NS),
-        ("36h", 100 * DAY_NS - 36 * 3600 * SECOND_NS),
-        ("1970-01-03", 2 * DAY_NS),
-        ("1970-01-03T12:00", 2 * DAY_NS + DAY_NS // 2),
-        ("1970-01-03T12:00+02:00", 2 * DAY_NS + 10 * 3600 * SECOND_NS),
-    ],
-)
-def test_moments(text: str, expected_ns: int) -> None:
-    assert moment_of("--from", text, 100 * DAY_NS) == expected_ns
-
-
-@pytest.mark.parametrize("text", ["yesterday", "", "2026-13-01", "--5d"])
-def test_what_is_no_moment(text: str) -> None:
-    with pytest.raises(BadSetting, match="--from"):
-        moment_of("--from", text, 0)
 
 
 def test_intervals_are_the_venue_s() -> None:
