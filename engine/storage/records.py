@@ -13,6 +13,7 @@ import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -27,7 +28,6 @@ from engine.storage.names import WHAT as WHAT
 from engine.storage.names import RecordKind as RecordKind
 from engine.telemetry.counters import COUNT
 from engine.telemetry.latency import SUMMARY
-
 
 # `origin` of trades and candles.
 STREAMED: Final = 0  # came with the stream, or was made from it
@@ -121,9 +121,8 @@ HEAPED: Final = frozenset(
     (RecordKind.SNAPSHOTS, RecordKind.LATENCY, RecordKind.EVENTS, RecordKind.GAPS, RecordKind.RAW)
 )
 
-_HEAD: Final = struct.Struct(
-    "<4sHHIIQ"
-)  # magic, version, bytes of a row, rows, CRC-32 of all behind it, heap bytes
+_HEAD: Final = struct.Struct("<4sHHIQ")  # magic, version, bytes of a row, rows, bytes of the heap
+_CRC: Final = struct.Struct("<I")  # CRC-32 of the head and of what is behind this, which is packed
 _MAGIC: Final = b"VSBL"
 VERSION: Final = 1
 
@@ -191,26 +190,53 @@ def times_of(kind: RecordKind, rows: Rows) -> Rows:
 
 
 def encode(rows: Rows, heap: bytes = b"") -> bytes:
-    """A block's rows and heap as bytes, with a checksum. Cost: two copies, and 1 ns for 3 bytes."""
-    data = rows.tobytes()
-    crc = zlib.crc32(heap, zlib.crc32(data))
-    return _HEAD.pack(_MAGIC, VERSION, rows.dtype.itemsize, len(rows), crc, len(heap)) + data + heap
+    """A block's rows and heap as bytes, with a checksum. 100 ns a row, half of it without the interpreter lock.
+
+    Column by column; of int64 the differences; of all the first bytes, then the second, ...: so zstd leaves about a
+    fifth, and the disk has as much less to do.
+    """
+    parts = []
+    for name in rows.dtype.names or ():
+        column = np.ascontiguousarray(rows[name])
+        if column.dtype == np.int64:
+            column = np.diff(column, prepend=np.int64(0))
+        parts.append(column.view(np.uint8).reshape(len(rows), -1).T.tobytes())
+    parts.append(heap)
+    packed: bytes = _zstd().compress(b"".join(parts), asbytes=True)
+    head = _HEAD.pack(_MAGIC, VERSION, rows.dtype.itemsize, len(rows), len(heap))
+    return head + _CRC.pack(zlib.crc32(packed, zlib.crc32(head))) + packed
 
 
 def decode(kind: RecordKind, data: bytes) -> tuple[Rows, bytes]:
-    """(rows, heap) of `encode`; rows are not writable. BlockDamaged when a bit of it is not as it was written."""
-    if len(data) < _HEAD.size:
+    """(rows, heap) of `encode`. BlockDamaged when a bit of it is not as it was written."""
+    start = _HEAD.size + _CRC.size
+    if len(data) < start:
         raise BlockDamaged(kind, "it is cut off")
-    magic, version, itemsize, count, crc, heap_bytes = _HEAD.unpack_from(data)
+    (crc,) = _CRC.unpack_from(data, _HEAD.size)
+    if zlib.crc32(memoryview(data)[start:], zlib.crc32(data[: _HEAD.size])) != crc:
+        raise BlockDamaged(kind, "its checksum is wrong")
+    magic, version, itemsize, count, heap_bytes = _HEAD.unpack_from(data)
     dtype = DTYPES[kind]
     if magic != _MAGIC or version != VERSION or itemsize != dtype.itemsize:
         raise BlockDamaged(kind, f"it is no block of version {VERSION}")
-    end = _HEAD.size + count * itemsize
-    if len(data) != end + heap_bytes:
-        raise BlockDamaged(kind, "its length is wrong")
-    if zlib.crc32(memoryview(data)[_HEAD.size :]) != crc:
-        raise BlockDamaged(kind, "its checksum is wrong")
-    return np.frombuffer(data, dtype, count, _HEAD.size), data[end:]
+    whole = _zstd().decompress(memoryview(data)[start:], count * itemsize + heap_bytes, asbytes=True)
+    rows = np.empty(count, dtype)
+    at = 0
+    for name in dtype.names or ():
+        field = dtype[name]
+        end = at + count * field.itemsize
+        bytes_first = np.frombuffer(whole, np.uint8, end - at, at).reshape(field.itemsize, count)
+        column = np.ascontiguousarray(bytes_first.T).reshape(-1).view(field)
+        rows[name] = np.cumsum(column) if field == np.int64 else column
+        at = end
+    return rows, whole[at:]
+
+
+@cache
+def _zstd() -> Any:
+    from pyarrow import Codec  # a fifth of a second, which the start of the program does not need
+
+    return Codec("zstd", 1)
 
 
 def joined(blocks: list[Block]) -> Block:
