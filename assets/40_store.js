@@ -93,6 +93,12 @@
       s.lists = { ...(s.lists || {}), ...(d.lists || {}) };
       return Boolean(d.lists);
     },
+    history(s, d) {
+      for (const [name, value] of Object.entries(d)) if (!["key", "reset", "age_ms", "n", "lost", "note", "rows"].includes(name)) s[name] = value;
+      if (d.calendar) s.rows = d.calendar.order.map(() => null); // its frame changed: all rows come again
+      for (const [place, row] of d.rows || []) s.rows[place] = row;
+      return Boolean(d.rows || d.calendar || d.head || d.recorder || d.holes || d.jobs || d.retention !== undefined);
+    },
     trades(s, d) {
       if (!s.rows) Object.assign(s, { rows: { t: [], p: [], q: [], side: [], id: [] }, seen: 0 });
       s.seen += d.n || 0;
@@ -156,7 +162,7 @@
       if (again && !delta.reset && (name === "trades" || name === "events")) continue;
       const join = merge[name] || (COLUMNS[name] ? rows(name) : whole);
       if (join(s, delta)) s.rev = ++store.rev;
-      if (answer.market && !["health", "events", "limits", "venues", "listing", "exchange", "exchange_latency"].includes(name)) s.market = answer.market;
+      if (answer.market && !["health", "events", "limits", "venues", "listing", "exchange", "exchange_latency", "history"].includes(name)) s.market = answer.market;
     }
   };
   // The UTC day of a time, when it is not today.

@@ -6,7 +6,7 @@
   const MARKET = new Set(["depth", "candles", "trades", "metrics", "latency", "stages", "distribution"]);
   const OLD_MS = 10_000; // what is older has no green dot beside it
   const SILENT_MS = 3000; // the matching engine's figures come each second
-  const DOT = { live: "", stale: "is-stale", reconnecting: "is-stale", connecting: "is-sync", resyncing: "is-sync", ended: "is-off", loading: "is-off", error: "is-error", paused: "is-paused", off: "is-off", disconnected: "is-error", compiling: "is-sync" };
+  const DOT = { live: "", stale: "is-stale", reconnecting: "is-stale", connecting: "is-sync", resyncing: "is-sync", ended: "is-off", loading: "is-off", error: "is-error", paused: "is-paused", past: "is-past", off: "is-off", disconnected: "is-error", compiling: "is-sync" };
   V.dot = (state) => `vs-dot ${DOT[state] || ""}`.trim();
 
   const windowWord = () => ({ 60: "minute", 300: "5 minutes", 900: "15 minutes", 3600: "hour" })[V.state.window];
@@ -70,7 +70,7 @@
       const [done, total] = engine.kernels || [0, 0];
       return ["compiling", null, ["refresh", `Compiling kernels ${done} of ${total}`, "On the first start only; later starts take them from the cache.", null]];
     }
-    const own = V.exchange.judge(panel, stream, s);
+    const own = stream === "history" ? V.history.judge(panel, s) : V.exchange.judge(panel, stream, s);
     if (own) return own;
     const shown = a.sources.filter((one) => one.shown);
     if (!V.exchange.streams.has(stream) && !shown.length && (!s || !["health", "events", "limits", "matching", "funding"].includes(stream))) {
@@ -127,10 +127,11 @@
     host.dataset.was = key;
     host.replaceChildren();
     if (!what) return;
-    const [sign, title, more, act] = what;
+    const [sign, title, more, act, code] = what;
     const mark = sign === "sync" ? D.make("i", "vs-dot is-sync is-big") : D.icon(sign);
     const box = D.make("div", "vs-state", mark, D.make("b", "", title), D.make("p", "", more));
     if (act) box.append(D.make("div", "row", D.button(act[0], act[1], "vs-btn is-sm", act[2])));
+    if (code) box.append(D.make("code", "vs-cmd", code));
     host.append(box);
   };
 
@@ -180,7 +181,7 @@
   };
   const count = (name, stream, s) => {
     try {
-      return (counted[name] || V.exchange.counted[name] || counted[stream] || (() => ""))(s);
+      return (counted[name] || V.exchange.counted[name] || V.history.counted[name] || counted[stream] || (() => ""))(s);
     } catch {
       return ""; // rows of that part have not come yet
     }
@@ -216,7 +217,7 @@
         const cells = foot.children;
         const age = s && s.age_ms !== null && s.age_ms !== undefined ? s.age_ms + (V.state.paused || V.link.gone() ? Date.now() - V.link.at : 0) : null;
         const word = WORDS[state] || "";
-        const aged = V.exchange.streams.has(stream) && state === "live" && (age === null || age > OLD_MS); // nothing new, though nothing is wrong
+        const aged = (stream === "history" || V.exchange.streams.has(stream)) && state === "live" && (age === null || age > OLD_MS); // nothing new, though nothing is wrong
         const says = {
           dot: V.dot(aged ? "off" : state === "empty" ? (age === null ? "off" : "live") : state),
           age: !s || (ALONE.has(state) && word) ? word || "waiting" : [word, age === null ? "no data" : F.age(age)].filter(Boolean).join(age === null ? ", " : " "),

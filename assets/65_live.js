@@ -620,6 +620,7 @@
     live.limits(parts);
     live.prices(parts);
     V.exchange.update(parts);
+    V.history.update(parts);
     V.venues.update(parts);
   };
 })();

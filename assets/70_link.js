@@ -19,9 +19,10 @@
   let sent = "";
   link.ask = (force = false) => {
     if (!link.started) return;
-    const { symbol, hidden, source, window: seconds, interval, stage, budget, account, traded, part, exview } = V.state;
+    const { symbol, hidden, source, window: seconds, interval, stage, budget, account, traded, part, exview, hzoom, hat, hwhat } = V.state;
     const streams = [...new Set([...link.streams, ...link.also])].sort();
     const params = { client: V.client, symbol, hidden, source, window: seconds, interval, stage, budget, account, traded, part, exview, streams };
+    if (streams.includes("history")) Object.assign(params, { histzoom: hzoom, histat: hat, histwhat: hwhat });
     for (const key of ["symbol", "source", "budget", "account", "traded"]) if (!params[key]) delete params[key];
     const text = JSON.stringify(params);
     if (text === sent && !force) return;
@@ -45,7 +46,7 @@
       V.say(V.state.paused ? "Paused" : "Resumed");
     }
     if (changed.includes("hz")) tune(true);
-    if (changed.some((key) => ["symbol", "hidden", "source", "window", "interval", "stage", "budget", "account", "traded", "part", "exview"].includes(key))) link.ask();
+    if (changed.some((key) => ["symbol", "hidden", "source", "window", "interval", "stage", "budget", "account", "traded", "part", "exview", "hzoom", "hat", "hwhat"].includes(key))) link.ask();
     if (changed.includes("off")) V.controlsOpen(document.body.classList.contains("is-off-open"));
     if (changed.includes("theme") || changed.includes("updown")) link.redraw();
     V.controls();
@@ -281,8 +282,9 @@
       else if (source.state === "resyncing") [state, word] = ["resyncing", "Resyncing"];
       else if (source.state === "reconnecting") [state, word] = ["reconnecting", "Retrying"];
       else if (source.state === "loading") [state, word] = ["off", "Loading"];
+      else if (source.run === "replay") [state, word, age] = ["past", "Replay", null];
     }
-    const kind = { paused: " is-paused", stale: " is-stale", reconnecting: " is-stale", resyncing: " is-stale", compiling: " is-stale", error: " is-error", off: " is-off", ended: " is-off" }[state] || "";
+    const kind = { paused: " is-paused", stale: " is-stale", reconnecting: " is-stale", resyncing: " is-stale", compiling: " is-stale", error: " is-error", off: " is-off", ended: " is-off", past: " is-past" }[state] || "";
     if (el.className !== `vs-badge${kind}`) el.className = `vs-badge${kind}`;
     const dot = el.firstElementChild, dotted = V.dot(state);
     if (dot.className !== dotted) dot.className = dotted;
@@ -326,6 +328,7 @@
     try {
       V.live.update();
       V.panels.update();
+      V.past.update();
       badge();
       banner();
     } catch (error) {
@@ -358,6 +361,7 @@
     D.tick();
     badge();
     banner();
+    V.past.tick();
     if (link.gone() || V.state.paused || !V.store.answer) V.panels.update();
     // A server that is away is asked once a second, until it is back.
     if (link.at && link.gone() && used < 1000) {

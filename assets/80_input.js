@@ -85,7 +85,7 @@
     if (event.target.id === "shell-scrim") return controls(false);
     const el = event.target.closest && event.target.closest("[data-act]");
     if (!el) return;
-    const act = acts[el.dataset.act] || V.exchange.acts[el.dataset.act];
+    const act = acts[el.dataset.act] || V.exchange.acts[el.dataset.act] || V.history.acts[el.dataset.act];
     if (act) act(el);
   });
   document.addEventListener("change", (event) => {
@@ -108,13 +108,14 @@
       return;
     }
     if (inField || event.target.isContentEditable) return;
-    const link = /^[1-8]$/.test(event.key) ? document.querySelectorAll(".vs-link")[Number(event.key) - 1] : null;
+    const link = /^[1-9]$/.test(event.key) ? document.querySelectorAll(".vs-link")[Number(event.key) - 1] : null;
     if (link) link.click();
     else if (event.key === "p" || event.key === "P") acts.pause();
     else if (event.key === "v" || event.key === "V") acts.venues();
     else if (event.key === "o" || event.key === "O") V.exchange.ticket();
     else if (event.key === "t" || event.key === "T") acts.theme();
     else if (event.key === "e" || event.key === "E") V.exportPanel((document.activeElement && document.activeElement.closest("section[data-panel]")) || document.querySelector("section[data-panel]"));
+    else if (event.key === " " && V.past.open() && !event.target.closest("button, a, [tabindex]")) V.past.toggle();
     else if (event.key === "?") keys(true);
     else return;
     event.preventDefault();

@@ -17,11 +17,12 @@ PALETTES = (("safe", "Blue and orange"), ("classic", "Green and red"))
 
 SHORTCUTS = (
     ("P", "pause and resume"),
-    ("1 to 8", "go to a page"),
+    ("1 to 9", "go to a page"),
     ("T", "dark or light"),
     ("V", "live venues: connect, symbols, polls"),
     ("O", "the order ticket of the built-in exchange"),
     ("E", "export the panel in focus, or the first, as CSV"),
+    ("Space", "play and pause what is replayed"),
     ("?", "this list"),
     ("Esc", "close what is open, leave a maximised panel"),
     ("double click", "bring a zoomed chart back to live"),
@@ -142,7 +143,82 @@ def bar() -> Component:
         ],
         className="vs-bar-row vs-only-s",
     )
-    return html.Header([first, second, phone], className="vs-bar")
+    return html.Header([first, second, phone, _past()], className="vs-bar")
+
+
+def _past() -> Component:
+    """What is replayed, over every page while something is: the past must never pass for live.
+
+    The scrubber is made by the client (`assets/68_history_past.js`).
+    """
+    return html.Section(
+        [
+            html.Span(
+                [html.I(className="vs-dot is-past"), html.B("Replay", **{"data-f": "past.word"})],
+                className="vs-past-badge",
+            ),
+            html.Span("", className="vs-past-of", **{"data-f": "past.of"}),
+            html.Span(
+                [
+                    html.Span("", className="date", **{"data-f": "past.date"}),
+                    html.B("–", **{"data-f": "past.time"}),
+                    html.Small(" UTC"),
+                ],
+                className="vs-past-clock",
+            ),
+            html.Div(className="vs-past-track", **{"data-host": "past:track"}),
+            html.Span("", className="vs-past-left", **{"data-f": "past.left"}),
+            html.Span(
+                [
+                    button(
+                        html.I(className="vs-i vs-i-pause", id="past-play-icon"),
+                        "past-play",
+                        name="Pause the replay",
+                        cls="vs-btn is-sm is-icon",
+                    ),
+                    button(
+                        icon("step"),
+                        "past-step",
+                        name="One event further",
+                        cls="vs-btn is-sm is-icon",
+                        by="event",
+                    ),
+                    button(
+                        [icon("step"), html.Small("1 s")],
+                        "past-step",
+                        name="One second further",
+                        cls="vs-btn is-sm is-second",
+                        by="second",
+                    ),
+                ],
+                className="vs-past-keys",
+            ),
+            html.Div(
+                [
+                    html.Button(
+                        text,
+                        type="button",
+                        disable_n_clicks=True,
+                        **{"data-act": "past-speed", "data-speed": value, "aria-pressed": "false"},
+                    )
+                    for value, text in (("1", "1x"), ("10", "10x"), ("100", "100x"), ("max", "max"))
+                ],
+                className="vs-seg is-sm vs-past-speed",
+                role="group",
+                **{"aria-label": "Speed of the replay"},
+            ),
+            html.Span(
+                [html.Span("", **{"data-f": "past.events"}), html.Code("", **{"data-f": "past.hash"})],
+                className="vs-past-sum",
+            ),
+            button("Play again", "replay", cls="vs-btn is-sm vs-past-again"),
+            button(icon("x"), "past-close", name="Close the replay", cls="vs-btn is-bare is-sm is-icon"),
+        ],
+        className="vs-past",
+        id="shell-past",
+        hidden=True,
+        **{"aria-label": "Replay"},
+    )
 
 
 def rail() -> Component:

@@ -40,6 +40,7 @@ STREAMS = frozenset(
         "exchange_latency",
         "exchange_stages",
         "profile",
+        "history",
     ]
 )
 

@@ -1,12 +1,15 @@
-"""The Dash application: one shell, eight pages, one poll."""
+"""The Dash application: one shell, nine pages, one poll."""
 
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import dash
+import flask
 from dash import ClientsideFunction, Input, Output, State, dcc, html, no_update
 
 from dashboards import charts, controls, exchange_faults, exchange_refusals, exchange_snippets, ids
@@ -16,6 +19,7 @@ from engine.errors import BadCommand
 
 HERE = Path(__file__).resolve().parent
 ASSETS = HERE.parent / "assets"
+CHUNK_BYTES = 256 << 10
 
 # The theme is chosen before the first paint, and Bootstrap comes before our own sheets: both in the head, in order.
 INDEX = """<!DOCTYPE html>
@@ -63,6 +67,7 @@ def create_app(source: PageSource, *, title: str = "Venuescope") -> dash.Dash:
     dash.register_page("not_found_404", path="/not-found", title=f"{title}: no such page", layout=_not_found)
     app.layout = _layout
     _register(app, source)
+    _serve_exports(app, source)
     return app
 
 
@@ -191,3 +196,28 @@ def _register(app: dash.Dash, source: PageSource) -> None:
         Input(ids.TOAST, "data"),
         prevent_initial_call=True,
     )
+
+
+def _serve_exports(app: dash.Dash, source: PageSource) -> None:
+    """`/history/exports/<job>`: a finished export as a file. The browser names a job, never a path."""
+
+    @app.server.get("/history/exports/<job>")
+    def download(job: str) -> flask.Response:
+        try:
+            path = source.download(job)
+            file = path.open("rb")
+        except (BadCommand, FileNotFoundError) as error:
+            why = str(error) if isinstance(error, BadCommand) else "that export is gone"
+            return flask.Response(f"{why}\n", 404, mimetype="text/plain")
+        answer = flask.Response(_chunks(file), mimetype="application/octet-stream")
+        answer.call_on_close(file.close)
+        answer.content_length = os.fstat(file.fileno()).st_size
+        answer.headers.set("Content-Disposition", "attachment", filename=path.name)
+        answer.headers["Cache-Control"] = "no-store"
+        return answer
+
+
+def _chunks(file: BinaryIO) -> Iterator[bytes]:
+    """The file in pieces that are large, since each takes a turn of the engine's loop."""
+    while piece := file.read(CHUNK_BYTES):
+        yield piece

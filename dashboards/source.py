@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Protocol
 
 
@@ -26,4 +27,8 @@ class PageSource(Protocol):
 
         Raises BadCommand with a sentence when it cannot.
         """
+        ...
+
+    def download(self, job: str) -> Path:
+        """The file of a finished export out of the store, by its job's id; BadCommand when there is none."""
         ...

@@ -18,6 +18,9 @@ Parameters (`params`, JSON object made by `assets/20_state.js`)::
     traded    str    the symbol of its order ticket; absent or unknown: the first
     part      str    the stage of its latency chart: "ack" by default
     exview    str    what is seen of the Exchange page; its clients are told while that is "clients", or absent
+    histzoom  str    zoom of the History page's calendar: "90d", "30d", "day", "hour"; absent: by what there is
+    histat    int    a time (ms) in the stretch it shows; 0 or absent: the newest data
+    histwhat  str    what of the recorded it shows, "book"; "" or unknown: everything
     streams   [str]  the streams the page's panels need (below)
     painted   [[float, float|null]]  since the last poll, for each painted refresh: ms from reply to painted
                      frame, ms from newest market event to painted frame (null: none was drawn, or replayed); at
@@ -34,8 +37,10 @@ Answer::
     cursors  object
     engine   {state: "compiling"|"running"|"failed", detail: str, kernels: [done, total], uptime_s, rate,
               rate_actual, rate_max, skipped (orders given up to keep up),
-              replay: null | {file, speed, state: "opening"|"waiting"|"playing"|"ended"|"failed",
-              progress (0..1), detail}}
+              replay: null | {file, speed, state: "opening"|"seeking"|"waiting"|"playing"|"paused"|"ended"|"failed",
+              progress (0..1), detail, source (its id, "" before it opened), recorded (out of the store, so that it
+              can be sought in), from, to, at (of the stretch, by its own clock; ms or null), events, hash (of them),
+              holes: [[from, to]] (where the stretch has nothing, at most 60)}}
     past     null | {source (its id), label, at (its clock), state (the replay's), recorded: [of "latency", "counters",
               "events": what is shown as it was recorded; else latencies and counts are of what is played], now:
               [streams asked for that are of now all the same: limits, venues, health, the exchange's]}: the primary
@@ -158,18 +163,41 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
     profile     {profile: null | {state: "running"|"done", started, ends, asked_s, took_s, busy_s, calls, functions,
                  hidden_ms, rows: [[function, where, calls, recursive, own_ms, cumulative_ms, share]],
                  nodes: [[label, where, parent, value_ms, own_ms]]}}, when it changed
+    history     {each part whole when it changed, `n` the rows on the disk, `age_ms` of the newest commit:
+                 head: {state: "off"|"opening"|"ready"|"full"|"read only"|"failed", detail, folder, recording (venues),
+                 journal: null | {rows, bytes, rows_per_s, p50_ms, p99_ms (of commits), commits, pending_rows,
+                 pending_bytes, pending_limit, newest, shed: [[kind, rows]], sqlite}, archive: null | {files, rows,
+                 bytes, uri, remote, waiting, state, detail, newest, damaged: [[path, reason]]}, free, used, budget
+                 (bytes or null), full (ms or null), spans_left_out}, once a second,
+                 names: {venue: [label, colour, run]},
+                 recorder: {rows: [{venue, open, offered: [symbol], state: "off"|"recording"|"waiting", detail,
+                 symbols (asked for; [] = all), what, since, rows, rows_per_s, bytes}], what: [all there is]},
+                 holes: [{venue, symbol, what, from, to, reason, state: "open"|"filled"|"partly filled", filled}]: the
+                 newest 300, newest first; holes_open: how many of all are not filled,
+                 jobs: [{id, name, kind, venue, symbol, from, to, form, state, detail, rows, total (0: not known),
+                 size_bytes, started, ended}], newest first,
+                 retention: null | {days, budget, used, free, full, deleted, next: [{date, venue, files, bytes, due
+                 (null: at the next look), why}], sizes: [[date, bytes]] (by day, estimated)},
+                 calendar: {zoom, from, step, cells, what, kinds, order: [[venue, symbol]], left_out},
+                 newest: [[from, to]] (the newest recording without a hole, of each row),
+                 rows: [[place in the order, {runs: [[cells, recorded, fetched later, hole]] (shares of a cell in
+                 thousandths), kinds, shares (the same of the whole stretch so far), holes}]]: those that changed}
 """
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 from dashboards import exchange_streams as exchange
 from dashboards import export as exports
+from dashboards import history_streams as history
 from dashboards.exchange_export import export as export_of_exchange
+from dashboards.history_export import export as export_of_history
 from dashboards.past import past_fields
 from dashboards.streams import activity, latency, market, matching, prices, venues
 from dashboards.streams import limits as limits_of
@@ -182,6 +210,7 @@ from engine.telemetry.hub import Telemetry
 PAINTED_MAX: Final = 16
 PAINTED_LIMIT_MS: Final = 60_000.0
 RATE_MAX: Final = 1_000_000
+JOB: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Engine(Protocol):
@@ -195,6 +224,10 @@ class Engine(Protocol):
 
     def note_page(self, stage: str, values_ns: list[int]) -> None:
         """Record latencies that pages measured."""
+        ...
+
+    def export_path(self, job: str) -> Path | None:
+        """The finished file of an export out of the store; None when there is none of that id."""
         ...
 
 
@@ -230,9 +263,11 @@ class Transport:
             "exchange_latency": exchange.latency,
             "exchange_stages": exchange.stages,
             "profile": exchange.profile,
+            "history": history.history,
         }
         self._lock = threading.Lock()
         self._lost_rows = 0
+        self._coverages = history.Coverages()
         self._tables: dict[str, tuple[Any, Json]] = {}  # of one moment, the same for all pages
 
     def poll(self, params: dict[str, Any], cursors: dict[str, Any]) -> Json:
@@ -244,6 +279,8 @@ class Transport:
         tables = self._tables_of(asked.streams, wall_ns)
         if not exchange.OF_IT.isdisjoint(asked.streams):
             tables[exchange.SOURCE] = exchange.looked(self._telemetry, params, wall_ns)
+        if history.NAME in asked.streams:
+            tables[history.NAME] = history.looked(self._coverages, self._telemetry, params, wall_ns)
         view = look(self._telemetry, asked, self._views.next_number(), wall_ns, tables)
         streams: Json = {}
         places: Json = {}
@@ -262,7 +299,8 @@ class Transport:
             "epoch": view.epoch,
             "now": ms(view.wall_ns),
             "cursors": places,
-            "engine": engine_fields(view, self._telemetry),
+            "engine": engine_fields(view, self._telemetry)
+            | {"replay": history.replay_fields(self._telemetry, self._coverages)},
             "past": past_fields(view, asked.streams),
             "sources": [source_fields(view, source) for source in view.sources],
             "market": market_fields(view),
@@ -281,11 +319,20 @@ class Transport:
         )
         if request.get("chart") in exchange.NAMES:
             return export_of_exchange(view, request)
+        if request.get("chart") == history.NAME:
+            return export_of_history(view, request)
         return exports.export(view, self._telemetry, request)
 
     def command(self, name: str, args: dict[str, Any]) -> dict[str, Any] | None:
         """What came of having the engine do `name`; BadCommand with a sentence when it cannot."""
         return self._engine.command(name, args)
+
+    def download(self, job: str) -> Path:
+        """The file of a finished export; BadCommand when there is none of that id, or it is gone."""
+        path = self._engine.export_path(job) if JOB.fullmatch(job) else None
+        if path is None or not path.is_file():
+            raise BadCommand("there is no such export; it may have been forgotten, or failed")
+        return path
 
     def _tables_of(self, streams: Sequence[str], wall_ns: int) -> dict[str, Json]:
         """The tables of those of `streams` that are tables; each is made once for its moment."""
@@ -323,7 +370,7 @@ class Transport:
 
 def engine_fields(view: View, telemetry: Telemetry) -> Json:
     """The engine's own state."""
-    engine, replay = view.engine, view.engine.replay
+    engine = view.engine
     return {
         "state": engine.state,
         "detail": engine.detail,
@@ -333,15 +380,6 @@ def engine_fields(view: View, telemetry: Telemetry) -> Json:
         "rate_actual": round(engine.rate_actual, 1),
         "rate_max": RATE_MAX,
         "skipped": engine.skipped,
-        "replay": {
-            "file": replay.file,
-            "speed": replay.speed,
-            "state": replay.state,
-            "progress": round(replay.progress, 4),
-            "detail": replay.detail,
-        }
-        if replay is not None
-        else None,
     }
 
 

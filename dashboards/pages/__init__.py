@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from dash.development.base_component import Component
 
-from dashboards.pages import book, exchange, health, latency, limits, market, overview, throughput
+from dashboards.pages import book, exchange, health, history, latency, limits, market, overview, throughput
 
 
 class Page(NamedTuple):
@@ -27,5 +27,6 @@ PAGES = (
     Page("throughput", "Throughput", "/throughput", throughput.layout),
     Page("limits", "Limits", "/limits", limits.layout),
     Page("exchange", "Exchange", "/exchange", exchange.layout),
+    Page("history", "History", "/history", history.layout),
     Page("health", "Health", "/health", health.layout),
 )

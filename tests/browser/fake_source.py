@@ -14,6 +14,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from engine.errors import BadCommand
@@ -67,6 +68,14 @@ EXCHANGE: dict[str, dict[str, Any]] = {
     "exchange_stages": {"rows": []},
     "profile": {"profile": None},
 }
+HISTORY: dict[str, Any] = {
+    "head": {"state": "off", "detail": "", "folder": "", "recording": 0, "journal": None, "archive": None,
+             "free": None, "used": None, "budget": None, "full": None, "spans_left_out": 0},
+    "names": {}, "recorder": {"rows": [], "what": []}, "holes": [], "holes_open": 0, "newest": [], "jobs": [], "retention": None,
+    "calendar": {"zoom": "hour", "from": 0, "step": 60_000, "cells": 60, "what": "", "kinds": [], "order": [],
+                 "left_out": 0},
+    "rows": [],
+}  # fmt: skip
 
 
 def noise(*keys: int) -> float:
@@ -199,6 +208,10 @@ class FakeSource:
             self.mode = "live"
         else:
             raise BadCommand(f"there is no command {name!r}")
+
+    def download(self, job: str) -> Path:
+        """There is no export here."""
+        raise BadCommand(f"there is no export {job!r}")
 
     def switch(self, mode: str) -> None:
         """Enter a state now."""
@@ -384,6 +397,8 @@ class FakeSource:
                 0.0,
                 0,
             )
+        if name == "history":  # a store is played by `history_source.py`; here there is none
+            return HISTORY, 1, 0.0, 0
         if name in EXCHANGE:  # the built-in exchange is played by `exchange_source.py`; here it is off
             return EXCHANGE[name], 1, 0.0, 0
         if name == "prices":

@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -125,6 +126,14 @@ class VenueSource:
         """The real export."""
         self.exports.append(request)
         return self.transport.export(request)
+
+    def download(self, job: str) -> Path:
+        """The real download."""
+        return self.transport.download(job)
+
+    def export_path(self, job: str) -> Path | None:
+        """There is no export here."""
+        return None
 
     def note_page(self, stage: str, values_ns: list[int]) -> None:
         """Latencies that pages measured, as the engine keeps them."""

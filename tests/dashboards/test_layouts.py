@@ -31,6 +31,9 @@ class Silent:
     def command(self, name: str, args: dict[str, Any]) -> None:
         raise BadCommand("no")
 
+    def download(self, job: str) -> Path:
+        raise BadCommand("there is no such export")
+
 
 def tree(component: Any) -> Iterator[Component]:
     """Every component in it."""
@@ -46,7 +49,7 @@ def attribute(component: Component, name: str) -> Any:
     return component.to_plotly_json()["props"].get(name)
 
 
-def test_there_are_eight_pages_with_their_own_paths() -> None:
+def test_there_are_nine_pages_with_their_own_paths() -> None:
     assert PAGE_NAMES == [
         "overview",
         "book",
@@ -55,9 +58,10 @@ def test_there_are_eight_pages_with_their_own_paths() -> None:
         "throughput",
         "limits",
         "exchange",
+        "history",
         "health",
     ]
-    assert len({page.path for page in PAGES}) == 8
+    assert len({page.path for page in PAGES}) == 9
 
 
 @pytest.mark.parametrize("page", PAGES, ids=PAGE_NAMES)
