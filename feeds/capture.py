@@ -60,7 +60,7 @@ def probe(path: str | PurePath) -> CaptureInfo:
     Half a second for 100 MB unpacked; no compiled code, so that a bad file is refused at once. Decimals are
     judged by the snapshot and the first frame of each stream (trailing zeros need none): see `measure`.
     """
-    judge = _Judge(str(path))
+    judge = Judge(str(path))
     for frames in chunks(path):
         judge.take(frames)
     return judge.info()
@@ -172,8 +172,8 @@ class _Evidence(msgspec.Struct):
 _evidence: Final = msgspec.json.Decoder(_Evidence)
 
 
-class _Judge:
-    """Collects what frames say about their capture."""
+class Judge:
+    """Collects what frames say about their capture: the markets and symbols in it, and the streams."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -181,15 +181,15 @@ class _Judge:
         self._size_bytes = 0
         self._first_ns = LATEST_NS
         self._last_ns = 0
-        self._streams: set[bytes] = set()
-        self._markets: dict[binance.Market, int] = {}  # and the line that says so
-        self._decimals: dict[str, tuple[int, int]] = {}
-        self._unnamed = (0, 0)  # decimals of snapshots that name no symbol
+        self.streams: set[bytes] = set()
+        self.markets: dict[binance.Market, int] = {}  # and the line that says so
+        self.decimals: dict[str, tuple[int, int]] = {}
+        self.unnamed = (0, 0)  # decimals of snapshots that name no symbol
 
     def take(self, frames: Frames) -> None:
         """Look at each frame's stream name; decode the first of each stream, and those outside any."""
         text = frames.buffer.tobytes()
-        streams = self._streams
+        streams = self.streams
         starts, ends = frames.starts.tolist(), frames.ends.tolist()
         for index, start in enumerate(starts):
             if text.startswith(b'{"stream":"', start):
@@ -207,19 +207,19 @@ class _Judge:
 
     def info(self) -> CaptureInfo:
         """The verdict; BadCapture when nothing in the file is Binance's, or two markets are."""
-        if not self._markets:
+        if not self.markets:
             raise BadCapture(self._path, 1, "no line of the file holds Binance market data")
-        if len(self._markets) > 1:
-            (first, _), (second, line) = sorted(self._markets.items(), key=lambda item: item[1])[:2]
+        if len(self.markets) > 1:
+            (first, _), (second, line) = sorted(self.markets.items(), key=lambda item: item[1])[:2]
             raise BadCapture(self._path, line, f"it mixes {first} and {second}; one market to a file")
-        market = next(iter(self._markets))
-        native = tuple(self._decimals)
+        market = next(iter(self.markets))
+        native = tuple(self.decimals)
         if len(native) > binance.MAX_SYMBOLS:
             raise BadCapture(
                 self._path, 0, f"it has {len(native):,} symbols; {binance.MAX_SYMBOLS:,} are the most"
             )
         if len(native) == 1:
-            self._raise(native[0], self._unnamed)
+            self._raise(native[0], self.unnamed)
         return CaptureInfo(
             self._path,
             market,
@@ -228,7 +228,7 @@ class _Judge:
             self._size_bytes,
             self._first_ns,
             self._last_ns,
-            self._decimals,
+            self.decimals,
         )
 
     def _look(self, frame: bytes, line: int) -> bool:
@@ -245,19 +245,19 @@ class _Judge:
             return False  # one frame that is no good says nothing of the others: the decoder will count it
         native = parsed.native
         if not native:
-            self._unnamed = max(self._unnamed[0], decimals[0]), max(self._unnamed[1], decimals[1])
+            self.unnamed = max(self.unnamed[0], decimals[0]), max(self.unnamed[1], decimals[1])
             return True
         if not 1 <= len(native.encode()) <= binance.NAME_BYTES:
             return False
         self._raise(native, decimals)
         market = _market_of(seen, native)
         if market is not None:
-            self._markets.setdefault(market, line)
+            self.markets.setdefault(market, line)
         return True
 
     def _raise(self, native: str, decimals: tuple[int, int]) -> None:
-        price_decimals, size_decimals = self._decimals.get(native, (0, 0))
-        self._decimals[native] = max(price_decimals, decimals[0]), max(size_decimals, decimals[1])
+        price_decimals, size_decimals = self.decimals.get(native, (0, 0))
+        self.decimals[native] = max(price_decimals, decimals[0]), max(size_decimals, decimals[1])
 
 
 def _market_of(seen: _Evidence, native: str) -> binance.Market | None:
