@@ -78,3 +78,24 @@ def test_books_are_decimal_text_too() -> None:
 
 def test_kinds_that_have_a_heap_say_so() -> None:
     assert {kind for kind in RecordKind if "at" in (DTYPES[kind].names or ())} == HEAPED
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=20))
+def test_any_numbers_come_back(values: list[int]) -> None:
+    rows = np.zeros(len(values), DTYPES[RecordKind.TRADES])
+    rows["price"] = values
+    rows["size"] = values[::-1]
+    found, _ = decode(RecordKind.TRADES, encode(rows))
+    assert found.tobytes() == rows.tobytes()
+
+
+def test_blocks_of_trades_are_small() -> None:
+    random = np.random.default_rng(1)
+    rows = np.zeros(10_000, DTYPES[RecordKind.TRADES])
+    rows["seq"] = np.arange(10_000)
+    rows["ts_event_ns"] = rows["ts_recv_ns"] = 1_763_640_000 * 10**9 + np.cumsum(
+        random.integers(0, 90_000, 10_000)
+    )
+    rows["price"] = 6_000_000 + np.cumsum(random.integers(-3, 4, 10_000))
+    rows["size"] = random.integers(1, 100_000, 10_000)
+    assert len(encode(rows)) < 14 * 10_000
