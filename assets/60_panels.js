@@ -200,6 +200,17 @@
     return [own && notes[stream](s), s && s.note].filter(Boolean).join("; ") || panel.dataset.note || "";
   };
 
+  // While the page looks at the past, a panel whose rows are of now says so beside its title.
+  const ofNow = (panel, stream) => {
+    const past = V.store.answer && V.store.answer.past, on = Boolean(past && past.now.includes(stream));
+    const title = panel.querySelector("header h2"), tag = panel.querySelector("header .vs-of-now");
+    if (!title || on === Boolean(tag)) return;
+    if (tag) return tag.remove();
+    const made = D.make("span", "vs-tag is-info vs-of-now", "now");
+    made.title = "Of now, not of the past that is replayed";
+    title.after(made);
+  };
+
   const written = new WeakMap();
   V.panels = {
     all: () => [...document.querySelectorAll("section[data-panel]")],
@@ -212,6 +223,7 @@
         D.attr(panel, "aria-busy", state === "loading" || state === "compiling" ? "true" : null);
         strip(D.host(`note:${name}`), note);
         overlay(D.host(`state:${name}`), instead);
+        ofNow(panel, stream);
         const s = V.store.streams[stream];
         const foot = panel.lastElementChild;
         const cells = foot.children;

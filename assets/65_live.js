@@ -111,7 +111,7 @@
         D.attr(el, "aria-pressed", String(one.shown));
         const age = one.age_ms === null ? null : one.age_ms;
         const words = { ended: "ended", error: one.run === "replay" ? "failed" : "error", loading: "loading", reconnecting: "away" };
-        D.text(val, one.shown ? words[one.state] || F.age(age) : "");
+        D.text(val, one.shown ? words[one.state] || (one.paused ? "paused" : F.age(age)) : "");
         val.hidden = !one.shown;
         const day = one.run === "replay" ? V.otherDay(one.now) : "";
         D.attr(el, "title", `${one.label}: ${one.shown ? words[one.state] || one.state : "hidden in this browser"}${one.detail ? "; " + one.detail : ""}${day ? `; data of ${day} UTC` : ""}`);
@@ -236,9 +236,9 @@
     const unit = F.unit("tiles", F.none(f.p50) || F.none(f.p99) ? f.p50 : Math.sqrt(f.p50 * f.p99)); // one for both, from between them
     put("tile.real", F.si(f.real));
     const real = a.sources.filter((one) => one.shown && one.run !== "sim").length;
-    put("tile.real.side", real ? "" : "none");
+    put("tile.real.side", real || a.past ? "" : "none");
     put("tile.sim", F.si(f.sim));
-    put("tile.sim.side", a.engine && !F.none(a.engine.rate) ? `of ${F.si(a.engine.rate)}` : "");
+    put("tile.sim.side", !a.past && a.engine && !F.none(a.engine.rate) ? `of ${F.si(a.engine.rate)}` : ""); // the rate is of now
     const stage = f.stage_label || "–";
     for (const key of ["p50", "p99"]) {
       put(`tile.${key}`, F.three(F.inUnit(f[key], unit)));
@@ -253,7 +253,7 @@
     put("tile.spread.side", F.none(f.spread_bp) ? "" : `${F.group(f.spread_bp, 3)} bp`);
     put("tile.throttled", F.group(f.throttled), f.throttled > 0 ? "warn" : "");
     put("tile.throttled.unit", F.none(f.throttled) ? "" : "calls/s");
-    put("tile.throttled.side", F.none(f.throttled) ? "no venue" : "");
+    put("tile.throttled.side", F.none(f.throttled) ? (a.past ? "not recorded" : "no venue") : "");
     put("tile.gaps", F.group(f.gaps), f.gaps > 0 ? "warn" : "");
     if (s.drawn !== mark(s)) {
       s.drawn = mark(s);

@@ -111,8 +111,8 @@ def events_block(
 class Tail:
     """Where the recording of one source's telemetry stands. It begins at what is there when it is made.
 
-    `source` is the source's key; its events are those of `names`, which are the key alone where none are given. A
-    source that was opened again is read from its new beginning.
+    `source` is the source's key; its events are those of `names`, which are the key and its venue where none are given.
+    A source that was opened again is read from its new beginning.
     """
 
     telemetry: Telemetry
@@ -125,7 +125,7 @@ class Tail:
     _event: int = 0
 
     def __post_init__(self) -> None:
-        self.names = self.names or frozenset((self.source,))
+        self.names = self.names or frozenset((self.source, self.source.partition(":")[0]))
         self._event = self.telemetry.events.written
         for name, stage in self._found().items():
             self._stages[name] = (stage, (stage.seconds.head, stage.buckets.head))

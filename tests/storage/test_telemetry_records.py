@@ -159,7 +159,7 @@ def test_seconds_nobody_took_in_time_are_counted_as_lost() -> None:
 def test_events_of_a_source_are_recorded_with_their_sentence_and_those_of_others_are_not() -> None:
     telemetry = Telemetry(START)
     telemetry.events.add(START, "info", KEY, "open", "before it began")
-    tail = Tail(telemetry, STREAM, KEY, frozenset((KEY, "binance_spot")))
+    tail = Tail(telemetry, STREAM, KEY)
     long = "\N{EURO SIGN}" * 1_000
     telemetry.events.add(START + 1, "warn", KEY, "gap", "BTC-USDT: sequence gap")
     telemetry.events.add(START + 2, "info", "bybit_spot:live", "open", "somebody else")
