@@ -290,8 +290,8 @@ def decode(decoder: msgspec.json.Decoder[Any], text: bytes | memoryview) -> Any:
 
 
 def _field_of(message: str) -> str:
-    """The field msgspec complains of: it writes "... `u`" when one is missing, "... - at `$.u`" otherwise."""
-    at = re.search(r"at `\$\.([^`.\[]+)", message) or re.search(r"field `([^`]+)`", message)
+    """The field msgspec complains of: "... `u`" when one is missing, else "... - at `$.u`", "... - at `$[0].u`"."""
+    at = re.search(r"at `\$(?:\[\d+\])?\.([^`.\[]+)", message) or re.search(r"field `([^`]+)`", message)
     return at.group(1) if at else UNKNOWN
 
 

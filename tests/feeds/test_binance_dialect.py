@@ -6,10 +6,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from engine.errors import BadAnswer
-from engine.market.batches import Batch, Kind, Source
+from engine.market.batches import BUY, SELL, Batch, Kind, Source
 from engine.market.candles import notional
 from engine.market.instruments import Instrument
 from engine.market.sequencing import Rule
@@ -199,6 +200,67 @@ def test_a_bad_candle_is_named_by_its_number(row: list[Any]) -> None:
     good = [1586987400000, "1", "1", "1", "1", "1", 1586987699999, "1", 1]
     with pytest.raises(BadAnswer, match="candle 1"):
         SPOT.parse_candles(BTC, 60, encoded([good, row]), Source("binance_spot", "live"), 1)
+
+
+def test_recorded_trades_are_read_exactly() -> None:
+    finer = Instrument("binance_spot", "BTC-USDT", "BTC", "USDT", 2, 6, native="BTCUSDT")
+    batch = SPOT.parse_trades(finer, body("/api/v3/historicalTrades"), Source("binance_spot", "live"), 77)
+    assert (batch.kind, batch.symbol) == (Kind.TRADES, "BTC-USDT")
+    assert batch.rows[2].item() == (1621933656001 * 10**6, 77, 870281752, 3817137, 4472, SELL)
+    assert (np.diff(batch.rows["trade_id"]) > 0).all()
+
+
+def test_recorded_aggregates_are_the_futures_trades_and_name_the_first_spot_trade() -> None:
+    batch = COINM.parse_trades(COIN, body("/dapi/v1/aggTrades"), Source("binance_coinm", "live"), 77)
+    assert batch.rows["trade_id"].tolist() == [4773826, 4773827, 4773828, 4773829, 4773830]
+    assert batch.rows[3].item() == (1607294301845 * 10**6, 77, 4773829, 190997, 10, BUY)
+    assert COINM.parse_first_trade(body("/dapi/v1/aggTrades")) == 4773826
+    assert SPOT.parse_first_trade(body("/api/v3/aggTrades")) == 310207484
+    assert SPOT.parse_first_trade(b"[]") is None
+
+
+def test_trades_are_asked_for_by_number_and_their_first_by_time() -> None:
+    call = SPOT.trades_call(BTC, 7)
+    assert (call.endpoint, call.arguments) == (
+        "GET /api/v3/historicalTrades",
+        {"symbol": "BTCUSDT", "fromId": 7, "limit": 1_000},
+    )
+    assert USDM.trades_call(PERP, 7).endpoint == "GET /fapi/v1/aggTrades"
+    first = COINM.first_trade_call(COIN, 1_500_001)
+    assert first is not None
+    assert (first.endpoint, first.arguments) == (
+        "GET /dapi/v1/aggTrades",
+        {"symbol": "BTCUSD_PERP", "startTime": 2, "limit": 1},
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"price": "1.001"}, "price"),
+        ({"price": "-1"}, "price"),
+        ({"price": '1","2'}, "price"),
+        ({"qty": "1e3"}, "qty"),
+        ({"qty": 3}, "qty"),
+        ({"id": -1}, "id"),
+        ({"time": 2**63}, "time"),
+        ({"isBuyerMaker": "no"}, "isBuyerMaker"),
+    ],
+)
+def test_a_bad_trade_names_its_field(change: dict[str, Any], field: str) -> None:
+    good = {"id": 1, "price": "1.50", "qty": "2", "time": 1_600_000_000_000, "isBuyerMaker": True}
+    coarse = Instrument("binance_spot", "BTC-USDT", "BTC", "USDT", 2, 0, native="BTCUSDT")
+    with pytest.raises(BadAnswer, match=f"historicalTrades: '{field}'"):
+        SPOT.parse_trades(coarse, encoded([good, good | change]), Source("binance_spot", "live"), 1)
+
+
+def test_trades_without_price_or_size_are_none() -> None:
+    rows = [
+        {"id": at, "price": price, "qty": qty, "time": 1_600_000_000_000, "isBuyerMaker": False}
+        for at, (price, qty) in enumerate((("1", "1"), ("0.00", "1"), ("1", "0"), ("2", "3")))
+    ]
+    batch = SPOT.parse_trades(BTC, encoded(rows), Source("binance_spot", "live"), 1)
+    assert batch.rows["trade_id"].tolist() == [0, 3]
 
 
 def test_funding_is_read_from_an_object_and_from_a_list() -> None:

@@ -6,6 +6,7 @@ import io
 import json
 import re
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -535,6 +536,40 @@ def test_candles_come_oldest_first() -> None:
     assert 17027 <= mean <= 17073
 
 
+def test_recent_trades_come_oldest_first() -> None:
+    def told(number: str, at: int, **change: str) -> dict[str, str]:
+        whole = {"execId": number, "price": "16618.5", "size": "0.12", "side": "Buy", "time": str(at)}
+        return whole | change
+
+    newest = [
+        told("2100000000007764264", 1672052955759, side="Sell"),
+        told("2100000000007764263", 1672052955758),
+    ]
+    body = wire({"retCode": 0, "result": {"category": "spot", "list": newest}})
+    batch = SPOT.parse_trades(BTC, body, SOURCE, 5)
+    assert batch.kind is Kind.TRADES
+    assert batch.rows.tolist() == [
+        (1672052955758 * 10**6, 5, 2100000000007764263, 1661850, 120, BUY),
+        (1672052955759 * 10**6, 5, 2100000000007764264, 1661850, 120, SELL),
+    ]
+    call = LINEAR.trades_call(BTC, 0)
+    assert (call.endpoint, call.arguments) == (
+        "GET /v5/market/recent-trade",
+        {"category": "linear", "symbol": "BTCUSDT", "limit": 1_000},
+    )
+    assert SPOT.trades_call(BTC, 0).arguments["limit"] == 60
+    assert SPOT.first_trade_call(BTC, 0) is None
+    for change, field in (
+        ({"time": "x"}, "time"),
+        ({"execId": "?"}, "i"),
+        ({"side": "Hold"}, "side"),
+        ({"price": "1.234"}, "price"),
+    ):
+        bad = wire({"retCode": 0, "result": {"list": [told("1", 1672052955759, **change)]}})
+        with pytest.raises(BadAnswer, match=f"bad '{field}'"):
+            SPOT.parse_trades(BTC, bad, SOURCE, 5)
+
+
 def test_candles_of_another_form_name_the_field() -> None:
     body = wire({"retCode": 0, "result": {"list": [["1670608800000", "x", "1", "1", "1", "1", "1"]]}})
     with pytest.raises(BadAnswer, match="bad 'open'"):
@@ -747,6 +782,8 @@ def test_published_answers_are_read() -> None:
     spot = SPOT.parse_instruments(found["GetSpotSymbols"]).instruments
     assert [(one.symbol, one.price_decimals, one.size_decimals) for one in spot] == [("BTC-USDT", 2, 6)]
     assert len(COIN.parse_candles(INVERSE, 3600, found["GetKlines"], SOURCE, 1).rows) == 3
+    finer = replace(BTC, size_decimals=6)
+    assert len(SPOT.parse_trades(finer, found["GetTradeHistory"], SOURCE, 1).rows) > 0
     assert COIN.parse_funding(INVERSE, found["GetLinearInverseTickers"], SOURCE, 1).rows[
         "rate_e12"
     ].tolist() == [-1_034_000_000]
