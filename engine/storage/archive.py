@@ -35,9 +35,9 @@ from engine.storage.arrow import SCHEMAS
 from engine.storage.dates import DAY_NS
 from engine.storage.dates import date_text as date_text
 from engine.storage.records import RecordKind, Stream, times_of
+from engine.storage.steps import FOLDER as FOLDER
 from engine.storage.steps import Written
 
-FOLDER: Final = "archive"  # in the store's folder
 VERSION: Final = 1
 # In a file's path: what a name may have as it is. Names of venues and symbols come from the network.
 _PLAIN: Final = frozenset(string.ascii_letters + string.digits + "-_.")

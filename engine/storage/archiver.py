@@ -25,7 +25,7 @@ from engine.storage import catalog, compaction, manifest, retention, schema
 from engine.storage.children import Child, child
 from engine.storage.dates import DAY_NS, date_text
 from engine.storage.journal import Journal
-from engine.storage.steps import GroupKey, Request, Sending, Sent, Spoilt, Told
+from engine.storage.steps import FOLDER, GroupKey, Request, Sending, Sent, Spoilt, Told
 from engine.storage.upload import AT_ONCE, checked, is_folder, shown
 from engine.storage.views import ArchiveView, DeletionView, RetentionView
 
@@ -73,7 +73,7 @@ class Archiver:
         upload: Sequence[str] = UPLOAD,
     ) -> None:
         self._folder, self._journal, self._wall, self._note = folder, journal, wall, note
-        self._root = folder / "archive"
+        self._root = folder / FOLDER
         self._every_s, self._at_bytes, self._grace_s = every_s, at_bytes, grace_s
         self._compact_command, self._upload_command = compact, upload
         self._days, self._budget_bytes = days, budget_bytes

@@ -29,7 +29,7 @@ from engine.storage import catalog
 from engine.storage.dates import date_text
 from engine.storage.records import RecordKind, Stream
 from engine.storage.schema import FileRow
-from engine.storage.steps import GroupKey, Request, Spoilt, Step, Told
+from engine.storage.steps import FOLDER, GroupKey, Request, Spoilt, Step, Told
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -125,7 +125,6 @@ def work(
     """Do what is asked, step by step, until it is done or `stopped`. `passed`: see `archive.write_file`."""
     # Arrow comes with the first call, so that the application can import the plans without it.
     from engine.storage import sweeping
-    from engine.storage.archive import FOLDER
 
     root = folder / FOLDER
     make_folder(root)
@@ -197,7 +196,7 @@ def _compacted(
     folder: Path, group: GroupKey, first_seqs: Sequence[int], tell: Tell, passed: Passed | None
 ) -> Step | None:
     """The step of these blocks: a file for each date of theirs. None when none of them can be read."""
-    from engine.storage.archive import FOLDER, write_file
+    from engine.storage.archive import write_file
 
     kind, stream_id = RecordKind(group[0]), group[1]
     tables: dict[int, list[pa.Table]] = {}
@@ -296,8 +295,6 @@ def in_order(tables: Sequence[pa.Table]) -> pa.Table:
 
 def _lock(folder: Path, stop: threading.Event) -> int | None:
     """What keeps other children away while it is open; None when one does not end."""
-    from engine.storage.archive import FOLDER
-
     make_folder(folder / FOLDER)
     until = time.monotonic() + LOCK_WAIT_S
     while not stop.is_set() and time.monotonic() < until:

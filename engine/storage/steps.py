@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
+FOLDER: Final = "archive"  # in the store's folder
 GroupKey = tuple[str, int]  # (kind, stream's id)
 
 

@@ -17,12 +17,12 @@ import apsw
 from engine.durable_files import DRAFT
 from engine.errors import BlockDamaged
 from engine.storage import catalog
-from engine.storage.archive import FOLDER, FileInfo, digest_of, examine, is_ours, read_file
+from engine.storage.archive import FileInfo, digest_of, examine, is_ours, read_file
 from engine.storage.arrow import from_table
 from engine.storage.compaction import in_order, tables_of_block
 from engine.storage.dates import day_of
 from engine.storage.schema import FileRow, body_of
-from engine.storage.steps import Spoilt, Told
+from engine.storage.steps import FOLDER, Spoilt, Told
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -26,7 +26,7 @@ import msgspec
 
 from engine.durable_files import make_folder, sync_folder, write_whole
 from engine.errors import BadSetting
-from engine.storage.steps import Sending, Sent
+from engine.storage.steps import FOLDER, Sending, Sent
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -199,8 +199,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code of the child."""
     folder, uri = sys.argv[1:] if arguments is None else arguments
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then closes our input
-    from engine.storage.archive import FOLDER
-
     place, root = Place(uri), Path(folder) / FOLDER
     printing = threading.Lock()
 
