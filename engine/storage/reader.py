@@ -53,6 +53,7 @@ BEFORE_NS: Final = 600 * SECOND_NS
 # Venues' times, by which records are kept, and ours, by which they are played, differ by less.
 MARGIN_NS: Final = 60 * SECOND_NS
 FETCH_NS: Final = 15 * SECOND_NS  # a fetched snapshot lacks changes that came up to this long before it
+AHEAD: Final = 100_000  # numbers: candles and funding may come so far ahead of a recording's first trade
 NAMED: Final = 8
 _SAME: Final = frozenset(field.name for field in HEAD)  # in all rows of a file
 _TEXTS: Final = frozenset(("timestamp", "exchange", "bids", "asks"))  # of books, for other tools
@@ -153,7 +154,7 @@ def find(folder: Path, venue: str, symbols: Sequence[str], from_ns: int, to_ns: 
         raise BadQuery(asked, f"nothing is recorded then; {_recorded(held)}")
     first = min(piece.first_seq for piece in market)
     others = [piece for piece in pieces if piece.kind not in MARKET and piece.stream.symbol in (*names, "")]
-    others += [piece for piece in fetched if piece.last_seq >= first and piece.stream.symbol in names]
+    others += [piece for piece in fetched if piece.last_seq >= first - AHEAD and piece.stream.symbol in names]
     found = tuple(sorted({piece.stream.symbol for piece in market}))
     others = [piece for piece in others if piece.stream.symbol in (*found, "")]
     return Stretch(venue, found, from_ns, to_ns, (*market, *others), tuple(damaged))
@@ -179,9 +180,12 @@ class Reader:
             (piece for piece in stretch.pieces if piece.kind is not GAPS), key=lambda piece: piece.first_seq
         )
         since_ns = min(self.begin_ns, before_ns) - MARGIN_NS
-        self._first_seq = min(
+        first = min(
             (p.first_seq for p in self._pieces if p.kind in MARKET and p.last_ns >= since_ns), default=0
         )
+        # What was fetched may be of any time; when it came is seen in its rows.
+        fetched = [p for p in self._pieces if p.kind in (CANDLES, FUNDINGS) and p.last_seq >= first - AHEAD]
+        self._first_seq = min([first, *(max(p.first_seq, first - AHEAD) for p in fetched)])
         self._bounds = _bounds(self._pieces, self._first_seq, chunk_rows)
 
     @property
@@ -270,7 +274,7 @@ class Reader:
             if block is None:
                 continue
             received = block.rows["ts_recv_ns"]
-            early = block.rows[(received <= self.begin_ns) & (received >= self.begin_ns - BEFORE_NS)]
+            early = block.rows[(received < self.begin_ns) & (received >= self.begin_ns - BEFORE_NS)]
             rows = np.concatenate((early, rows))
             own = rows[rows["origin"] == KEYFRAME]
             if len(own) or (len(rows) and rows[-1]["ts_recv_ns"] - rows[0]["ts_recv_ns"] > MARGIN_NS):
