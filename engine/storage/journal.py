@@ -162,9 +162,13 @@ class Journal:
     def wait_durable(self, seq: int, timeout_s: float) -> bool:
         """Whether all that was put of numbers below `seq` is on the disk, or given up, in this time; StoreFailed."""
         try:
-            return not self._behind(seq) or self._commit.wait(self._ticket, timeout_s)
+            if not self._behind(seq) or self._commit.wait(self._ticket, timeout_s):
+                return True
         except StorageError as error:
             raise self._reason() from error
+        if self._ended:
+            raise self._reason()
+        return False
 
     def transact(self, change: Callable[[apsw.Connection], T]) -> Future[T]:
         """What `change` returns, once what it did is on the disk; what it raises, and nothing of it is done.

@@ -19,9 +19,9 @@ from tests.storage.drawn import NOON_NS, STREAM
 from tests.storage.journals import WAIT_S, draft_of, file_of, gap_block, put, seqs_in, written
 
 DAY_NS = 86_400 * 10**9
-PAYLOAD = (  # one trade
-    "5653424C010039000100000028B30FD6000000000000000007000000000000000080AB5F3CB579180080AB5F3CB57918"
-    "14000000000000001E000000000000002800000000000000010000000000000000"
+PAYLOAD = (  # two trades
+    "5653424C0100390002000000090000000000000021753C4C28B52FFD2051D5010074020700010080AB5F3CB579181400"
+    "00011E000001280000010100000100000101050501FFDCFE00000700600638021A5111E2792FCB3E03C002"
 )
 # What version 1 made, as it was released. Never changed: other versions have to bring it up to date.
 VERSION_1 = """
@@ -56,7 +56,7 @@ PRAGMA user_version = 1;
 INSERT INTO streams VALUES (3, 'builtin', 'BTC-USDT', 0, '{"instrument":{"base":"BTC","contracts":false,"lot_size":1,
 "native":"BTCUSDT","price_decimals":2,"quote":"USDT","revision":0,"size_decimals":3,"symbol":"BTC-USDT","tick_size":1,
 "venue":"builtin"},"label":"Built-in exchange","rule":"binance_spot","symbol":"BTC-USDT","venue":"builtin"}');
-INSERT INTO blocks VALUES (7, 7, 'trades', 3, 1, 1763640000000000000, 1763640000000000000, x'PAYLOAD');
+INSERT INTO blocks VALUES (7, 8, 'trades', 3, 2, 1763640000000000000, 1763640000000000005, x'PAYLOAD');
 INSERT INTO "values" VALUES ('next_seq', 41), ('session', 2);
 """.replace("PAYLOAD", PAYLOAD)
 
@@ -78,7 +78,7 @@ def test_a_version_1_database_is_taken_over(tmp_path: Path) -> None:
     found, damaged = catalog.snapshot(tmp_path / "store").decoded()
     assert not damaged
     assert [block.first_seq for block in found] == [7, added.first_seq]
-    assert (found[0].stream, found[0].rows["price"].tolist()) == (STREAM, [30])
+    assert (found[0].stream, found[0].rows["price"].tolist()) == (STREAM, [30, 29])
 
 
 def test_a_version_1_database_becomes_what_a_new_one_is(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_a_migration_that_fails_leaves_the_old_database_whole(tmp_path: Path) ->
     assert connection.execute("SELECT first_seq FROM blocks").get == 7
     assert connection.pragma("user_version") == 1
     connection.close()
-    assert seqs_in(tmp_path / "store") == [7]
+    assert seqs_in(tmp_path / "store") == [7, 8]
 
 
 @pytest.mark.parametrize("reads", [True, False])
