@@ -266,7 +266,7 @@
   const books = () => {
     const host = D.host("books"), a = V.store.answer;
     if (!host || !a) return;
-    const shown = a.sources.filter((one) => one.shown), ailing = (one) => one.state !== "live" || !one.books || one.books[0] < one.books[1];
+    const shown = a.sources.filter((one) => (a.past ? one.id === a.past.source : one.shown)), ailing = (one) => one.state !== "live" || !one.books || one.books[0] < one.books[1];
     // Six have room: those that ail come first, so that none of them is left out for one that does not.
     const list = shown.length > 6 ? [...shown.filter(ailing), ...shown.filter((one) => !ailing(one))].slice(0, 6) : shown;
     // Names as the chips have them, with the venue's first letters, so that no two are cut to the same.
