@@ -127,11 +127,13 @@ def open_reader(folder: Path) -> apsw.Connection:
 
 @contextlib.contextmanager
 def reading(folder: Path) -> Iterator[apsw.Connection]:
-    """A connection inside one read transaction: all it reads is of one moment."""
+    """A connection inside one read transaction: all it reads is of one moment. BadDataFolder where it is damaged."""
     connection = open_reader(folder)
     try:
         connection.execute("BEGIN")
         yield connection
+    except apsw.CorruptError as error:
+        raise _damaged(folder, error) from error
     finally:
         connection.close()  # ends the transaction
 
@@ -146,7 +148,8 @@ def snapshot(
 ) -> Snapshot:
     """The files and blocks that may have rows with from_ns <= `times_of` < to_ns. None = of all.
 
-    Each row that was acknowledged is in exactly one of them, or in a damaged block. Cost: the payloads are copied,
+    Each row that was acknowledged is in exactly one of them, or in a damaged block. BadDataFolder where more of the
+    database is damaged than blocks. Cost: the payloads are copied,
     which is at most about what the archive waits for before it takes blocks, unless it fails.
     """
     with reading(folder) as connection:
@@ -296,6 +299,10 @@ def _asked(kind: Kinds, venue: str | None, symbol: str | None, from_ns: int, to_
         *(venue, symbol),
         *(min(max(ns, -MAX_NS), MAX_NS) for ns in (from_ns, to_ns)),
     )
+
+
+def _damaged(folder: Path, error: apsw.Error) -> BadDataFolder:
+    return BadDataFolder(str(folder), f"has a damaged {NAME} ({error})", "restore it from a copy")
 
 
 def _empty(folder: Path) -> apsw.Connection:

@@ -234,7 +234,7 @@ def test_a_damaged_page_costs_no_exception(tmp_path: Path) -> None:
         path.write_bytes(data)
         try:
             good, damaged = catalog.snapshot(tmp_path).decoded()
-        except BadDataFolder:  # the schema's own page
+        except BadDataFolder:  # a page of the schema, or of the streams
             continue
         left_out += bool(damaged)
         assert same_rows(
