@@ -184,12 +184,9 @@ class Robot:
         self.counts.sentences.setdefault(answer.code, answer.error)
 
     async def _resync(self) -> None:
-        """After a reconnection: what happened meanwhile."""
-        try:
-            orders = await self.client.request("orders")
-            fills = await self.client.request("fills")
-        except (ConnectionLost, NoAnswer, TooMany):
-            return  # gone again: the next reconnection does it
+        """After a reconnection: what happened meanwhile. ConnectionLost, NoAnswer: the client connects anew then."""
+        orders = await self.client.request("orders")
+        fills = await self.client.request("fills")
         if orders.ok and fills.ok:
             self.ledger.resync(orders.orders, fills.fills, self._wall_ns())
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from aiohttp import web
 from engine.bots import client as client_module
 from engine.bots import keys, run
 from engine.bots.client import NativeClient
-from engine.bots.errors import BadStrategy, NoExchange
+from engine.bots.errors import BadStrategy, NoAnswer, NoExchange
 from engine.bots.robot import Market, Robot
 from engine.bots.strategies import loading
 from engine.bots.strategies.base import Action, Cancel, Place, Strategy, View
@@ -111,7 +112,7 @@ def test_a_robots_books_equal_the_exchanges(exchange: RunningExchange) -> None:
         lambda view: [Place("buy", 10 * view.unit_lots, view.ask_ticks + 100, "ioc")],
         lambda view: [
             Place("sell", 3 * view.unit_lots),
-            Place("buy", view.unit_lots, view.bid_ticks // 2 * 2 - 5_000),
+            Place("buy", view.unit_lots, view.bid_ticks * 9 // 20 * 2),  # not met meanwhile
         ],
         lambda view: [],
         lambda view: [Cancel(next(iter(view.orders)))],
@@ -136,35 +137,82 @@ def test_a_robots_books_equal_the_exchanges(exchange: RunningExchange) -> None:
     with_robot(exchange, strategy, body, "books")
 
 
-def test_what_happened_while_a_robot_was_away_is_in_its_books(
-    exchange: RunningExchange, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def held(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Clients connect only once it is set."""
+    open_now = asyncio.Event()
+    connect = client_module.connect
+
+    @contextlib.asynccontextmanager
+    async def later(*given: Any, **named: Any) -> AsyncIterator[Any]:
+        await open_now.wait()
+        async with connect(*given, **named) as connection:
+            yield connection
+
+    open_now.set()
+    monkeypatch.setattr(client_module, "connect", later)
     monkeypatch.setattr(client_module, "BACKOFF_S", 0.01)
-    strategy = Scripted(lambda view: [Place("buy", view.unit_lots, view.bid_ticks - 5_000)])
+    return open_now
+
+
+async def cut(client: NativeClient, held: asyncio.Event) -> None:
+    """Break a client's connection; it stays away until `held` is set."""
+    held.clear()
+    assert client._connection is not None
+    client._connection.transport.abort()
+    while client.connected:
+        await asyncio.sleep(0.01)
+
+
+def test_what_happened_while_a_robot_was_away_is_in_its_books(
+    exchange: RunningExchange, held: asyncio.Event
+) -> None:
+    # So far below the market that it is not met before it is canceled, however long that takes.
+    strategy = Scripted(lambda view: [Place("buy", view.unit_lots, view.bid_ticks * 9 // 10)])
 
     async def body(robot: Robot, client: NativeClient, key: Key) -> None:
         await robot.turn()
         (order_id,) = robot.ledger.orders
-        synced = asyncio.Event()
-        resync = client.on_reconnect
-        assert resync is not None
-
-        async def wait() -> None:
-            async with NativeClient(socket(exchange), key.api_key, key.secret) as other:
-                assert (await other.cancel(order_id)).ok
-                answer = await other.place("BTC-USDT", "buy", "0.00100")
-                assert answer.filled == "0.00100"
-            await resync()
-            synced.set()
-
-        client.on_reconnect = wait
-        assert client._connection is not None
-        client._connection.transport.abort()
-        await synced.wait()
-        assert robot.ledger.orders == {}
+        async with NativeClient(socket(exchange), key.api_key, key.secret) as other:
+            await cut(client, held)
+            assert (await other.cancel(order_id)).ok
+            assert (await other.place("BTC-USDT", "buy", "0.00100")).filled == "0.00100"
+            assert list(robot.ledger.orders) == [order_id]
+            held.set()
+            while robot.ledger.orders or not robot.ledger.position_lots:
+                await asyncio.sleep(0.01)
         assert robot.ledger.position_lots == 100
 
     with_robot(exchange, strategy, body, "away")
+
+
+def test_a_robot_that_gets_no_answer_after_a_reconnection_asks_again(
+    exchange: RunningExchange, held: asyncio.Event
+) -> None:
+    strategy = Scripted(lambda view: [Place("buy", view.unit_lots, view.bid_ticks * 9 // 10)])
+
+    async def body(robot: Robot, client: NativeClient, key: Key) -> None:
+        await robot.turn()
+        (order_id,) = robot.ledger.orders
+        asked: list[str] = []
+        request = client.request
+
+        async def silent_once(op: str, **fields: Any) -> Message:
+            asked.append(op)
+            if asked == ["orders"]:
+                raise NoAnswer("no answer to 'orders' within 5 s")
+            return await request(op, **fields)
+
+        client.request = silent_once  # type: ignore[method-assign]
+        async with NativeClient(socket(exchange), key.api_key, key.secret) as other:
+            await cut(client, held)
+            assert (await other.cancel(order_id)).ok
+            held.set()
+            while robot.ledger.orders:
+                await asyncio.sleep(0.01)
+        assert asked == ["orders", "orders", "fills"]
+
+    with_robot(exchange, strategy, body, "unanswered")
 
 
 def test_refusals_are_counted_by_code_with_the_exchanges_words(exchange: RunningExchange) -> None:
