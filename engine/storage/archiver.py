@@ -164,7 +164,7 @@ class Archiver:
         """What is kept, and what goes. Cheap."""
         now_ns, known = self._wall(), self._summary
         over_ns = retention.RATE_OVER_NS if known.older else now_ns - known.added_from_ns
-        used = known.size_bytes + self._journal.view().size_bytes
+        used = known.size_bytes + self._journal_bytes()
         return RetentionView(
             days=self._days,
             budget_bytes=self._budget_bytes,
@@ -350,7 +350,7 @@ class Archiver:
         """What goes next, and how much there is."""
         remote, today = bool(self._uri), self._today()
         kept = await self._ask(lambda reader: manifest.days(reader, remote=remote))
-        other = self._journal.view().size_bytes
+        other = self._journal_bytes()
         past = sum(day.size_bytes for day in kept if day.date < today and not day.held)
         used = other + sum(day.size_bytes for day in kept)
         running: list[retention.Running] = []
@@ -415,6 +415,9 @@ class Archiver:
 
     async def _transact(self, change: Callable[..., Any]) -> Any:
         return await asyncio.wrap_future(self._journal.transact(change))
+
+    def _journal_bytes(self) -> int:
+        return self._journal.view().size_bytes
 
     def _today(self) -> str:
         return date_text(self._wall() // DAY_NS)
