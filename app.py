@@ -12,8 +12,10 @@ import gc
 import logging
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -22,14 +24,14 @@ import typer
 
 from engine import command_line, kernels, settings
 from engine.clock import SteadyClock
-from engine.errors import BadLimits, BadSetting, CallFailed, UserError
+from engine.errors import BadSetting, CallFailed, UserError
+from engine.storage.names import USUAL, WHAT
 
 if TYPE_CHECKING:
     from dashboards.server import Wsgi
     from engine.builtin import Served
-    from engine.limits.rules import Rules
-    from engine.service import Engine, OpenReplay, Replay
-    from engine.venues import OpenMarkets
+    from engine.replays import OpenRecorded
+    from engine.service import Engine
 
 # Each group is compiled by a child of its own: what the first finds in the cache already, the second has compiled.
 KERNEL_GROUPS: Final = (
@@ -44,14 +46,14 @@ KERNEL_GROUPS: Final = (
     ),
 )
 KERNEL_MODULES: Final = tuple(name for group in KERNEL_GROUPS for name in group)
-SPEEDS: Final = {"1": 1.0, "10": 10.0, "max": float("inf")}
-SAMPLE: Final = "sample"
+SPEEDS: Final = {"1": 1.0, "10": 10.0, "100": 100.0, "max": float("inf")}
 # Orders come and go without cycles: looking for these after every 700 objects cost a third of the exchange's time.
 GARBAGE: Final = (50_000, 20, 50)
 LOCAL: Final = "local"
-LIMITS_FILE: Final = "rate_limits.json"
 VENUE_START_S: Final = 30.0
 VENUE_STOP_S: Final = 3.0
+
+Recorded = tuple[str, tuple[str, ...], int, int, int, float, bool]  # as OpenRecorded takes it
 
 cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=False)
 command_line.add_to(cli)
@@ -75,7 +77,14 @@ def serve(
     replay: Annotated[
         str | None, typer.Option(help="Recorded Binance capture to play, or `sample` for one made here.")
     ] = None,
-    speed: Annotated[str | None, typer.Option(help="Replay speed: 1, 10 or max. [default: 1]")] = None,
+    speed: Annotated[str | None, typer.Option(help="Replay speed: 1, 10, 100 or max. [default: 1]")] = None,
+    record: Annotated[
+        str | None, typer.Option(metavar="VENUES", help="Recorded from the start: builtin,binance_spot.")
+    ] = None,
+    table: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Print a table of latest prices each so many seconds."),
+    ] = None,
     venues: Annotated[
         str | None,
         typer.Option(metavar="MARKETS", help="Live markets to connect at start: binance_spot,bybit_linear."),
@@ -101,9 +110,10 @@ def serve(
         seed=_number(seed),
         venues=venues,
         venue_url=venue_url,
+        record=record,
     )
     _configure_log(chosen.log_level)
-    if not asyncio.run(run(chosen, replay, SPEEDS[speed or "1"])):
+    if not asyncio.run(run(chosen, replay, SPEEDS[speed or "1"], table_s=table or 0.0)):
         structlog.get_logger(__name__).error("the engine's thread did not end in time")
         raise typer.Exit(1)
 
@@ -135,7 +145,7 @@ def fetch_history(
 
     from engine.limits.desk import LimitDesk
     from engine.limits.store import BanStore
-    from feeds import history
+    from feeds import history, wiring
     from feeds.venues import DIALECTS
 
     if market not in DIALECTS:
@@ -143,7 +153,7 @@ def fetch_history(
     names = [name.strip() for name in symbols.split(",") if name.strip()]
 
     async def run_it() -> int:
-        desk = LimitDesk(_limits(chosen), BanStore(_bans(chosen)))
+        desk = LimitDesk(wiring.limits_of(chosen), BanStore(wiring.bans_folder(chosen)))
         try:
             return await history.main(
                 DIALECTS[market],
@@ -155,7 +165,7 @@ def fetch_history(
                 concurrency=concurrency,
                 batch=batch,
                 sweep=sweep,
-                folder=folder or chosen.data_dir / _kept("history", chosen),
+                folder=folder or chosen.data_dir / wiring.kept("history", chosen),
                 base=chosen.venue_url,
             )
         finally:
@@ -173,6 +183,154 @@ def _number(text: str | None) -> int | str | None:
     return int(text) if text is not None and text.lstrip("-").isdecimal() else text
 
 
+@cli.command("record")
+def record_venue(
+    venue: Annotated[str, typer.Option(help="builtin, or a live market: binance_spot, bybit_linear, ...")],
+    symbols: Annotated[
+        str, typer.Option(help="Symbols, comma-separated: BTCUSDT,ETH-USDT. [default: those it follows]")
+    ] = "",
+    what: Annotated[
+        str, typer.Option(help="trades, book, candles, funding, latency, counters, events, raw.")
+    ] = ",".join(USUAL),
+    seconds: Annotated[float, typer.Option(help="End by itself after so long; 0 = Ctrl-C ends it.")] = 0.0,
+    rate: Annotated[str | None, typer.Option(metavar="NUMBER", help="Orders a second, of builtin.")] = None,
+    venue_url: Annotated[str | None, typer.Option(help="A local venue in place of the real one.")] = None,
+) -> None:
+    """Record a venue without a page; what is acknowledged outlives a kill and a power cut."""
+    kernels.activate(settings.load().cache_dir / "numba", KERNEL_MODULES)
+
+    from feeds import wiring
+
+    market = wiring.market_of(venue)
+    names = tuple(name.strip() for name in symbols.split(",") if name.strip())
+    kinds = tuple(name.strip() for name in what.split(",") if name.strip())
+    simulated = market == wiring.BUILT_IN
+    chosen = settings.load(
+        record=(market,),
+        record_what=kinds,
+        exchange="off",
+        venue_url=venue_url,
+        rate=_number(rate) if simulated else 0,
+        history_s=0,
+        venues=() if simulated else (market,),
+        symbols={market: names} if names and not simulated else None,
+    )
+    _configure_log(chosen.log_level)
+    raise typer.Exit(asyncio.run(_record(chosen, names, seconds)))
+
+
+@cli.command("import")
+def import_capture(
+    path: Annotated[Path, typer.Argument(help="A capture: lines of `<time, ns> <frame>`, or cryptofeed's.")],
+    venue: Annotated[str, typer.Option(help="Whose it is, where the capture does not tell.")] = "",
+    what: Annotated[
+        str, typer.Option(help="trades, book, candles, funding, raw.")
+    ] = "trades,book,candles,funding,raw",
+) -> None:
+    """Take a foreign capture over into what is recorded: whole or not at all, and once."""
+    chosen = settings.load()
+    _configure_log(chosen.log_level)
+    kernels.activate(chosen.cache_dir / "numba", KERNEL_MODULES)
+
+    from engine.storage.console import Progress
+    from engine.storage.imports import taking_over
+    from feeds.importing import fingerprints, run_import
+
+    kinds = tuple(name.strip() for name in what.split(",") if name.strip())
+    for name in kinds:
+        if name not in WHAT:
+            raise BadSetting("what", name, f"choose of {', '.join(WHAT)}")
+    files = fingerprints(path)
+    shown = Progress()
+
+    with taking_over(store_folder(chosen), files, kinds) as inlet:
+
+        def progress(done: int, total: int) -> None:
+            inlet.flush()
+            shown.at(done, total)
+
+        found = run_import(path, inlet.sink, what=kinds, venue=venue, progress=progress)
+    shown.end()
+    rows = ", ".join(f"{count:,} {name}" for name, count in found.rows.items())
+    print(
+        f"{found.label}: {found.frames:,} frames of {', '.join(found.symbols) or 'no symbol we know'}: {rows}"
+    )
+    print(f"from {_utc(found.from_ns)} to {_utc(found.to_ns)}")
+    for line in (*found.named, *([found.detail] if found.detail else [])):
+        print(line, file=sys.stderr)
+    if found.malformed > len(found.named):
+        print(f"and {found.malformed - len(found.named):,} more that could not be read", file=sys.stderr)
+
+
+@cli.command("replay")
+def replay_recorded(
+    venue: Annotated[str, typer.Option(help="What was recorded: builtin, binance_spot, ...")],
+    start: Annotated[
+        str, typer.Option("--from", help="First moment, UTC: 2026-11-20T14:00, or 10m ago.")
+    ] = "",
+    end: Annotated[str, typer.Option("--to", help="End, UTC. [default: the newest recording]")] = "",
+    at: Annotated[str, typer.Option(help="Moment to begin at, within; what is before is made up fast.")] = "",
+    symbols: Annotated[str, typer.Option(help="Symbols, comma-separated. [default: all]")] = "",
+    speed: Annotated[str, typer.Option(help="1, 10, 100 or max.")] = "1",
+    paused: Annotated[bool, typer.Option("--paused", help="Stand still there.")] = False,
+    port: Annotated[str | None, typer.Option(metavar="NUMBER", help="Port of the dashboard.")] = None,
+) -> None:
+    """Show a recorded stretch on the pages, as if it were live."""
+    if speed not in SPEEDS:
+        raise BadSetting("speed", speed, f"choose one of {', '.join(SPEEDS)}")
+    chosen = settings.load(port=_number(port))
+    _configure_log(chosen.log_level)
+
+    from engine.moments import moment_of
+    from engine.storage import catalog
+
+    now_ns = time.time_ns()
+    names = tuple(name.strip() for name in symbols.split(",") if name.strip())
+    with catalog.reading(store_folder(chosen)) as connection:
+        spans, _ = catalog.spans(connection)
+    known = {span.venue for span in spans}
+    market = next((name for name in (venue, f"{venue}_spot") if name in known), venue)
+    newest = max((span for span in spans if span.venue == market), key=lambda span: span.to_ns, default=None)
+    first_ns, last_ns = (newest.from_ns, newest.to_ns + 1) if newest is not None else (1, now_ns)
+    wanted = (
+        *(market, names),
+        moment_of("--from", start, now_ns) if start else first_ns,
+        moment_of("--to", end, now_ns) if end else last_ns,
+        moment_of("--at", at, now_ns) if at else 0,
+        *(SPEEDS[speed], paused),
+    )
+    asyncio.run(_check_recorded(chosen, wanted))
+    if not asyncio.run(run(chosen, recorded=wanted)):
+        raise typer.Exit(1)
+
+
+async def _check_recorded(chosen: settings.Settings, wanted: Recorded) -> None:
+    """BadQuery, with what there is, when nothing of the stretch is recorded."""
+    kernels.activate(chosen.cache_dir / "numba", KERNEL_MODULES)
+    await _recorded_opener(chosen, SteadyClock())(*wanted)
+
+
+def _utc(time_ns: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(time_ns // 10**9))
+
+
+async def _record(chosen: settings.Settings, symbols: tuple[str, ...], seconds: float) -> int:
+    """Run an engine that records until told to stop; the exit code."""
+    from engine.storage.console import follow
+
+    stop = asyncio.Event()
+    _on_signals(stop.set)
+    gc.set_threshold(*GARBAGE)
+    async with _own_venue(chosen) as chosen:
+        engine = build_engine(chosen, symbols=symbols)
+        engine.start()
+        try:
+            code = await follow(engine.telemetry, chosen.record[0], symbols, seconds, stop)
+        finally:
+            ended = await asyncio.to_thread(engine.stop)
+    return code if ended else 1
+
+
 @dataclass(frozen=True, slots=True)
 class Application:
     """Everything wired, nothing started."""
@@ -181,41 +339,121 @@ class Application:
     wsgi: Wsgi
 
 
-def build(chosen: settings.Settings, replay: str | None = None, speed: float = 1.0) -> Application:
-    """The application for these settings. BadCapture, BadDataFolder: what is to be gone on with is no good."""
+def build_engine(
+    chosen: settings.Settings,
+    replay: str | None = None,
+    speed: float = 1.0,
+    *,
+    recorded: Recorded | None = None,
+    symbols: tuple[str, ...] = (),
+    clock: SteadyClock | None = None,
+) -> Engine:
+    """The engine for these settings. BadCapture, BadDataFolder: what is to be gone on with is no good.
+
+    `recorded` is a stretch to replay. `symbols` are those recorded of venues recorded from the start; () = all.
+    """
     directory = kernels.activate(chosen.cache_dir / "numba", KERNEL_MODULES)
 
-    from dashboards.server import guarded
-    from dashboards.shell import create_app
-    from dashboards.transport import Transport
     from engine.exchange_log import ExchangeLog
     from engine.service import Engine
+    from engine.storage.store import StoreOptions
+    from feeds import wiring
+    from feeds.venues import DIALECTS
 
-    clock = SteadyClock()
-    served = _served(chosen)
+    for name in chosen.record:
+        if name not in (wiring.BUILT_IN, *DIALECTS):
+            known = ", ".join((wiring.BUILT_IN, *DIALECTS))
+            raise BadSetting("record", name, f"there is no such market; there are {known}")
+    clock = clock or SteadyClock()
     exchange_log = None
     if chosen.command_log != "off":
         exchange_log = ExchangeLog(chosen.data_dir / "exchange", chosen.command_log, chosen.seed)
         exchange_log.check()
-    engine = Engine(
+    open_replay, open_recorded = None, _recorded_opener(chosen, clock)
+    if replay is not None:
+        open_replay = wiring.replay_opener(replay, speed, chosen, clock)
+    elif recorded is not None:
+        open_replay = partial(open_recorded, *recorded)
+    return Engine(
         seed=chosen.seed,
         rate=chosen.rate,
         history_s=chosen.history_s,
         kernel_groups=KERNEL_GROUPS,
         kernel_directory=directory,
-        open_sample=_opener(SAMPLE, SPEEDS["1"], chosen, clock),
-        open_replay=_opener(replay, speed, chosen, clock) if replay is not None else None,
+        open_sample=wiring.replay_opener(wiring.SAMPLE, SPEEDS["1"], chosen, clock),
+        open_replay=open_replay,
+        open_recorded=open_recorded,
         exchange_log=exchange_log,
-        open_markets=_market_opener(chosen, clock),
-        served=served,
+        open_markets=wiring.market_opener(chosen, clock),
+        served=_served(chosen),
+        store=StoreOptions(
+            folder=store_folder(chosen),
+            uri=chosen.archive,
+            snapshot_s=chosen.snapshot_interval_s,
+            snapshot_depth=chosen.snapshot_depth,
+            record=chosen.record,
+            what=chosen.record_what,
+            symbols=symbols,
+            days=chosen.retention_days,
+            budget_bytes=chosen.disk_budget_gb * 10**9,
+        ),
         clock=clock,
     )
+
+
+def build(
+    chosen: settings.Settings,
+    replay: str | None = None,
+    speed: float = 1.0,
+    *,
+    recorded: Recorded | None = None,
+) -> Application:
+    """The application for these settings; as `build_engine`."""
+    clock = SteadyClock()
+    engine = build_engine(chosen, replay, speed, recorded=recorded, clock=clock)
+
+    from dashboards.server import guarded
+    from dashboards.shell import create_app
+    from dashboards.transport import Transport
+
     pages = create_app(Transport(engine, clock))
     return Application(engine, guarded(pages.server.wsgi_app, chosen.allowed_hosts))
 
 
-async def run(chosen: settings.Settings, replay: str | None = None, speed: float = 1.0) -> bool:
-    """Serve until SIGINT or SIGTERM; False when the engine's thread would not end in time."""
+def _recorded_opener(chosen: settings.Settings, clock: SteadyClock) -> OpenRecorded:
+    """A function that opens a recorded stretch; BadQuery when nothing of it is there."""
+    from engine.storage.playback import Playback
+
+    async def open_recorded(
+        venue: str, symbols: tuple[str, ...], from_ns: int, to_ns: int, at_ns: int, speed: float, paused: bool
+    ) -> Playback:
+        folder = store_folder(chosen)
+        found = Playback(
+            *(folder, venue, symbols, from_ns, to_ns), at_ns=at_ns, speed=speed, paused=paused, wall=clock
+        )
+        await found.check()
+        return found
+
+    return open_recorded
+
+
+def store_folder(chosen: settings.Settings) -> Path:
+    """Where what is recorded is kept; what a local venue said apart from what the real ones did."""
+    return chosen.data_dir / ("store-local" if chosen.venue_url else "store")
+
+
+async def run(
+    chosen: settings.Settings,
+    replay: str | None = None,
+    speed: float = 1.0,
+    *,
+    recorded: Recorded | None = None,
+    table_s: float = 0.0,
+) -> bool:
+    """Serve until SIGINT or SIGTERM; False when the engine's thread would not end in time.
+
+    With `table_s`, a table of latest prices is printed each so many seconds.
+    """
     from dashboards import server
 
     stop = asyncio.Event()
@@ -223,15 +461,25 @@ async def run(chosen: settings.Settings, replay: str | None = None, speed: float
     gc.set_threshold(*GARBAGE)
     sock = server.listen(chosen.host, chosen.port)
     async with _own_venue(chosen) as chosen:
-        application = build(chosen, replay, speed)
+        application = build(chosen, replay, speed, recorded=recorded)
         application.engine.start()
         name = "[::1]" if chosen.host == "::1" else "localhost"
         print(f"Venuescope on http://{name}:{chosen.port} (Ctrl-C ends it)", flush=True)
+        table = _print_table(application.engine, table_s) if table_s else None
         try:
             await server.serve(application.wsgi, sock, stop)
         finally:
+            if table is not None:
+                table.cancel()
             ended = application.engine.stop()
     return ended
+
+
+def _print_table(engine: Engine, every_s: float) -> asyncio.Task[None]:
+    """A task that prints the latest prices each so many seconds, until nobody reads them any more."""
+    from engine.price_table import print_prices
+
+    return asyncio.create_task(print_prices(engine.telemetry, every_s, wall=engine.clock))
 
 
 @contextlib.asynccontextmanager
@@ -283,101 +531,17 @@ async def _end(child: asyncio.subprocess.Process) -> None:
         await child.wait()
 
 
-def _market_opener(chosen: settings.Settings, clock: SteadyClock) -> OpenMarkets:
-    """A function that makes the live venues; settings and limits are checked now, so that bad ones end the program."""
-    from engine.limits.desk import LimitDesk
-    from engine.limits.store import BanStore
-    from engine.venues import LiveMarkets, Note
-    from feeds.live import LiveVenues
-    from feeds.polls import calls_of
-    from feeds.venues import DIALECTS
-
-    for key, names in (("venues", chosen.venues), ("symbols", chosen.symbols), ("polls", chosen.polls)):
-        for name in names:
-            if name not in DIALECTS:
-                raise BadSetting(key, name, f"there is no such market; there are {', '.join(DIALECTS)}")
-    for market, intervals in chosen.polls.items():
-        for endpoint in intervals:
-            known = calls_of(DIALECTS[market])
-            if endpoint not in known:
-                raise BadSetting(f"polls.{market}", endpoint, f"{market} is polled for {', '.join(known)}")
-    limits, bans = _limits(chosen), _bans(chosen)
-    for key, dialect in DIALECTS.items():
-        if dialect.limits not in limits.venues:
-            raise BadLimits(limits.path, dialect.limits, f"it is missing, and {key} needs it; a file has all")
-    spent = {dialect.limits for dialect in DIALECTS.values()}
-    for name in limits.venues:
-        if name not in spent:
-            raise BadLimits(limits.path, name, f"no market spends it; there are {', '.join(sorted(spent))}")
-
-    def open_markets(note: Note) -> LiveMarkets:
-        desk = LimitDesk(limits, BanStore(bans), wall=clock, note=note)
-        venues = LiveVenues(
-            DIALECTS.values(),
-            desk,
-            base=chosen.venue_url,
-            symbols=chosen.symbols,
-            polls=chosen.polls,
-            wall=clock,
-            note=note,
-        )
-        for name in chosen.venues:
-            venues.connect(name)
-        return LiveMarkets(venues, desk)
-
-    return open_markets
-
-
 def _served(chosen: settings.Settings) -> Served | None:
     """Where the built-in exchange lets clients in, if it does; the limits it enforces are those of the file."""
     if chosen.exchange == "off":
         return None
     from engine.builtin import Served
     from engine.exchange.keystore import KeyStore
+    from feeds import wiring
 
     host = "127.0.0.1" if chosen.host == "localhost" else chosen.host
     store = KeyStore(chosen.data_dir, chosen.config_dir)
-    return Served(host, chosen.exchange_port, chosen.order_port, store, _limits(chosen))
-
-
-def _limits(chosen: settings.Settings) -> Rules:
-    """The rate limits: the file that is named, else the one in the working directory, else our own."""
-    from engine.limits import rules
-
-    own = Path(LIMITS_FILE)
-    return rules.load(chosen.rate_limits or (own if own.exists() else None))
-
-
-def _bans(chosen: settings.Settings) -> Path:
-    """Where bans are kept."""
-    return chosen.data_dir / _kept("bans", chosen)
-
-
-def _kept(name: str, chosen: settings.Settings) -> str:
-    """The folder's name: what a local venue said or sold must never pass for the real one's."""
-    return f"{name}-local" if chosen.venue_url else name
-
-
-def _opener(replay: str, speed: float, chosen: settings.Settings, clock: SteadyClock) -> OpenReplay:
-    """A function that opens the replay; a file is checked now, so that a bad one ends the program at once."""
-    from feeds import sample
-    from feeds.capture import probe
-    from feeds.replay import ReplayFeed
-
-    if replay != SAMPLE:
-        path = Path(replay)
-        info = probe(path)
-
-        async def open_file() -> Replay:
-            return ReplayFeed(path, speed, info, clock)
-
-        return open_file
-
-    async def open_sample() -> Replay:
-        path = await sample.ensure(chosen.cache_dir / "samples", chosen.seed)
-        return ReplayFeed(path, speed, await asyncio.to_thread(probe, path), clock)
-
-    return open_sample
+    return Served(host, chosen.exchange_port, chosen.order_port, store, wiring.limits_of(chosen))
 
 
 def _on_signals(stop: Callable[[], None]) -> None:

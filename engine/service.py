@@ -36,6 +36,8 @@ from engine.replays import OpenReplay as OpenReplay
 from engine.replays import Replay as Replay
 from engine.runtime import Runtime, every, watch_lag
 from engine.settings import RATE_MAX
+from engine.storage import commands as storage
+from engine.storage.store import Store, StoreOptions
 from engine.telemetry.board import ExchangeView, ProcessView, QueueView
 from engine.telemetry.events import Level
 from engine.telemetry.histogram import Histogram, quantiles
@@ -76,12 +78,14 @@ class Engine:
         exchange_log: ExchangeLog | None = None,
         open_markets: OpenMarkets | None = None,
         served: Served | None = None,
+        store: StoreOptions | None = None,
         clock: SteadyClock | None = None,
     ) -> None:
         self.clock = clock or SteadyClock()
         self.telemetry = Telemetry(self.clock())
         self.intake = Intake(self.telemetry, self.clock, self._close_second)
         self._live = open_markets(self._note_venue) if open_markets is not None else None
+        self.store = self._open_store(store) if store is not None else None
         self._looked_ns = self._looked_at_house_ns = 0  # at the live venues; at the built-in exchange
         self.built_in = BuiltIn(seed, rate, history_s, self.clock, exchange_log, served)
         self.runtime = Runtime(self._report)
@@ -125,6 +129,8 @@ class Engine:
             handler = partial(self._tell_replays, name)
         if name in COMMANDS:
             handler = partial(self._tell_house, name)
+        if name in storage.COMMANDS:
+            handler = partial(self._tell_store, name)
         if handler is None:
             raise BadCommand(f"the engine has no command named {name[:40]!r}")
         done = self.runtime.submit(lambda: handler(args))
@@ -150,6 +156,9 @@ class Engine:
         await self._ready_kernels()
         if self.telemetry.board.engine.state == "failed":
             return
+        if self.store is not None:
+            self.intake.tap = self.store.recorder
+            self.runtime.supervise("store", self.store.run)
         self.runtime.supervise(
             "built-in exchange",
             lambda: self.built_in.run(self.intake),
@@ -227,6 +236,24 @@ class Engine:
             raise BadCommand("the built-in exchange is not running, or no clients are let in")
         return await carry_out(house, name, args)
 
+    async def _tell_store(self, name: str, args: dict[str, Any]) -> Any:
+        self._check_running()
+        if self.store is None:
+            raise BadCommand("nothing can be recorded here")
+        return await storage.carry_out(self.store, name, args)
+
+    def export_path(self, job: str) -> Path | None:
+        """The finished file of an export, None when there is none. From any thread."""
+        return self.store.jobs.path_of(job) if self.store is not None else None
+
+    def _open_store(self, options: StoreOptions) -> Store:
+        live = self._live
+        backfill = live.venues.backfill if live is not None else None
+        return Store(options, self.telemetry, self.clock, self._note_store, backfill)
+
+    def _note_store(self, level: Level, source: str, what: str, text: str) -> None:
+        self.telemetry.events.add(self.clock(), level, source, what, text)
+
     def _start_profile(self, args: dict[str, Any]) -> None:
         if self._profiler is None:
             raise BadCommand("the engine is not running yet; try again when it does")
@@ -255,6 +282,8 @@ class Engine:
             board.engine.rate_actual,
         ):
             self._show(replay=view, skipped=built_in.skipped, rate_actual=built_in.rate_actual)
+        if self.store is not None:
+            board.storage = self.store.view
         board.profile = self._profiler.view if self._profiler is not None else None
         house = built_in.house
         if house is not None:

@@ -148,8 +148,10 @@ class Recorder:
         keyframe_s: int = 10,
         depth: int = 500,
         on_hole: Callable[[Hole], None] | None = None,
+        always: Sequence[str] = (),
     ) -> None:
         self._wall = wall
+        self._always = always  # of WHAT: recorded of whatever opens
         self._keyframe_ns, self._depth = keyframe_s * SECOND_NS, depth
         self._on_hole = on_hole
         self._numbers: Numbers | None = None  # while there is a journal
@@ -227,7 +229,9 @@ class Recorder:
         venue = self._open.setdefault(source.venue, _Venue(source, label, rule))
         venue.source, venue.label, venue.rule = source, label, rule
         venue.instruments.update((unit.symbol, unit) for unit in instruments)
-        if source.venue in self.wanted and self._numbers is not None:
+        if self._always and source.venue not in self.wanted:
+            self.start(source.venue, (), self._always)
+        elif source.venue in self.wanted and self._numbers is not None:
             self._begin(source.venue)
 
     def closed(self, source: Source, symbols: Sequence[str], reason: str) -> None:

@@ -1,0 +1,102 @@
+"""What a recording without a page says on the console: a line a second, what went wrong, and a sum at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from typing import Final
+
+from engine.storage.views import StorageView
+from engine.telemetry.hub import Telemetry
+
+READY_S: Final = 120.0  # a first start compiles kernels
+
+MEGA: Final = 1e6
+
+
+async def follow(
+    telemetry: Telemetry, venue: str, symbols: tuple[str, ...], seconds: float, stop: asyncio.Event
+) -> int:
+    """Tell how the recording of a venue goes until `stop` is set or so many seconds of it are over (0 = no end).
+
+    -> the exit code: 0 when something is on the disk, 1 when nothing could be recorded.
+    """
+    told = telemetry.events.written
+    started = time.monotonic()
+    began = 0.0
+    while not stop.is_set():
+        for event in telemetry.events.since(told):
+            told = event.number
+            if event.level != "info":
+                print(f"{event.level}: {event.text}", file=sys.stderr, flush=True)
+        engine, store = telemetry.board.engine, telemetry.board.storage
+        if engine.state == "failed" or store.state in ("failed", "read only"):
+            print(f"venuescope: {engine.detail or store.detail}", file=sys.stderr)
+            return 1
+        recording = next((view for view in store.recordings if view.venue == venue), None)
+        if recording is not None and recording.rows:
+            missing = _missing(store, venue, symbols)
+            if missing:
+                print(f"venuescope: {venue} does not follow {missing}", file=sys.stderr)
+                return 1
+            began = began or time.monotonic()
+            print(_line(store, venue, time.monotonic() - began), flush=True)
+        elif not began and time.monotonic() - started > READY_S:
+            print(f"venuescope: nothing came of {venue} within {READY_S:.0f} s", file=sys.stderr)
+            return 1
+        if seconds and began and time.monotonic() - began >= seconds:
+            break
+        try:
+            async with asyncio.timeout(1.0):
+                await stop.wait()
+        except TimeoutError:
+            continue
+    rows = sum(view.rows for view in telemetry.board.storage.recordings)
+    print(f"{rows:,} rows recorded; the History page has them: uv run app.py", flush=True)
+    return 0 if rows else 1
+
+
+def _line(store: StorageView, venue: str, elapsed_s: float) -> str:
+    """One second of it."""
+    recording = next(view for view in store.recordings if view.venue == venue)
+    journal = store.journal
+    waiting = journal.pending_rows if journal is not None else 0
+    commit_ms = journal.commit_p99_ns / 1e6 if journal is not None else 0.0
+    gaps = sum(gap.venue == venue for gap in store.gaps)
+    given_up = sum(rows for _, rows in journal.shed) if journal is not None else 0
+    lost = f"  GIVEN UP {given_up:,}: {store.detail}" if given_up else ""
+    return (
+        f"{elapsed_s:6.0f} s  {venue}  {recording.rows:>12,} rows  {recording.size_bytes / MEGA:>9.1f} MB"
+        f"  {recording.rows_per_s:>9,.0f} rows/s  {waiting:>6,} not on the disk yet"
+        f"  commit p99 {commit_ms:5.1f} ms  gaps {gaps}{lost}"
+    )
+
+
+def _missing(store: StorageView, venue: str, symbols: tuple[str, ...]) -> str:
+    """The first symbol asked for that the venue does not follow, by universal name; "" when all are there."""
+    followed = next((names for name, names in store.recordable if name == venue), None)
+    if followed is None or venue != "builtin":  # live markets say themselves what they do not list
+        return ""
+    plain = {name.upper().replace("-", "") for name in followed}
+    return next((name for name in symbols if name.upper().replace("-", "") not in plain), "")
+
+
+class Progress:
+    """How far a long command is, on one line of a terminal; nothing where the output goes elsewhere."""
+
+    def __init__(self) -> None:
+        self._shown = sys.stderr.isatty()
+        self._newest_s = 0.0
+
+    def at(self, done: int, total: int) -> None:
+        """So much of so much; drawn at most five times a second."""
+        now_s = time.monotonic()
+        if self._shown and now_s - self._newest_s >= 0.2:
+            self._newest_s = now_s
+            print(f"\r{done / max(total, 1):6.1%}", end="", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Clear the line."""
+        if self._shown and self._newest_s:
+            print("\r        \r", end="", file=sys.stderr, flush=True)
