@@ -146,13 +146,14 @@ def recorder(*, keyframe_s: int = 10, depth: int = 20_000, wall: Callable[[], in
     return made
 
 
-def record_capture(path: Path, *, keyframe_s: int = 10, depth: int = 20_000, flush_each: int = 500) -> Market:
-    """A capture, played once as if it were live, recorded."""
+def record_capture(path: Path, *, keyframe_s: int = 10, depth: int = 20_000, turn: int = 1024) -> Market:
+    """A capture, played once as if it were live, recorded. Frames of one `turn` are decoded together, kind by kind."""
     feed = ReplayFeed(path, math.inf)
+    feed._player._turn = feed._player._most_turn = turn
     feed.source = Source(feed.source.venue, "live")
     pen = recorder(keyframe_s=keyframe_s, depth=depth)
     pen.start(feed.source.venue)
-    market = Market(pen, flush_each)
+    market = Market(pen)
     asyncio.run(feed.run(market))  # type: ignore[arg-type]
     return market
 
