@@ -9,7 +9,8 @@ Parameters (`params`, JSON object made by `assets/20_state.js`)::
     symbol    str    "BTC-USDT"; unknown or absent: the first symbol of the primary source
     hidden    [str]  source ids switched off in this browser
     source    str    primary source asked for (depth, candles, tape, latency); absent, hidden or unknown:
-                     the first shown source that has the symbol, real ones before simulated ones
+                     the first shown source that has the symbol, real ones before simulated ones; a replay out of
+                     the store only where it is asked for
     window    int    seconds: 60, 300, 900 or 3600
     interval  int    candle interval in seconds: 0 (by window: 1, 1, 5, 15), 1, 5, 60, 300, 900, 3600
     stage     str    latency stage of the percentile charts: "receive" by default

@@ -156,17 +156,19 @@ def start_of(now_ns: int, window_s: int) -> int:
 
 
 def pick(
-    sources: Sequence[SourceView], params: Params
+    sources: Sequence[SourceView], params: Params, recorded: str = ""
 ) -> tuple[tuple[SourceView, ...], SourceView | None, str]:
     """(shown sources, the primary one, its symbol) for a page's parameters.
 
     The primary is the one asked for if it is shown; else, of those that have the symbol, or of all when none
-    has, the first shown that is not simulated, else the first shown. A symbol the primary does not have becomes
-    its first of the same base, or its first.
+    has, the first shown that is not simulated, else the first shown. The replay out of the store, `recorded`, is
+    primary only where it is asked for, or there is no other: a past that one browser opens is not everybody's. A
+    symbol the primary does not have becomes its first of the same base, or its first.
     """
     shown = tuple(s for s in sources if s.source.key not in params.hidden)
     asked = next((s for s in shown if s.source.key == params.source), None)
-    having = [s for s in shown if params.symbol in s.symbols] or shown
+    present = [s for s in shown if s.source.key != recorded] or shown
+    having = [s for s in present if params.symbol in s.symbols] or present
     primary = asked or next((s for s in having if s.source.run != "sim"), None) or next(iter(having), None)
     if primary is None or not primary.symbols:
         return shown, primary, ""
@@ -204,12 +206,12 @@ def look(
     """Freeze what `params` asks for, as it stands now. Cost: a few dozen reads, no copies."""
     board = telemetry.board
     closed_ns = board.closed_second_ns  # read before the heads: rows it promises are in them
-    shown, primary, symbol = pick(board.sources, params)
+    replay = board.engine.replay
+    recorded = replay.source if replay is not None and replay.recorded else ""
+    shown, primary, symbol = pick(board.sources, params, recorded)
     key = primary.source.key if primary else ""
     market = telemetry.markets.get((key, symbol))
     now_ns = primary.clock(wall_ns) if primary else wall_ns
-    replay = board.engine.replay
-    recorded = replay.source if replay is not None and replay.recorded else ""
     past = telemetry.pasts.get(key) if key and key == recorded else None
     then_closed_ns = past.closed_ns if past is not None else 0  # read before the heads, as above
     then_closed_ns = then_closed_ns or now_ns - now_ns % NS_A_SECOND
