@@ -10,12 +10,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol, get_args
+from typing import Any, Final, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -23,36 +21,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from engine.durable_files import DRAFT, sync_file, sync_folder
-from engine.errors import BadQuery, StorageError
+from engine.errors import StorageError
 from engine.market.instruments import MAX_DECIMALS
 from engine.storage import csv_text
 from engine.storage.arrow import SCHEMAS
-from engine.storage.catalog import MAX_NS
 from engine.storage.columns import COLUMNS, RATE_DECIMALS, ROW_TIME, Column, exact_of
+from engine.storage.export_request import ExportRequest, Form, checked_form
 from engine.storage.query import Question, Scan, times
 from engine.storage.records import RecordKind
 
-Form = Literal["csv", "parquet", "feather"]
-FORMS: Final[tuple[Form, ...]] = get_args(Form)
-_ENDINGS: Final = {"csv": ".csv", "parquet": ".parquet", "feather": ".feather"}
 _GROUP_ROWS: Final = 131_072
 _SYNC_BYTES: Final = 8 << 20  # at a time, so that another file's sync never waits for all of it
-_FOREIGN: Final = re.compile(r"[^A-Za-z0-9._-]+")
-_SECOND_NS: Final = 1_000_000_000
 
 Progress = Callable[[int, int], None]  # (rows written, rows expected)
-
-
-@dataclass(frozen=True, slots=True)
-class ExportRequest:
-    """What is taken away; "" = any, half open by `records.times_of`."""
-
-    kind: RecordKind
-    venue: str
-    symbol: str
-    from_ns: int
-    to_ns: int
-    form: Form
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +45,6 @@ class ExportResult:
     skipped: tuple[tuple[str, str], ...]
 
 
-class Canceled(Exception):
-    """Raised by a progress callback: the export ends, and leaves nothing."""
-
-
-def file_name(request: ExportRequest) -> str:
-    """`trades_builtin_BTC-USDT_20261120T120000Z_20261120T130000Z.csv`: letters, digits, `-`, `.` and `_` only."""
-    parts = [str(request.kind), request.venue or "all", request.symbol or "all"]
-    parts += [_stamp(request.from_ns), _stamp(request.to_ns)]
-    plain = [_FOREIGN.sub("-", part).strip("._-")[:60] or "x" for part in parts]
-    return "_".join(plain) + _ENDINGS[request.form]
-
-
 def export(folder: Path, request: ExportRequest, out: Path, progress: Progress | None = None) -> ExportResult:
     """The file is at `out`, whole, over what was there. Waits for the disk; `progress` is told of every batch.
 
@@ -83,7 +52,7 @@ def export(folder: Path, request: ExportRequest, out: Path, progress: Progress |
     """
     question = Question(request.kind, request.venue, request.symbol, request.from_ns, request.to_ns)
     scan = Scan(folder, question)
-    with whole_file(out) as file, _writer(request.form, request.kind, file) as writer:
+    with whole_file(out) as file, _writer(checked_form(request.form), request.kind, file) as writer:
         for batch in scan:
             writer.write(pa.Table.from_batches([batch]))
             if progress is not None:
@@ -275,26 +244,3 @@ def arrow_writer(form: Form, schema: pa.Schema, file: DraftFile) -> Iterator[Any
         options = pa.ipc.IpcWriteOptions(compression="zstd")
         with pa.ipc.new_file(file, schema, options=options) as feather:
             yield feather
-
-
-def checked_form(text: str) -> Form:
-    """The form of this name. BadQuery when there is none."""
-    for form in FORMS:
-        if form == text:
-            return form
-    raise BadQuery("--format", f"{text!r} is not one of {', '.join(FORMS)}")
-
-
-def checked_kind(text: str) -> RecordKind:
-    """The kind of this name. BadQuery when there is none."""
-    if text not in tuple(RecordKind):
-        raise BadQuery("--kind", f"{text!r} is not one of {', '.join(RecordKind)}")
-    return RecordKind(text)
-
-
-def _stamp(time_ns: int) -> str:
-    if time_ns <= 0:
-        return "begin"
-    if time_ns >= MAX_NS:
-        return "end"
-    return f"{datetime.fromtimestamp(time_ns // _SECOND_NS, UTC):%Y%m%dT%H%M%SZ}"

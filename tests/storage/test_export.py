@@ -22,7 +22,15 @@ import pytest
 from engine.errors import BadQuery, StorageError
 from engine.storage import arrow, csv_text, export, query, sql
 from engine.storage.catalog import MAX_NS
-from engine.storage.export import FORMS, Canceled, ExportRequest, Form, file_name
+from engine.storage.export_request import (
+    FORMS,
+    Canceled,
+    ExportRequest,
+    Form,
+    checked_form,
+    checked_kind,
+    file_name,
+)
 from engine.storage.records import RecordKind, times_of
 from tests.reference import csv_plain
 from tests.storage.drawn import NOON_NS, STREAM, UNIT, drawn_block
@@ -194,24 +202,24 @@ def test_names_of_files_are_made_of_plain_characters() -> None:
 
 def test_unknown_forms_and_kinds_are_refused() -> None:
     with pytest.raises(BadQuery, match=r"^--format: 'xlsx' is not one of csv, parquet, feather$"):
-        export.checked_form("xlsx")
+        checked_form("xlsx")
     with pytest.raises(BadQuery, match=r"^--kind: 'trade' is not one of trades, quotes"):
-        export.checked_kind("trade")
-    assert export.checked_kind("trades") is TRADES
-    assert export.checked_form("csv") == "csv"
+        checked_kind("trade")
+    assert checked_kind("trades") is TRADES
+    assert checked_form("csv") == "csv"
 
 
 EXPORTER = """
 import sys
 from pathlib import Path
-from engine.storage import export
+from engine.storage import export, export_request
 from engine.storage.catalog import MAX_NS
 from engine.storage.records import RecordKind
 def greatest_kb():  # of this program alone: getrusage counts what its parent had
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 before = greatest_kb()
-request = export.ExportRequest(RecordKind.TRADES, "", "", 0, MAX_NS, sys.argv[2])
+request = export_request.ExportRequest(RecordKind.TRADES, "", "", 0, MAX_NS, sys.argv[2])
 result = export.export(Path(sys.argv[1]), request, Path(sys.argv[3]))
 print(result.rows, greatest_kb() - before)
 """
