@@ -22,6 +22,8 @@ from engine.telemetry.latency import BUCKET, SUMMARY, StageLatency
 from engine.telemetry.ring import Ring
 
 KINDS: Final = (RecordKind.LATENCY, RecordKind.COUNTERS, RecordKind.EVENTS)
+BUILT_IN: Final = "builtin:sim"
+CLIENTS: Final = "exchange"  # whose stages are those of the built-in exchange's clients
 TEXT_MAX_BYTES: Final = 2_000  # of an event's sentence
 LEVELS: Final[Mapping[bytes, Level]] = {b"info": "info", b"warn": "warn", b"error": "error"}
 _PAIR: Final = np.dtype([("bucket", np.int32), ("count", np.int32)])
@@ -112,7 +114,8 @@ class Tail:
     """Where the recording of one source's telemetry stands. It begins at what is there when it is made.
 
     `source` is the source's key; its events are those of `names`, which are the key and its venue where none are given.
-    A source that was opened again is read from its new beginning.
+    A source that was opened again is read from its new beginning. With the built-in exchange's own stages come those
+    of its clients, as "client.socket", "client.ack", ...
     """
 
     telemetry: Telemetry
@@ -172,9 +175,11 @@ class Tail:
         return block
 
     def _found(self) -> dict[str, StageLatency]:
-        return {
-            name: stage for (source, name), stage in self.telemetry.stages.items() if source == self.source
-        }
+        known = self.telemetry.stages.items()
+        found = {name: stage for (source, name), stage in known if source == self.source}
+        if self.source == BUILT_IN:
+            found |= {f"client.{name}": stage for (source, name), stage in known if source == CLIENTS}
+        return found
 
 
 # --- from records ---------------------------------------------------------------------------------------------

@@ -144,6 +144,17 @@ def test_a_source_that_was_opened_again_is_recorded_from_its_new_beginning() -> 
     assert latency.rows["ts_ns"].tolist() == counters.rows["ts_ns"].tolist() == [START + 20 * SECOND]
 
 
+def test_the_built_in_exchange_is_recorded_with_the_stages_of_its_clients() -> None:
+    telemetry = Telemetry(START)
+    tails = {key: Tail(telemetry, STREAM, key) for key in ("builtin:sim", KEY)}
+    for source, stage in (("builtin:sim", "ack"), ("exchange", "ack"), ("exchange", "socket")):
+        telemetry.stage(source, stage).record_one(START, 10)
+        telemetry.stage(source, stage).advance(START + SECOND)
+    (block,) = tails["builtin:sim"].blocks(KINDS, 1)
+    assert block.rows["stage"].tolist() == [b"ack", b"client.ack", b"client.socket"]
+    assert tails[KEY].blocks(KINDS, 1) == []
+
+
 def test_seconds_nobody_took_in_time_are_counted_as_lost() -> None:
     telemetry = Telemetry(START)
     stage = telemetry.stage(KEY, "receive")
