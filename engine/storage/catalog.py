@@ -149,8 +149,8 @@ def snapshot(
     """The files and blocks that may have rows with from_ns <= `times_of` < to_ns. None = of all.
 
     Each row that was acknowledged is in exactly one of them, or in a damaged block. BadDataFolder where more of the
-    database is damaged than blocks. Cost: the payloads are copied,
-    which is at most about what the archive waits for before it takes blocks, unless it fails.
+    database is damaged than blocks. Cost: the payloads are copied, which is at most about what the archive waits for
+    before it takes blocks, unless it fails.
     """
     with reading(folder) as connection:
         blocks, damaged = blocks_between(connection, kind, venue, symbol, from_ns, to_ns)

@@ -229,21 +229,8 @@ def _opened(folder: Path) -> apsw.Connection:
     try:
         connection = apsw.Connection(str(path))
         connection.set_busy_timeout(OPENING_BUSY_MS)
-        schema_version(
-            connection, str(folder)
-        )  # before anything in a newer one, or a foreign one, is changed
-        connection.pragma("page_size", PAGE_BYTES)  # of a new one
-        connection.pragma("auto_vacuum", 2)  # INCREMENTAL, of a new one
-        connection.pragma("journal_mode", "wal")
-        connection.pragma("synchronous", "full")
-        connection.pragma("fullfsync", 1)  # macOS: its fsync leaves data in the drive's cache
-        connection.pragma("checkpoint_fullfsync", 1)
-        connection.pragma("wal_autocheckpoint", 0)
-        connection.pragma("journal_size_limit", KEPT_BYTES)
-        connection.pragma("cache_size", -CACHE_KB)
-        connection.pragma("mmap_size", 0)
-        connection.pragma("trusted_schema", 0)
-        connection.pragma("cell_size_check", 1)
+        # Before anything in a newer one, or in a foreign one, is changed.
+        _configure(connection, new=schema_version(connection, str(folder)) == 0)
         migrate(connection, str(folder))
         _check(connection, folder)
         connection.set_busy_timeout(BUSY_MS)
@@ -258,6 +245,22 @@ def _opened(folder: Path) -> apsw.Connection:
         if connection is not None:
             connection.close(True)
         raise
+
+
+def _configure(connection: apsw.Connection, new: bool) -> None:
+    if new:
+        connection.pragma("page_size", PAGE_BYTES)
+        connection.pragma("auto_vacuum", 2)  # INCREMENTAL
+    connection.pragma("journal_mode", "wal")
+    connection.pragma("synchronous", "full")
+    connection.pragma("fullfsync", 1)  # macOS: its fsync leaves data in the drive's cache
+    connection.pragma("checkpoint_fullfsync", 1)
+    connection.pragma("wal_autocheckpoint", 0)
+    connection.pragma("journal_size_limit", KEPT_BYTES)
+    connection.pragma("cache_size", -CACHE_KB)
+    connection.pragma("mmap_size", 0)
+    connection.pragma("trusted_schema", 0)
+    connection.pragma("cell_size_check", 1)
 
 
 def _check(connection: apsw.Connection, folder: Path) -> None:
