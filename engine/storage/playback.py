@@ -305,22 +305,3 @@ def play_stretch(
 def _deliver(delivery: Delivery, events: Events, first: int, end: int) -> int:
     """One turn: it ends by the clock, whatever the events cost the sink."""
     return delivery.deliver(events, first, end, time.perf_counter_ns() + TURN_NS)
-
-
-async def open_recorded(
-    folder: Path,
-    wall: Callable[[], int],
-    venue: str,
-    symbols: tuple[str, ...],
-    from_ns: int,
-    to_ns: int,
-    at_ns: int,
-    speed: float,
-    paused: bool,
-) -> Playback:
-    """A playback that was looked up: `engine.replays.OpenRecorded`, behind the folder and the clock."""
-    found = Playback(
-        folder, venue, symbols, from_ns, to_ns, at_ns=at_ns, speed=speed, paused=paused, wall=wall
-    )
-    await found.check()
-    return found

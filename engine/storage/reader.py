@@ -166,7 +166,7 @@ class Reader:
     def __init__(self, stretch: Stretch, begin_ns: int = 0, chunk_rows: int = CHUNK_ROWS) -> None:
         self.stretch = stretch
         self.begin_ns = max(begin_ns, stretch.from_ns)
-        self.lost: list[str] = []  # what was skipped, and why
+        self.lost: list[str] = [*stretch.damaged[:LOST_NAMED]]  # what was skipped, and why
         self._lost: set[str] = set()
         self._held: dict[str, Block] = {}
         self._floor_ns = 0

@@ -15,8 +15,7 @@ from engine.errors import BadQuery, BlockDamaged
 from engine.market.batches import LEVEL, TRADE, Batch, Kind, Source
 from engine.market.instruments import Instrument
 from engine.market.sequencing import BookState, Rule
-from engine.storage import packing
-from engine.storage.journal import Journal
+from engine.storage import packing, reader
 from engine.storage.packing import Book, Gap
 from engine.storage.playback import Played, play_all, play_stretch
 from engine.storage.reader import Piece, Reader, Stretch, find
@@ -24,6 +23,7 @@ from engine.storage.records import BACKFILLED, DELIVERED, KEYFRAME, OPEN, Block,
 from engine.storage.timeline import Events
 from feeds import sample
 from tests.storage.drawn import NOON_NS, drawn_block
+from tests.storage.kept import Kept
 from tests.storage.recorded import (
     Market,
     capture_path,
@@ -414,36 +414,72 @@ def test_finer_units_revise_and_coarser_ones_are_brought_to_those_in_use() -> No
 # --- out of a store ------------------------------------------------------------------------------------------------
 
 
-def store(folder: Path, market: Market) -> Path:
-    """The blocks in a journal."""
-    journal = Journal.open(folder)
-    journal.next_seq = max(block.last_seq for block in market.blocks) + 1
-    from engine.storage.journal import Draft
-
-    ordered = sorted(market.blocks, key=lambda block: block.first_seq)
-    journal.put(
-        [Draft(b.kind, b.stream, len(b.rows), b.size_bytes, b.first_seq, lambda b=b: b) for b in ordered]
-    )
-    assert journal.wait_durable(journal.next_seq, 10)
-    assert journal.close()
-    return folder
-
-
-def test_a_stretch_out_of_the_journal_is_that_of_its_blocks(tmp_path: Path, simulated: Market) -> None:
-    folder = store(tmp_path / "store", simulated)
-    expected, _ = played(stretch_of(simulated.blocks))
+def test_a_stretch_is_the_same_out_of_journal_and_archive(tmp_path: Path, simulated: Market) -> None:
     asked = stretch_of(simulated.blocks)
-    again = Market()
-    found = play_all(folder, asked.venue, (), asked.from_ns, asked.to_ns, again)  # type: ignore[arg-type]
-    assert (found.events, found.hash, found.lost) == (expected.events, expected.hash, ())
-    assert again.picture() == simulated.picture()
+    expected = play_stretch(asked, Market())  # type: ignore[arg-type]
+    store = Kept(tmp_path / "store")
+    blocks = list(cut(sorted(simulated.blocks, key=lambda block: block.first_seq), 200))
+    store.put(*blocks)
+
+    def found(**more: int) -> tuple[Played, Market]:
+        market = Market()
+        times = (asked.from_ns, asked.to_ns)
+        return play_all(store.folder, asked.venue, (), *times, market, **more), market  # type: ignore[arg-type]
+
+    for part in (0, 1, 2):
+        if part:  # a half of each kind goes into the archive, then the other
+            for kind in (RecordKind.DELTAS, RecordKind.TRADES, RecordKind.QUOTES, RecordKind.SNAPSHOTS):
+                own = [block for block in blocks if block.kind is kind]
+                half = (own[: len(own) // 2], own[len(own) // 2 :])[part - 1]
+                if half:
+                    store.archive(half)
+        for chunk_rows in (1 << 30, 700):
+            told, market = found(chunk_rows=chunk_rows)
+            assert (told.events, told.hash, told.lost) == (expected.events, expected.hash, ())
+            assert market.picture() == simulated.picture()
+    store.close()
+
+
+@pytest.mark.parametrize("held_rows", [0, 131_072])
+def test_a_file_that_is_damaged_or_gone_is_skipped_and_named(
+    tmp_path: Path, simulated: Market, monkeypatch: pytest.MonkeyPatch, held_rows: int
+) -> None:
+    monkeypatch.setattr(reader, "HELD_ROWS", held_rows)
+    asked = stretch_of(simulated.blocks)
+    store = Kept(tmp_path / "store")
+    blocks = list(cut(sorted(simulated.blocks, key=lambda block: block.first_seq), 50))
+    store.put(*blocks)
+    deltas = [block for block in blocks if block.kind is RecordKind.DELTAS]
+    (first,) = store.archive(deltas[1:2])
+    store.archive(deltas[2:3])
+    trades = [block for block in blocks if block.kind is RecordKind.TRADES]
+    (second,) = store.archive(trades[:1])
+    store.close()
+    damaged = bytearray(first.read_bytes())
+    damaged[len(damaged) // 3] ^= 4
+    first.write_bytes(damaged)
+    second.unlink()
+    market = Market()
+    found = play_all(store.folder, asked.venue, (), asked.from_ns, asked.to_ns, market, chunk_rows=700)  # type: ignore[arg-type]
+    assert len(found.lost) == 2
+    assert any("its checksum is wrong" in lost for lost in found.lost)
+    assert any("no such file" in lost for lost in found.lost)
+    (symbol,) = market.states
+    assert any(said.startswith(f"interrupted {symbol}: ") for said in market.said)
+    assert market.book(symbol) == simulated.book(symbol)  # it went on with our own next book
+    assert len(market.tape(symbol)) == len(simulated.tape(symbol)) - len(trades[0].rows)
 
 
 def test_what_is_not_recorded_is_refused_and_what_is_is_named(tmp_path: Path, simulated: Market) -> None:
     with pytest.raises(BadQuery, match="nothing is recorded yet"):
         find(tmp_path / "none", "binance_spot", (), NOON_NS, NOON_NS + 1)
-    folder = store(tmp_path / "store", simulated)
+    store = Kept(tmp_path / "store")
+    store.put(*sorted(simulated.blocks, key=lambda block: block.first_seq))
+    spans = "INSERT INTO spans VALUES (1, ?, ?, 'book', ?, ?, 1, 1, 1)"
     asked = stretch_of(simulated.blocks)
+    with store.connection:
+        store.connection.execute(spans, (asked.venue, asked.symbols[0], asked.from_ns, asked.to_ns))
+    folder = store.folder
     with pytest.raises(BadQuery, match=f"nothing of it is recorded; recorded: {asked.venue}"):
         find(folder, "kraken", (), asked.from_ns, asked.to_ns)
     with pytest.raises(BadQuery, match=f"recorded: {asked.symbols[0]}"):
