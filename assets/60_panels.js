@@ -27,6 +27,7 @@
     if (stream === "trades") return ["empty", `No trades in the last ${windowWord()}`, `${symbol} has not traded since.`, null];
     if (stream === "depth") return ["empty", "The book is empty", `${symbol} has no resting orders.`, null];
     if (stream === "latency" || stream === "distribution") return ["empty", `No samples in the last ${windowWord()}`, "No event with a venue's time came in.", wider];
+    if (stream === "events" && a && a.past) return ["empty", "Nothing was said then", "Events of that time are listed here where they were recorded.", null];
     if (stream === "events") return ["empty", name === "limit-events" ? "Nothing was limited" : name === "venue-events" ? "No venue has said anything" : "Nothing has happened", name === "limit-events" ? "Throttles, corrections and bans are listed here." : "Connects, gaps, throttles and errors are listed here.", null];
     if (stream === "matching") return ["health", "The matching engine is starting", "Its books are filled and their past is made first.", null];
     if (stream === "health") return ["health", "No malformed frames", "Frames that do not match a venue's format are kept here, the newest 20.", null];

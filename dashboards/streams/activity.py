@@ -18,6 +18,7 @@ from dashboards.streams.common import (
     head,
     last_minute,
     ms,
+    recorded_key,
     source_key,
     step_s,
     whole_seconds,
@@ -34,6 +35,7 @@ from engine.telemetry.board import SourceView
 from engine.telemetry.events import Event
 from engine.telemetry.histogram import quantiles
 from engine.telemetry.hub import Telemetry
+from engine.telemetry.past import COUNTERS
 
 RATES: Final = ("messages", "orders", "trades")
 CLIENTS: Final = {"id": "clients", "label": "Clients", "colour": "clients", "run": "clients"}
@@ -131,6 +133,9 @@ def throughput(view: View, cursor: Json) -> tuple[Json, Json]:
         ]
         + ([CLIENTS | series[CLIENTS["id"]]] if view.clients is not None else []),
         "keep": start_ns // 1_000_000,
+        "note": "not recorded; counted from what is replayed"
+        if view.past and recorded_key(view, COUNTERS) != "recorded"
+        else "",
     }
     return stream, {"k": key, "t": times[-1] + step_s(view) * NS_A_SECOND if times else from_ns}
 

@@ -107,7 +107,9 @@ def append(stream: Json, ts_ns: int, row: Any) -> None:
 
 
 def offset_note(view: View, stage: StageLatency) -> str:
-    """What was taken off a receive latency, in words."""
+    """What was taken off a receive latency, in words; of a past, that it was not recorded but is measured anew."""
+    if view.past and stage.stage != "receive" and recorded_key(view, LATENCY) != "recorded":
+        return "not recorded; measured while it is replayed"
     if view.source is None or stage.stage != "receive" or view.source.offset_ns is None:
         return ""
     return f"clock offset {view.source.offset_ns / 1e6:+,.1f} ms taken off".replace("-", "\N{MINUS SIGN}")

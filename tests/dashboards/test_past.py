@@ -100,6 +100,18 @@ def test_rates_are_those_recorded_by_second_of_the_stretch_at_any_speed() -> Non
 def test_without_recorded_counts_rates_are_of_what_is_played() -> None:
     stream = Page(played(6, recorded=False), ["throughput"]).stream("throughput")
     assert known(stream, "trades") == [(second, 1) for second in range(5)]
+    assert stream["note"] == "not recorded; counted from what is replayed"
+
+
+def test_a_stage_that_was_not_recorded_says_that_it_is_measured_anew() -> None:
+    desk = played(6, recorded=False)
+    for stage, said in (
+        ("sequence", "not recorded; measured while it is replayed"),
+        ("receive", "clock offset"),
+    ):
+        assert said in Page(desk, ["latency"], stage=stage).stream("latency")["note"]
+        assert said in Page(desk, ["distribution"], stage=stage).stream("distribution")["note"]
+    assert Page(played(6), ["throughput"]).stream("throughput")["note"] == ""
 
 
 def test_each_second_of_the_past_is_sent_once() -> None:
