@@ -97,7 +97,7 @@
       for (const [name, value] of Object.entries(d)) if (!["key", "reset", "age_ms", "n", "lost", "note", "rows"].includes(name)) s[name] = value;
       if (d.calendar) s.rows = d.calendar.order.map(() => null); // its frame changed: all rows come again
       for (const [place, row] of d.rows || []) s.rows[place] = row;
-      return Boolean(d.rows || d.calendar || d.head || d.recorder || d.holes || d.jobs || d.retention !== undefined);
+      return Boolean(d.rows || d.calendar || d.head || d.recorder || d.holes || d.jobs || d.retention !== undefined || d.newest);
     },
     trades(s, d) {
       if (!s.rows) Object.assign(s, { rows: { t: [], p: [], q: [], side: [], id: [] }, seen: 0 });

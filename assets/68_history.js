@@ -109,7 +109,7 @@
     const rows = (j ? j.rows : 0) + (a ? a.rows : 0), size = (j ? j.bytes : 0) + (a ? a.bytes : 0);
     D.put("history.rows", j ? F.si(rows) : "–");
     D.put("history.rows.unit", j ? "rows" : "");
-    D.put("history.rows.side", j && a ? `${F.si(j.rows)} journal` : "");
+    D.put("history.rows.side", j && a && window.innerWidth >= 1380 ? `${F.si(j.rows)} journal` : "");
     put2("history.bytes", j ? F.bytes(size) : "–", a ? many(a.files, "file") : "");
     D.put("history.rate", j ? F.si(Math.round(j.rows_per_s)) : "–");
     D.put("history.rate.unit", j ? "rows/s" : "");
@@ -123,7 +123,7 @@
     const used = h.budget ? h.used / h.budget : null;
     D.put("history.budget", used === null ? (F.none(h.used) ? "–" : "none") : F.three(used * 100), used > FULL_SHARE ? "warn" : "");
     D.put("history.budget.unit", used === null ? "" : `% of ${F.bytes(h.budget).replace(/\.0+(?= )/, "")}`);
-    D.put("history.budget.side", used === null ? "" : h.full ? `${H.about(h.full - s.at)} left` : "");
+    D.put("history.budget.side", used === null ? "" : h.full ? `${H.about(h.full - s.at).replace(/ days$/, " d")} left` : "");
     put2("history.free", F.bytes(h.free), h.free !== null && h.free < 1e9 ? "low" : "");
     D.put("history.free", F.bytes(h.free).split(" ")[0], h.free !== null && h.free < 1e9 ? "bad" : "");
     const ago = a && a.newest ? s.at - a.newest : null;
@@ -176,7 +176,7 @@
     return D.make("div", "rec", line);
   };
   const toggles = (list, chosen, change, label) => {
-    const group = D.make("div", "picks", D.make("span", "vs-lab", label));
+    const buttons = D.make("div", "of"), group = D.make("div", "picks", D.make("span", "vs-lab", label), buttons);
     group.setAttribute("role", "group");
     group.setAttribute("aria-label", label);
     for (const [value, text] of list) {
@@ -188,7 +188,7 @@
         for (const one of group.querySelectorAll("button")) one.setAttribute("aria-pressed", String(chosen(one.dataset.value)));
       });
       el.dataset.value = value;
-      group.append(el);
+      buttons.append(el);
     }
     return group;
   };
@@ -207,7 +207,7 @@
     }, "What");
     const send = D.button(row.state === "off" ? "Record" : "Apply", "hist-apply", "vs-btn is-sm is-primary", { venue: row.venue });
     const close = D.button("Cancel", "hist-choose", "vs-btn is-sm is-bare", { venue: "" });
-    return D.make("div", "pick", symbols, what, D.make("div", "row", D.make("small", "vs-mut", "Raw keeps every frame to the byte: several times the size."), close, send));
+    return D.make("div", "pick", symbols, what, D.make("div", "send", D.make("small", "vs-mut", "Raw keeps every frame to the byte: several times the size."), close, send));
   };
   const recorder = (s) => {
     const host = D.host("recorder"), fixed = H.fixed();
@@ -232,7 +232,7 @@
         D.text(cell.children[1], small);
         D.attr(cell, "data-tone", tone || null);
       };
-      set(rate, writing && !F.none(row.rows_per_s) ? F.si(Math.round(row.rows_per_s)) : running ? "0" : "–", "rows/s", writing ? "" : "mut");
+      set(rate, writing && !F.none(row.rows_per_s) ? F.si(Math.round(row.rows_per_s)) : running ? "0" : "–", running ? "rows/s" : "", writing ? "" : "mut");
       set(size, running ? F.bytes(row.bytes) : "–", running ? `${F.si(row.rows)} rows` : "");
       set(since, running && row.since ? H.length(s.at - row.since) : "–", running && row.since ? `since ${F.time(row.since).slice(0, 5)}` : "");
       D.attr(since, "title", row.since ? `Since ${H.moment(Math.floor(row.since / 1000) * 1000)} UTC` : null);
@@ -244,7 +244,10 @@
       if ((el.dataset.picks || "") !== key) {
         el.dataset.picks = key;
         while (el.children.length > 1) el.lastElementChild.remove();
-        if (open) el.append(picker(row, s.recorder.what));
+        if (open) {
+          el.append(picker(row, s.recorder.what));
+          el.scrollIntoView({ block: "nearest" });
+        }
       }
     });
     const shed = D.host("shed"), lost = s.head.journal ? s.head.journal.shed : [];
@@ -296,6 +299,8 @@
     const spent = now - one.started;
     return one.total && one.rows > 0 && spent > 1500 ? `${F.left(((one.total - one.rows) * spent) / one.rows)} left` : "";
   };
+  // A stretch in as few words as say it.
+  H.short = (from, to) => (F.day(from) === F.day(to - 1) ? `${H.day(from)} ${H.clock(from)} to ${H.clock(to)}` : `${H.day(from)} to ${H.day(to - 1)}`);
   const stretchOf = (one) => `${H.moment(Math.floor(one.from))} to ${F.day(one.to) === F.day(one.from) ? F.time(one.to) : H.moment(Math.floor(one.to))}`;
   const jobs = (s) => {
     const host = D.host("jobs"), fixed = H.fixed();
@@ -304,7 +309,7 @@
     s.jobs.forEach((one, i) => {
       const [line, meter, more] = els[i].children, [name, tag, acts] = line.children, [get, cancel, forget] = acts.children;
       const runs = one.state === "running" || one.state === "waiting";
-      D.text(name, one.name);
+      D.text(name, `${one.symbol || "All symbols"} · ${one.kind}, ${{ csv: "CSV", parquet: "Parquet", feather: "Feather" }[one.form] || one.form}`);
       D.attr(name, "title", `${one.name}\n${H.label(one.venue)} ${one.symbol || "all symbols"}, ${one.kind}, ${stretchOf(one)} UTC`);
       V.exchange.tag(tag, TAG[one.state], one.state === "running" && one.total ? `${F.group(Math.floor((one.rows / one.total) * 100))}%` : one.state);
       D.attr(get, "href", one.state === "done" ? `/history/exports/${encodeURIComponent(one.id)}` : null);
@@ -322,7 +327,7 @@
       if (meter.firstElementChild.style.width !== width) meter.firstElementChild.style.width = width;
       D.attr(meter, "aria-label", `Progress of ${one.name}`);
       D.attr(meter, "aria-valuenow", String(Math.floor(share * 100)));
-      const of = `${H.label(one.venue)} ${one.symbol || "all symbols"}`;
+      const of = `${H.label(one.venue)} · ${H.short(one.from, one.to)}`;
       D.text(more, {
         waiting: `${of} · waits for the export before it`,
         running: [one.total ? `${F.si(one.rows)} of ${F.si(one.total)} rows` : `${F.si(one.rows)} rows`, F.bytes(one.size_bytes), left(one, s.at)].filter(Boolean).join(" · "),

@@ -109,11 +109,12 @@
     if (f.step >= DAY) {
       const room = Math.max(1, Math.ceil(48 / (width / f.cells)));
       const every = [1, 2, 5, 7, 14, 30].find((n) => n >= room) || 30;
-      for (let k = f.cells - 1; k >= 0; k -= every) out.unshift([k, H.day(f.from + k * f.step), true]);
+      for (let k = f.cells - 1; k >= 0; k -= every) out.unshift([k, H.day(f.from + k * f.step)]);
       return out;
     }
     const major = f.zoom === "day" ? [1, 2, 3, 6, 12].map((h) => h * 4).find((n) => (n * width) / f.cells >= 44) || 48 : [5, 10, 15, 30].find((n) => (n * width) / f.cells >= 44) || 30;
-    for (let k = 0; k < f.cells; k += major) out.push([k, H.clock(f.from + k * f.step), true]);
+    const every = major * f.step;
+    for (let t = Math.ceil(f.from / every) * every; t < f.from + f.cells * f.step; t += every) out.push([(t - f.from) / f.step, H.clock(t)]);
     return out;
   };
   const draw = (s) => {
@@ -139,10 +140,11 @@
         ctx.fillRect(0, n * h, width, 1);
       }
       if (!row) return;
-      const colour = paint(`--vs-venue-${H.colour(line.venue)}`), solid = H.simulated(line.venue) ? hatch(ctx, paint("--vs-surface-1"), 5, 1.1, colour) : colour;
+      const colour = paint(`--vs-venue-${H.colour(line.venue)}`), solid = H.simulated(line.venue) ? hatch(ctx, paint("--vs-surface-1"), 6, 1, colour) : colour;
       cells(row).forEach(([recorded, filled, hole], k) => {
         if (cellFrom(k) > now) return;
-        const x = Math.round(k * cw), w = Math.max(1, Math.round((k + 1) * cw) - x - gap);
+        const over = Math.min(1, (now - cellFrom(k)) / f.step); // of the running one, what is over
+        const x = Math.round(k * cw), w = Math.max(1, Math.round((k + over) * cw) - x - gap);
         ctx.fillStyle = paint("--vs-surface-2");
         ctx.fillRect(x, y, w, BAR);
         // A share is a height; what is neither nothing nor all is never drawn as either.
@@ -406,7 +408,8 @@
   const heading = (f) => {
     const to = f.from + f.step * f.cells;
     if (f.step >= DAY) return `${H.day(f.from)} – ${H.year(to - 1)}`;
-    return f.zoom === "day" ? H.year(f.from) : `${H.year(f.from)}, ${H.clock(f.from)}`;
+    if (f.zoom === "hour") return `${H.year(f.from)}, ${H.clock(f.from)} – ${H.clock(to)}`;
+    return f.from % DAY ? `${H.day(f.from)} – ${H.year(to)}` : H.year(f.from);
   };
   let drawn = "";
   H.parts.push((s, parts) => {
@@ -427,6 +430,5 @@
     say();
     const later = document.querySelector('[data-act="hist-move"][data-by="1"]');
     if (later) later.disabled = f.from + f.step * f.cells > V.store.answer.now;
-    if (!C.sel && H.first) H.first(s);
   });
 })();

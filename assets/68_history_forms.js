@@ -88,7 +88,6 @@
     const n = Math.max(0, s.calendar.order.findIndex(([, symbol]) => symbol !== ""));
     const [venue, symbol] = s.calendar.order[n], span = s.newest[n];
     Object.assign(typed, { venue, symbol, from: plain(Math.ceil(Math.max(span[0], span[1] - HOUR) / 1000) * 1000), to: plain(Math.floor(span[1] / 1000) * 1000) });
-    show();
   };
   const mark = () => {
     const range = stretch();
@@ -217,6 +216,7 @@
     const host = D.host("stretch");
     if (!host || !s.calendar || !s.calendar.order.length) return;
     if (!form || form.host !== host || !form.el.isConnected) form = build(host);
+    H.first(s);
     show();
   });
 
@@ -228,7 +228,7 @@
   H.wouldDelete = (r, days, budget, now) => {
     const gone = [], limit = days ? F.day(now - days * DAY) : "";
     let bytes = 0;
-    for (const [date, size] of r.sizes) {
+    for (const [date, size] of H.stream().sizes || []) {
       const over = budget && r.used - bytes > budget;
       if (!((limit && date < limit) || over) || date === F.day(now)) continue;
       gone.push(date);

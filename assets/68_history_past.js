@@ -22,6 +22,8 @@
   };
   P.open = () => shown(replay());
   const playing = (r) => (wish.play !== null && Date.now() < wish.until ? wish.play : ["playing", "waiting", "opening", "seeking"].includes(r.state));
+  // What the page's badge calls it.
+  P.word = () => ((replay() || {}).state === "paused" ? "Past" : "Replay");
   P.toggle = () => H.acts["past-play"]();
 
   const send = async (name, args) => {

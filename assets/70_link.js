@@ -282,14 +282,14 @@
       else if (source.state === "resyncing") [state, word] = ["resyncing", "Resyncing"];
       else if (source.state === "reconnecting") [state, word] = ["reconnecting", "Retrying"];
       else if (source.state === "loading") [state, word] = ["off", "Loading"];
-      else if (source.run === "replay") [state, word, age] = ["past", "Replay", null];
+      else if (source.run === "replay") [state, word, age] = ["past", V.past.word(), null];
     }
     const kind = { paused: " is-paused", stale: " is-stale", reconnecting: " is-stale", resyncing: " is-stale", compiling: " is-stale", error: " is-error", off: " is-off", ended: " is-off", past: " is-past" }[state] || "";
     if (el.className !== `vs-badge${kind}`) el.className = `vs-badge${kind}`;
     const dot = el.firstElementChild, dotted = V.dot(state);
     if (dot.className !== dotted) dot.className = dotted;
     D.put("badge.word", word);
-    const text = state === "paused" || word === "Disconnected" ? F.span((age || 0) / 1000) : F.age(age);
+    const text = state === "past" ? F.time(source.now) : state === "paused" || word === "Disconnected" ? F.span((age || 0) / 1000) : F.age(age);
     D.put("badge.age", text);
     if (V.badge !== word && V.badge !== undefined && !V.state.paused) V.say(word === "Live" ? "Live again" : word);
     V.badge = word;

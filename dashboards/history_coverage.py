@@ -67,18 +67,21 @@ class Row:
 
 
 def chosen(zoom: str, at_ns: int, spans: Sequence[SpanView], now_ns: int) -> Stretch:
-    """The stretch of a zoom that holds `at_ns` (0 = the newest data, else now); an unknown zoom fits what there is."""
+    """The stretch of a zoom that holds `at_ns`: a whole hour or day, or so many days that end with its own.
+
+    0 is the newest data: hours and days then end with them, wherever in an hour or day that is. An unknown zoom fits
+    what there is.
+    """
     first = min((span.from_ns for span in spans), default=now_ns)
     newest = max((span.to_ns for span in spans), default=now_ns)
     if zoom not in ZOOMS:
         long = newest - first
         zoom = "hour" if long < HOUR else "day" if long < DAY else "30d"
     cells, step_ns = ZOOMS[zoom]
-    at_ns = min(at_ns or newest, now_ns)
-    if step_ns == DAY:
-        return Stretch(zoom, at_ns - at_ns % DAY - (cells - 1) * DAY, cells, step_ns)
-    whole = cells * step_ns
-    return Stretch(zoom, at_ns - at_ns % whole, cells, step_ns)
+    found_ns = min(at_ns or newest, now_ns)
+    if step_ns == DAY or not at_ns:
+        return Stretch(zoom, found_ns - found_ns % step_ns - (cells - 1) * step_ns, cells, step_ns)
+    return Stretch(zoom, found_ns - found_ns % (cells * step_ns), cells, step_ns)
 
 
 def kinds_of(spans: Iterable[SpanView]) -> tuple[str, ...]:

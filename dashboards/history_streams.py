@@ -18,7 +18,7 @@ from dashboards.streams.common import Json, head, ms
 from dashboards.streams.venues import venue_fields
 from dashboards.view import NS_A_SECOND, View
 from engine.storage.records import USUAL, WHAT
-from engine.storage.views import GapView, JobView, StorageView
+from engine.storage.views import GapView, JobView, RetentionView, StorageView
 from engine.telemetry.board import ReplayView
 from engine.telemetry.hub import Telemetry
 
@@ -76,12 +76,14 @@ class Coverages:
         )
         return [[start // MS, end // MS] for start, end in found]
 
-    def sizes(self, storage: StorageView) -> list[tuple[str, int]]:
-        """Bytes of each day."""
-        found: list[tuple[str, int]] = self._once(
-            ("sizes", storage.version), lambda: coverage.day_sizes(storage.spans)
-        )
-        return found
+    def sizes(self, storage: StorageView, minute: int) -> list[tuple[str, int]]:
+        """Bytes of each day, worked out once a minute."""
+        known = bool(storage.spans)
+        return list(self._once(("sizes", minute, known), lambda: coverage.day_sizes(storage.spans)))
+
+    def mark_of_gaps(self, storage: StorageView) -> int:
+        """A number that changes with the holes; spans change their version every second while one is recorded."""
+        return int(self._once(("gaps", storage.version), lambda: hash(storage.gaps)))
 
     def _once(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
         with self._lock:
@@ -96,7 +98,12 @@ class Coverages:
 def looked(coverages: Coverages, telemetry: Telemetry, raw: Json, wall_ns: int) -> Json:
     """What a view keeps for this stream."""
     found = coverages.seen(telemetry, raw, wall_ns)
-    return {"seen": found, "sizes": coverages.sizes(found.storage)}
+    minute = wall_ns // (60 * NS_A_SECOND)
+    return {
+        "seen": found,
+        "sizes": (minute, coverages.sizes(found.storage, minute)),
+        "gaps": coverages.mark_of_gaps(found.storage),
+    }
 
 
 def of(view: View) -> Seen:
@@ -116,30 +123,28 @@ def history(view: View, cursor: Json) -> tuple[Json, Json]:
     stream = head(view, key, cursor, newest_ns, count, wall=True)
     place: Json = {"k": key}
     second = view.wall_ns // NS_A_SECOND
+    gaps, (minute, sizes) = view.tables[NAME]["gaps"], view.tables[NAME]["sizes"]
     parts: dict[str, tuple[Any, Callable[[], Any]]] = {
         "head": ((storage.state, storage.detail, second), lambda: head_fields(storage)),
-        "names": (tuple(names(view).items()), lambda: names(view)),
+        "names": (list(names(view).items()), lambda: names(view)),
         "newest": (
             [row.newest for row in found.rows],
             lambda: [[start // MS, end // MS] for start, end in (row.newest for row in found.rows)],
         ),
         "recorder": ((storage.recordings, storage.recordable), lambda: recorder_fields(storage)),
-        "holes": (storage.version, lambda: [hole_fields(gap) for gap in storage.gaps[-HOLES_MAX:][::-1]]),
-        "holes_open": (storage.version, lambda: sum(gap.state != "filled" for gap in storage.gaps)),
+        "holes": (gaps, lambda: [hole_fields(gap) for gap in storage.gaps[-HOLES_MAX:][::-1]]),
+        "holes_open": (gaps, lambda: sum(gap.state != "filled" for gap in storage.gaps)),
         "jobs": (storage.jobs, lambda: [job_fields(job) for job in storage.jobs]),
-        "retention": (
-            (storage.retention, storage.version),
-            lambda: retention_fields(storage, view.tables[NAME]["sizes"]),
-        ),
+        "retention": (storage.retention, lambda: retention_fields(storage.retention)),
+        "sizes": ((minute, bool(sizes)), lambda: [list(each) for each in sizes]),
     }
     for name, (made_of, make) in parts.items():
         place[name] = marked(made_of)
         if again.get(name) != place[name]:
             stream[name] = make()
     stretch = found.stretch
-    shape = marked(
-        (stretch, found.what, found.kinds, found.left_out, [(r.venue, r.symbol) for r in found.rows])
-    )
+    whose = tuple((row.venue, row.symbol) for row in found.rows)
+    shape = marked((stretch, found.what, found.kinds, found.left_out, whose))
     rows_now = [row_fields(row) for row in found.rows]
     marks = [marked(list(row.values())) for row in rows_now]
     place |= {"shape": shape, "marks": marks}
@@ -154,7 +159,7 @@ def history(view: View, cursor: Json) -> tuple[Json, Json]:
 
 def marked(value: Any) -> int:
     """A number that changes with the value; small enough for a browser's own numbers."""
-    return hash(repr(value) if isinstance(value, tuple | list) else value) & 0xFFFFFFFF
+    return hash(repr(value) if isinstance(value, list) else value) & 0xFFFFFFFF
 
 
 def names(view: View) -> dict[str, list[Any]]:
@@ -292,9 +297,8 @@ def job_fields(job: JobView) -> Json:
 JOB_TIMES: Final = ("from_ns", "to_ns", "started_ns", "ended_ns")
 
 
-def retention_fields(storage: StorageView, sizes: list[tuple[str, int]]) -> Json | None:
-    """How much is kept, what goes next, and bytes by day."""
-    kept = storage.retention
+def retention_fields(kept: RetentionView | None) -> Json | None:
+    """How much is kept, and what goes next."""
     if kept is None:
         return None
     return {
@@ -315,7 +319,6 @@ def retention_fields(storage: StorageView, sizes: list[tuple[str, int]]) -> Json
             }
             for each in kept.next
         ],
-        "sizes": [list(each) for each in sizes],
     }
 
 

@@ -9,8 +9,8 @@ Parameters (`params`, JSON object made by `assets/20_state.js`)::
     symbol    str    "BTC-USDT"; unknown or absent: the first symbol of the primary source
     hidden    [str]  source ids switched off in this browser
     source    str    primary source asked for (depth, candles, tape, latency); absent, hidden or unknown:
-                     the first shown source that has the symbol, real ones before simulated ones; a replay out of
-                     the store only where it is asked for
+                     the first shown source that has the symbol, real ones before simulated ones, and a replay out
+                     of the store between them
     window    int    seconds: 60, 300, 900 or 3600
     interval  int    candle interval in seconds: 0 (by window: 1, 1, 5, 15), 1, 5, 60, 300, 900, 3600
     stage     str    latency stage of the percentile charts: "receive" by default
@@ -178,7 +178,7 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
                  jobs: [{id, name, kind, venue, symbol, from, to, form, state, detail, rows, total (0: not known),
                  size_bytes, started, ended}], newest first,
                  retention: null | {days, budget, used, free, full, deleted, next: [{date, venue, files, bytes, due
-                 (null: at the next look), why}], sizes: [[date, bytes]] (by day, estimated)},
+                 (null: at the next look), why}]}, sizes: [[date, bytes]] (by day, estimated), once a minute,
                  calendar: {zoom, from, step, cells, what, kinds, order: [[venue, symbol]], left_out},
                  newest: [[from, to]] (the newest recording without a hole, of each row),
                  rows: [[place in the order, {runs: [[cells, recorded, fetched later, hole]] (shares of a cell in
