@@ -283,10 +283,16 @@ def _explained(sources: _Sources) -> Iterator[None]:
         if sources.is_gone():
             raise _FileGone from None
         raise BadQuery(_WHAT, sentence_of(str(error))) from None
-    except pa.ArrowException as error:  # as it comes out of a reader
+    except (pa.ArrowException, OSError) as error:  # what DuckDB says through a reader
+        if isinstance(error, OSError) and error.errno is not None:  # whoever takes the rows failed
+            raise
         if sources.is_gone():
             raise _FileGone from None
         raise BadQuery(_WHAT, sentence_of(str(error))) from None
+    except RuntimeError as error:
+        if str(error) == "Query interrupted":  # so DuckDB says that Ctrl-C came
+            raise KeyboardInterrupt from None
+        raise
 
 
 def sentence_of(message: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -316,6 +317,14 @@ def test_names_from_a_browser_are_checked(store: Path) -> None:
         made.start(replace(ALL, form="exe"))
     job = made.start(replace(ALL, venue="--out=/etc/passwd", symbol="../../x"))
     assert "/" not in of(made, job).name
+
+
+def test_the_engines_side_imports_nothing_heavy() -> None:
+    code = "import sys, engine.storage.jobs; print(*{'pyarrow', 'duckdb', 'pandas'} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=CHILD.parents[2], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == ""
 
 
 def test_reports_come_at_most_four_times_a_second_and_see_a_cancel(store: Path) -> None:

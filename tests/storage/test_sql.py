@@ -255,6 +255,28 @@ def test_a_query_that_takes_too_long_is_ended(kept: Kept) -> None:
     assert time.monotonic() - begun < 10
 
 
+def test_what_goes_wrong_in_the_midst_of_an_answer_is_said_as_well(kept: Kept) -> None:
+    text = "SELECT CASE WHEN range < 400000 THEN '1' ELSE 'x' END::INT AS a FROM range(500000)"
+    with (
+        pytest.raises(BadQuery, match="Could not convert string 'x' to INT32"),
+        sql.answered(kept.folder, text) as answer,
+    ):
+        for _ in answer.reader:
+            pass
+    endless = "SELECT range AS a FROM range(100000000000)"
+    with (
+        pytest.raises(BadQuery, match="it took too long"),
+        sql.answered(kept.folder, endless, timeout_s=0.3) as answer,
+    ):
+        for _ in answer.reader:
+            pass
+
+
+def test_a_failure_of_whoever_takes_the_rows_is_their_own(kept: Kept) -> None:
+    with pytest.raises(BrokenPipeError), sql.answered(kept.folder, "SELECT 1"):
+        raise BrokenPipeError(32, "Broken pipe")
+
+
 def test_a_large_sort_goes_to_a_folder_of_its_own_and_leaves_nothing(
     kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
