@@ -1,7 +1,7 @@
 """A process that records, compacts and uploads as fast as it can until it is killed, and what it must have left.
 
 Its records follow from their numbers alone, so that whoever looks afterwards knows what each must be. In one of
-several turns its compacting process kills itself, at a point chosen at random.
+several turns its compacting or its uploading process kills itself, at a point chosen at random.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from engine.storage import archiver, catalog, compaction
+from engine.storage import archiver, catalog, compaction, upload
 from engine.storage.archive import read_file
 from engine.storage.archiver import Archiver
 from engine.storage.arrow import from_table
@@ -27,6 +27,7 @@ ROUND: Final = 100  # numbers of one put
 COUNTS: Final = {RecordKind.TRADES: 40, RecordKind.DELTAS: 40, RecordKind.SNAPSHOTS: 5, RecordKind.RAW: 10}
 MIDNIGHT_NS: Final = NOON_NS + 12 * 3_600 * 10**9
 COMPACT: Final = ("-c", "from tests.storage.killed_writer import killed_now_and_then as main; main()")
+UPLOAD: Final = ("-c", "from tests.storage.killed_writer import upload_killed_now_and_then as main; main()")
 
 
 def blocks_of(base: int) -> list[Block]:
@@ -50,6 +51,21 @@ def killed_now_and_then() -> None:
     sys.exit(compaction.main(passed=passed))
 
 
+def upload_killed_now_and_then() -> None:
+    """The uploading process, which may end before it sends a file, and before it says that it did."""
+    random = np.random.default_rng()
+    real = upload.Place._write
+
+    def write_or_end(place: upload.Place, path: str, data: bytes) -> None:
+        for step in (lambda: None, lambda: real(place, path, data)):
+            step()
+            if random.random() < 0.03:
+                compaction.os.kill(compaction.os.getpid(), compaction.signal.SIGKILL)
+
+    upload.Place._write = write_or_end
+    sys.exit(upload.main())
+
+
 def write(folder: Path, uri: str, acknowledged: Connection) -> None:
     """Record until killed; each number acknowledged is told."""
     asyncio.run(_write(folder, uri, acknowledged))
@@ -60,7 +76,15 @@ async def _write(folder: Path, uri: str, acknowledged: Connection) -> None:
     journal = Journal.open(folder, pace_s=0.01)
     wall = journal._wall
     work = Archiver(
-        folder, journal, uri=uri, every_s=0.1, at_bytes=20_000, grace_s=0.2, wall=wall, compact=COMPACT
+        folder,
+        journal,
+        uri=uri,
+        every_s=0.1,
+        at_bytes=20_000,
+        grace_s=0.2,
+        wall=wall,
+        compact=COMPACT,
+        upload=UPLOAD,
     )
     running = asyncio.create_task(work.run())
     base = -(-(journal.next_seq - 1) // ROUND) * ROUND + 1

@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import multiprocessing
-import os
-import random
-import signal
 import time
-from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,69 +13,12 @@ import pytest
 
 from engine.errors import BadCommand, StorageError
 from engine.storage import archiver, catalog, manifest, schema
-from engine.storage.archiver import Archiver
 from engine.storage.dates import DAY_NS
-from engine.storage.journal import Draft, Journal
 from engine.storage.records import Block, RecordKind
 from engine.storage.steps import FOLDER, Step, Written
 from tests.storage import killed_writer
+from tests.storage.archiving import WITHIN_S, contents, killed_rounds, leaving, running, until
 from tests.storage.drawn import NOON_NS, drawn_block
-
-WITHIN_S = 20.0
-
-
-class Store:
-    """A journal and its archiver; `now_ns` is their clock."""
-
-    def __init__(self, folder: Path, **options: Any) -> None:
-        self.folder, self.root = folder, folder / FOLDER
-        self.now_ns = NOON_NS
-        self.notes: list[tuple[str, str, str]] = []
-        self.journal = Journal.open(folder, pace_s=0.005, wall=lambda: self.now_ns)
-        options = {"every_s": 0.05, "at_bytes": 1 << 30, "grace_s": 0.0, **options}
-        self.archiver = Archiver(
-            folder,
-            self.journal,
-            wall=lambda: self.now_ns,
-            note=lambda *note: self.notes.append(note),
-            **options,
-        )
-
-    def put(self, *blocks: Block) -> None:
-        for block in blocks:
-            self.journal.next_seq = max(self.journal.next_seq, block.last_seq + 1)
-            places = (block.kind, block.stream, len(block.rows), block.size_bytes, block.first_seq)
-            self.journal.put([Draft(*places, lambda it=block: it)])
-            assert self.journal.wait_durable(block.last_seq + 1, WITHIN_S)
-
-    def files(self) -> list[str]:
-        return sorted(
-            path.relative_to(self.root).as_posix() for path in self.root.rglob("*") if path.is_file()
-        )
-
-    def seqs(self, kind: RecordKind = RecordKind.TRADES) -> list[int]:
-        parts = killed_writer.rows_in(self.folder)[kind]
-        return sorted(seq for rows, _ in parts for seq in rows["seq"].tolist())
-
-
-@contextlib.asynccontextmanager
-async def running(folder: Path, **options: Any) -> AsyncIterator[Store]:
-    store = Store(folder, **options)
-    task = asyncio.create_task(store.archiver.run())
-    try:
-        yield store
-        assert not task.done(), task.result()
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-        assert await asyncio.to_thread(store.journal.close)
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(WITHIN_S):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 @pytest.fixture(autouse=True)
@@ -320,12 +257,6 @@ def test_what_was_chosen_is_kept_over_a_start_and_nonsense_is_refused(tmp_path: 
 # --- uploading ----------------------------------------------------------------------------------------------
 
 
-def contents(root: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()
-    }
-
-
 def test_files_go_to_the_other_place_too_and_merged_ones_leave_it(tmp_path: Path) -> None:
     there = tmp_path / "other disk"
 
@@ -342,14 +273,9 @@ def test_files_go_to_the_other_place_too_and_merged_ones_leave_it(tmp_path: Path
             await until(lambda: store.archiver.view().waiting == 0)
             assert contents(there) == contents(store.root)
             assert store.seqs() == list(range(1, 31))
-            await until(lambda: _leaving(store) == 0)
+            await until(lambda: leaving(store) == 0)
 
     asyncio.run(scene())
-
-
-def _leaving(store: Store) -> int:
-    with catalog.reading(store.folder) as reader:
-        return len(manifest.leaving(reader))
 
 
 def test_while_the_other_place_fails_nothing_is_lost_and_then_it_goes_on(tmp_path: Path) -> None:
@@ -427,56 +353,14 @@ def test_a_bad_place_is_said_without_its_secret_and_stops_nothing_else(tmp_path:
 # --- kill -9 ------------------------------------------------------------------------------------------------
 
 
-def _rounds(folder: Path, rounds: int, longest_s: float) -> None:
-    dice = random.Random(os.urandom(8).hex())
-    spawn = multiprocessing.get_context("forkserver")
-    spawn.set_forkserver_preload(["tests.storage.killed_writer", "engine.storage.sweeping"])
-    store, there = folder / "store", folder / "there"
-    acknowledged: set[int] = set()
-    for _ in range(rounds):
-        ours, theirs = spawn.Pipe(duplex=False)
-        writer = spawn.Process(target=killed_writer.write, args=(store, str(there), theirs))
-        writer.start()
-        theirs.close()
-        acknowledged.add(ours.recv())  # it is under way
-        end = time.monotonic() + dice.uniform(0, longest_s)
-        while (left := end - time.monotonic()) > 0:
-            if ours.poll(left):
-                acknowledged.add(ours.recv())
-        assert writer.pid is not None
-        os.kill(writer.pid, signal.SIGKILL)
-        writer.join(WITHIN_S)
-        assert writer.exitcode == -signal.SIGKILL
-        with contextlib.suppress(EOFError):
-            while True:
-                acknowledged.add(ours.recv())
-        ours.close()
-        killed_writer.check(store, acknowledged)
-    asyncio.run(_calm(store, there, acknowledged))
-
-
-async def _calm(folder: Path, there: Path, acknowledged: set[int]) -> None:
-    """Left in peace, the archive comes to an end: nothing is left over, here or there, and nothing is missing."""
-    store_files = folder / FOLDER
-    async with running(folder, uri=str(there), every_s=0.1) as store:
-        await store.archiver.compact_now()
-        await until(lambda: not store.archiver._sweep and store.archiver.view().waiting == 0)
-        await until(lambda: _leaving(store) == 0 and contents(there) == contents(store_files))
-        assert store.archiver.view().damaged == ()
-        assert store.journal.view().blocks == 0
-        names = {file.path for file in catalog.snapshot(folder).files}
-        assert names == set(contents(store_files))
-    killed_writer.check(folder, acknowledged)
-
-
 def test_ten_kills_at_any_point_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
-    _rounds(tmp_path, 10, 0.7)
+    killed_rounds(tmp_path, 10, 0.7)
 
 
 @pytest.mark.nightly
 @pytest.mark.timeout(900)
 def test_a_hundred_kills_at_any_point_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
-    _rounds(tmp_path, 100, 2.5)
+    killed_rounds(tmp_path, 100, 2.5)
 
 
 @pytest.mark.parametrize("point", ["begun", "half", "drafted", "renamed"])
@@ -533,7 +417,7 @@ def test_a_transaction_that_is_refused_changes_nothing_and_its_files_go(tmp_path
     asyncio.run(scene())
 
 
-def test_a_merge_is_refused_where_a_file_is_leaving(tmp_path: Path) -> None:
+def test_a_merge_is_refused_where_a_file_isleaving(tmp_path: Path) -> None:
     async def scene() -> None:
         async with running(tmp_path, every_s=3_600) as store:
             for place in range(2):
