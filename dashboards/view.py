@@ -161,15 +161,15 @@ def pick(
     """(shown sources, the primary one, its symbol) for a page's parameters.
 
     The primary is the one asked for if it is shown; else, of those that have the symbol, or of all when none
-    has, the first shown that is not simulated, else the first shown. The replay out of the store, `recorded`, is
-    primary only where it is asked for, or there is no other: a past that one browser opens is not everybody's. A
-    symbol the primary does not have becomes its first of the same base, or its first.
+    has, the first shown that is not simulated, else the first shown. The replay out of the store, `recorded`, comes
+    after all that is live: a past that one browser opens is not at once everybody's. A symbol the primary does not
+    have becomes its first of the same base, or its first.
     """
     shown = tuple(s for s in sources if s.source.key not in params.hidden)
     asked = next((s for s in shown if s.source.key == params.source), None)
-    present = [s for s in shown if s.source.key != recorded] or shown
-    having = [s for s in present if params.symbol in s.symbols] or present
-    primary = asked or next((s for s in having if s.source.run != "sim"), None) or next(iter(having), None)
+    having = [s for s in shown if params.symbol in s.symbols] or shown
+    ranked = sorted(having, key=lambda s: (s.source.run == "sim", s.source.key == recorded))
+    primary = asked or next(iter(ranked), None)
     if primary is None or not primary.symbols:
         return shown, primary, ""
     if params.symbol in primary.symbols:

@@ -69,13 +69,14 @@ def test_a_page_of_the_past_says_so_and_what_of_it_is_of_now() -> None:
     assert Page(desk, source=SIM.key).poll()["past"] is None
 
 
-def test_a_past_that_another_browser_opened_is_not_looked_at_unasked() -> None:
+def test_where_something_is_live_a_past_is_looked_at_only_when_it_is_asked_for() -> None:
     desk = played(5)
-    assert Page(desk).poll()["market"]["source"] == SPOT.key  # there is no other
-    desk.intake.open_source(SIM, "Built-in", [BTC], Rule.BINANCE_SPOT, lambda wall_ns: wall_ns)
-    desk.source, desk.sequence = SIM, 0
-    desk.snapshot([(1, 1)], [(2, 1)]).at(10**6)
-    assert Page(desk).poll()["market"]["source"] == SIM.key
+    for source in (SIM, Source("bybit_spot", "live")):
+        desk.intake.open_source(source, source.key, [BTC], Rule.BINANCE_SPOT, lambda wall_ns: wall_ns)
+        desk.source, desk.sequence = source, 0
+        desk.snapshot([(1, 1)], [(2, 1)]).at(10**6)
+        primary = SPOT if source == SIM else source
+        assert Page(desk).poll()["market"]["source"] == primary.key
     assert Page(desk, source=SPOT.key).poll()["market"]["source"] == SPOT.key
     assert Page(desk, source=SPOT.key, hidden=[SPOT.key]).poll()["past"] is None
 
