@@ -243,7 +243,7 @@ def import_capture(
     files = fingerprints(path)
     shown = Progress()
 
-    with taking_over(store_folder(chosen), files, kinds) as inlet:
+    with taking_over(settings.store_folder(chosen), files, kinds) as inlet:
 
         def progress(done: int, total: int) -> None:
             inlet.flush()
@@ -286,7 +286,7 @@ def replay_recorded(
 
     now_ns = time.time_ns()
     names = tuple(name.strip() for name in symbols.split(",") if name.strip())
-    with catalog.reading(store_folder(chosen)) as connection:
+    with catalog.reading(settings.store_folder(chosen)) as connection:
         spans, _ = catalog.spans(connection)
     known = {span.venue for span in spans}
     market = next((name for name in (venue, f"{venue}_spot") if name in known), venue)
@@ -387,7 +387,7 @@ def build_engine(
         open_markets=wiring.market_opener(chosen, clock),
         served=_served(chosen),
         store=StoreOptions(
-            folder=store_folder(chosen),
+            folder=settings.store_folder(chosen),
             uri=chosen.archive,
             snapshot_s=chosen.snapshot_interval_s,
             snapshot_depth=chosen.snapshot_depth,
@@ -427,7 +427,7 @@ def _recorded_opener(chosen: settings.Settings, clock: SteadyClock) -> OpenRecor
     async def open_recorded(
         venue: str, symbols: tuple[str, ...], from_ns: int, to_ns: int, at_ns: int, speed: float, paused: bool
     ) -> Playback:
-        folder = store_folder(chosen)
+        folder = settings.store_folder(chosen)
         found = Playback(
             *(folder, venue, symbols, from_ns, to_ns), at_ns=at_ns, speed=speed, paused=paused, wall=clock
         )
@@ -435,11 +435,6 @@ def _recorded_opener(chosen: settings.Settings, clock: SteadyClock) -> OpenRecor
         return found
 
     return open_recorded
-
-
-def store_folder(chosen: settings.Settings) -> Path:
-    """Where what is recorded is kept; what a local venue said apart from what the real ones did."""
-    return chosen.data_dir / ("store-local" if chosen.venue_url else "store")
 
 
 async def run(

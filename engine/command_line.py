@@ -6,6 +6,7 @@ What a command does is imported when it runs: the command line itself starts at 
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -120,6 +121,67 @@ def manage_keys(
         print("revoked")
     else:
         raise BadSetting("keys", action, "choose create, list or revoke")
+
+
+STORE = Annotated[
+    Path | None, typer.Option(help="Folder of the store. [default: store, in the data_dir setting]")
+]
+
+
+@_engine.command("query")
+def run_query(
+    text: Annotated[str, typer.Argument(help='"select venue, count(*) from trades group by venue"')],
+    start: Annotated[
+        str, typer.Option("--from", help="Only what is recorded from then on: 10m, 2026-11-20.")
+    ] = "",
+    end: Annotated[str, typer.Option("--to", help="And before then.")] = "",
+    form: Annotated[str, typer.Option("--format", help="table, csv, json, parquet or feather.")] = "table",
+    out: Annotated[Path | None, typer.Option(help="File to write; needed for parquet and feather.")] = None,
+    rows: Annotated[int, typer.Option(help="So many rows of a table are printed.")] = 40,
+    store: STORE = None,
+) -> None:
+    """Ask for what is recorded in SQL, read-only: trades, quotes, deltas, snapshots, candles, funding, gaps, ..."""
+    from engine.storage import command_line as storage
+
+    raise typer.Exit(storage.run_query(store or _store(), text, form, out, start=start, end=end, rows=rows))
+
+
+@_engine.command("export")
+def run_export(
+    kind: Annotated[
+        str, typer.Option(help="trades, quotes, deltas, snapshots, candles, funding, ...")
+    ] = "trades",
+    venue: Annotated[str, typer.Option(help="builtin, binance_spot, ... [default: all]")] = "",
+    symbol: Annotated[str, typer.Option(help="BTC-USDT. [default: all]")] = "",
+    start: Annotated[str, typer.Option("--from", help="First moment, UTC: 2026-11-20T14:00, or 10m.")] = "",
+    end: Annotated[str, typer.Option("--to", help="End, UTC.")] = "",
+    form: Annotated[
+        str, typer.Option("--format", help="csv, parquet or feather. [default: by the file]")
+    ] = "",
+    out: Annotated[Path | None, typer.Option(help="File to write. [default: named by what is in it]")] = None,
+    job: Annotated[str, typer.Option(hidden=True)] = "",
+    store: STORE = None,
+) -> None:
+    """Take what is recorded away as CSV, Parquet or Feather."""
+    from engine.storage import command_line as storage
+
+    found = storage.run_export(
+        store or _store(),
+        kind=kind,
+        venue=venue,
+        symbol=symbol,
+        start=start,
+        end=end,
+        form=form,
+        out=out,
+        job=job,
+    )
+    raise typer.Exit(found)
+
+
+def _store() -> Path:
+    """The store of the settings."""
+    return settings.store_folder(settings.load())
 
 
 def _exchange_url() -> str:

@@ -178,6 +178,11 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, SETTINGS_FILE)
 
 
+def store_folder(chosen: Settings) -> Path:
+    """Where what is recorded is kept; what a local venue said apart from what the real ones did."""
+    return chosen.data_dir / ("store-local" if chosen.venue_url else "store")
+
+
 def load(**flags: Any) -> Settings:
     """Settings with the given flags on top (None = not given). BadSetting names the key and what is allowed."""
     try:
