@@ -19,6 +19,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from engine.market.batches import LEVEL, Rows
 from engine.market.instruments import format_decimal
@@ -110,30 +111,34 @@ def from_table(kind: RecordKind, table: pa.Table) -> tuple[Rows, bytes]:
     for name in _own(kind):
         column = table[name]
         if pa.types.is_dictionary(column.type):
-            column = column.cast(pa.string())
-        if pa.types.is_string(column.type):
+            rows[name] = _bytes_of(column, rows.dtype[name])
+        elif pa.types.is_string(column.type):
             rows[name] = [text.encode() for text in column.to_pylist()]
         else:
             rows[name] = column.to_numpy()
-    parts: list[bytes] = []
-    at = 0
     if kind is RecordKind.SNAPSHOTS:
-        lists = [table[name].to_pylist() for name in _LEVELS]
-        for place, (bid_price, bid_size, ask_price, ask_size) in enumerate(zip(*lists, strict=True)):
-            levels = np.empty(len(bid_price) + len(ask_price), LEVEL)
-            levels["price"], levels["size"] = bid_price + ask_price, bid_size + ask_size
-            rows[place]["bids"], rows[place]["asks"] = len(bid_price), len(ask_price)
-            at = _add(rows, place, parts, levels.tobytes(), at)
-    elif kind is RecordKind.LATENCY:
-        columns = (table["bucket"].to_pylist(), table["bucket_count"].to_pylist())
-        for place, (bucket, count) in enumerate(zip(*columns, strict=True)):
-            rows[place]["buckets"] = len(bucket)
-            at = _add(rows, place, parts, np.array([bucket, count], np.int32).T.tobytes(), at)
-    elif kind in HEAPED:
-        for place, text in enumerate(table[_HEAPED[kind][0].name].to_pylist()):
-            data = text if isinstance(text, bytes) else text.encode()
-            rows[place]["length"] = len(data)
-            at = _add(rows, place, parts, data, at)
+        bids, bid_price = _lists_of(table["bid_price"])
+        asks, ask_price = _lists_of(table["ask_price"])
+        starts = np.cumsum(bids + asks) - (bids + asks)
+        levels = np.empty(len(bid_price) + len(ask_price), LEVEL)
+        for places, price, size in (
+            (_places(starts, bids), bid_price, "bid_size"),
+            (_places(starts + bids, asks), ask_price, "ask_size"),
+        ):
+            levels["price"][places], levels["size"][places] = price, _lists_of(table[size])[1]
+        rows["bids"], rows["asks"], rows["at"] = bids, asks, starts * LEVEL.itemsize
+        return rows, levels.tobytes()
+    if kind is RecordKind.LATENCY:
+        counts, buckets = _lists_of(table["bucket"])
+        pairs = np.stack([buckets, _lists_of(table["bucket_count"])[1]], axis=1).astype(np.int32)
+        rows["buckets"], rows["at"] = counts, (np.cumsum(counts) - counts) * 8
+        return rows, pairs.tobytes()
+    if kind not in HEAPED:
+        return rows, b""
+    texts = table[_HEAPED[kind][0].name].to_pylist()
+    parts = [text if isinstance(text, bytes) else text.encode() for text in texts]
+    lengths = np.array([len(part) for part in parts], np.int64)
+    rows["length"], rows["at"] = lengths, np.cumsum(lengths) - lengths
     return rows, b"".join(parts)
 
 
@@ -151,10 +156,25 @@ def text_of(block: Block, place: int) -> bytes:
     return block.heap[int(row["at"]) : int(row["at"]) + int(row["length"])]
 
 
-def _add(rows: Rows, place: int, parts: list[bytes], data: bytes, at: int) -> int:
-    rows[place]["at"] = at
-    parts.append(data)
-    return at + len(data)
+def _bytes_of(column: pa.ChunkedArray, dtype: np.dtype[Any]) -> Rows:
+    """A column of texts by dictionary, as bytes: each word is encoded once."""
+    if not len(column):
+        return np.empty(0, dtype)
+    array = column.unify_dictionaries().combine_chunks()
+    words = np.array([word.encode() for word in array.dictionary.to_pylist()], dtype)
+    return np.asarray(words[array.indices.to_numpy()])
+
+
+def _lists_of(column: pa.ChunkedArray) -> tuple[Rows, Rows]:
+    """(length of each list, all their values one after another)."""
+    lengths = pc.list_value_length(column).to_numpy().astype(np.int64)
+    return lengths, pc.list_flatten(column).to_numpy()
+
+
+def _places(starts: Rows, counts: Rows) -> Rows:
+    """start, start + 1, ... of each, `counts` of them."""
+    before = np.cumsum(counts) - counts
+    return np.asarray(np.repeat(starts - before, counts) + np.arange(int(counts.sum())))
 
 
 def _same(text: str, count: int) -> pa.Array:
