@@ -164,10 +164,7 @@ class Replays:
         except UserError as error:
             raise BadCommand(str(error)) from error
 
-        async def again() -> Replay:
-            return found
-
-        self.begin(again)
+        self.begin(_opened(found))
 
     def _step(self, args: dict[str, Any]) -> None:
         by = args.get("by")
@@ -185,7 +182,7 @@ class Replays:
         ended = replay.state in ("ended", "failed")
         replay.seek(at_ns)
         if ended:
-            self._restart({})
+            self.begin(_opened(replay))  # this very one: it knows where to go
 
     def _close(self, _args: dict[str, Any]) -> None:
         replay = self._replay
@@ -204,6 +201,15 @@ class Replays:
         if replay is None or self._state or replay.state in ("ended", "failed"):
             raise BadCommand("nothing is being replayed")
         return replay
+
+
+def _opened(replay: Replay) -> OpenReplay:
+    """An opener of what is open already."""
+
+    async def found() -> Replay:
+        return replay
+
+    return found
 
 
 def _is_name(value: object) -> bool:
