@@ -26,6 +26,7 @@ from engine.errors import BadFrame, BadImport
 from engine.market.batches import Batch, Kind, Source
 from engine.market.instruments import Instrument
 from engine.market.sink import Sink
+from engine.telemetry.hub import TelemetryFull
 from feeds.dialect import Decoded, Decoder
 from feeds.foreign_lines import BadLine, ForeignLines, Frame, Item, Opened, arguments_of, path_of
 from feeds.foreign_venues import UNKNOWN, Survey, decoder_of, label_of, rule_of, venue_at
@@ -152,7 +153,10 @@ def run_import(
     units = decoder.instruments if decoder is not None else []
     delivery = _Delivery(source, sink, wanted, [one.symbol for one in units])
     player = _Player(source.venue, decoder)
-    sink.open_source(source, label, units, rule_of(source.venue), lambda _: capture.last_ns)
+    try:
+        sink.open_source(source, label, units, rule_of(source.venue), lambda _: capture.last_ns)
+    except TelemetryFull as error:
+        raise BadImport(str(path), f"its {len(units):,} symbols are too many: {error}") from error
     reason = "stopped"
     try:
         for chunk in capture.read():

@@ -280,6 +280,33 @@ def test_a_feeds_books_are_the_engines_at_every_update(key: str) -> None:
     assert not books.failed, books.failed[0]
 
 
+@pytest.mark.parametrize("key", ["binance_spot", "bybit_spot"])
+def test_what_a_cut_stream_left_out_is_had_from_what_the_engine_traded(key: str) -> None:
+    """All of it by number; where only the newest are to be had, those, and that it is not all."""
+
+    async def act(exchange: RunningExchange, books: ComparedBooks, live: LiveVenues) -> None:
+        await until(books, lambda: books.synced(key, 2))
+        shelf = books.open[key]
+        heard = [shelf.trades.setdefault(symbol, []) for symbol in SYMBOLS]
+        await until(books, lambda: all(len(one) > 5 for one in heard))
+        for fault in (Fault("refuse", duration_s=0.5), Fault("close", market=key)):
+            exchange.do(lambda house, fault=fault: house.server.inject(fault))
+        await until(books, lambda: shelf.interrupted)
+        broke_ns, counts = time.time_ns(), [len(one) for one in heard]
+        await until(books, lambda: all(len(one) > count for one, count in zip(heard, counts, strict=True)))
+        back_ns = time.time_ns()
+        for symbol, numbers, count in zip(SYMBOLS, heard, counts, strict=True):
+            before, behind = numbers[count - 1], numbers[count]
+            found = await live.backfill(key, symbol, broke_ns, back_ns, after_id=before, before_id=behind)
+            fetched = found.trades["trade_id"].tolist()
+            assert fetched == list(range(behind - len(fetched), behind))
+            assert found.complete == (len(fetched) == behind - before - 1)
+            assert found.complete or key == "bybit_spot"
+
+    books = play(key, act, rate=2_000)
+    assert not books.failed, books.failed[0]
+
+
 @pytest.mark.nightly
 @pytest.mark.parametrize("key", ["binance_spot", "bybit_spot"])
 def test_they_are_when_the_crowd_is_in_a_rush(key: str) -> None:

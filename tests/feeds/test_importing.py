@@ -17,10 +17,12 @@ import numpy as np
 import pytest
 
 from engine.errors import BadFrame, BadImport
+from engine.intake import Intake
 from engine.market.batches import Batch, Kind, Source
 from engine.market.instruments import Instrument
 from engine.market.sequencing import BookState, Outcome, Rule
 from engine.market.state import SymbolState
+from engine.telemetry.hub import Telemetry
 from feeds import importing
 from feeds.foreign_lines import Frame, Opened
 from feeds.foreign_venues import bybit_instrument, venue_at
@@ -338,6 +340,12 @@ def test_trades_that_come_single_and_aggregated_count_once(tmp_path: Path) -> No
     aggregates = hft([depth(1), trade(1, "aggTrade"), trade(2, "aggTrade")])
     said, _ = imported(file(tmp_path / "b.gz", aggregates))
     assert said.rows["trades"] == 2
+
+
+def test_more_symbols_than_there_is_room_for_are_refused(tmp_path: Path) -> None:
+    frames = [depth(1, s=f"A{at}USDT").replace(b"btcusdt@", b"a%dusdt@" % at) for at in range(150)]
+    with pytest.raises(BadImport, match=r"its 150 symbols are too many: .*more than 140 markets"):
+        run_import(file(tmp_path / "a.gz", hft(frames)), Intake(Telemetry(START_NS)))
 
 
 def test_a_venue_that_is_given_names_what_the_file_does_not(tmp_path: Path) -> None:
