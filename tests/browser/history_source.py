@@ -93,8 +93,9 @@ class HistorySource(VenueSource):
         self.commands.append((name, args))
         if self.shown == "readonly" and not name.startswith("replay"):
             raise BadCommand("another Venuescope writes to this store; here it can only be read")
-        result: dict[str, Any] | None = act(**args)
-        self.advance()
+        with self._turn:
+            result: dict[str, Any] | None = act(**args)
+            self.advance()
         return result
 
     def _do_record_start(self, venue: str, symbols: list[str], what: list[str]) -> None:
@@ -198,7 +199,8 @@ class HistorySource(VenueSource):
         self._playing(at_ns=self.replay.at_ns + (SECOND if by == "second" else 41_000_000))
 
     def _do_replay_seek(self, at_ms: int) -> None:
-        self._playing(at_ns=at_ms * 1_000_000, events=0)
+        ended = self.replay is not None and self.replay.state == "ended"
+        self._playing(at_ns=at_ms * 1_000_000, events=0, **({"state": "paused"} if ended else {}))
 
     def _do_replay_speed(self, speed: Any) -> None:
         self._playing(speed="max" if speed == "max" else f"{speed}x")
