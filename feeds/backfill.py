@@ -199,7 +199,12 @@ class Backfill:
         after = _places(numbers, hole.after_id)
         before = _places(numbers, hole.before_id)
         start = after[-1] + 1 if after else int(np.searchsorted(times, hole.from_ns))
-        end = before[0] if before else int(np.searchsorted(times, hole.to_ns))
+        if before:
+            end = before[0]
+        elif hole.before_id:
+            end = len(rows) if after else start  # behind the hole is not in it, where that is not known
+        else:
+            end = int(np.searchsorted(times, hole.to_ns))
         found.parts.append(rows[start:end])
         reaches = bool(after) or (not hole.after_id and len(rows) > 0 and int(times[0]) < hole.from_ns)
         found.whole = reaches and (bool(before) or not hole.before_id)

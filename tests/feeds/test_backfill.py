@@ -349,6 +349,13 @@ def test_where_the_newest_do_not_reach_back_a_hole_is_partly_filled(knows: bool)
     assert "only the newest 60 are to be had" in found.detail
 
 
+def test_trades_behind_the_hole_are_not_taken_for_its_own() -> None:
+    venue = tape("bybit_spot", 200)
+    hole = Hole(START, venue.trades[199].time_ms * MS, venue.trades[20].number, venue.trades[30].number)
+    found = filled(venue, hole)
+    assert (len(found.trades), found.complete) == (0, False)
+
+
 @pytest.mark.parametrize(
     ("key", "weight", "window_s", "limit"),
     [("binance_spot", 25, 60, 6_000), ("binance_usdm", 20, 60, 2_400), ("binance_coinm", 20, 60, 2_400)],
