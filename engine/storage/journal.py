@@ -173,8 +173,8 @@ class Journal:
     def transact(self, change: Callable[[apsw.Connection], T]) -> Future[T]:
         """What `change` returns, once what it did is on the disk; what it raises, and nothing of it is done.
 
-        It is called on the journal's thread, in a transaction of its own, and holds commits up as long as it takes.
-        StoreFailed when the disk is full or the journal has ended: try again later.
+        It is called on the journal's thread, in a transaction of its own, and holds commits up as long as it takes;
+        on a full disk perhaps twice. StoreFailed when the disk is full or the journal has ended: try again later.
         """
         future: Future[T] = Future()
         with self._guard:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -46,6 +47,11 @@ FREE_BYTES: Final = (
     64 << 20
 )  # unused pages of the database from which on it is made smaller, if that is most of it
 VACUUM_PAGES: Final = 512  # at a time
+# Bytes on the disk that are given free when a change is refused because it is full.
+RESERVE_NAME: Final = "reserve"
+RESERVE_BYTES: Final = 512 << 10
+RESERVE_FROM_BYTES: Final = 2 << 20  # free
+RESERVE_EVERY_S: Final = 10.0
 FULL_ERRORS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_ROOM_BYTES: Final = 1 << 18
 
@@ -66,6 +72,8 @@ class Writer:
         self._connection.set_wal_hook(self._note_pages)
         self._wal_pages = self._emptied_pages = 0
         self._restart_s = 0.0
+        self._reserve = folder / RESERVE_NAME
+        self._keep_reserve()
         self._errno = 0
         self.held_up = 0  # times readers kept the write-ahead log from being begun anew
         self.rows = self.blocks = self.size_bytes = self.wal_bytes = 0
@@ -111,9 +119,17 @@ class Writer:
         self.rows += sum(len(packed.block.rows) for packed in blocks)
 
     def change(self, change: Callable[[apsw.Connection], T]) -> T:
-        """What it returns, once what it did is on the disk; what it raises, and nothing is done."""
-        with self._transaction() as connection:
-            found = change(connection)
+        """What it returns, once what it did is on the disk; what it raises, and nothing is done.
+
+        It may be called twice: on a full disk there is room kept for a small one, such as deletes what makes room.
+        """
+        try:
+            found = self._changed(change)
+        except apsw.Error as error:
+            if self.refusal(error) != "full" or not self._reserve.exists():
+                raise
+            self._reserve.unlink()
+            found = self._changed(change)
         self.count()
         return found
 
@@ -139,6 +155,8 @@ class Writer:
             self._empty_log()
             self._emptied_pages = self._wal_pages
             self._give_pages_back()
+        if time.monotonic() - self._reserve_s >= RESERVE_EVERY_S:
+            self._keep_reserve()
         self.measure()
 
     def count(self) -> None:
@@ -162,6 +180,17 @@ class Writer:
             self._empty_log(apsw.SQLITE_CHECKPOINT_TRUNCATE)
         finally:
             self._connection.close()
+
+    def _changed(self, change: Callable[[apsw.Connection], T]) -> T:
+        with self._transaction() as connection:
+            return change(connection)
+
+    def _keep_reserve(self) -> None:
+        """A file that a change on a full disk may take the place of."""
+        self._reserve_s = time.monotonic()
+        with contextlib.suppress(OSError):  # then there is none
+            if not self._reserve.exists() and shutil.disk_usage(self._folder).free >= RESERVE_FROM_BYTES:
+                self._reserve.write_bytes(os.urandom(RESERVE_BYTES))  # zeros might take no room
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[apsw.Connection]:

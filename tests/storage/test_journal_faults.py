@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import threading
 import time
@@ -51,7 +52,7 @@ def fill(journal: Journal, until_true: Callable[[], object]) -> dict[RecordKind,
     took = []
     for _ in range(4_000):
         if until_true():
-            assert np.median(took) < 0.001
+            assert not took or np.median(took) < 0.001
             return blocks
         for kind in (RecordKind.TRADES, RecordKind.DELTAS, RecordKind.RAW):
             block = drawn_block(kind, 200, seq=journal.next_seq)
@@ -79,7 +80,7 @@ def check_full_disk(journal: Journal, folder: Path, make_room: Callable[[], None
     view = journal.view()
     assert view.pending_bytes <= view.pending_limit_bytes
     assert view.durable_seq < journal.next_seq  # nothing is acknowledged that is not there
-    assert view.durable_seq == acknowledged or view.durable_seq > acknowledged
+    assert view.durable_seq >= acknowledged
     shed = dict(view.shed)
     assert set(shed) <= {"deltas", "raw"}  # trades are wanted most
     assert shed["deltas"] >= shed["raw"]
@@ -128,6 +129,27 @@ def test_a_full_disk(small_disk: Path) -> None:
         ballast.unlink()
 
     check_full_disk(journal, small_disk / "store", make_room)
+
+
+def test_what_makes_room_can_be_written_down_on_a_full_disk(small_disk: Path) -> None:
+    journal = Journal.open(small_disk / "store", pace_s=0.005)
+    reserve = small_disk / "store" / "reserve"
+    assert reserve.exists()
+    with (small_disk / "ballast").open("wb", buffering=0) as ballast, contextlib.suppress(OSError):
+        while True:  # to the last byte
+            ballast.write(bytes(4_096))
+    put(journal)
+    until(lambda: journal.state == "full", "the disk is full")
+    journal.transact(lambda c: schema.put_value(c, "deleting", "ballast")).result(WAIT_S)
+    assert not reserve.exists()
+    (small_disk / "ballast").unlink()
+    written(journal)
+    with catalog.reading(small_disk / "store") as connection:
+        assert schema.value(connection, "deleting") == "ballast"
+    assert journal.close()
+    again = Journal.open(small_disk / "store")
+    assert reserve.exists()
+    assert again.close()
 
 
 def test_a_database_that_may_not_grow(tmp_path: Path) -> None:
