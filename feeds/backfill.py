@@ -158,9 +158,11 @@ class Backfill:
             answer = await self._client.fetch(by_time, priority=Priority.BULK, attempts=SAFE_ATTEMPTS)
             first = self._dialect.parse_first_trade(answer.body)
             if first is None:
-                found.whole = True  # nothing has traded since
+                found.whole = not hole.before_id  # nothing has traded since
+                found.why = "" if found.whole else LATE
                 return
-            had, at = first - 1, first
+            # The one before has to be there as well: else the venue may have forgotten more of them.
+            had, at = first - 1, max(first - 1, 0)
         seamless = True
         count = late = 0
         while count < TRADES_MOST:
