@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import BlockDamaged
 from engine.market.batches import LEVEL
 from engine.storage import arrow
-from engine.storage.records import DTYPES, HEAPED, RecordKind, decode, encode, joined
+from engine.storage.records import DTYPES, HEAPED, PLAIN_BYTES, RecordKind, decode, encode, joined
 from tests.storage.drawn import STREAM, blocks, drawn_block
 
 KINDS = list(RecordKind)
@@ -40,8 +40,23 @@ def test_arrow_and_back(kind: RecordKind, data: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_flipped_bit_is_seen(kind: RecordKind) -> None:
-    block = drawn_block(kind, 5)
+@given(seed=st.integers(0, 2**31), seq=st.integers(1, 10**12))
+@settings(max_examples=5)
+def test_a_large_block_is_packed_and_comes_back(kind: RecordKind, seed: int, seq: int) -> None:
+    block = drawn_block(kind, 400, seed=seed, seq=seq)
+    assert block.size_bytes > PLAIN_BYTES
+    data = encode(block.rows, block.heap)
+    assert len(data) < block.size_bytes
+    rows, heap = decode(kind, data)
+    assert rows.dtype == DTYPES[kind]
+    assert rows.tobytes() == block.rows.tobytes()
+    assert heap == block.heap
+
+
+@pytest.mark.parametrize("count", [5, 400])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_flipped_bit_is_seen(kind: RecordKind, count: int) -> None:
+    block = drawn_block(kind, count)
     whole = encode(block.rows, block.heap)
     random = np.random.default_rng(3)
     for place in [*range(24), *random.integers(24, len(whole), 100).tolist()]:
