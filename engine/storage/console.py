@@ -10,7 +10,7 @@ from typing import Final
 from engine.storage.views import StorageView
 from engine.telemetry.hub import Telemetry
 
-READY_S: Final = 120.0  # a first start compiles kernels
+SILENT_S: Final = 60.0  # a venue that connects says something by then
 
 MEGA: Final = 1e6
 
@@ -23,8 +23,8 @@ async def follow(
     -> the exit code: 0 when something is on the disk, 1 when nothing could be recorded.
     """
     told = telemetry.events.written
-    started = time.monotonic()
-    began = 0.0
+    ready = began = 0.0
+    state = detail = ""
     while not stop.is_set():
         for event in telemetry.events.since(told):
             told = event.number
@@ -34,6 +34,11 @@ async def follow(
         if engine.state == "failed" or store.state in ("failed", "read only"):
             print(f"venuescope: {engine.detail or store.detail}", file=sys.stderr)
             return 1
+        if engine.state != state:
+            state, ready = engine.state, time.monotonic()
+        if state == "compiling" and engine.detail != detail:
+            detail = engine.detail
+            print(detail, file=sys.stderr, flush=True)
         recording = next((view for view in store.recordings if view.venue == venue), None)
         if recording is not None and recording.rows:
             missing = _missing(store, venue, symbols)
@@ -42,8 +47,8 @@ async def follow(
                 return 1
             began = began or time.monotonic()
             print(_line(store, venue, time.monotonic() - began), flush=True)
-        elif not began and time.monotonic() - started > READY_S:
-            print(f"venuescope: nothing came of {venue} within {READY_S:.0f} s", file=sys.stderr)
+        elif not began and state == "running" and time.monotonic() - ready > SILENT_S:
+            print(f"venuescope: nothing came of {venue} within {SILENT_S:.0f} s", file=sys.stderr)
             return 1
         if seconds and began and time.monotonic() - began >= seconds:
             break
