@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -18,9 +18,10 @@ from engine.market.sink import Sink
 from engine.market.state import rescale_funding
 from engine.market.top_check import rescale_quotes
 from engine.storage.arrow import levels_of, text_of
-from engine.storage.records import KEYFRAME, Block, RecordKind
+from engine.storage.records import KEYFRAME, Block, RecordKind, Stream
 from engine.storage.timeline import DELTAS, GAPS, SNAPSHOTS, TOLD, TRADES, Events, Part
 
+AT_ONCE: Final = 4_096  # events, between two looks at what was told
 CHANGES_AT_ONCE: Final = 32  # of a book, between two looks at the time
 NEVER: Final = 1 << 62
 _KIND: Final[Mapping[RecordKind, Kind]] = {
@@ -28,6 +29,7 @@ _KIND: Final[Mapping[RecordKind, Kind]] = {
     RecordKind.QUOTES: Kind.QUOTES,
     RecordKind.FUNDING: Kind.FUNDING,
 }
+_DELTA: Final = Kind.DELTA
 _APPLIED: Final = Outcome.APPLIED
 _SPOILT: Final = (Outcome.GAP, Outcome.CROSSED)
 _NO_LEVELS: Final = np.empty(0, LEVEL)
@@ -45,78 +47,77 @@ class Delivery:
         self._sink, self._source = sink, source
         self._units = dict(instruments)
         self._synced: set[str] = set()
-        self._hash = hashlib.blake2b(digest_size=16)
-        self._last: tuple[RecordKind, str] | None = None
+        self._hashes: dict[tuple[RecordKind, Stream, bool], hashlib.blake2b] = {}
+        self._hashed = (-1, "")  # the whole, as of so many events
 
     @property
     def hash(self) -> str:
-        """Of each event's kind, symbol and row, in order; 32 hexadecimal digits."""
-        return self._hash.hexdigest()
+        """Of each event's kind, symbol and row, whose `seq` is its place among all; 32 hexadecimal digits."""
+        if self._hashed[0] != self.events:
+            digests = sorted(one.digest() for one in self._hashes.values())
+            self._hashed = (self.events, hashlib.blake2b(b"".join(digests), digest_size=16).hexdigest())
+        return self._hashed[1]
 
     def deliver(self, events: Events, first: int, end: int, until_ns: int = NEVER) -> int:
         """Tell events first to end, or fewer when `time.perf_counter_ns` passes `until_ns`; where it stopped."""
         at = first
         while at < end:
-            part = events.parts[events.part[at]]
-            stop = min(int(events.run_end[at]), end)
-            if part.kind is DELTAS:
-                stop = min(stop, at + CHANGES_AT_ONCE)
-            elif part.kind is SNAPSHOTS:
-                stop = at + 1
-            self._count(events, part, at, stop)
-            self._tell(events, part, at, stop)
-            at = stop
-            if time.perf_counter_ns() > until_ns:
+            stop = min(end, at + AT_ONCE)
+            told = self._deliver(events, at, stop, until_ns)
+            self._count(events, at, told)
+            at = told
+            if told < stop:
                 break
         return at
 
-    def _tell(self, events: Events, part: Part, at: int, stop: int) -> None:
+    def _deliver(self, events: Events, begin: int, end: int, until_ns: int) -> int:
+        # Lists, for looking a number up in an array costs as much as making it a number of Python's.
+        parts, firsts, ends, bids, runs = (
+            column[begin:end].tolist()
+            for column in (events.part, events.first, events.end, events.bids, events.run_end)
+        )
+        heads = list(zip(*events.heads[:, begin:end].tolist(), strict=True))
+        at, count = 0, end - begin
+        while at < count:
+            part = events.parts[parts[at]]
+            stop = min(runs[at] - begin, count)
+            if part.kind is DELTAS:
+                stop = min(stop, at + CHANGES_AT_ONCE)
+                spans = zip(firsts[at:stop], ends[at:stop], bids[at:stop], heads[at:stop], strict=True)
+                self._tell_changes(part, spans)
+            else:
+                self._tell(part, firsts[at], ends[stop - 1])
+            at = stop
+            if time.perf_counter_ns() > until_ns:
+                break
+        return begin + at
+
+    def _tell(self, part: Part, first: int, end: int) -> None:
         kind, stream = part.kind, part.stream
-        first, end = int(events.first[at]), int(events.end[stop - 1])
         if kind in TOLD:
             block = part.block
             self._sink.on_recorded(self._source, Block(kind, stream, block.rows[first:end], block.heap))
-            return
-        if kind is GAPS:
+        elif kind is GAPS:
             for place in range(first, end):
                 self._interrupt(stream.symbol, text_of(part.block, place).decode(errors="replace"))
-            return
-        symbol, scale = stream.symbol, self._scale(part)
-        if kind is DELTAS:
-            self._tell_changes(events, part, at, stop, scale)
         elif kind is SNAPSHOTS:
-            self._tell_book(part, first, scale)
+            for place in range(first, end):
+                self._tell_book(part, place, self._scale(part))
         elif kind is RecordKind.CANDLES:
-            self._tell_candles(part, first, end, scale)
+            self._tell_candles(part, first, end, self._scale(part))
         else:
-            rows = part.rows[first:end]
-            batch = Batch(_KIND[kind], self._source, symbol, rows if scale is None else scale(rows))
-            self._sink.on_batch(batch)
+            rows, scale = part.rows[first:end], self._scale(part)
+            rows = rows if scale is None else scale(rows)
+            self._sink.on_batch(Batch(_KIND[kind], self._source, stream.symbol, rows))
 
-    def _tell_changes(
-        self, events: Events, part: Part, at: int, stop: int, scale: Callable[[Rows], Rows] | None
-    ) -> None:
-        firsts = events.first[at:stop]
-        heads = part.block.rows[firsts]
+    def _tell_changes(self, part: Part, spans: Iterable[tuple[int, int, int, tuple[int, ...]]]) -> None:
         levels, source, symbol, on_batch = part.rows, self._source, part.stream.symbol, self._sink.on_batch
-        for first, end, bids, u_first, u_last, before, event_ns, recv_ns in zip(
-            firsts.tolist(),
-            events.end[at:stop].tolist(),
-            events.bids[at:stop].tolist(),
-            heads["first_sequence"].tolist(),
-            heads["last_sequence"].tolist(),
-            heads["previous_sequence"].tolist(),
-            heads["ts_event_ns"].tolist(),
-            heads["ts_recv_ns"].tolist(),
-            strict=True,
-        ):
+        scale = self._scale(part)
+        for first, end, bids, head in spans:
             rows = levels[first:end] if bids >= 0 else _NO_LEVELS
             if scale is not None:
                 rows = scale(rows)
-            bids = max(bids, 0)
-            outcome = on_batch(
-                Batch(Kind.DELTA, source, symbol, rows, bids, u_first, u_last, before, event_ns, recv_ns)
-            )
+            outcome = on_batch(Batch(_DELTA, source, symbol, rows, bids if bids > 0 else 0, *head))
             if outcome is not _APPLIED and outcome in _SPOILT:
                 self._synced.discard(symbol)
 
@@ -193,31 +194,43 @@ class Delivery:
         factors = rescale_factors(unit, used.price_decimals, used.size_decimals)
         return None if factors == (1, 1) else _scaler(part.kind, *factors)
 
-    def _count(self, events: Events, part: Part, at: int, stop: int) -> None:
-        """Add what counts to the hash and the number of events."""
-        counts = int(np.count_nonzero(events.counted[at:stop]))
-        if not counts:
+    def _count(self, events: Events, first: int, end: int) -> None:
+        """Add what counts to the hashes and the number of events."""
+        counted = events.counted[first:end]
+        count = int(np.count_nonzero(counted))
+        if not count:
             return
-        at = stop - counts  # those before the stretch come first
-        self.events += counts
-        key = (part.kind, part.stream.symbol)
-        if key != self._last:
-            self._last = key
-            self._hash.update(f"{key[0]}\0{key[1]}\0".encode())
-        first, end = int(events.first[at]), int(events.end[stop - 1])
-        rows = part.block.rows[first:end]
-        if part.kind is SNAPSHOTS or part.kind is GAPS:
-            rows = rows.copy()
-            rows["at"] = 0  # where its block has the rest
-        self._hash.update(np.ascontiguousarray(rows).view(np.uint8).data)
-        for place in range(first, end):
-            if part.kind is SNAPSHOTS:
-                for levels in levels_of(part.block, place):
-                    self._hash.update(levels.tobytes())
-            elif part.kind is GAPS:
-                self._hash.update(text_of(part.block, place))
-            else:
-                break
+        self.events += count
+        parts = events.part[first:end]
+        for number in np.unique(parts[counted]).tolist():
+            part = events.parts[number]
+            places = np.flatnonzero((parts == number) & counted) + first
+            one = self._hash_of(part)
+            if part.kind is SNAPSHOTS or part.kind is GAPS:
+                for place in events.first[places].tolist():
+                    one.update(_whole(part, place))
+            else:  # those of a part follow one another in its rows
+                rows = part.block.rows[int(events.first[places[0]]) : int(events.end[places[-1]])]
+                one.update(np.ascontiguousarray(rows).view(np.uint8).data)
+
+    def _hash_of(self, part: Part) -> hashlib.blake2b:
+        """The running hash of all such rows: `seq` ascends in each, so that chunks make no difference."""
+        key = (part.kind, part.stream, part.late)
+        found = self._hashes.get(key)
+        if found is None:
+            named = f"{part.kind}\0{part.stream.symbol}\0".encode()
+            found = self._hashes[key] = hashlib.blake2b(named, digest_size=16)
+        return found
+
+
+def _whole(part: Part, place: int) -> bytes:
+    """A row with what lies in the heap; where it lies there is left out."""
+    row = part.block.rows[place : place + 1].copy()
+    row["at"] = 0
+    if part.kind is GAPS:
+        return row.tobytes() + text_of(part.block, place)
+    bids, asks = levels_of(part.block, place)
+    return row.tobytes() + bids.tobytes() + asks.tobytes()
 
 
 def _scaler(kind: RecordKind, price_factor: int, size_factor: int) -> Callable[[Rows], Rows]:

@@ -40,6 +40,7 @@ GAPS: Final = RecordKind.GAPS
 TOLD: Final = (RecordKind.LATENCY, RecordKind.COUNTERS, RecordKind.EVENTS)  # as they were recorded
 MARKET: Final = (TRADES, QUOTES, DELTAS, SNAPSHOTS)
 BOOK_GAPS: Final = (b"book", b"all")
+HEADS: Final = ("first_sequence", "last_sequence", "previous_sequence", "ts_event_ns", "ts_recv_ns")
 _PLAIN: Final[Mapping[RecordKind, np.dtype[Any]]] = {
     TRADES: TRADE,
     QUOTES: BBO,
@@ -105,15 +106,15 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Rows of one kind and stream, ready to be told."""
+    """Rows of one kind and stream, ready to be told: `rows` as batches have them (TRADE, BBO, LEVEL, ...), or, of kinds
+    that are told as they are, the block's.
+    """
 
     kind: RecordKind
     stream: Stream
     block: Block
-    rows: (
-        Rows  # as batches have them: TRADE, BBO, LEVEL, ...; of kinds that are told as they are, the block's
-    )
-    bids: Integers | None = None  # of changes: how many levels of the event are bids
+    rows: Rows
+    late: bool = False  # placed by time
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,7 @@ class Events:
     first: Integers
     end: Integers
     bids: Integers  # of changes, how many of the levels are bids; -1 = there are none
+    heads: Integers  # of changes, HEADS of each; shape (5, n)
     due_ns: Integers  # ascending
     run_end: Integers  # where the events end that follow in the same part
     counted: Mask  # whether it is an event of the market: not our own snapshot, not telemetry, not before the stretch
@@ -192,6 +194,7 @@ def arrange(
             first[order],
             end[order],
             bids[order],
+            _heads(parts, heads)[:, order],
             due,
             _run_ends(part),
             counted,
@@ -203,7 +206,8 @@ def arrange(
 
 def _nothing() -> Events:
     none, never = np.zeros(0, np.int64), np.zeros(0, np.bool_)
-    return Events((), none, none, none, none, none, none, never, never)
+    heads = np.zeros((len(HEADS), 0), np.int64)
+    return Events((), none, none, none, none, heads, none, none, never, never)
 
 
 def _mask(found: Any) -> Mask:
@@ -232,13 +236,13 @@ def _part(block: Block, *, late: bool) -> Part:
         levels["price"], levels["size"] = rows["price"], rows["size"]
         return Part(kind, block.stream, block, levels)
     if kind not in _PLAIN:
-        return Part(kind, block.stream, block, rows)
+        return Part(kind, block.stream, block, rows, late)
     plain = np.empty(len(rows), _PLAIN[kind])
     for name in plain.dtype.names or ():
         plain[name] = rows[name]
     if late and kind is TRADES:
         plain["ts_recv_ns"], plain["ts_event_ns"] = placed_times(kind, rows), 0
-    return Part(kind, block.stream, block, plain)
+    return Part(kind, block.stream, block, plain, late)
 
 
 def _spans(part: Part) -> tuple[Integers, Integers, Integers]:
@@ -251,6 +255,18 @@ def _spans(part: Part) -> tuple[Integers, Integers, Integers]:
     bids = np.add.reduceat((rows["side"] == BID).astype(np.int64), first)
     bids[rows["side"][first] == NO_LEVEL] = -1
     return first, np.append(first[1:], len(rows)), bids
+
+
+def _heads(parts: Sequence[Part], heads: Sequence[Rows]) -> Integers:
+    """HEADS of each event, in the order of parts; 0 for all that is no change."""
+    found = np.zeros((len(HEADS), sum(map(len, heads))), np.int64)
+    at = 0
+    for part, rows in zip(parts, heads, strict=True):
+        if part.kind is DELTAS:
+            for place, name in enumerate(HEADS):
+                found[place, at : at + len(rows)] = rows[name]
+        at += len(rows)
+    return found
 
 
 def _followed(parts: Sequence[Part], heads: Sequence[Rows], floor_ns: int) -> tuple[Integers, Integers]:
