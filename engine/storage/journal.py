@@ -191,8 +191,10 @@ class Journal:
         """How it stands. Cheap."""
         second = int(time.monotonic())
         with self._guard:
+            took = list(self._took_ns)
+        took.sort()
+        with self._guard:
             pending, writer = self._pending, self._writer
-            took = sorted(self._took_ns)
             running, rows, before = self._second
             return JournalView(
                 rows=writer.rows,
@@ -209,17 +211,9 @@ class Journal:
                 newest_ns=self._newest_ns,
                 shed=tuple((kind.value, count) for kind, count in pending.shed.items() if count),
                 sqlite=apsw.sqlite_lib_version(),
+                wal_bytes=writer.wal_bytes,
+                held_up=writer.held_up,
             )
-
-    @property
-    def wal_bytes(self) -> int:
-        """How large the write-ahead log is: readers that stay keep it from being begun anew."""
-        return self._writer.wal_bytes
-
-    @property
-    def held_up(self) -> int:
-        """How often a large write-ahead log could not be begun anew because of readers."""
-        return self._writer.held_up
 
     def close(self) -> bool:
         """What waits is on the disk, the database closed, the lock released; False when that takes too long.

@@ -27,6 +27,8 @@ class JournalView:
     newest_ns: int  # when the newest commit ended
     shed: tuple[tuple[str, int], ...]  # (kind, rows) given up because the disk was full, or too much waited
     sqlite: str  # its version
+    wal_bytes: int = 0  # of the write-ahead log alone: readers that stay keep it from being begun anew
+    held_up: int = 0  # how often they did, when it was large
 
 
 @dataclass(frozen=True, slots=True)
