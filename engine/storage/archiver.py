@@ -136,6 +136,13 @@ class Archiver:
         self._days, self._budget_bytes = days, budget_bytes
         await self._plan()
 
+    async def report(self, path: str, reason: str) -> None:
+        """A reader found this file of the archive damaged: it is marked so, shown, and kept."""
+        file = await self._ask(lambda reader: manifest.file_at(reader, path))
+        if file:
+            await self._mark_damaged(file, path, reason)
+            await self._summarise()
+
     def view(self) -> ArchiveView:
         """How the archive stands. Cheap."""
         known = self._summary

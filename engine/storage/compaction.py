@@ -61,6 +61,7 @@ class Group(msgspec.Struct, frozen=True):
         return self.kind, self.stream
 
 
+_KINDS: Final = frozenset(RecordKind)
 Tell = Callable[[Told], None]
 Passed = Callable[[str], None]
 
@@ -130,13 +131,21 @@ def work(
     make_folder(root)
     if request.sweep:
         sweeping.sweep(folder, tell, stopped)
+    failure: Exception | None = None
     for group in request.groups:
-        for blocks in _takes(folder, group, request.skip):
-            if stopped():
-                return
-            step = _compacted(folder, group, blocks, tell, passed)
-            if step is not None:
-                tell(Told(step=step))
+        try:
+            for blocks in _takes(folder, group, request.skip):
+                if stopped():
+                    return
+                step = _compacted(folder, group, blocks, tell, passed)
+                if step is not None:
+                    tell(Told(step=step))
+        except OSError:  # the disk, or a parent that is gone
+            raise
+        except Exception as error:  # noqa: BLE001  what is wrong with one stream must not keep the others waiting
+            failure = failure or error
+    if failure is not None:
+        raise failure
     if not request.merge or stopped():
         return
     with catalog.reading(folder) as connection:
@@ -198,13 +207,16 @@ def _compacted(
     """The step of these blocks: a file for each date of theirs. None when none of them can be read."""
     from engine.storage.archive import write_file
 
-    kind, stream_id = RecordKind(group[0]), group[1]
+    stream_id = group[1]
     tables: dict[int, list[pa.Table]] = {}
     good: list[int] = []
-    stream = Stream("")
-    taken: set[str] = set()
     with contextlib.closing(catalog.open_reader(folder)) as connection:
-        stream = catalog.streams(connection)[stream_id]
+        stream = catalog.streams(connection).get(stream_id)
+        if stream is None or group[0] not in _KINDS:
+            for first_seq in first_seqs:
+                tell(Told(spoilt=Spoilt("", "what stream or kind it is of cannot be read", first_seq)))
+            return None
+        kind = RecordKind(group[0])
         taken = {cast(str, path) for (path,) in connection.execute("SELECT path FROM files")}
         for first_seq in first_seqs:
             try:

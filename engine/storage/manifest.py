@@ -114,6 +114,12 @@ def forget_uploads(connection: apsw.Connection, uri: str) -> None:
         put_value(connection, "archive_uri", uri)
 
 
+def file_at(connection: apsw.Connection, path: str) -> int:
+    """The id of the file of this path; 0 = there is none."""
+    found = connection.execute("SELECT id FROM files WHERE path = ?", (path,)).fetchone()
+    return 0 if found is None else cast(int, found[0])
+
+
 def leaving(connection: apsw.Connection) -> list[Leaving]:
     """Files that are to be deleted."""
     rows = connection.execute(

@@ -61,6 +61,28 @@ def sweep(folder: Path, tell: Callable[[Told], None], stopped: Callable[[], bool
             tell(Told(spoilt=Spoilt(name, "", file=row.id, mended=True)))
 
 
+def verify(folder: Path) -> Iterator[tuple[FileRow, str]]:
+    """Each file of the manifest, by time, and what is wrong with it: "" where every bit is as it was written.
+
+    Cost: reads all of them, some 500 MB/s.
+    """
+    with catalog.reading(folder) as connection:
+        rows = catalog.files_between(connection, from_ns=-catalog.MAX_NS)
+    for row in rows:
+        path = folder / FOLDER / row.path
+        try:
+            rows_there = examine(path).rows
+            if digest_of(path) != row.sha256 or rows_there != row.rows:
+                yield row, "it is not the file that was written in its place"
+                continue
+        except BlockDamaged as error:
+            yield row, error.reason
+        except OSError as error:
+            yield row, error.strerror or str(error)
+        else:
+            yield row, ""
+
+
 def _files(root: Path) -> Iterator[Path]:
     """All that is no folder, below the root; links are not followed."""
     for place, _, names in os.walk(root):

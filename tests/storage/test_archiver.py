@@ -160,6 +160,24 @@ def test_a_file_that_is_gone_is_marked_and_comes_back_once_it_is_whole(tmp_path:
     asyncio.run(second())
 
 
+def test_a_file_that_a_reader_finds_damaged_is_marked_once_and_kept(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with running(tmp_path, every_s=3_600) as store:
+            store.put(drawn_block(RecordKind.TRADES, 10))
+            await store.archiver.compact_now()
+            (path,) = store.files()
+            for _ in range(2):
+                await store.archiver.report(path, "its checksum is wrong")
+            await store.archiver.report("no/such/file", "whatever")
+            assert store.archiver.view().damaged == ((path, "its checksum is wrong"),)
+            assert len([note for note in store.notes if note[0] == "error"]) == 1
+            assert store.files() == [path]
+            await store.archiver.compact_now()
+            assert store.archiver.view().damaged == ((path, "its checksum is wrong"),)
+
+    asyncio.run(scene())
+
+
 # --- retention ----------------------------------------------------------------------------------------------
 
 

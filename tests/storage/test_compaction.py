@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from engine.storage import archive, catalog, compaction, schema
+from engine.storage import archive, catalog, compaction, schema, sweeping
 from engine.storage.arrow import from_table, to_table
 from engine.storage.compaction import Group, due, groups, merges
 from engine.storage.dates import DAY_NS, day_of
@@ -235,6 +235,34 @@ def test_a_stop_comes_between_two_files(store: Store) -> None:
     assert len(found) == 1
 
 
+def test_a_stream_that_cannot_be_written_keeps_no_other_waiting(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put(drawn_block(RecordKind.TRADES, 500), drawn_block(RecordKind.QUOTES, 10, seq=501))
+    real = archive.write_file
+
+    def fails(root: Path, kind: RecordKind, *given: object, **options: object) -> object:
+        if kind is RecordKind.TRADES:
+            raise ValueError("no such encoding")
+        return real(root, kind, *given, **options)
+
+    monkeypatch.setattr(archive, "write_file", fails)
+    found: list[Told] = []
+    request = Request([group.key for group in groups(store.connection)], DATE)
+    with pytest.raises(ValueError, match="no such encoding"):
+        compaction.work(store.folder, request, found.append, lambda: False)
+    assert [each.step.blocks for each in found] == [[501]]
+
+
+def test_blocks_of_an_unreadable_stream_or_kind_are_told_and_kept(store: Store) -> None:
+    store.put(drawn_block(RecordKind.TRADES, 10), drawn_block(RecordKind.EVENTS, 10, seq=11))
+    store.connection.execute("UPDATE streams SET body = 'no JSON' WHERE symbol = ''")
+    store.connection.execute("UPDATE blocks SET kind = 'rumours' WHERE first_seq = 1")
+    told = store.run()
+    assert sorted(each.first_seq for each in spoilt_of(told)) == [1, 11]
+    assert store.files() == []
+
+
 # --- plans ---------------------------------------------------------------------------------------------------
 
 
@@ -374,6 +402,24 @@ def test_a_missing_file_is_told_and_one_that_is_whole_again_too(store: Store) ->
     (store.root / quotes).write_bytes(b"x")
     (told,) = spoilt_of(store.run(sweep=True))
     assert (told.path, told.mended) == (trades, True)
+
+
+def test_verifying_says_of_each_file_whether_it_is_as_it_was_written(store: Store) -> None:
+    store.put(*(drawn_block(kind, 10, seq=1 + 10 * place) for place, kind in enumerate(RecordKind)))
+    store.commit(store.run())
+    assert {reason for _, reason in sweeping.verify(store.folder)} == {""}
+    one, two, three = (store.root / path for path in store.files()[:3])
+    data = bytearray(one.read_bytes())
+    data[len(data) // 2] ^= 4
+    one.write_bytes(data)
+    two.unlink()
+    shutil.copy(store.root / store.files()[-1], three)
+    wrong = {row.path: reason for row, reason in sweeping.verify(store.folder) if reason}
+    assert wrong == {
+        one.relative_to(store.root).as_posix(): "its checksum is wrong",
+        two.relative_to(store.root).as_posix(): "no such file or directory",
+        three.relative_to(store.root).as_posix(): "it is not the file that was written in its place",
+    }
 
 
 # --- the process ----------------------------------------------------------------------------------------------
