@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 PACE_S: Final = 0.05
 BEGUN_BY: Final = 0.9  # of the pace: threads wake up late
 PENDING_BYTES: Final = 128 << 20
-BATCH_BYTES: Final = 32 << 20  # one transaction
+BATCH_BYTES: Final = 32 << 20  # one transaction at most
 PROBE_BYTES: Final = 256 << 10  # the first one after the disk was full
 RETRY_FIRST_S: Final = 0.2
 RETRY_MAX_S: Final = 2.0
@@ -80,7 +80,8 @@ class Journal:
         self._closing = threading.Event()
         self._ended = False
         self._obstacle = TOO_SLOW  # why something is given up, if it must be
-        self._batch_bytes = BATCH_BYTES
+        # What is being written cannot be given up any more: the most of what waits can.
+        self._batch_bytes = self._batch_max = min(BATCH_BYTES, limit // 4)
         self._commits = self._newest_ns = 0
         self._took_ns: deque[int] = deque(maxlen=COMMITS_KEPT)
         self._second = (0, 0, 0)  # the running one, rows in it, rows in the one before
@@ -285,7 +286,7 @@ class Journal:
                 self._pending.done(taken)
             self._settle(sum(len(block.rows) for block in blocks), time.perf_counter_ns() - began_ns)
             wait_s, refused_s, alive = RETRY_FIRST_S, 0.0, {}
-            self._batch_bytes = min(2 * self._batch_bytes, BATCH_BYTES)
+            self._batch_bytes = min(2 * self._batch_bytes, self._batch_max)
             if self.state != "ready" or self.detail:
                 self.state, self.detail, self._obstacle = "ready", "", TOO_SLOW
                 self._report_stretches(time.monotonic())
@@ -310,7 +311,7 @@ class Journal:
         if refusal == "full":
             self._obstacle = DISK_FULL
             self.state, self.detail = "full", f"{DISK_FULL}; what comes waits until there is room"
-            self._batch_bytes = PROBE_BYTES
+            self._batch_bytes = min(PROBE_BYTES, self._batch_max)
         else:
             self._obstacle = LOCKED
             self.state = "ready" if since_s < LOCKED_LIMIT_S else "failed"
