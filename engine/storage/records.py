@@ -27,7 +27,7 @@ from engine.storage.names import USUAL as USUAL
 from engine.storage.names import WHAT as WHAT
 from engine.storage.names import RecordKind as RecordKind
 from engine.telemetry.counters import COUNT
-from engine.telemetry.latency import SUMMARY
+from engine.telemetry.latency_rows import SUMMARY
 
 # `origin` of trades and candles.
 STREAMED: Final = 0  # came with the stream, or was made from it

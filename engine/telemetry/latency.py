@@ -10,27 +10,12 @@ import numpy.typing as npt
 from engine.market.batches import Rows
 from engine.telemetry.histogram import QUANTILES, Histogram, quantiles
 from engine.telemetry.histogram_kernel import BUCKETS
+from engine.telemetry.latency_rows import BUCKET as BUCKET
+from engine.telemetry.latency_rows import SUMMARY as SUMMARY
 from engine.telemetry.ring import Ring
 
 SECOND_NS: Final = 1_000_000_000
 LONG_STEP_S: Final = 10
-
-SUMMARY: Final = np.dtype(
-    [
-        ("ts_ns", np.int64),  # start of the step, by the source's clock
-        ("count", np.int64),
-        ("p50", np.int64),  # nanoseconds, as all below
-        ("p90", np.int64),
-        ("p95", np.int64),
-        ("p99", np.int64),
-        ("p999", np.int64),
-        ("least", np.int64),
-        ("greatest", np.int64),
-        ("sum", np.int64),
-        ("offset_ns", np.int64),  # clock offset already taken off; add it to get the raw difference
-    ]
-)
-BUCKET: Final = np.dtype([("ts_ns", np.int64), ("bucket", np.int32), ("count", np.int32)])
 
 
 class StageLatency:
