@@ -7,7 +7,8 @@ skipped: it becomes a gap where it was, and is named in `lost`. All of it blocks
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,9 +43,12 @@ from engine.storage.timeline import (
     ascending,
     placed_times,
 )
+from engine.storage.views import SpanView
 
 SECOND_NS: Final = 1_000_000_000
 CHUNK_ROWS: Final = 65_536  # about; of all kinds together
+# What a row of these takes, against one of the others: books and histograms lie beside them.
+WEIGHT: Final = {SNAPSHOTS: 500, RecordKind.LATENCY: 20, RecordKind.EVENTS: 5}
 HELD_ROWS: Final = 131_072  # a file of no more is read once and held, as long as it is needed,
 HELD_BYTES: Final = 64 << 20  # up to this much
 PLACED_MOST: Final = 1_000_000  # rows that are placed by their time; what is more is left out and named
@@ -154,6 +158,7 @@ def find(folder: Path, venue: str, symbols: Sequence[str], from_ns: int, to_ns: 
         raise BadQuery(asked, f"nothing is recorded then; {_recorded(held)}")
     first = min(piece.first_seq for piece in market)
     others = [piece for piece in pieces if piece.kind not in MARKET and piece.stream.symbol in (*names, "")]
+    others += _breaks(spans, venue, {piece.stream.symbol: piece.stream for piece in market}, near)
     others += [piece for piece in fetched if piece.last_seq >= first - AHEAD and piece.stream.symbol in names]
     found = tuple(sorted({piece.stream.symbol for piece in market}))
     others = [piece for piece in others if piece.stream.symbol in (*found, "")]
@@ -308,7 +313,7 @@ class Reader:
         held = self._held.get(piece.name) if piece.name else None
         if held is not None:
             return held
-        whole = piece.name and piece.rows <= HELD_ROWS
+        whole = piece.name and piece.rows * WEIGHT.get(piece.kind, 1) <= HELD_ROWS
         try:
             block = piece.read(0, piece.last_seq + 1) if whole else piece.read(first, end)
         except BlockDamaged as error:
@@ -335,11 +340,8 @@ class Reader:
         if len(self.lost) < LOST_NAMED:
             self.lost.append(f"{name}: {reason}")
         if piece.kind in (DELTAS, SNAPSHOTS):
-            rows = np.zeros(1, DTYPES[GAPS])
-            text = f"{name}: {reason}".encode()
-            rows["seq"], rows["from_ns"], rows["to_ns"] = piece.first_seq, piece.first_ns, piece.last_ns
-            rows["what"], rows["length"] = b"book", len(text)
-            self._placed = [*self._placed, Block(GAPS, piece.stream, rows, text)]
+            gap = _gap(piece.stream, piece.first_seq, piece.first_ns, piece.last_ns, f"{name}: {reason}")
+            self._placed = [*self._placed, gap]
 
 
 def _bounds(pieces: Sequence[Piece], first_seq: int, chunk_rows: int) -> list[int]:
@@ -348,9 +350,10 @@ def _bounds(pieces: Sequence[Piece], first_seq: int, chunk_rows: int) -> list[in
     for piece in pieces:
         if piece.last_seq < first_seq:
             continue
-        parts = 1 + 4 * piece.rows // chunk_rows
+        weight = piece.rows * WEIGHT.get(piece.kind, 1)
+        parts = 1 + 4 * weight // chunk_rows
         span = piece.last_seq + 1 - piece.first_seq
-        shares += [(piece.first_seq + span * part // parts, piece.rows / parts) for part in range(parts)]
+        shares += [(piece.first_seq + span * part // parts, weight / parts) for part in range(parts)]
     bounds, rows = [first_seq], 0.0
     for seq, count in sorted(shares):
         if rows >= chunk_rows and seq > bounds[-1]:
@@ -373,6 +376,32 @@ def _pieces(
     found = [_of_row(row) for row in blocks]
     found += [_of_file(root, row) for row in catalog.files_between(connection, kinds, venue, None, *times)]
     return found, [f"block {seq} of the journal: {reason}" for seq, reason in damaged]
+
+
+def _breaks(
+    spans: Sequence[SpanView], venue: str, streams: Mapping[str, Stream], times: tuple[int, int]
+) -> list[Piece]:
+    """Where recording of a book ended and began again: a process that was killed leaves no other word of it."""
+    found: list[Piece] = []
+    for symbol, stream in streams.items():
+        own = sorted(
+            (span.from_ns, span.to_ns)
+            for span in spans
+            if (span.venue, span.symbol, span.what) == (venue, symbol, "book")
+        )
+        for (_, ended_ns), (began_ns, _) in itertools.pairwise(own):
+            if ended_ns < began_ns and began_ns >= times[0] and ended_ns < times[1]:
+                block = _gap(stream, 0, ended_ns, began_ns, "it was not being recorded")
+                found.append(Piece.of_block(block))
+    return found
+
+
+def _gap(stream: Stream, seq: int, from_ns: int, to_ns: int, reason: str) -> Block:
+    """A hole in a book that nobody recorded."""
+    rows, text = np.zeros(1, DTYPES[GAPS]), reason.encode()
+    rows["seq"], rows["from_ns"], rows["to_ns"] = seq, from_ns, to_ns
+    rows["what"], rows["length"] = b"book", len(text)
+    return Block(GAPS, stream, rows, text)
 
 
 def _of_row(row: BlockRow) -> Piece:

@@ -396,6 +396,56 @@ def test_a_piece_that_is_damaged_becomes_a_gap_and_is_named() -> None:
         assert venue.agrees(market)
 
 
+def test_a_recorder_that_was_killed_left_a_hole_though_numbers_begin_anew(tmp_path: Path) -> None:
+    first, second = Venue(Rule.BINANCE_SPOT), Venue(Rule.BINANCE_SPOT)
+    second.now_ns = NOON_NS + 60 * SECOND_NS
+    second.market.recorder._numbers.next_seq = 10_000  # type: ignore[union-attr]
+    store = Kept(tmp_path / "store")
+    for number, (venue, changes) in enumerate([(first, 400), (second, 100)]):
+        venue.snapshot()
+        began_ns = venue.now_ns
+        for _ in range(changes):
+            venue.delta()
+        store.put(*sorted(venue.blocks(), key=lambda block: block.first_seq))
+        with store.connection:
+            values = (number, "somewhere", UNIT.symbol, "book", began_ns, venue.now_ns, 1, 1, number)
+            store.connection.execute("INSERT INTO spans VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+    store.close()
+    market = Market()
+    play_all(store.folder, "somewhere", (), NOON_NS, NOON_NS + 100 * SECOND_NS, market)  # type: ignore[arg-type]
+    assert market.said[1:-1] == [
+        "BTC-USDT SYNCED",
+        "interrupted BTC-USDT: it was not being recorded",
+        "BTC-USDT SYNCED",
+    ]
+    assert second.agrees(market)
+
+
+def test_telemetry_is_told_as_it_was_recorded_and_counts_for_nothing() -> None:
+    venue = Venue(Rule.BINANCE_SPOT)
+    venue.snapshot()
+    for _ in range(100):
+        venue.delta()
+    blocks = venue.blocks()
+    whole = Stream("somewhere", label="Somewhere")
+    told = [
+        drawn_block(kind, 12, seq=seq, at_ns=NOON_NS - SECOND_NS, stream=whole)
+        for kind, seq in ((RecordKind.LATENCY, 3), (RecordKind.COUNTERS, 17), (RecordKind.EVENTS, 31))
+    ]
+    for block in told:
+        block.rows["ts_ns"] = NOON_NS + np.arange(-1, 11) * SECOND_NS
+    expected, _ = played(stretch_of(blocks))
+    for chunk_rows in (1 << 30, 16):
+        found, market = played(
+            replace(stretch_of(blocks), pieces=tuple(map(Piece.of_block, [*blocks, *told]))),
+            chunk_rows=chunk_rows,
+        )
+        assert (found.hash, found.events) == (expected.hash, expected.events)
+        for block in told:
+            own = [each.rows for each in market.told if each.kind is block.kind]
+            assert np.concatenate(own).tolist() == block.rows[1:].tolist()
+
+
 # --- units --------------------------------------------------------------------------------------------------------
 
 
