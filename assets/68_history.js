@@ -6,7 +6,7 @@
   const F = V.format, D = V.dom;
   const SILENT_MS = 10_000; // while something is recorded, commits come many times a second
   const FULL_SHARE = 0.9; // of the disk budget, from here on it is told in yellow
-  const COMMAND = "python app.py --record builtin";
+  const COMMAND = "uv run app.py --record builtin";
   const H = (V.history = { acts: {}, counted: {}, parts: [] });
 
   H.stream = () => V.store.streams.history || null;

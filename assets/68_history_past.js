@@ -153,7 +153,7 @@
     if (document.body.dataset.past !== kind) document.body.dataset.past = kind;
     // What was asked is so, or was refused: from here on the engine's word is shown.
     if (wish.play !== null && wish.play === ["playing", "waiting"].includes(r.state)) wish.play = null;
-    if (wish.speed !== null && r.speed === (wish.speed === "max" ? "max" : `${wish.speed}x`)) wish.speed = null;
+    if (wish.speed !== null && String(r.speed) === (wish.speed === "max" ? "max" : `${wish.speed}x`)) wish.speed = null;
     if (wish.at !== null && !(track && track.drag) && (Date.now() > wish.until || (Math.abs((r.at || 0) - wish.at) < 1500 && r.state !== "seeking"))) wish.at = null;
     const at = place(r) ?? (source ? source.now : null);
     bar.dataset.state = r.state;
@@ -171,7 +171,7 @@
     D.attr(icon.parentElement, "aria-label", label);
     D.attr(icon.parentElement, "title", label);
     for (const el of bar.querySelectorAll('[data-act="past-step"]')) el.disabled = r.state === "ended" || r.state === "failed";
-    const speed = wish.speed !== null && Date.now() < wish.until ? wish.speed : r.speed.replace(/x$/, "");
+    const speed = wish.speed !== null && Date.now() < wish.until ? wish.speed : String(r.speed).replace(/x$/, "");
     for (const el of bar.querySelectorAll("[data-speed]")) D.attr(el, "aria-pressed", String(el.dataset.speed === speed));
     D.put("past.events", `${F.si(r.events)} ${r.events === 1 ? "event" : "events"}`);
     D.put("past.hash", r.hash ? r.hash.slice(0, 8) : "");
