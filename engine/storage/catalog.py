@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, cast
 import apsw
 import orjson
 
-from engine.errors import BadDataFolder, BlockDamaged
+from engine.errors import BadDataFolder, BlockDamaged, StorageError
 from engine.storage.records import FILLED, OPEN, PARTLY_FILLED, Block, RecordKind, Stream, decode
 from engine.storage.schema import NAME, VERSION, FileRow, migrate, stream_of, value, version
 from engine.storage.views import GapView, SpanView
@@ -96,44 +96,46 @@ class Totals:
 def open_reader(folder: Path) -> apsw.Connection:
     """A connection that cannot write, to the store of this folder; to an empty one where there is none.
 
-    BadDataFolder when another version of Venuescope has to look at it, or no Venuescope made it. Close it soon.
+    BadDataFolder when it is damaged, another version's or another program's, StorageError when it cannot be read now.
+    Close it soon.
     """
     path = folder / NAME
     if not path.exists():
         return _empty(folder)
     try:
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    except apsw.CantOpenError as error:
+        raise BadDataFolder(str(folder), f"has a {NAME} that cannot be opened", "let it be read") from error
+    try:
         connection.set_busy_timeout(BUSY_MS)
         connection.pragma("mmap_size", 0)
         found = version(connection, str(folder))
-    except apsw.CantOpenError as error:
-        raise BadDataFolder(str(folder), f"has a {NAME} that cannot be opened", "let it be read") from error
-    except (apsw.NotADBError, apsw.CorruptError) as error:
-        raise BadDataFolder(
-            str(folder), f"has a damaged {NAME} ({error})", "restore it from a copy"
-        ) from error
+        if 0 < found < VERSION:
+            remedy = "start Venuescope on it once, which brings it up to date"
+            raise BadDataFolder(str(folder), "was written by an older Venuescope", remedy)
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, apsw.Error):
+            raise _said(folder, error) from error
+        raise
     if found == 0:  # it is being made
         connection.close()
         return _empty(folder)
-    if found < VERSION:
-        connection.close()
-        raise BadDataFolder(
-            str(folder),
-            "was written by an older Venuescope",
-            "start Venuescope on it once, which brings it up to date",
-        )
     return connection
 
 
 @contextlib.contextmanager
 def reading(folder: Path) -> Iterator[apsw.Connection]:
-    """A connection inside one read transaction: all it reads is of one moment. BadDataFolder where it is damaged."""
+    """A connection inside one read transaction: all it reads is of one moment.
+
+    BadDataFolder where it is damaged, StorageError where another program holds it or the disk refuses.
+    """
     connection = open_reader(folder)
     try:
         connection.execute("BEGIN")
         yield connection
-    except apsw.CorruptError as error:
-        raise _damaged(folder, error) from error
+    except (apsw.CorruptError, apsw.BusyError, apsw.IOError) as error:
+        raise _said(folder, error) from error
     finally:
         connection.close()  # ends the transaction
 
@@ -301,8 +303,10 @@ def _asked(kind: Kinds, venue: str | None, symbol: str | None, from_ns: int, to_
     )
 
 
-def _damaged(folder: Path, error: apsw.Error) -> BadDataFolder:
-    return BadDataFolder(str(folder), f"has a damaged {NAME} ({error})", "restore it from a copy")
+def _said(folder: Path, error: apsw.Error) -> BadDataFolder | StorageError:
+    if isinstance(error, (apsw.NotADBError, apsw.CorruptError)):
+        return BadDataFolder(str(folder), f"has a damaged {NAME} ({error})", "restore it from a copy")
+    return StorageError(f"{folder / NAME} cannot be read now: {error}")
 
 
 def _empty(folder: Path) -> apsw.Connection:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.errors import BadDataFolder
+from engine.errors import BadDataFolder, StorageError
 from engine.market.instruments import Instrument
 from engine.storage import catalog, schema
 from engine.storage.journal import Journal
@@ -56,6 +56,22 @@ def test_a_reader_cannot_write(tmp_path: Path) -> None:
         connection.execute("DELETE FROM blocks")
     connection.close()
     assert journal.close()
+
+
+def test_a_database_that_another_program_keeps_to_itself_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog, "BUSY_MS", 5)
+    journal = Journal.open(tmp_path)
+    put(journal)
+    assert journal.close()
+    foreign = apsw.Connection(str(tmp_path / schema.NAME))
+    foreign.pragma("locking_mode", "exclusive")
+    foreign.execute("DELETE FROM spans")
+    with pytest.raises(StorageError, match="cannot be read now"):
+        catalog.snapshot(tmp_path)
+    foreign.close()
+    assert len(seqs_in(tmp_path)) == 5
 
 
 def test_blocks_that_overlap_a_half_open_time_come_whole(tmp_path: Path) -> None:
