@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -56,11 +58,15 @@ def run_query(
         raise BadQuery("--format", f"{form} is no text: say with --out which file it goes to")
     from_ns, to_ns = _stretch(start, end, wall())
     with _ended_well(folder) as ended:
-        with answered(folder, text, from_ns=from_ns, to_ns=to_ns) as answer:
-            written = _write(answer, form, out, rows)
-            _say_skipped(answer.skipped)
-        if out is not None:
-            print(f"{out}: {written:,} rows, {_size(out.stat().st_size)}")
+
+        def ask(stop: threading.Event) -> None:
+            with answered(folder, text, from_ns=from_ns, to_ns=to_ns, stop=stop) as answer:
+                written = _write(answer, form, out, rows)
+                _say_skipped(answer.skipped)
+            if out is not None:
+                print(f"{out}: {written:,} rows, {_size(out.stat().st_size)}")
+
+        _stoppable(ask)
     return ended[0]
 
 
@@ -112,6 +118,21 @@ def _without(result: ExportResult) -> str:
     path, reason = result.skipped[0]
     others = f" and {len(result.skipped) - 1:,} more" if len(result.skipped) > 1 else ""
     return f"without {path} ({reason}){others}"
+
+
+def _stoppable(work: Callable[[threading.Event], None]) -> None:
+    """Do it in a thread, since Ctrl-C reaches nobody inside DuckDB; it is told by the event, and ended."""
+    stop = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            future = pool.submit(work, stop)
+            while not wait((future,), timeout=_SAY_S).done:
+                pass
+        except KeyboardInterrupt:
+            stop.set()
+    if stop.is_set():
+        raise Canceled
+    future.result()
 
 
 def _write(answer: Answer, form: str, out: Path | None, rows: int) -> int:

@@ -11,6 +11,7 @@ import contextlib
 import re
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from engine.storage import archive, catalog
 from engine.storage.arrow import SCHEMAS, to_table
 from engine.storage.catalog import MAX_NS, BlockRow
 from engine.storage.columns import COLUMNS, ROW_TIME, Column, exact_of
+from engine.storage.export_request import Canceled
 from engine.storage.query import time_columns, within
 from engine.storage.records import RecordKind
 from engine.storage.schema import FileRow
@@ -36,6 +38,7 @@ BATCH_ROWS: Final = 16_384
 _MEMORY: Final = "512MB"  # above it, sorts and joins go to a folder of their own that ends with the query,
 _SPILLED: Final = "8GB"  # which holds so much
 _ATTEMPTS: Final = 3
+_LOOK_S: Final = 0.05
 _READING: Final = frozenset((duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN))
 _WHAT: Final = "the query"
 
@@ -81,34 +84,58 @@ def sql(
 
 @contextlib.contextmanager
 def answered(
-    folder: Path, text: str, *, from_ns: int = 0, to_ns: int = MAX_NS, timeout_s: float = 0.0
+    folder: Path,
+    text: str,
+    *,
+    from_ns: int = 0,
+    to_ns: int = MAX_NS,
+    timeout_s: float = 0.0,
+    stop: threading.Event | None = None,
 ) -> Iterator[Answer]:
-    """The answer, batch by batch, in bounded memory, inside the block; errors as `sql`.
+    """The answer, batch by batch, in bounded memory, inside the block; errors as `sql`, Canceled once `stop` is set.
 
     Only records with from_ns <= time < to_ns are there, and only files that can have such are looked at.
     """
-    with tempfile.TemporaryDirectory(prefix="venuescope-") as spill, _connected(spill) as connection:
+    stopped = stop or threading.Event()
+    with (
+        tempfile.TemporaryDirectory(prefix="venuescope-") as spill,
+        _connected(spill) as connection,
+        _watched(connection, stopped, timeout_s),
+    ):
         sources = _Sources(folder, named(text), from_ns, to_ns)
-        with _explained(sources):
+        with _explained(sources, stopped):
             for kind in RecordKind:
                 _add_view(connection, kind, sources)
             connection.execute("SET enable_external_access = false")
             connection.execute("SET lock_configuration = true")
             _check(connection, text)
-        timer = threading.Timer(timeout_s, connection.interrupt)
-        if timeout_s:
-            timer.start()
-        try:
-            with _explained(sources):
-                relation = _bound(connection, text)
-                if relation is None:
-                    raise BadQuery(_WHAT, "it gives no rows")
-                reader = relation.to_arrow_reader(BATCH_ROWS)
-            # What the reader raises comes out of the block that uses it.
-            with _explained(sources):
-                yield Answer(reader, sources.skipped)
-        finally:
-            timer.cancel()
+            relation = _bound(connection, text)
+            if relation is None:
+                raise BadQuery(_WHAT, "it gives no rows")
+            # What the reader raises comes out of the block that uses it, here.
+            yield Answer(relation.to_arrow_reader(BATCH_ROWS), sources.skipped)
+
+
+@contextlib.contextmanager
+def _watched(
+    connection: duckdb.DuckDBPyConnection, stop: threading.Event, timeout_s: float
+) -> Iterator[None]:
+    """Inside the block, what the connection does is interrupted when `stop` is set, or it takes too long."""
+    done = threading.Event()
+
+    def watch() -> None:
+        end_s = time.monotonic() + (timeout_s or float("inf"))
+        while not done.wait(_LOOK_S):
+            if stop.is_set() or time.monotonic() > end_s:
+                connection.interrupt()  # again and again: one between two steps is forgotten
+
+    watcher = threading.Thread(target=watch, name="query watch", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
 
 
 def named(text: str) -> tuple[RecordKind, ...]:
@@ -275,24 +302,18 @@ def _bound(connection: duckdb.DuckDBPyConnection, text: str) -> duckdb.DuckDBPyR
 
 
 @contextlib.contextmanager
-def _explained(sources: _Sources) -> Iterator[None]:
-    """DuckDB's errors as ours."""
+def _explained(sources: _Sources, stop: threading.Event) -> Iterator[None]:
+    """DuckDB's errors as ours. What comes through a reader is one of Arrow's, or an OSError without a number."""
     try:
         yield
-    except duckdb.Error as error:
-        if sources.is_gone():
-            raise _FileGone from None
-        raise BadQuery(_WHAT, sentence_of(str(error))) from None
-    except (pa.ArrowException, OSError) as error:  # what DuckDB says through a reader
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # whoever takes the rows failed
             raise
+        if stop.is_set():
+            raise Canceled from None
         if sources.is_gone():
             raise _FileGone from None
         raise BadQuery(_WHAT, sentence_of(str(error))) from None
-    except RuntimeError as error:
-        if str(error) == "Query interrupted":  # so DuckDB says that Ctrl-C came
-            raise KeyboardInterrupt from None
-        raise
 
 
 def sentence_of(message: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import apsw
@@ -41,29 +41,9 @@ class Kept:
 
     def archive(self, blocks: Sequence[Block]) -> list[Path]:
         """Blocks of one kind and stream that are in the journal are files now, one for each date."""
-        whole = joined(list(blocks))
-        days = archive.dates_of(whole.kind, whole.rows)
-        rows, paths = [], []
-        for day in np.unique(days).tolist():
-            part = selected(whole, days == day)
-            written = archive.write_file(
-                self.folder / archive.FOLDER,
-                part.kind,
-                part.stream,
-                archive.date_text(day),
-                arrow.to_table(part),
-            )
-            stream = schema.stream_id(self.connection, part.stream)
-            rows.append(
-                schema.FileRow(
-                    *(written.path, part.kind, stream, part.stream, written.date, written.first_seq),
-                    *(written.last_seq, written.rows, written.size_bytes, written.first_ns, written.last_ns),
-                    *(written.sha256, 0),
-                )
-            )
-            paths.append(self.folder / archive.FOLDER / written.path)
+        paths, change = archived(self.folder, blocks)
         with self.connection:
-            schema.add_files_and_drop_blocks(self.connection, rows, [block.first_seq for block in blocks])
+            change(self.connection)
         return paths
 
     def forget(self, path: Path) -> None:
@@ -75,3 +55,27 @@ class Kept:
     def close(self) -> None:
         """The writer ends."""
         self.connection.close()
+
+
+def archived(folder: Path, blocks: Sequence[Block]) -> tuple[list[Path], Callable[[apsw.Connection], None]]:
+    """(files of these blocks, which are of one kind and stream; what has them take the blocks' place)."""
+    whole = joined(list(blocks))
+    days = archive.dates_of(whole.kind, whole.rows)
+    files = []
+    for day in np.unique(days).tolist():
+        part = selected(whole, days == day)
+        table, date = arrow.to_table(part), archive.date_text(day)
+        files.append(archive.write_file(folder / archive.FOLDER, part.kind, part.stream, date, table))
+
+    def change(connection: apsw.Connection) -> None:
+        stream = schema.stream_id(connection, whole.stream)
+        rows = [
+            schema.FileRow(
+                *(file.path, whole.kind, stream, whole.stream, file.date, file.first_seq, file.last_seq),
+                *(file.rows, file.size_bytes, file.first_ns, file.last_ns, file.sha256, 0),
+            )
+            for file in files
+        ]
+        schema.add_files_and_drop_blocks(connection, rows, [block.first_seq for block in blocks])
+
+    return [folder / archive.FOLDER / file.path for file in files], change

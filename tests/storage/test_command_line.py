@@ -164,16 +164,20 @@ sys.exit(run_query(Path(sys.argv[1]), sys.argv[2], sys.argv[3]))
 """
 
 
-def test_control_c_ends_a_query(store: Path) -> None:
+@pytest.mark.parametrize("wait_s", [0.0, 0.1, 0.5])
+def test_control_c_ends_a_query(store: Path, wait_s: float) -> None:
     command = [sys.executable, "-c", COMMAND, str(store), SLOW, "table"]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        time.sleep(0.7)
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=20)
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(wait_s)
+            process.send_signal(signal.SIGINT)
+            _, said = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert said == "venuescope: ended before it was done; no file was left\n"
 

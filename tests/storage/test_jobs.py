@@ -195,13 +195,13 @@ def test_ending_the_program_ends_its_exports(store: Path) -> None:
 
 def test_after_a_restart_the_list_is_as_it_was(store: Path) -> None:
     async def first() -> tuple[JobView, ...]:
-        async with running(opened(store)) as made:
+        async with running(opened(store, "quick")) as made:
             for form in ("csv", "parquet"):
                 await ended(made, made.start(replace(ALL, form=form)))
         return made.views()
 
     async def second() -> Jobs:
-        async with running(opened(store)) as made:
+        async with running(opened(store, "quick")) as made:
             await until(lambda: len(made.views()) == 2)
         return made
 
@@ -226,7 +226,7 @@ def test_what_ran_when_the_program_was_killed_has_failed(store: Path) -> None:
     (store / "exports" / "x.csv.77.tmp").write_text("half")
 
     async def main() -> None:
-        async with running(opened(store)) as made:
+        async with running(opened(store, "quick")) as made:
             await until(lambda: len(made.views()) == 1)
             assert (of(made, left.id).state, of(made, left.id).detail) == ("failed", "the program ended")
             made.forget(left.id)
@@ -243,7 +243,7 @@ def test_a_damaged_list_is_moved_aside(store: Path) -> None:
     (store / "jobs" / "cache.db").write_bytes(b"not a database" * 500)
 
     async def main() -> None:
-        async with running(opened(store)) as made:
+        async with running(opened(store, "quick")) as made:
             assert (await ended(made, made.start(ALL))).state == "done"
 
     asyncio.run(main())
@@ -252,7 +252,7 @@ def test_a_damaged_list_is_moved_aside(store: Path) -> None:
 
 def test_a_forgotten_export_is_gone(store: Path) -> None:
     async def main() -> None:
-        async with running(opened(store)) as made:
+        async with running(opened(store, "quick")) as made:
             job = made.start(ALL)
             with pytest.raises(BadCommand, match="cancel it first"):
                 made.forget(job)
@@ -276,7 +276,7 @@ def test_finished_files_are_kept_for_a_week_and_up_to_a_bound(
     now = [time.time_ns()]
 
     async def main() -> None:
-        async with running(opened(store, wall=lambda: now[0])) as made:
+        async with running(opened(store, "quick", wall=lambda: now[0])) as made:
             first = made.start(ALL)
             size = (await ended(made, first)).size_bytes
             now[0] += 86_400 * 10**9

@@ -232,26 +232,28 @@ def test_windows_cover_every_piece_once(
 WRITER = """
 import sys, time
 from pathlib import Path
-from engine.storage.records import RecordKind
-from tests.storage.drawn import NOON_NS, drawn_block
-from tests.storage.kept import Kept
-kept = Kept(Path(sys.argv[1]))
-seq, waiting, end = 1, [], time.monotonic() + float(sys.argv[2])
+from engine.storage.journal import Journal
+from tests.storage.drawn import NOON_NS
+from tests.storage.journals import put, written
+from tests.storage.kept import archived
+folder = Path(sys.argv[1])
+journal = Journal.open(folder, pace_s=0.005)
+waiting, end = [], time.monotonic() + float(sys.argv[2])
 while time.monotonic() < end:
-    block = drawn_block(RecordKind.TRADES, 40, seq=seq, at_ns=NOON_NS + seq * 1_000_000)
-    kept.put(block)
-    print(block.last_seq, flush=True)
-    seq += 40
-    waiting.append(block)
+    waiting.append(put(journal, count=40, at_ns=NOON_NS + journal.next_seq * 1_000_000))
+    written(journal)
+    print(waiting[-1].last_seq, flush=True)
     if len(waiting) == 7:
-        kept.archive(waiting)
+        _, change = archived(folder, waiting)
+        journal.transact(change).result()
         waiting = []
+sys.exit(0 if journal.close() else 1)
 """
 
 
 def test_a_journal_that_moves_is_seen_as_a_growing_beginning(tmp_path: Path) -> None:
     folder = tmp_path / "store"
-    command = [sys.executable, "-c", WRITER, str(folder), "3"]
+    command = [sys.executable, "-c", WRITER, str(folder), "2"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as writer:
         assert writer.stdout is not None
         acknowledged = int(writer.stdout.readline())
@@ -305,3 +307,11 @@ def test_ten_million_rows_do_not_fill_memory(kept: Kept) -> None:
     print(f"{rows:,} rows, {grown_kb / 1024:,.0f} MB more, {time.monotonic() - started:.1f} s")
     assert rows == 10 * count
     assert grown_kb < 600 * 1024
+
+
+def test_what_happened_within_a_nanosecond_is_found(tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    for number in range(1, 5):
+        kept.put(drawn_block(RecordKind.COUNTERS, 1, seq=number, at_ns=1_795_217_149_000_000_000 + number))
+    kept.close()
+    assert query.query(tmp_path, RecordKind.COUNTERS)["seq"].to_pylist() == [1, 2, 3, 4]

@@ -283,8 +283,8 @@ def test_a_large_sort_goes_to_a_folder_of_its_own_and_leaves_nothing(
     spill = tmp_path / "spill"
     spill.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(spill))
-    monkeypatch.setattr(sql, "_MEMORY", "60MB")
-    text = "SELECT range AS a, hash(range) AS b, repeat('x', 20) AS c FROM range(3000000) ORDER BY b"
+    monkeypatch.setattr(sql, "_MEMORY", "40MB")
+    text = "SELECT range AS a, hash(range) AS b, repeat('x', 20) AS c FROM range(1500000) ORDER BY b"
     with sql.answered(kept.folder, text) as answer:
-        assert sum(len(batch) for batch in answer.reader) == 3_000_000
+        assert sum(len(batch) for batch in answer.reader) == 1_500_000
     assert list(spill.iterdir()) == []
