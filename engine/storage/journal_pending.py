@@ -43,7 +43,7 @@ class Draft:
     pack: Callable[[], Block]  # called once; rows by `seq`, ascending
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Waiting:
     """A draft, and when it was put: its records came between these times."""
 

@@ -240,11 +240,13 @@ def test_records_that_cannot_be_packed_are_given_up_and_said(
     journal = Journal.open(tmp_path)
     said: list[tuple[object, ...]] = []
     journal.on_shed = lambda *given_up: said.append(given_up)
-    journal.next_seq += 1
-    journal.put([Draft(RecordKind.TRADES, STREAM, 9, 100, 1, breaks)])
-    kept = put(journal)
+    with held_back(journal):
+        kept = put(journal)
+        journal.put([Draft(RecordKind.TRADES, STREAM, 9, 100, journal.next_seq, breaks)])
+        journal.next_seq += 9
+        more = put(journal)
     written(journal)
-    assert seqs_in(tmp_path) == kept.rows["seq"].tolist()
+    assert seqs_in(tmp_path) == [*kept.rows["seq"].tolist(), *more.rows["seq"].tolist()]
     assert journal.view().shed == (("trades", 9),)
     until(lambda: said, "the stretch is said")
     ((venue, symbol, kind, _, _, rows, reason),) = said
