@@ -140,15 +140,16 @@ def windows(pieces: Sequence[Piece], start: int, end: int, most_bytes: int) -> I
     """
     if not pieces:
         return
-    first = np.array([piece.first for piece in pieces], np.float64)
-    last = np.array([piece.last for piece in pieces], np.float64)
-    density = np.array([piece.size_bytes for piece in pieces]) / (last - first + 1)
+    # Whole numbers: nanoseconds of today are 256 apart as floats, and a piece may be shorter than that.
+    first = np.array([piece.first for piece in pieces], np.int64)
+    behind = np.array([min(piece.last, MAX_NS - 1) for piece in pieces], np.int64) + 1
+    density = np.array([piece.size_bytes for piece in pieces]) / (behind - first)
     left = [(max(start, min(p.first for p in pieces)), min(end, max(p.last for p in pieces) + 1))]
     while left:
         low, high = left.pop()
-        overlap = np.minimum(last + 1, high) - np.maximum(first, low)
-        size = float((density * np.maximum(overlap, 0)).sum())
-        if size <= 0 or low >= high:
+        overlap = np.maximum(np.minimum(behind, high) - np.maximum(first, low), 0)
+        size = float((density * overlap).sum())
+        if not overlap.any():
             continue
         if not most_bytes or size <= most_bytes or high - low < 2:
             yield low, high
