@@ -69,6 +69,7 @@ from engine.storage.records import RecordKind
 from engine.storage.store import Store, StoreOptions
 from engine.telemetry.hub import Telemetry
 from tests.benchmarks.bench_feed import cpu_name
+from tests.benchmarks.stored import DAY_NS, compact_all, fill_archive, fill_trades
 
 SOURCE = Source("builtin", "sim")
 UNIT = Instrument("builtin", "BTC-USDT", "BTC", "USDT", 2, 5, native="BTCUSDT")
@@ -331,17 +332,14 @@ async def child(folder: Path) -> None:
 
 def measure_query(folder: Path, rows: int) -> float:
     """ms for one of 150 partitions."""
-    from tests.storage.stored import fill_archive
-
-    fill_archive(folder, pairs=15, days=10, rows=rows)
-    day_ns = 86_400 * 10**9
+    fill_archive(folder, trade_rows(rows), 15, 10)
     took = []
     for at in range(25):
         symbol, day = f"C{at % 15:02}-USDT", at % 10
-        start = START_NS - START_NS % day_ns + day * day_ns
+        start = START_NS // DAY_NS * DAY_NS + day * DAY_NS
         began = time.perf_counter()
         found = query(
-            folder, RecordKind.TRADES, venue="builtin", symbol=symbol, from_ns=start, to_ns=start + day_ns
+            folder, RecordKind.TRADES, venue="builtin", symbol=symbol, from_ns=start, to_ns=start + DAY_NS
         )
         took.append((time.perf_counter() - began) * 1e3)
         assert len(found) == rows // 150
@@ -355,7 +353,6 @@ def measure_query(folder: Path, rows: int) -> float:
 def measure_csv(folder: Path, count: int, repeats: int) -> dict[str, float]:
     """Seconds of ours and pandas'."""
     import pandas as pd
-    from tests.storage.stored import fill_trades
 
     from engine.storage.export import ExportRequest, export
 
@@ -430,7 +427,6 @@ def record_simulated(folder: Path, seconds: int) -> int:
 
 def measure_replay(folder: Path, seconds: int) -> dict[str, Any]:
     """How many seconds of it a second are played, and what a row takes in the archive."""
-    from tests.storage.stored import compact_all
 
     from engine.storage.playback import play_all
 
@@ -438,18 +434,17 @@ def measure_replay(folder: Path, seconds: int) -> dict[str, Any]:
     compact_all(folder)
     with catalog.reading(folder) as connection:
         files = catalog.all_files(connection)
-        journal_rows = catalog.totals(connection)
-    del journal_rows
     speeds, hashes = [], set()
     end = START_NS + seconds * 10**9
     for _ in range(2):
         intake = Intake(Telemetry(START_NS))
         gc.collect()
-        events, digest, took = play_all(folder, "builtin", (), START_NS, end, intake)
-        speeds.append(seconds / took)
-        hashes.add(digest)
-        assert events > 0
-        print(f"replay: {seconds} s, {events:,} events in {took:.2f} s")
+        played = play_all(folder, "builtin", (), START_NS, end, intake)
+        speeds.append(seconds / played.seconds)
+        hashes.add(played.hash)
+        assert played.events > 0
+        assert not played.lost
+        print(f"replay: {seconds} s, {played.events:,} events in {played.seconds:.2f} s")
     assert len(hashes) == 1, hashes
     rows = sum(file.rows for file in files)
     kinds: dict[str, list[int]] = {}
