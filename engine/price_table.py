@@ -163,12 +163,17 @@ async def print_prices(
 
     A table that cannot be written yet holds up the next ones, and nothing else; being canceled leaves it there.
     """
+    await _aside(_load)  # beside what else holds the interpreter at the start, not amid the market
     while True:
         await asyncio.sleep(every_s)
         at_ns = wall()
         rows = price_rows(telemetry, at_ns)
         if not await _aside(partial(_print, rows, at_ns, rows_max, out)):
             return
+
+
+def _load() -> bool:
+    return frame([]).empty
 
 
 def _print(rows: Sequence[PriceRow], at_ns: int, rows_max: int, out: int) -> bool:
