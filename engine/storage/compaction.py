@@ -42,7 +42,7 @@ SMALL_ROWS: Final = TAKE_ROWS // 2  # two small files always fit into one,
 SMALL_BYTES: Final = 4 << 20  # which takes some 12 times as much memory
 SMALL_FILES: Final = 24  # of a stream and kind that the running day may have
 LOCK_WAIT_S: Final = 30.0  # for the child of a process that was killed, which ends after its running step
-NICE: Final = 10
+NICE: Final = 5
 BUSY: Final = 75  # exit code: another child is at work
 
 
