@@ -14,13 +14,13 @@ import apsw
 import numpy as np
 import pytest
 
-from engine.errors import BadDataFolder, StoreFailed
+from engine.errors import BadDataFolder, StoreFailed, StoreLocked
 from engine.storage import catalog, schema
 from engine.storage.journal import Journal
 from engine.storage.journal_writer import Writer
 from engine.storage.records import Block, RecordKind
 from tests.storage.drawn import OF_A_VENUE, drawn_block
-from tests.storage.journals import WAIT_S, draft_of, put, seqs_in, until, written
+from tests.storage.journals import WAIT_S, draft_of, held_back, put, seqs_in, until, written
 
 ROOM_BYTES = 3 << 20
 Shed = list[tuple[str, str, RecordKind, int, int, int, str]]
@@ -188,6 +188,21 @@ def test_a_full_disk_at_the_end_is_no_reason_to_hang(tmp_path: Path) -> None:
     put(again)
     written(again)
     assert again.close()
+
+
+def test_a_disk_that_answers_too_late_is_not_waited_for_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.group_commit.JOIN_TIMEOUT_S", 0.05)
+    journal = Journal.open(tmp_path)
+    with held_back(journal):
+        put(journal)
+        assert not journal.close()
+        with pytest.raises(StoreLocked):
+            Journal.open(tmp_path)  # its thread still writes
+    monkeypatch.undo()
+    assert journal.close()
+    assert len(seqs_in(tmp_path)) == 5
 
 
 @pytest.mark.parametrize("how", ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"])
