@@ -20,8 +20,10 @@
     const colour = `var(--vs-venue-${H.colour(venue)})`;
     if (el.style.getPropertyValue("--c") !== colour) el.style.setProperty("--c", colour);
   };
+  // A store that nothing was ever kept in is off until something is to be kept: its folder is made then.
+  H.unopened = (s = H.stream()) => Boolean(s && s.head && s.head.state === "off" && s.recorder && s.recorder.rows.length);
   // Why nothing can be changed here; "" when it can.
-  H.fixed = () => ({ "read only": "Another Venuescope writes to this store; here it can only be read.", off: "The store is off in this start.", opening: "The store is being opened.", failed: "The store failed." })[(H.head() || {}).state] || "";
+  H.fixed = () => (H.unopened() ? "" : { "read only": "Another Venuescope writes to this store; here it can only be read.", off: "The store is off in this start.", opening: "The store is being opened.", failed: "The store failed." }[(H.head() || {}).state] || "");
 
   // ---------- times and lengths ----------
   const pad = (x) => String(x).padStart(2, "0");
@@ -59,7 +61,7 @@
     const name = panel.dataset.panel, gone = V.link.gone();
     if (!s || !s.head) return [gone ? "disconnected" : "loading", null, null];
     const state = s.head.state;
-    if (OFF[state]) {
+    if (OFF[state] && !H.unopened(s)) {
       const [sign, title, more, word] = OFF[state];
       return ["off", null, name === TELLS ? [sign, title, [V.exchange.capital(s.head.detail), more].filter(Boolean).join(". "), null] : [sign, word, "", null]];
     }
@@ -79,7 +81,7 @@
     if (name === "stretch" && !s.calendar.order.length) return ["empty", "Nothing to choose from", "", null];
     if (name === "recorder" && !s.recorder.rows.length) return ["plug", "Nothing is open", "Venues that are connected can be recorded.", ["Connect a venue", "venues", {}]];
     if (name === "exports" && !s.jobs.length) return ["empty", "No exports", "Choose a stretch, then press Export.", null];
-    if (name === "retention" && !s.retention) return ["empty", "No retention", "", null];
+    if (name === "retention" && !s.retention) return ["empty", "Nothing is kept yet", "How long things are kept is set here once something is recorded.", null];
     return null;
   };
   Object.assign(H.counted, {
@@ -100,7 +102,7 @@
   };
   const figures = (s) => {
     const h = s.head, j = h.journal, a = h.archive, silent = late(s), dot = D.host("history:dot");
-    const word = WORDS[h.state] || (silent ? "Not writing" : h.recording ? "Recording" : "Idle");
+    const word = (!H.unopened(s) && WORDS[h.state]) || (silent ? "Not writing" : h.recording ? "Recording" : "Idle");
     const state = V.link.gone() ? "disconnected" : { full: "error", failed: "error", off: "off", opening: "resyncing", "read only": "ended" }[h.state] || (silent ? "stale" : h.recording ? "live" : "off");
     if (dot) dot.className = V.dot(state);
     D.put("history.state", word, ["full", "failed"].includes(h.state) ? "bad" : silent ? "warn" : "");
@@ -346,7 +348,7 @@
   };
 
   // ---------- holes ----------
-  H.fetchable = (hole) => hole.state !== "filled" && !["book", "latency", "counters", "events", "raw"].includes(hole.what) && !H.simulated(hole.venue);
+  H.fetchable = (hole) => hole.state !== "filled" && hole.symbol !== "" && !["book", "latency", "counters", "events", "raw"].includes(hole.what) && !H.simulated(hole.venue);
   H.fetchButton = (cls = "vs-btn is-sm") => D.button("Fetch", "hist-fetch", cls);
   H.fetchOf = (button, hole) => {
     Object.assign(button.dataset, { venue: hole.venue, symbol: hole.symbol, from: String(hole.from), to: String(hole.to) });

@@ -239,7 +239,7 @@
   const asked = (r) => {
     const days = keep.days === null ? r.days : number(keep.days), gb = keep.budget === null ? r.budget / 1e9 : number(keep.budget);
     if (days === null || !Number.isInteger(days) || days > 36_500) return { why: "Days is a whole number, 0 to keep for ever" };
-    if (gb === null || gb > 1e6) return { why: "The budget is a number of GB, 0 for none" };
+    if (gb === null || gb > 1e6 || (keep.budget !== null && !Number.isInteger(gb))) return { why: "The budget is a whole number of GB, 0 for none" };
     return { days, gb };
   };
   const make = (host) => {
@@ -312,7 +312,7 @@
     }
     keep.busy = true;
     rule();
-    const answer = await V.exchange.ask("retention_set", { days: now.days, budget_gb: now.gb });
+    const answer = await V.exchange.ask("retention_set", { days: now.days, budget_gb: Math.round(now.gb) });
     Object.assign(keep, { busy: false, sure: "", said: answer.ok ? "" : V.exchange.capital(answer.why), tone: "bad" });
     if (answer.ok) Object.assign(keep, { days: null, budget: null });
     if (answer.ok) V.say("Retention changed");
