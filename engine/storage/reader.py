@@ -25,10 +25,11 @@ from engine.market.sequencing import Rule
 from engine.storage import archive, catalog
 from engine.storage.arrow import HEAD, SCHEMAS, from_table
 from engine.storage.catalog import BlockRow
-from engine.storage.records import BACKFILLED, DTYPES, KEYFRAME, Block, RecordKind, Stream, selected
+from engine.storage.records import BACKFILLED, DTYPES, KEYFRAME, STREAMED, Block, RecordKind, Stream, selected
 from engine.storage.schema import FileRow
 from engine.storage.timeline import (
     CANDLES,
+    CANDLES_BEFORE_NS,
     DELTAS,
     FUNDINGS,
     GAPS,
@@ -68,8 +69,8 @@ LOST_NAMED: Final = 20
 class Piece:
     """A block of the journal or a file of the archive; a file has a name. Times are those of `times_of`, ends included.
 
-    `read(first, end)` gives its rows with such `seq`, or more of them; `read_late()` at least those of trades and
-    candles that were fetched later. Both raise BlockDamaged.
+    `read(first, end)` gives its rows with such `seq`, or more of them; `read_late()` at least the trades that were
+    fetched later, or the candles that were fetched at all. Both raise BlockDamaged.
     """
 
     kind: RecordKind
@@ -159,7 +160,13 @@ def find(folder: Path, venue: str, symbols: Sequence[str], from_ns: int, to_ns: 
     first = min(piece.first_seq for piece in market)
     others = [piece for piece in pieces if piece.kind not in MARKET and piece.stream.symbol in (*names, "")]
     others += _breaks(spans, venue, {piece.stream.symbol: piece.stream for piece in market}, near)
-    others += [piece for piece in fetched if piece.last_seq >= first - AHEAD and piece.stream.symbol in names]
+    past_ns = from_ns - CANDLES_BEFORE_NS
+    others += [
+        piece
+        for piece in fetched
+        if piece.stream.symbol in names
+        and (piece.last_seq >= first - AHEAD or (piece.kind is CANDLES and piece.last_ns >= past_ns))
+    ]
     found = tuple(sorted({piece.stream.symbol for piece in market}))
     others = [piece for piece in others if piece.stream.symbol in (*found, "")]
     return Stretch(venue, found, from_ns, to_ns, (*market, *others), tuple(damaged))
@@ -291,7 +298,8 @@ class Reader:
         found: list[Block] = []
         count = 0
         for piece in self.stretch.pieces:
-            if piece.kind not in (TRADES, CANDLES, GAPS) or piece.last_ns < self.begin_ns - BEFORE_NS:
+            past_ns = CANDLES_BEFORE_NS if piece.kind is CANDLES else BEFORE_NS
+            if piece.kind not in (TRADES, CANDLES, GAPS) or piece.last_ns < self.begin_ns - past_ns:
                 continue
             try:
                 block = piece.read_late()
@@ -299,6 +307,8 @@ class Reader:
                 self._lose(piece, error.reason)
                 continue
             kept = selected(block, self._choice.of_time(block))
+            if piece.kind is CANDLES:
+                kept = _newest_of_each(kept)
             count += len(kept.rows)
             if count > PLACED_MOST:
                 self._lose(piece, f"more than {PLACED_MOST:,} records were fetched later for this stretch")
@@ -378,6 +388,14 @@ def _pieces(
     return found, [f"block {seq} of the journal: {reason}" for seq, reason in damaged]
 
 
+def _newest_of_each(block: Block) -> Block:
+    """Of candles that were fetched several times, as they ran, the last."""
+    rows = block.rows
+    keys = np.stack([rows["interval_ns"], rows["ts_open_ns"]], axis=1)[::-1]
+    _, newest = np.unique(keys, axis=0, return_index=True)
+    return Block(block.kind, block.stream, rows[np.sort(len(rows) - 1 - newest)], block.heap)
+
+
 def _breaks(
     spans: Sequence[SpanView], venue: str, streams: Mapping[str, Stream], times: tuple[int, int]
 ) -> list[Piece]:
@@ -429,7 +447,10 @@ def _of_file(root: Path, row: FileRow) -> Piece:
         return table(None if whole else (pc.field("seq") >= first) & (pc.field("seq") < end))
 
     def read_late() -> Block:
-        return table(None if row.kind is GAPS else pc.field("origin") == BACKFILLED)
+        if row.kind is GAPS:
+            return table(None)
+        origin = pc.field("origin")
+        return table(origin != STREAMED if row.kind is CANDLES else origin == BACKFILLED)
 
     return Piece(
         *(row.kind, row.stream, row.first_seq, row.last_seq, row.rows, row.first_ns, row.last_ns),

@@ -40,6 +40,7 @@ GAPS: Final = RecordKind.GAPS
 TOLD: Final = (RecordKind.LATENCY, RecordKind.COUNTERS, RecordKind.EVENTS)  # as they were recorded
 MARKET: Final = (TRADES, QUOTES, DELTAS, SNAPSHOTS)
 BOOK_GAPS: Final = (b"book", b"all")
+CANDLES_BEFORE_NS: Final = 25 * 3_600 * 10**9
 HEADS: Final = ("first_sequence", "last_sequence", "previous_sequence", "ts_event_ns", "ts_recv_ns")
 _PLAIN: Final[Mapping[RecordKind, np.dtype[Any]]] = {
     TRADES: TRADE,
@@ -100,8 +101,13 @@ class Choice:
             earliest = min([start.recv_ns for start in self.starts.values()], default=self.from_ns)
             inside = _between(rows["from_ns"], min(earliest, self.from_ns), self.to_ns)
             return inside & _mask(np.isin(rows["what"], BOOK_GAPS))
-        inside = _between(placed_times(kind, rows), self.from_ns, self.to_ns)
-        return inside & _mask(rows["origin"] == BACKFILLED)
+        times = placed_times(kind, rows)
+        late = _mask(rows["origin"] == BACKFILLED)
+        if kind is CANDLES:  # of the venue's own, those of the day before are told first: charts have a past
+            had = _mask(rows["origin"] == FETCHED) & _mask(rows["ts_recv_ns"] < self.from_ns)
+            before = _between(times, self.from_ns - CANDLES_BEFORE_NS, self.from_ns + 1) & (had | late)
+            return before | (late & _between(times, self.from_ns, self.to_ns))
+        return late & _between(times, self.from_ns, self.to_ns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import BadQuery, BlockDamaged
-from engine.market.batches import LEVEL, TRADE, Batch, Kind, Source
+from engine.market.batches import CANDLE, LEVEL, TRADE, Batch, Kind, Source
 from engine.market.instruments import Instrument
 from engine.market.sequencing import BookState, Rule
 from engine.storage import packing, reader
@@ -369,6 +369,39 @@ def test_trades_fetched_for_a_hole_are_told_where_they_belong(chunk_rows: int) -
     assert np.all(np.diff(tape["ts_recv_ns"]) >= 0)
     (expected, _), (found, _) = played(stretch), played(stretch, chunk_rows=chunk_rows)
     assert (found.hash, found.events) == (expected.hash, expected.events)
+
+
+def test_the_venues_candles_of_the_day_before_are_told_first(tmp_path: Path) -> None:
+    venue = Venue(Rule.BINANCE_SPOT)
+    venue.snapshot()
+    minute = 60 * SECOND_NS
+    opened = NOON_NS // minute * minute
+    candles = np.zeros(6, CANDLE)
+    candles["ts_open_ns"] = opened + np.arange(-6, 0) * minute
+    candles["close"] = np.arange(6)
+    running = candles[-2:].copy()
+    running["close"] = 70
+    for rows in (candles, running):  # the last two ran when they were fetched first
+        venue.market.on_batch(Batch(Kind.CANDLES, LIVE, UNIT.symbol, rows, interval_ns=minute))
+    for _ in range(100):
+        venue.delta()
+    late = candles[-1:].copy()
+    late["close"] = 99
+    venue.market.on_batch(Batch(Kind.CANDLES, LIVE, UNIT.symbol, late, interval_ns=minute))
+    blocks = venue.blocks()
+    store = Kept(tmp_path / "store")
+    for part in (0, 1):
+        if part:
+            store.archive([block for block in blocks if block.kind is RecordKind.CANDLES])
+        else:
+            store.put(*sorted(blocks, key=lambda block: block.first_seq))
+        market = Market()
+        times = (NOON_NS + 5 * SECOND_NS, NOON_NS + 11 * SECOND_NS)
+        found = play_all(store.folder, "somewhere", (), *times, market)  # type: ignore[arg-type]
+        told = [batch.rows["close"].tolist() for batch in market.batches if batch.kind is Kind.CANDLES]
+        assert told == [[0, 1, 2, 3, 70, 70], [99]]
+        assert found.events == 51 + 1
+    store.close()
 
 
 # --- what cannot be read ----------------------------------------------------------------------------------------
