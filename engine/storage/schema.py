@@ -25,7 +25,8 @@ APPLICATION_ID: Final = 0x5653_4A4C  # "VSJL", in the file's header
 # the next version is another entry.
 MIGRATIONS: Final[tuple[str, ...]] = (
     # Blocks have no index by time: they are few, since they soon become files, and it would double what a commit of
-    # small blocks writes. The payload is last, so that the other columns are read without it.
+    # small blocks writes. The payload is last, so that the other columns are read without it. Spans are found by what
+    # does not change: each commit makes some of them longer.
     """
     CREATE TABLE streams (
         id INTEGER PRIMARY KEY, venue TEXT NOT NULL, symbol TEXT NOT NULL, revision INT NOT NULL, body TEXT NOT NULL,
@@ -46,7 +47,7 @@ MIGRATIONS: Final[tuple[str, ...]] = (
         id INTEGER PRIMARY KEY, venue TEXT NOT NULL, symbol TEXT NOT NULL, what TEXT NOT NULL, from_ns INT NOT NULL,
         to_ns INT NOT NULL, rows INT NOT NULL, size_bytes INT NOT NULL, session INT NOT NULL
     ) STRICT;
-    CREATE INDEX spans_by_time ON spans (venue, symbol, what, from_ns);
+    CREATE INDEX spans_by_key ON spans (venue, symbol, what);
     CREATE TABLE gaps (
         id INTEGER PRIMARY KEY, first_seq INT NOT NULL, venue TEXT NOT NULL, symbol TEXT NOT NULL, what TEXT NOT NULL,
         from_ns INT NOT NULL, to_ns INT NOT NULL, reason TEXT NOT NULL, state INT NOT NULL, filled INT NOT NULL,

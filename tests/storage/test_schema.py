@@ -44,7 +44,7 @@ CREATE TABLE spans (
     id INTEGER PRIMARY KEY, venue TEXT NOT NULL, symbol TEXT NOT NULL, what TEXT NOT NULL, from_ns INT NOT NULL,
     to_ns INT NOT NULL, rows INT NOT NULL, size_bytes INT NOT NULL, session INT NOT NULL
 ) STRICT;
-CREATE INDEX spans_by_time ON spans (venue, symbol, what, from_ns);
+CREATE INDEX spans_by_key ON spans (venue, symbol, what);
 CREATE TABLE gaps (
     id INTEGER PRIMARY KEY, first_seq INT NOT NULL, venue TEXT NOT NULL, symbol TEXT NOT NULL, what TEXT NOT NULL,
     from_ns INT NOT NULL, to_ns INT NOT NULL, reason TEXT NOT NULL, state INT NOT NULL, filled INT NOT NULL,
