@@ -141,7 +141,9 @@ class Tap(Protocol):
     def on_candles(self, source: Source, symbol: str, rows: Rows) -> None:
         """Seconds that closed."""
 
-    def broke(self, source: Source, symbols: Sequence[str], reason: str) -> None:
+    def broke(
+        self, source: Source, symbols: Sequence[str], reason: str, what: Sequence[str] = ("trades", "book")
+    ) -> None:
         """Something of these symbols was missed, from the newest that came until what comes next."""
 
     def wants_raw(self, source: Source) -> bool:
@@ -334,6 +336,14 @@ class Intake:
             if self.tap is not None:
                 self.tap.broke(source, broken, reason)
             self.note("warn", source, "interrupted", f"{_named(broken)}: {reason}")
+
+    def missed(self, source: Source, symbols: Sequence[str], reason: str) -> None:
+        """Trades of these symbols were missed; their books go on."""
+        missing = [symbol for symbol in symbols if symbol in self._desks[source].markets]
+        if missing:
+            if self.tap is not None:
+                self.tap.broke(source, missing, reason, ("trades",))
+            self.note("warn", source, "interrupted", f"trades of {_named(missing)}: {reason}")
 
     def condition(self, source: Source, up: bool, detail: str) -> None:
         """Whether a live source's connections stand, and why not."""

@@ -86,6 +86,10 @@ class Backfill:
     async def fill(self, instrument: Instrument, hole: Hole) -> Filled:
         """What the venue still has of it. BadCommand when it is no hole, too many wait, or the market is closed."""
         hole = replace(hole, to_ns=min(hole.to_ns, self._now()))
+        if hole.after_id and hole.before_id:
+            hole = replace(
+                hole, to_ns=max(hole.to_ns, hole.from_ns + 1)
+            )  # it is between two trades, however short
         if not 0 < hole.from_ns < hole.to_ns:
             raise BadCommand("a hole begins before it ends, and not in the future")
         if len(self._tasks) >= WAITING_MOST:

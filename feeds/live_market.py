@@ -455,6 +455,7 @@ class LiveMarket:
         symbols = self._books.broken(stream)
         if self._open:
             self._sink.interrupted(self.source, symbols, f"{stream.name}: {reason}")
+            self._sink.missed(self.source, self._books.without_book(stream), f"{stream.name}: {reason}")
 
     def overlapping(self, stream: Stream, begins: bool) -> None:
         """What came twice is dropped while a replacement takes over."""

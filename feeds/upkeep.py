@@ -136,6 +136,15 @@ class Upkeep:
             self._unsynced.add(symbol)
         return symbols
 
+    def without_book(self, stream: Stream) -> list[str]:
+        """The symbols of which a stream carries something, but not the book."""
+        return [
+            symbol
+            for symbol, followed in self.followed.items()
+            if any(one is stream and not topics.book for one, topics in followed.streams)
+            and not any(one is stream and topics.book for one, topics in followed.streams)
+        ]
+
     async def watch(self) -> None:
         """Look after books and topics that no frame tells of."""
         while True:

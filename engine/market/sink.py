@@ -52,6 +52,9 @@ class Sink(Protocol):
     def interrupted(self, source: Source, symbols: Sequence[str], reason: str) -> None:
         """The stream of these symbols broke: their books are STALE until a snapshot follows; the source stays open."""
 
+    def missed(self, source: Source, symbols: Sequence[str], reason: str) -> None:
+        """Trades of these symbols were missed, and what comes with them: a stream broke that has no books."""
+
     def condition(self, source: Source, up: bool, detail: str) -> None:
         """Whether a live source's connections stand, and the sentence of why not ("next try" is the board's)."""
 

@@ -123,6 +123,7 @@ class _Pen:
     hole: Hole | None = None  # that waits for the first trade behind it
     keyframe_ns: int = 0  # the next is due then
     broken: dict[str, tuple[int, str]] = field(default_factory=dict)  # what: (from, reason), of open holes
+    trades_alone: bool = False  # they have a stream of their own, and it broke: only a trade ends their hole
 
 
 @dataclass(slots=True)
@@ -267,8 +268,8 @@ class Recorder:
             if not len(rows):
                 return
             pen.newest_ns = max(pen.newest_ns, int(rows["ts_recv_ns"][-1]))
-        if pen.broken:
-            self._mend(pen, state)
+        if pen.broken and kind not in (_CANDLES, _FUNDING):  # those come by REST as well, whatever is cut
+            self._mend(pen, state, kind)
         if kind is _TRADES:
             if pen.hole is not None:
                 self._tell_hole(pen, int(rows["trade_id"][0]))
@@ -297,15 +298,18 @@ class Recorder:
         if pen is not None and _CANDLES in pen.kinds and len(rows):
             self._take(pen, _CANDLES, (self._wall(), SECOND_NS, STREAMED, rows), len(rows), len(rows))
 
-    def broke(self, source: Source, symbols: Sequence[str], reason: str) -> None:
+    def broke(
+        self, source: Source, symbols: Sequence[str], reason: str, what: Sequence[str] = ("trades", "book")
+    ) -> None:
         """Something of these symbols was missed, from the newest that came until what comes next."""
         for symbol in symbols:
             pen = self._pens.get(source, {}).get(symbol)
             if pen is not None:
                 began = pen.newest_ns or self._wall()
-                for what in pen.what:
-                    if what in ("trades", "book"):
-                        pen.broken.setdefault(what, (began, reason))
+                pen.trades_alone = pen.trades_alone or "book" not in what
+                for name in pen.what:
+                    if name in what:
+                        pen.broken.setdefault(name, (began, reason))
 
     def wants_raw(self, source: Source) -> bool:
         """Whether the source's frames are recorded."""
@@ -496,15 +500,18 @@ class Recorder:
         self._numbers.next_seq = seq + 1
         self._gaps.setdefault(stream, (seq, []))[1].append((seq, gap))
 
-    def _mend(self, pen: _Pen, state: SymbolState) -> None:
+    def _mend(self, pen: _Pen, state: SymbolState, kind: RecordKind) -> None:
         """What came after a hole: where it ends. The book's ends with the book."""
         for what in list(pen.broken):
             if what == "book" and state.state is not BookState.SYNCED:
+                continue
+            if what == "trades" and pen.trades_alone and kind is not _TRADES:
                 continue
             from_ns, reason = pen.broken.pop(what)
             to_ns = max(pen.newest_ns, from_ns)
             self._gap(pen.stream, Gap(from_ns, to_ns, what, OPEN, 0, reason))
             if what == "trades":
+                pen.trades_alone = False
                 pen.hole = Hole(pen.source, pen.stream.symbol, from_ns, to_ns, reason, pen.trade_id)
             if what == "book":
                 pen.keyframe_ns = 0

@@ -51,6 +51,7 @@ class Shelf:
     rule: Rule
     bad: list[BadFrame] = field(default_factory=list)
     interrupted: list[tuple[tuple[str, ...], str]] = field(default_factory=list)
+    missed: list[tuple[tuple[str, ...], str]] = field(default_factory=list)  # trades alone
     conditions: list[tuple[bool, str]] = field(default_factory=list)
     wrong: list[tuple[str, Outcome]] = field(default_factory=list)  # gaps and crossed books, as they came
     trades: dict[str, list[int]] = field(default_factory=dict)  # ids, as they came
@@ -121,6 +122,10 @@ class Books:
         for symbol in symbols:
             shelf.states[symbol].disconnected()
         shelf.interrupted.append((tuple(symbols), reason))
+
+    def missed(self, source: Source, symbols: Sequence[str], reason: str) -> None:
+        if symbols:
+            self.open[source.venue].missed.append((tuple(symbols), reason))
 
     def condition(self, source: Source, up: bool, detail: str) -> None:
         self.open[source.venue].conditions.append((up, detail))

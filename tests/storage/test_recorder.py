@@ -210,6 +210,46 @@ def test_a_cut_stream_leaves_holes_that_end_where_data_goes_on() -> None:
     ]
 
 
+def test_what_comes_by_rest_meanwhile_ends_no_hole() -> None:
+    desk = Desk()
+    desk.open()
+    desk.record()
+    desk.snapshot()
+    desk.trades(4, 1)
+    desk.blocks()
+    desk.intake.interrupted(LIVE, ["BTC-USDT"], "cut")
+    desk.now_ns += SECOND_NS
+    desk.intake.on_batch(
+        Batch(Kind.CANDLES, LIVE, "BTC-USDT", np.zeros(1, CANDLE), interval_ns=60 * SECOND_NS)
+    )
+    assert RecordKind.GAPS not in desk.blocks()
+    desk.now_ns += SECOND_NS
+    desk.trades(1, 9)
+    assert [(hole.from_ns, hole.to_ns, hole.after_id, hole.before_id) for hole in desk.holes] == [
+        (START_NS, START_NS + 2 * SECOND_NS, 4, 9)
+    ]
+
+
+def test_where_only_trades_were_missed_the_book_goes_on_and_a_trade_ends_the_hole() -> None:
+    desk = Desk()
+    desk.open()
+    desk.record()
+    desk.snapshot()
+    desk.trades(4, 1)
+    desk.blocks()
+    desk.intake.missed(LIVE, ["BTC-USDT"], "market 1: cut")
+    desk.now_ns += SECOND_NS
+    desk.delta((5_000_000, 9), bids=1)
+    assert {what for _, _, what, _ in desk.recorder.alive(desk.now_ns)} == {"book"}
+    assert RecordKind.GAPS not in desk.blocks()
+    desk.now_ns += SECOND_NS
+    desk.trades(1, 9)
+    gaps = desk.blocks()[RecordKind.GAPS]
+    assert gaps.rows["what"].tolist() == [b"trades"]
+    assert int(gaps.rows["to_ns"][0]) == START_NS + 2 * SECOND_NS
+    assert [(hole.after_id, hole.before_id) for hole in desk.holes] == [(4, 9)]
+
+
 def test_a_missing_sequence_number_is_a_hole_in_the_book_alone() -> None:
     desk = Desk()
     desk.open()
