@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 TAKE_ROWS: Final = 1_000_000  # at most in a file,
-TAKE_BYTES: Final = 64 << 20  # of as much as this in the journal
+TAKE_BYTES: Final = 64 << 20  # of about as much in memory; the process takes some five times that
 ENOUGH_BYTES: Final = 1 << 20  # a stream with as much goes after one wait, else
 WAITS: Final = 10  # after so many, for files of a few rows are many files
 SMALL_ROWS: Final = TAKE_ROWS // 2  # two small files always fit into one,
@@ -133,13 +133,13 @@ def work(
         sweeping.sweep(folder, tell, stopped)
     failure: Exception | None = None
     for group in request.groups:
+        if stopped():
+            return
         try:
-            for blocks in _takes(folder, group, request.skip):
+            for step in _compacted(folder, group, request.skip, tell, passed):
+                tell(Told(step=step))
                 if stopped():
                     return
-                step = _compacted(folder, group, blocks, tell, passed)
-                if step is not None:
-                    tell(Told(step=step))
         except OSError:  # the disk, or a parent that is gone
             raise
         except Exception as error:  # noqa: BLE001  what is wrong with one stream must not keep the others waiting
@@ -153,9 +153,9 @@ def work(
     for run in runs:
         if stopped():
             return
-        step = _merged(root, run, tell, passed)
-        if step is not None:
-            tell(Told(step=step))
+        merged = _merged(root, run, tell, passed)
+        if merged is not None:
+            tell(Told(step=merged))
 
 
 def main(arguments: Sequence[str] | None = None, passed: Passed | None = None) -> int:
@@ -179,67 +179,70 @@ def main(arguments: Sequence[str] | None = None, passed: Passed | None = None) -
     return 0
 
 
-def _takes(folder: Path, group: GroupKey, skip: Sequence[int]) -> Iterator[list[int]]:
-    """The `first_seq` of blocks that become files together."""
-    with catalog.reading(folder) as connection:
-        rows = connection.execute(
-            "SELECT first_seq, rows, length(payload) FROM blocks WHERE kind = ? AND stream = ? ORDER BY first_seq",
-            group,
-        )
-        blocks = [cast("tuple[int, int, int]", row) for row in rows]
-    take: list[int] = []
-    in_rows = in_bytes = 0
-    for first_seq, count, size_bytes in blocks:
-        if first_seq in skip:
-            continue
-        if take and (in_rows + count > TAKE_ROWS or in_bytes + size_bytes > TAKE_BYTES):
-            yield take
-            take, in_rows, in_bytes = [], 0, 0
-        take.append(first_seq)
-        in_rows, in_bytes = in_rows + count, in_bytes + size_bytes
-    if take:
-        yield take
-
-
 def _compacted(
-    folder: Path, group: GroupKey, first_seqs: Sequence[int], tell: Tell, passed: Passed | None
-) -> Step | None:
-    """The step of these blocks: a file for each date of theirs. None when none of them can be read."""
+    folder: Path, group: GroupKey, skip: Sequence[int], tell: Tell, passed: Passed | None
+) -> Iterator[Step]:
+    """The steps that empty the journal of this kind and stream; each has a file for each date of its blocks."""
     from engine.storage.archive import write_file
 
-    stream_id = group[1]
+    blocks = _blocks(folder, group, skip)
     tables: dict[int, list[pa.Table]] = {}
     good: list[int] = []
+    in_rows = in_bytes = 0
     with contextlib.closing(catalog.open_reader(folder)) as connection:
-        stream = catalog.streams(connection).get(stream_id)
+        stream = catalog.streams(connection).get(group[1])
         if stream is None or group[0] not in _KINDS:
-            for first_seq in first_seqs:
+            for first_seq, _ in blocks:
                 tell(Told(spoilt=Spoilt("", "what stream or kind it is of cannot be read", first_seq)))
-            return None
+            return
         kind = RecordKind(group[0])
         taken = {cast(str, path) for (path,) in connection.execute("SELECT path FROM files")}
-        for first_seq in first_seqs:
+
+        def step() -> Step:
+            files = [
+                write_file(
+                    folder / FOLDER,
+                    kind,
+                    stream,
+                    date_text(day),
+                    in_order(tables.pop(day)),
+                    taken=taken,
+                    step=passed,
+                )
+                for day in sorted(tables)
+            ]
+            return Step(group[1], files, blocks=list(good))
+
+        for first_seq, count in blocks:
+            if good and (in_rows + count > TAKE_ROWS or in_bytes >= TAKE_BYTES):
+                yield step()
+                good, in_rows, in_bytes = [], 0, 0
             try:
-                parts = tables_of_block(connection, kind, stream_id, stream, first_seq)
+                parts = tables_of_block(connection, kind, group[1], stream, first_seq)
             except Exception as error:  # noqa: BLE001  whatever is wrong with one block must not stop the others
                 reason = (
                     error.reason if isinstance(error, BlockDamaged) else f"{error or type(error).__name__}"
                 )
                 tell(Told(spoilt=Spoilt("", reason, first_seq)))
                 continue
-            if parts:
-                good.append(first_seq)
+            if not parts:
+                continue
+            good.append(first_seq)
+            in_rows += count
             for day, table in parts.items():
+                in_bytes += table.nbytes
                 tables.setdefault(day, []).append(table)
-    if not good:
-        return None
-    files = [
-        write_file(
-            folder / FOLDER, kind, stream, date_text(day), in_order(tables.pop(day)), taken=taken, step=passed
+        if good:
+            yield step()
+
+
+def _blocks(folder: Path, group: GroupKey, skip: Sequence[int]) -> list[tuple[int, int]]:
+    """(first_seq, rows) of what the journal has of this kind and stream."""
+    with catalog.reading(folder) as connection:
+        rows = connection.execute(
+            "SELECT first_seq, rows FROM blocks WHERE kind = ? AND stream = ? ORDER BY first_seq", group
         )
-        for day in sorted(tables)
-    ]
-    return Step(stream_id, files, blocks=good)
+        return [cast("tuple[int, int]", row) for row in rows if row[0] not in skip]
 
 
 def _merged(root: Path, run: Sequence[FileRow], tell: Tell, passed: Passed | None) -> Step | None:

@@ -376,7 +376,7 @@ def test_ten_kills_at_any_point_lose_nothing_and_double_nothing(tmp_path: Path) 
 @pytest.mark.nightly
 @pytest.mark.timeout(900)
 def test_a_hundred_kills_at_any_point_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
-    killed_rounds(tmp_path, 100, 2.5)
+    killed_rounds(tmp_path, 100, 1.5)
 
 
 @pytest.mark.parametrize("point", ["half", "renamed"])
