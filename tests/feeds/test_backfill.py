@@ -511,6 +511,32 @@ def test_a_stream_that_was_cut_leaves_no_hole_once_it_is_filled() -> None:
     play(act, follow)
 
 
+def test_a_stream_of_trades_alone_that_breaks_is_told_and_touches_no_book() -> None:
+    key, symbol = "binance_usdm", "BTC-USDT-PERP"
+
+    async def act(stage: Scene) -> None:
+        shelf = stage.books.open[key]
+        ids = shelf.trades.setdefault(symbol, [])
+        await stage.until(lambda: len(ids) > 5)
+        connections = stage.venue.statistics()["budgets"][key]["sockets"]["connections"]
+        (trades,) = (each["id"] for each in connections if each["streams"] == 3)
+        stage.venue.inject(Fault(kind="refuse", duration_s=0.6))
+        stage.venue.inject(Fault(kind="close", connection=trades))
+        await stage.until(lambda: shelf.missed)
+        assert shelf.missed == [((symbol,), "market 1: connection lost")]
+        before, broke_ns = len(ids), time.time_ns()
+        await stage.until(lambda: len(ids) > before)
+        found = await stage.live.backfill(
+            key, symbol, broke_ns, broke_ns, after_id=ids[before - 1], before_id=ids[before]
+        )
+        assert found.complete
+        assert ids[:before] + numbers(found.trades) + ids[before:] == list(range(ids[0], ids[-1] + 1))
+        assert stage.books.synced(key, 1)
+        assert (len(shelf.snapshots), [symbols for symbols, _ in shelf.interrupted if symbols]) == (1, [])
+
+    play(act, {key: (symbol,)})
+
+
 def test_what_cannot_be_filled_is_one_sentence() -> None:
     async def act(stage: Scene) -> None:
         now_ns = time.time_ns()
