@@ -173,7 +173,8 @@ async def print_prices(
 
 
 def _load() -> bool:
-    return frame([]).empty
+    frame([])
+    return True
 
 
 def _print(rows: Sequence[PriceRow], at_ns: int, rows_max: int, out: int) -> bool:
