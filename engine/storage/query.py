@@ -64,7 +64,7 @@ def query(
     """
     scan = Scan(folder, Question(kind, venue, symbol, from_ns, to_ns), columns, order, window_bytes=0)
     table = pa.Table.from_batches(list(scan), scan.schema)
-    return table.replace_schema_metadata({_SKIPPED: orjson.dumps(scan.skipped)} if scan.skipped else None)
+    return with_skipped(table, scan.skipped)
 
 
 def batches(
@@ -82,8 +82,13 @@ def batches(
     return Scan(folder, Question(kind, venue, symbol, from_ns, to_ns), columns, order)
 
 
+def with_skipped(table: pa.Table, skipped: Sequence[tuple[str, str]]) -> pa.Table:
+    """The table, which knows what it is without."""
+    return table.replace_schema_metadata({_SKIPPED: orjson.dumps(skipped)} if skipped else None)
+
+
 def skipped_of(table: pa.Table) -> tuple[tuple[str, str], ...]:
-    """(path, reason) of each file or block that an answer of `query` is without."""
+    """(path, reason) of each file or block that an answer of `query` or `sql` is without."""
     found = orjson.loads((table.schema.metadata or {}).get(_SKIPPED, b"[]"))
     return tuple((path, reason) for path, reason in found)
 

@@ -29,7 +29,7 @@ from engine.storage.arrow import SCHEMAS, to_table
 from engine.storage.catalog import MAX_NS, BlockRow
 from engine.storage.columns import COLUMNS, ROW_TIME, Column, exact_of
 from engine.storage.export_request import Canceled
-from engine.storage.query import time_columns, within
+from engine.storage.query import time_columns, with_skipped, within
 from engine.storage.records import RecordKind
 from engine.storage.schema import FileRow
 
@@ -62,7 +62,8 @@ def sql(
 ) -> pa.Table:
     """The answer as a whole. BadQuery when it is no reading statement, is wrong, or has more than `most` rows.
 
-    It waits for the disk: not for the engine's loop. `timeout_s` 0 = however long it takes.
+    `query.skipped_of` says what it is without. It waits for the disk: not for the engine's loop. `timeout_s` 0 =
+    however long it takes.
     """
     for attempt in range(1, _ATTEMPTS + 1):
         try:
@@ -75,7 +76,8 @@ def sql(
                             _WHAT, f"it has more than {most:,} rows: add a LIMIT, or write them to a file"
                         )
                     batches.append(batch)
-                return pa.Table.from_batches(batches, answer.reader.schema)
+                table = pa.Table.from_batches(batches, answer.reader.schema)
+                return with_skipped(table, answer.skipped)
         except _FileGone:  # retention, or the archive has put small files together: look again
             if attempt == _ATTEMPTS:
                 raise
@@ -154,29 +156,28 @@ class _Sources:
 
     def __init__(self, folder: Path, kinds: Sequence[RecordKind], from_ns: int, to_ns: int) -> None:
         self._root = folder / archive.FOLDER
-        self.from_ns, self.to_ns = from_ns, to_ns
-        found = catalog.snapshot(folder, kinds, from_ns=from_ns, to_ns=to_ns)
+        self.kinds, self.from_ns, self.to_ns = kinds, from_ns, to_ns
+        for _ in range(_ATTEMPTS):
+            found = catalog.snapshot(folder, kinds, from_ns=from_ns, to_ns=to_ns)
+            with ThreadPoolExecutor(2) as pool:  # the digests release the interpreter's lock
+                wrong = list(pool.map(self._wrong_with, found.files))
+            self.files: list[FileRow] = found.files
+            if not self.is_gone():  # else retention was here meanwhile: look again
+                break
         skipped = {f"journal block {first_seq}": reason for first_seq, reason in found.damaged}
+        skipped |= {file.path: reason for file, reason in zip(found.files, wrong, strict=True) if reason}
         self.blocks: list[BlockRow] = found.blocks
-        self.files: list[FileRow] = []
-        with ThreadPoolExecutor(2) as pool:  # the digests release the interpreter's lock
-            for file, wrong in zip(found.files, pool.map(self._wrong_with, found.files), strict=True):
-                if wrong is None:
-                    self.files.append(file)
-                else:
-                    skipped[file.path] = wrong
-        self.tables: dict[RecordKind, pa.Table] = {}
-        for kind in kinds:
-            self.tables[kind] = self._journal(kind, skipped)
-        self.kinds = kinds
+        self.files = [file for file in found.files if file.path not in skipped]
+        self.tables = {kind: self._journal(kind, skipped) for kind in kinds}
         self.skipped = tuple(skipped.items())
 
-    def _wrong_with(self, file: FileRow) -> str | None:
+    def _wrong_with(self, file: FileRow) -> str:
+        """ "" = nothing."""
         try:
             archive.examine(self._root / file.path)
         except BlockDamaged as error:
             return error.reason
-        return None
+        return ""
 
     def _journal(self, kind: RecordKind, skipped: dict[str, str]) -> pa.Table:
         tables = [SCHEMAS[kind].empty_table()]

@@ -159,8 +159,12 @@ COMMAND = """
 import sys
 from pathlib import Path
 from engine.storage.command_line import run_query
-print("ready", flush=True)
-sys.exit(run_query(Path(sys.argv[1]), sys.argv[2], sys.argv[3]))
+try:
+    print("ready", flush=True)
+    sys.exit(run_query(Path(sys.argv[1]), sys.argv[2], sys.argv[3]))
+except KeyboardInterrupt:  # it came before the query began
+    print("venuescope: ended before it was done; no file was left", file=sys.stderr)
+    sys.exit(130)
 """
 
 

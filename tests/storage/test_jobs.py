@@ -91,6 +91,24 @@ def test_an_export_is_a_finished_file_only_its_owner_may_read(store: Path) -> No
     asyncio.run(main())
 
 
+def test_the_process_is_the_command_line_a_user_has(store: Path) -> None:
+    async def main() -> None:
+        async with running(Jobs(store)) as made:
+            job = made.start(replace(ALL, from_ns=NOON_NS, to_ns=NOON_NS + 20_000_000, form="parquet"))
+            view = await ended(made, job)
+            assert (view.state, view.detail, view.rows) == ("done", "", 20)
+            path = made.path_of(job)
+            assert path is not None
+            assert len(pd.read_parquet(path)) == 20
+            refused = await ended(made, made.start(replace(ALL, from_ns=20, to_ns=10)))
+            assert (refused.state, refused.detail) == (
+                "failed",
+                "--from: 0000000000000000020 must be before --to (0000000000000000010)",
+            )
+
+    asyncio.run(main())
+
+
 def test_two_run_and_the_others_wait_their_turn(store: Path) -> None:
     async def main() -> None:
         async with running(opened(store, "slow")) as made:
@@ -164,17 +182,6 @@ def test_a_command_that_cannot_be_started_is_said(store: Path) -> None:
             view = await ended(made, made.start(ALL))
             assert view.state == "failed"
             assert view.detail.startswith("it could not be started: ")
-
-    asyncio.run(main())
-
-
-def test_a_question_that_the_process_refuses_is_a_failure_with_its_sentence(store: Path) -> None:
-    async def main() -> None:
-        async with running(opened(store)) as made:
-            job = made.start(replace(ALL, from_ns=20, to_ns=10))
-            view = await ended(made, job)
-            assert view.state == "failed"
-            assert "must be before --to" in view.detail
 
     asyncio.run(main())
 

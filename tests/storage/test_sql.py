@@ -16,6 +16,7 @@ import pytest
 from engine.errors import BadQuery
 from engine.storage import archive, sql
 from engine.storage.columns import COLUMNS, exact_of
+from engine.storage.query import skipped_of
 from engine.storage.records import Block, RecordKind, times_of
 from tests.storage.drawn import NOON_NS, STREAM, UNIT, drawn_block
 from tests.storage.kept import Kept
@@ -140,6 +141,42 @@ def test_a_damaged_file_is_left_out_by_name(kept: Kept) -> None:
         assert [path for path, _ in answer.skipped] == [
             bad.relative_to(kept.folder / archive.FOLDER).as_posix()
         ]
+
+
+def test_an_answer_knows_what_it_is_without(kept: Kept) -> None:
+    block = drawn_block(TRADES, 5, seq=500)
+    kept.put(block)
+    (path,) = kept.archive([block])
+    path.unlink()
+    kept.put(drawn_block(TRADES, 5, seq=600))
+    kept.connection.execute("UPDATE blocks SET payload = zeroblob(9) WHERE first_seq = 600")
+    filled(kept)
+    table = sql.sql(kept.folder, "SELECT count(*) AS n FROM trades")
+    assert table.to_pylist() == [{"n": 150}]
+    name = path.relative_to(kept.folder / archive.FOLDER).as_posix()
+    assert dict(skipped_of(table)) == {
+        name: "no such file or directory",
+        "journal block 600": "it is cut off",
+    }
+
+
+def test_a_file_deleted_before_it_was_looked_at_is_no_damage(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(kept)
+    (path,) = (kept.folder / archive.FOLDER).rglob("*.parquet")
+    examine = archive.examine
+
+    def delete_first(one: Path) -> archive.FileInfo:
+        if path.exists():
+            kept.forget(path)
+            path.unlink()
+        return examine(one)
+
+    monkeypatch.setattr(archive, "examine", delete_first)
+    table = sql.sql(kept.folder, "SELECT count(*) AS n FROM trades")
+    assert table.to_pylist() == [{"n": 50}]
+    assert skipped_of(table) == ()
 
 
 def test_a_file_that_goes_meanwhile_is_looked_for_again(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
