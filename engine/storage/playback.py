@@ -23,7 +23,8 @@ from engine.market.batches import Source
 from engine.market.sink import Sink
 from engine.pacing import SECOND_NS, TURN_NS, Player
 from engine.storage.delivery import Delivery
-from engine.storage.reader import Reader, Stretch, find
+from engine.storage.reader import Reader
+from engine.storage.stretch import Stretch, find
 from engine.storage.timeline import Events
 
 PAST_NS: Final = 900 * SECOND_NS  # what is played before the moment asked for, so that charts have a past

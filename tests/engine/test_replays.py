@@ -14,7 +14,7 @@ from engine.errors import BadCommand, BadQuery
 from engine.replays import MS, Replay, Replays
 from engine.runtime import Runtime
 from engine.storage.playback import Playback
-from engine.storage.reader import Stretch
+from engine.storage.stretch import Stretch
 from engine.telemetry.board import ReplayView
 from feeds import sample
 from feeds.replay import ReplayFeed

@@ -15,9 +15,9 @@ from engine.market.batches import TRADE, Batch, Kind, Rows, Source
 from engine.market.instruments import Instrument
 from engine.market.sequencing import BookState, Outcome, Rule
 from engine.market.state import SymbolState
-from engine.storage.reader import Piece, Stretch
 from engine.storage.recorder import Recorder
 from engine.storage.records import Block
+from engine.storage.stretch import Piece, Stretch
 from feeds.replay import ReplayFeed
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"

@@ -17,7 +17,8 @@ from engine.market.batches import Source
 from engine.storage import playback as module
 from engine.storage.delivery import Delivery
 from engine.storage.playback import Playback, play_stretch
-from engine.storage.reader import Reader, Stretch
+from engine.storage.reader import Reader
+from engine.storage.stretch import Stretch
 from engine.telemetry.hub import Telemetry
 from feeds import sample
 from tests.storage.recorded import Market, record_capture, stretch_of

@@ -18,8 +18,9 @@ from engine.market.sequencing import BookState, Rule
 from engine.storage import packing, reader
 from engine.storage.packing import Book, Gap
 from engine.storage.playback import Played, play_all, play_stretch
-from engine.storage.reader import Piece, Reader, Stretch, find
+from engine.storage.reader import Reader
 from engine.storage.records import BACKFILLED, DELIVERED, KEYFRAME, OPEN, Block, RecordKind, Stream
+from engine.storage.stretch import Piece, Stretch, find
 from engine.storage.timeline import Events
 from feeds import sample
 from tests.storage.drawn import NOON_NS, drawn_block
