@@ -525,6 +525,9 @@ class Intake:
             self._telemetry.stage(desk.source.key, stage).advance(desk.second_ns)
 
     def _flush(self, desk: _Desk) -> None:
+        if not desk.second_ns:  # published before anything came: of no second
+            desk.samples.clear()
+            return
         for stage, values in desk.samples.items():
             offset = desk.offset_ns or 0 if stage == "receive" else 0
             self._telemetry.stage(desk.source.key, stage).record(

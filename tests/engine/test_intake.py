@@ -375,3 +375,11 @@ def test_funding_reaches_the_board() -> None:
     funding = desk.at(0.2).telemetry.board.books[LIVE.key, "BTC-USDT"].funding
     assert funding is not None
     assert int(funding["rate_e12"][0]) == 100_000_000
+
+
+def test_what_was_published_before_anything_came_is_of_no_second() -> None:
+    desk = Desk().at(0.1).at(0.2)
+    desk.snapshot([(100, 5)], [(110, 2)]).trade(105).at(3.0).trade(106).at(6.0)
+    stages = [stage.seconds.since(0).rows["ts_ns"].tolist() for stage in desk.telemetry.stages.values()]
+    assert any(stages)
+    assert all(ts >= START for rows in stages for ts in rows)
