@@ -16,7 +16,7 @@ import apsw
 import numpy as np
 import pyarrow.compute as pc
 
-from engine.errors import BadQuery
+from engine.errors import BadQuery, BlockDamaged
 from engine.market.instruments import Instrument
 from engine.market.sequencing import Rule
 from engine.storage import archive, catalog
@@ -170,9 +170,8 @@ def _pieces(
 ) -> tuple[list[Piece], list[str]]:
     """(files and blocks of a venue that overlap the times, what of the journal is damaged)."""
     blocks, damaged = catalog.blocks_between(connection, kinds, venue, None, *times)
-    root = folder / archive.FOLDER
     found = [_of_row(row) for row in blocks]
-    found += [_of_file(root, row) for row in catalog.files_between(connection, kinds, venue, None, *times)]
+    found += [_of_file(folder, row) for row in catalog.files_between(connection, kinds, venue, None, *times)]
     return found, [f"block {seq} of the journal: {reason}" for seq, reason in damaged]
 
 
@@ -202,26 +201,34 @@ def _of_row(row: BlockRow) -> Piece:
     )
 
 
-def _of_file(root: Path, row: FileRow) -> Piece:
+def _of_file(folder: Path, row: FileRow) -> Piece:
     columns = [
         name
         for name in SCHEMAS[row.kind].names
         if name not in _SAME and not (row.kind is SNAPSHOTS and name in _TEXTS)
     ]
+    seq, origin = pc.field("seq"), pc.field("origin")
 
     def table(filters: Any) -> Block:
         # Of a column that is the same in a whole row group, as `origin` mostly is, that says which groups to read.
-        rows, heap = from_table(row.kind, archive.read_file(root / row.path, columns, filters))
-        return Block(row.kind, row.stream, rows, heap)
+        root = folder / archive.FOLDER
+        try:
+            found = archive.read_file(root / row.path, columns, filters)
+        except BlockDamaged:
+            path = None if (root / row.path).exists() else _merged(folder, row)
+            if path is None:
+                raise
+            own = (seq >= row.first_seq) & (seq <= row.last_seq)
+            found = archive.read_file(root / path, columns, own if filters is None else own & filters)
+        return Block(row.kind, row.stream, *from_table(row.kind, found))
 
     def read(first: int, end: int) -> Block:
         whole = first <= row.first_seq and end > row.last_seq
-        return table(None if whole else (pc.field("seq") >= first) & (pc.field("seq") < end))
+        return table(None if whole else (seq >= first) & (seq < end))
 
     def read_late() -> Block:
         if row.kind is GAPS:
             return table(None)
-        origin = pc.field("origin")
         return table(origin != STREAMED if row.kind is CANDLES else origin == BACKFILLED)
 
     return Piece(
@@ -230,6 +237,19 @@ def _of_file(root: Path, row: FileRow) -> Piece:
         read_late,
         row.path,
     )
+
+
+def _merged(folder: Path, gone: FileRow) -> str | None:
+    """The file that small ones were merged into since the stretch was looked up; None when there is none."""
+    with catalog.reading(folder) as connection:
+        files = catalog.files_between(
+            connection, gone.kind, gone.stream.venue, gone.stream.symbol, gone.first_ns, gone.last_ns + 1
+        )
+    for file in files:
+        same = (file.stream_id, file.date) == (gone.stream_id, gone.date)
+        if same and file.first_seq <= gone.first_seq and file.last_seq >= gone.last_seq:
+            return file.path
+    return None
 
 
 def _names(venue: str, symbols: Sequence[str], known: Sequence[Stream]) -> set[str]:

@@ -19,7 +19,7 @@ from engine.storage import packing, reader
 from engine.storage.packing import Book, Gap
 from engine.storage.playback import Played, play_all, play_stretch
 from engine.storage.reader import Reader
-from engine.storage.records import BACKFILLED, DELIVERED, KEYFRAME, OPEN, Block, RecordKind, Stream
+from engine.storage.records import BACKFILLED, DELIVERED, KEYFRAME, OPEN, Block, RecordKind, Stream, joined
 from engine.storage.stretch import Piece, Stretch, find
 from engine.storage.timeline import Events
 from feeds import sample
@@ -552,6 +552,30 @@ def test_a_file_that_is_damaged_or_gone_is_skipped_and_named(
     assert any(said.startswith(f"interrupted {symbol}: ") for said in market.said)
     assert market.book(symbol) == simulated.book(symbol)  # it went on with our own next book
     assert len(market.tape(symbol)) == len(simulated.tape(symbol)) - len(trades[0].rows)
+
+
+def test_files_that_are_merged_while_a_stretch_is_played_are_read_where_they_went(
+    tmp_path: Path, simulated: Market
+) -> None:
+    asked = stretch_of(simulated.blocks)
+    expected = play_stretch(asked, Market())  # type: ignore[arg-type]
+    store = Kept(tmp_path / "store")
+    blocks = list(cut(sorted(simulated.blocks, key=lambda block: block.first_seq), 100))
+    store.put(*blocks)
+    deltas = [block for block in blocks if block.kind is RecordKind.DELTAS]
+    small = [path for block in deltas[:4] for path in store.archive([block])]
+    stretch = find(store.folder, asked.venue, (), asked.from_ns, asked.to_ns)
+    for path in small:
+        store.forget(path)
+        path.unlink()
+    again = joined(deltas[:4])
+    store.put(again)
+    store.archive([again])
+    store.close()
+    for chunk_rows in (1 << 30, 700):
+        found, market = played(stretch, chunk_rows=chunk_rows)
+        assert (found.events, found.hash, found.lost) == (expected.events, expected.hash, ())
+        assert market.picture() == simulated.picture()
 
 
 def test_what_is_not_recorded_is_refused_and_what_is_is_named(tmp_path: Path, simulated: Market) -> None:
