@@ -457,6 +457,8 @@ async def run(
     sock = server.listen(chosen.host, chosen.port)
     async with _own_venue(chosen) as chosen:
         application = build(chosen, replay, speed, recorded=recorded)
+        if table_s:
+            _load_table()
         application.engine.start()
         name = "[::1]" if chosen.host == "::1" else "localhost"
         print(f"Venuescope on http://{name}:{chosen.port} (Ctrl-C ends it)", flush=True)
@@ -468,6 +470,13 @@ async def run(
                 table.cancel()
             ended = application.engine.stop()
     return ended
+
+
+def _load_table() -> None:
+    """What the table needs is imported: a second of the interpreter, before anything waits for it."""
+    from engine import price_table
+
+    price_table.frame([])
 
 
 def _print_table(engine: Engine, every_s: float) -> asyncio.Task[None]:
