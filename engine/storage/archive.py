@@ -118,8 +118,8 @@ def write_file(
 ) -> Written:
     """The file on the disk, and its name and its folders too. `table`: SCHEMAS[kind], ascending `seq`, one date.
 
-    Never written over: the paths in `taken`. `step` is told of each point passed, for tests that end the process
-    there. OSError leaves no draft behind.
+    Never written over: any file that is there, and the paths in `taken`, which another number is put behind then.
+    `step` is told of each point passed, for tests that end the process there. OSError leaves no draft behind.
     """
     passed = step or (lambda _: None)
     sequences = table["seq"].to_numpy()
@@ -131,7 +131,7 @@ def write_file(
     folder = folder_of(kind, date, stream)
     path = f"{folder}/{info.first_seq}-{info.last_seq}.parquet"
     again = 1
-    while path in taken:
+    while path in taken or (root / path).exists():
         again += 1
         path = f"{folder}/{info.first_seq}-{info.last_seq}-{again}.parquet"
     body, footer = _encoded(table.replace_schema_metadata({_KEY: msgspec.json.encode(info)}))

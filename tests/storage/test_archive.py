@@ -86,6 +86,15 @@ def test_a_file_of_the_same_range_gets_a_name_of_its_own(tmp_path: Path) -> None
     assert all(archive.is_ours(path) for path in taken)
 
 
+def test_no_file_is_written_over(tmp_path: Path) -> None:
+    """One of the same name may have the only copy of other rows: of a journal put back to an older state."""
+    first = written(tmp_path, drawn_block(RecordKind.TRADES, 10))
+    before = (tmp_path / first.path).read_bytes()
+    second = written(tmp_path, drawn_block(RecordKind.TRADES, 10, seed=2))
+    assert second.path == first.path.replace("1-10", "1-10-2")
+    assert (tmp_path / first.path).read_bytes() == before
+
+
 @pytest.mark.parametrize(
     "name",
     [
