@@ -112,6 +112,7 @@ class Jobs:
         self._canceled: dict[str, asyncio.Event] = {}  # of what runs
         self._wake = asyncio.Event()
         self._trouble = ""
+        self._loaded = False
 
     # --- commands ----------------------------------------------------------------------------------------
 
@@ -179,8 +180,9 @@ class Jobs:
 
     async def run(self) -> None:
         """Serve until cancelled; what runs then is ended."""
-        if (self._folder / _CACHE).is_dir():
+        if not self._loaded and (self._folder / _CACHE).is_dir():
             self._take_up(await asyncio.to_thread(self._load))
+        self._loaded = True
         try:
             async with asyncio.TaskGroup() as group:
                 while True:
@@ -196,7 +198,7 @@ class Jobs:
                     self._wake.clear()
         finally:
             for view in self._in_state("running"):
-                self._show(replace(view, state="failed", detail=ENDED, ended_ns=self._wall()))
+                self._end(view.id, "failed", ENDED)
             await self._exchange()
 
     async def _work(self, job: str) -> None:
@@ -323,10 +325,13 @@ class Jobs:
         return next(one for one in names if one not in taken and not (self._folder / _EXPORTS / one).exists())
 
     def _take_up(self, found: Sequence[JobView]) -> None:
-        """The jobs of the run before; what was under way then is not now."""
+        """The jobs of the run before, in front of those asked for since; what was under way then is not now."""
+        since, self._jobs = self._jobs, {}
         for view in found:
             if view.state in ("waiting", "running"):
                 view = replace(view, state="failed", detail=ENDED, ended_ns=self._wall())
+            self._show(view)
+        for view in since.values():
             self._show(view)
 
     # --- in a thread -------------------------------------------------------------------------------------

@@ -218,6 +218,35 @@ def test_after_a_restart_the_list_is_as_it_was(store: Path) -> None:
     assert all(again.path_of(view.id) is not None for view in before)
 
 
+def test_what_is_asked_for_before_the_list_is_read_comes_behind_it(store: Path) -> None:
+    async def main() -> None:
+        async with running(opened(store, "quick")) as made:
+            old = made.start(ALL)
+            await ended(made, old)
+        made = opened(store, "quick")
+        new = made.start(ALL)
+        async with running(made):
+            await ended(made, new)
+            assert [view.id for view in made.views()] == [new, old]
+            assert of(made, new).name != of(made, old).name
+
+    asyncio.run(main())
+
+
+def test_it_can_be_run_again(store: Path) -> None:
+    async def main() -> None:
+        made = opened(store, "slow")
+        async with running(made):
+            first = [made.start(ALL) for _ in range(3)]
+            await until(lambda: of(made, first[0]).rows == 5)
+        assert [of(made, job).state for job in first] == ["failed", "failed", "waiting"]
+        async with running(made):
+            await until(lambda: of(made, first[2]).rows == 5)
+            assert [of(made, job).state for job in first] == ["failed", "failed", "running"]
+
+    asyncio.run(main())
+
+
 def test_what_ran_when_the_program_was_killed_has_failed(store: Path) -> None:
     left = JobView(
         "0123456789ab", "x.csv", "trades", "", "", 0, MAX_NS, "csv", "running", "", 5, 10, 0, time.time_ns(), 0
