@@ -262,7 +262,8 @@ class Playback:
             # The stretch has its own end, at which nothing happens.
             await self._player.play(np.array([self.to_ns]), lambda _first, end: end)
         finally:
-            coming.cancel()  # the thread ends by itself; what it reads is not wanted any more
+            coming.cancel()  # the thread ends by itself; what it reads is not wanted any more, nor why it failed
+            coming.add_done_callback(lambda task: task.cancelled() or task.exception())
         return not self._again
 
 
