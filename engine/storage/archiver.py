@@ -15,12 +15,12 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar, cast
 
 import apsw
 
 from engine.durable_files import sync_folder
-from engine.errors import BadCommand, BadSetting, StorageError
+from engine.errors import BadCommand, BadSetting, StorageError, StoreFailed
 from engine.storage import catalog, compaction, manifest, retention, schema
 from engine.storage.children import Child, child
 from engine.storage.dates import DAY_NS, date_text
@@ -319,9 +319,7 @@ class Archiver:
         for deletion in self._next:
             if deletion.due_ns > now_ns or deletion.held:
                 continue
-            gone = await self._transact(
-                lambda connection, deletion=deletion: manifest.give_up(connection, deletion, remote=remote)
-            )
+            gone = await self._give_up(deletion, remote)
             if gone:
                 self._deleted_bytes += deletion.size_bytes
                 text = f"{gone:,} files of {deletion.venue or 'the engine'} of {deletion.date} go: {deletion.why}"
@@ -335,6 +333,22 @@ class Archiver:
                 await asyncio.to_thread(self._unlink, [file.path for file in over])
             await self._transact(lambda connection: self._drop(connection, over))
         await self._plan()
+
+    async def _give_up(self, deletion: retention.Deletion, remote: bool) -> int:
+        """How many files leave."""
+
+        def change(connection: apsw.Connection) -> int:
+            return manifest.give_up(connection, deletion, remote=remote)
+
+        try:
+            return cast(int, await self._transact(change))
+        except StoreFailed:
+            # On a full disk the journal cannot even note what leaves: one file less, and it can.
+            path = await self._ask(lambda reader: manifest.first_of(reader, deletion))
+            if not path:
+                raise
+            await asyncio.to_thread(self._unlink, [path])
+            return cast(int, await self._transact(change))
 
     def _drop(self, connection: apsw.Connection, files: Sequence[manifest.Leaving]) -> None:
         for file in files:

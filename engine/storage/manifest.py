@@ -107,6 +107,17 @@ def mark_whole(connection: apsw.Connection, file: int, detail: str = "") -> bool
     return connection.changes() > 0
 
 
+def first_of(connection: apsw.Connection, deletion: Deletion) -> str:
+    """The path of the oldest file of a deletion; "" = none is left."""
+    found = connection.execute(
+        "SELECT path FROM files JOIN streams ON streams.id = files.stream WHERE state = 'here' AND date = ?1"
+        " AND venue = ?2 AND (?3 = '[]' OR files.id IN (SELECT value FROM json_each(?3)))"
+        " ORDER BY first_seq LIMIT 1",
+        (deletion.date, deletion.venue, str(list(deletion.ids))),
+    ).fetchone()
+    return "" if found is None else cast(str, found[0])
+
+
 def forget_uploads(connection: apsw.Connection, uri: str) -> None:
     """Whatever was uploaded to another place than this is not uploaded."""
     if value(connection, "archive_uri", "") != uri:

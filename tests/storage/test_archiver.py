@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.errors import BadCommand, StorageError
+from engine.errors import BadCommand, StorageError, StoreFailed
 from engine.storage import archiver, catalog, manifest, schema
 from engine.storage.dates import DAY_NS
 from engine.storage.records import Block, RecordKind
@@ -234,6 +235,28 @@ def test_over_the_budget_the_oldest_go_and_of_the_running_day_file_by_file(tmp_p
             await store.archiver.set_retention(0, 1_000 + one + one // 2)
             await store.archiver._delete_due()
             assert store.seqs() == list(range(31, 41))
+
+    asyncio.run(scene())
+
+
+def test_on_a_full_disk_a_file_that_is_due_makes_room_for_saying_so(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with running(tmp_path, every_s=3_600) as store:
+            store.put(*days_of(3))
+            await store.archiver.compact_now()
+            await store.archiver.set_retention(1, 0)
+            real = store.journal.transact
+
+            def full(change: Callable[..., Any]) -> Any:
+                if len(store.files()) == 3:
+                    raise StoreFailed("journal.db", "the disk is full")
+                return real(change)
+
+            store.journal.transact = full
+            await store.archiver._delete_due()
+            assert store.seqs() == list(range(11, 31))
+            assert len(store.files()) == 2
+            assert leaving(store) == 0
 
     asyncio.run(scene())
 
