@@ -191,6 +191,45 @@ def test_sought_back_and_forth_the_book_is_that_of_playing_straight(
     assert (rig.playback.events, rig.playback.hash) == (expected.events, expected.hash)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_any_orders_on_the_way_change_no_event(simulated: Market, stretch: Stretch, seed: int) -> None:
+    expected = play_stretch(stretch, Market())  # type: ignore[arg-type]
+    random = np.random.default_rng(seed)
+    rig = Rig(stretch, speed=10, chunk_rows=int(random.choice([300, 5_000])))
+
+    async def drive() -> None:
+        playback = rig.playback
+        for _ in range(80):
+            match random.integers(0, 7):
+                case 0:
+                    playback.pause()
+                case 1:
+                    playback.resume()
+                case 2:
+                    playback.step("event")
+                case 3:
+                    playback.step("second")
+                case 4:
+                    playback.set_speed(float(random.choice([1, 10, 100])))
+                case 5:
+                    at_ns = playback.at_ns + int(random.integers(0, SECOND_NS // 2))
+                    if playback.state != "opening":
+                        playback.seek(min(at_ns, stretch.to_ns - SECOND_NS))
+                case _:
+                    rig.wall[0] += int(random.integers(0, 40_000_000))
+            for _ in range(int(random.integers(0, 4))):
+                await asyncio.sleep(0)
+            if playback.state == "ended":
+                return
+        playback.set_speed(math.inf)
+        playback.resume()
+
+    rig.drive(drive)
+    if [said.split()[0] for said in rig.market.said].count("open") == 1:  # else it was sought backward
+        assert (rig.playback.events, rig.playback.hash) == (expected.events, expected.hash)
+    assert books(rig.market) == books(simulated)
+
+
 def test_it_opens_at_a_past_moment_with_a_past(stretch: Stretch, monkeypatch: pytest.MonkeyPatch) -> None:
     at_ns = stretch.from_ns + 10 * SECOND_NS
     for past_s, least_s in ((900, 0), (4, 6)):
