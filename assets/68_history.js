@@ -85,7 +85,7 @@
     return null;
   };
   Object.assign(H.counted, {
-    coverage: (s) => `${many(s.calendar.order.length, "row")}, ${many(s.holes_open, "hole")} not filled`,
+    coverage: (s) => `${many(s.calendar.order.length, "row")}, ${many(s.holes_open, "hole")} not filled${s.head.spans_left_out ? `; ${many(s.head.spans_left_out, "older span")} left out` : ""}`,
     stretch: () => "",
     recorder: (s) => `${F.group(s.recorder.rows.filter((x) => x.state !== "off").length)} of ${many(s.recorder.rows.length, "venue")} recorded`,
     exports: (s) => many(s.jobs.length, "export"),

@@ -216,11 +216,13 @@
   };
   const HINT = "Press a cell for what was missed in it, drag over cells to choose a stretch, press twice to zoom in.";
   const say = () => {
-    if (ui && !C.cursor) D.text(ui.cell, HINT);
+    const none = H.stream().rows.every((row) => row && !row.shares.some(Boolean));
+    if (ui && !C.cursor) D.text(ui.cell, none ? "Nothing was recorded in this time. Newest shows the newest data." : HINT);
     if (!ui || !C.cursor || !ui.lines[C.cursor[0]]) return;
     const line = ui.lines[C.cursor[0]], [title, words] = C.words(line, C.cursor[1]);
     D.text(ui.cell, `${title}: ${words.join("; ")}`);
     D.attr(ui.cell, "title", ui.cell.textContent);
+    if (document.activeElement === ui.host) V.say(ui.cell.textContent);
     const hole = holesIn(line, cellFrom(C.cursor[1]), cellFrom(C.cursor[1] + 1)).find(H.fetchable);
     if (!ui.fetch) {
       ui.fetch = H.fetchButton("vs-btn is-sm");

@@ -7,7 +7,7 @@
   const DAY = 86_400_000, HOUR = 3_600_000, MINUTE = 60_000;
   const PAGES = [["overview", "Overview"], ["book", "Book"], ["market", "Market"], ["latency", "Latency"], ["throughput", "Throughput"]];
   // What is exported, by what has to be recorded for it.
-  const KINDS = [["trades", "Trades", "trades"], ["quotes", "Best bid and ask", "book"], ["deltas", "Book changes", "book"], ["snapshots", "Book snapshots", "book"], ["candles", "Candles", "candles"], ["funding", "Funding", "funding"], ["latency", "Latency", "latency"], ["counters", "Counters", "counters"], ["events", "Events", "events"], ["gaps", "Holes", ""], ["raw", "Raw frames", "raw"]];
+  const KINDS = [["trades", "Trades", "trades"], ["quotes", "Quotes", "book"], ["deltas", "Book changes", "book"], ["snapshots", "Snapshots", "book"], ["candles", "Candles", "candles"], ["funding", "Funding", "funding"], ["latency", "Latency", "latency"], ["counters", "Counters", "counters"], ["events", "Events", "events"], ["gaps", "Holes", ""], ["raw", "Raw frames", "raw"]];
   const FORMS = [["csv", "CSV"], ["parquet", "Parquet"], ["feather", "Feather"]];
   const SPEEDS = ["1", "10", "100", "max"];
   const typed = { venue: "", symbol: "", from: "", to: "", at: "", page: "book", kind: "trades", form: "csv", touched: false, said: "", tone: "", busy: false };
@@ -82,10 +82,14 @@
   const say = (text, tone = "") => set({ said: text, tone });
   const plain = (ms) => H.moment(Math.round(ms));
   H.chosen = (sel) => set({ venue: sel.venue, symbol: sel.symbol, from: plain(sel.from), to: plain(sel.to), at: "", said: "", touched: true });
-  // At first: the newest hour of the first symbol.
+  // At first: the newest hour of the symbol that is looked at anyhow. Where that is hardly begun it grows with it.
   H.first = (s) => {
-    if (typed.venue || !s.calendar.order.length) return;
-    const n = Math.max(0, s.calendar.order.findIndex(([, symbol]) => symbol !== ""));
+    if (typed.touched || !s.calendar.order.length || !s.newest) return;
+    const known = stretch();
+    if (typed.venue && !known.why && known.to - known.from >= MINUTE) return;
+    const market = (V.store.answer && V.store.answer.market) || { symbol: "", source: "" };
+    const like = ([venue, symbol]) => (symbol === market.symbol ? 2 : symbol ? 1 : 0) + (symbol && market.source.startsWith(`${venue}:`) ? 1 : 0);
+    const n = s.calendar.order.reduce((best, one, k) => (like(one) > like(s.calendar.order[best]) ? k : best), 0);
     const [venue, symbol] = s.calendar.order[n], span = s.newest[n];
     Object.assign(typed, { venue, symbol, from: plain(Math.ceil(Math.max(span[0], span[1] - HOUR) / 1000) * 1000), to: plain(Math.floor(span[1] / 1000) * 1000) });
   };
@@ -99,7 +103,7 @@
     const end = Math.floor(span[1] / 1000) * 1000, now = stretch();
     const day = (now.why ? end - 1 : now.from) - ((now.why ? end - 1 : now.from) % DAY);
     const [from, to] = { minute: [Math.max(span[0], end - MINUTE), end], hour: [Math.max(span[0], end - HOUR), end], day: [day, Math.min(day + DAY, Math.floor(V.store.answer.now / 1000) * 1000)], all: [span[0], end] }[name];
-    set({ from: plain(Math.ceil(from / 1000) * 1000), to: plain(to), at: "", said: "" });
+    set({ from: plain(Math.ceil(from / 1000) * 1000), to: plain(to), at: "", said: "", touched: true });
     mark();
   };
   const build = (host) => {
@@ -143,7 +147,7 @@
     }
     f.of.select.addEventListener("change", () => {
       const [venue, symbol] = f.of.select.value.split("|");
-      set({ venue, symbol, said: "" });
+      set({ venue, symbol, said: "", touched: true });
       mark();
     });
     for (const key of ["page", "kind", "form"]) f[key].select.addEventListener("change", () => set({ [key]: f[key].select.value }));
@@ -168,10 +172,9 @@
     D.attr(form.said, "data-tone", typed.said ? typed.tone || null : bad ? "bad" : "mut");
     for (const key of ["from", "to"]) D.attr(form[key].input, "aria-invalid", range.why && typed.touched ? "true" : null);
     D.attr(form.at.input, "aria-invalid", moment.why ? "true" : null);
-    const row = rowOf(), kept = row ? row.kinds : [], stop = Boolean(why) || typed.busy;
+    const row = rowOf(), kept = (row && row.kinds) || [], stop = Boolean(why) || typed.busy;
     const whole = typed.symbol === "", kinds = KINDS.filter(([, , what]) => !what || kept.includes(what) || whole);
     X.fill(form.kind.select, kinds.map(([value, text]) => [value, text]), kinds.some(([value]) => value === typed.kind) ? typed.kind : kinds[0][0]);
-    if (!kinds.some(([value]) => value === typed.kind)) typed.kind = kinds[0][0];
     form.open.disabled = stop;
     for (const button of form.replay.children) button.disabled = stop;
     form.export.disabled = stop || ["failed", "off", "opening"].includes(s.head.state);
@@ -206,7 +209,7 @@
     const range = stretch();
     if (range.why) return say(range.why, "bad");
     set({ busy: true });
-    const answer = await V.exchange.ask("export_start", { kind: typed.kind, venue: typed.venue, symbol: typed.symbol, from_ms: Math.round(range.from), to_ms: Math.round(range.to), form: typed.form });
+    const answer = await V.exchange.ask("export_start", { kind: form.kind.select.value, venue: typed.venue, symbol: typed.symbol, from_ms: Math.round(range.from), to_ms: Math.round(range.to), form: typed.form });
     set({ busy: false });
     say(answer.ok ? "The export is under way; it is listed below" : V.exchange.capital(answer.why), answer.ok ? "ok" : "bad");
     H.again();
@@ -280,6 +283,8 @@
     if (!kept || !kept.el.isConnected || !r) return;
     const values = { days: keep.days === null ? String(r.days) : keep.days, budget: keep.budget === null ? gbs(r.budget) : keep.budget };
     for (const key of ["days", "budget"]) if (document.activeElement !== kept[key].input && kept[key].input.value !== values[key]) kept[key].input.value = values[key];
+    D.text(kept.days.unit, number(values.days) === 0 ? "= for ever" : "days");
+    D.text(kept.budget.unit, number(values.budget) === 0 ? "= no limit" : "GB");
     const now = asked(r), same = !now.why && now.days === r.days && gbs(now.gb * 1e9) === gbs(r.budget), fixed = H.fixed();
     const share = r.budget ? r.used / r.budget : 0, width = `${Math.min(100, share * 100).toFixed(1)}%`;
     kept.meter.hidden = !r.budget;

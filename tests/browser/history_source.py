@@ -68,7 +68,7 @@ class HistorySource(VenueSource):
         self.replay: ReplayView | None = None
         self.shed = False
         self._replay_at: tuple[int, int] = (0, 0)  # (wall, the replay's own) when it last went on
-        self._folder = Path(tempfile.mkdtemp(prefix="venuescope-exports-"))
+        self._folder: tempfile.TemporaryDirectory[str] | None = None  # of exports that were asked for
         self._turn = threading.RLock()
         super().__init__(seed=seed, clock=clock, history_s=history_s)
         self.switch("live")
@@ -78,7 +78,9 @@ class HistorySource(VenueSource):
         found = next((each for each in self.storage.jobs if each.id == job and each.state == "done"), None)
         if found is None:
             return None
-        path = self._folder / found.name
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="venuescope-exports-")
+        path = Path(self._folder.name) / found.name
         path.write_text(f"time_utc,price\n2026-11-20T14:32:08.416Z,{found.rows}\n", encoding="utf-8")
         return path
 
