@@ -129,10 +129,11 @@ class Backfill:
         return Filled(instrument, rows, candles, interval_s * SECOND_NS, trades.whole, detail)
 
     async def _settled(self, to_ns: int) -> None:
-        """Wait until a hole's end is so long ago that the venue knows all of it."""
-        left_s = (to_ns - self._now()) / SECOND_NS + self._settle_s
+        """Wait until the second of a hole's end is so long over that the venue knows all of it."""
+        over_ns = -(-to_ns // SECOND_NS) * SECOND_NS
+        left_s = (over_ns - self._now()) / SECOND_NS + self._settle_s
         if left_s > 0:
-            await self._sleep(min(left_s, self._settle_s))
+            await self._sleep(min(left_s, self._settle_s + 1))
 
     def _now(self) -> int:
         """By the venue's clock."""
@@ -242,7 +243,7 @@ class Backfill:
         interval_s = interval_of(self._dialect.candle_intervals_s, hole.to_ns - hole.from_ns)
         interval_ns = interval_s * SECOND_NS
         start_ns = hole.from_ns // interval_ns * interval_ns
-        closed_ns = (self._now() - round(self._settle_s * SECOND_NS)) // interval_ns * interval_ns
+        closed_ns = (self._now() - round(self._settle_s / 2 * SECOND_NS)) // interval_ns * interval_ns
         end_ns = min(-(-hole.to_ns // interval_ns) * interval_ns, closed_ns)
         why = "" if end_ns == -(-hole.to_ns // interval_ns) * interval_ns else "the last one still runs"
         if start_ns >= end_ns:
