@@ -7,7 +7,9 @@ several turns its compacting or its uploading process kills itself, at a point c
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
@@ -127,36 +129,40 @@ def rows_in(folder: Path) -> dict[RecordKind, list[tuple[np.ndarray, bytes]]]:
 def check(folder: Path, acknowledged: set[int]) -> int:
     """How many rows there are: each acknowledged one exactly once, none twice, each as it was made."""
     total = 0
-    bases: dict[RecordKind, set[int]] = {}
     for kind, parts in rows_in(folder).items():
         if kind not in COUNTS:
             assert not parts, kind
             continue
         seen: dict[int, bytes] = {}
         for rows, heap in parts:
-            sizes = _sizes(kind, rows)
-            for place in range(len(rows)):
-                row = rows[place].copy()
-                data = heap[int(row["at"]) : int(row["at"]) + sizes[place]] if sizes is not None else b""
-                if sizes is not None:
-                    row["at"] = 0
-                number = int(row["seq"])
+            for number, data in _as_bytes(kind, rows, heap):
                 assert number not in seen, f"{kind} {number} is there twice"
-                seen[number] = row.tobytes() + data
+                seen[number] = data
         total += len(seen)
-        bases[kind] = {(number - 1) // ROUND * ROUND + 1 for number in seen}
         expected: dict[int, bytes] = {}
-        for base in bases[kind] | acknowledged:
-            (block,) = (block for block in blocks_of(base) if block.kind is kind)
-            sizes = _sizes(kind, block.rows)
-            for place, row in enumerate(block.rows):
-                row = row.copy()
-                data = block.heap[int(row["at"]) :][: sizes[place]] if sizes is not None else b""
-                if sizes is not None:
-                    row["at"] = 0
-                expected[int(row["seq"])] = row.tobytes() + data
+        for base in {(number - 1) // ROUND * ROUND + 1 for number in seen} | acknowledged:
+            expected |= _expected(kind, base)
         assert seen == expected, f"{kind}: {len(expected) - len(seen)} rows are missing or differ"
     return total
+
+
+@functools.cache
+def _expected(kind: RecordKind, base: int) -> dict[int, bytes]:
+    (block,) = (block for block in blocks_of(base) if block.kind is kind)
+    return dict(_as_bytes(kind, block.rows, block.heap))
+
+
+def _as_bytes(kind: RecordKind, rows: np.ndarray, heap: bytes) -> Iterator[tuple[int, bytes]]:
+    """(number, all that the record is) of each row."""
+    sizes, numbers = _sizes(kind, rows), rows["seq"].tolist()
+    starts = rows["at"].tolist() if sizes is not None else []
+    rows = rows.copy()
+    if sizes is not None:
+        rows["at"] = 0
+    data, size = rows.tobytes(), rows.itemsize
+    for place, number in enumerate(numbers):
+        rest = b"" if sizes is None else heap[starts[place] : starts[place] + sizes[place]]
+        yield number, data[place * size : (place + 1) * size] + rest
 
 
 def _sizes(kind: RecordKind, rows: np.ndarray) -> list[int] | None:
