@@ -33,7 +33,8 @@ from feeds.foreign_venues import UNKNOWN, Survey, decoder_of, label_of, rule_of,
 from feeds.frames import join
 from feeds.venues import DIALECTS
 
-CHUNK: Final = 512  # frames handed over at once
+CHUNK: Final = 512  # lines read at once
+TOGETHER_NS: Final = 20_000_000  # decoded at once: batches of one kind come before those of the next
 NAMED_MOST: Final = 10  # of what could not be read
 COMPANIONS: Final = ((".ws.gz", ".http.gz"), (".ws", ".http"))
 READINGS: Final = 3
@@ -249,6 +250,9 @@ class _Player:
         held: list[Frame] = []
         for item in chunk:
             if isinstance(item, Frame) and item.address is None and not item.text.startswith(BARE_BOOK):
+                if held and item.recv_ns - held[0].recv_ns > TOGETHER_NS:
+                    yield self._streamed(self._path, held)
+                    held = []
                 held.append(item)
                 continue
             if held:
