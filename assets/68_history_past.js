@@ -122,9 +122,10 @@
       if (to === null) return;
       event.preventDefault();
       event.stopPropagation();
-      want({ at: Math.max(r.from, Math.min(r.to, to)) });
+      const at = Math.max(r.from, Math.min(r.to, to));
+      want({ at });
       clearTimeout(track.moved);
-      track.moved = setTimeout(() => seek(wish.at), SETTLE_MS);
+      track.moved = setTimeout(() => seek(at), SETTLE_MS);
     });
   };
   const place = (r) => {

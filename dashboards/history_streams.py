@@ -86,13 +86,17 @@ class Coverages:
         return int(self._once(("gaps", storage.version), lambda: hash(storage.gaps)))
 
     def _once(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+        """What `make` made for this key; two that ask at the same moment may both make it, none waits for it."""
         with self._lock:
-            if key not in self._kept:
-                self._kept[key] = make()
-                while len(self._kept) > KEPT:
-                    self._kept.popitem(last=False)
-            self._kept.move_to_end(key)
-            return self._kept[key]
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        made = make()
+        with self._lock:
+            self._kept[key] = made
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return made
 
 
 def looked(coverages: Coverages, telemetry: Telemetry, raw: Json, wall_ns: int) -> Json:
