@@ -297,7 +297,7 @@ class Archiver:
             raise StorageError(failure)
 
     def _mark_sent(self, connection: apsw.Connection, sending: Sending) -> None:
-        uploaded_ns = 0 if sending.delete else self._wall()
+        uploaded_ns = manifest.WITHDRAWN if sending.delete else self._wall()
         schema.mark_file(connection, sending.file, uploaded_ns=uploaded_ns)
 
     # --- deleting ------------------------------------------------------------------------------------------
@@ -352,7 +352,7 @@ class Archiver:
 
     def _drop(self, connection: apsw.Connection, files: Sequence[manifest.Leaving]) -> None:
         for file in files:
-            # What lies elsewhere too is deleted there first, if its rows are there in another file.
+            # What may lie elsewhere too is deleted there first, once its rows are there in another file.
             if not (self._uri and file.moved and (file.elsewhere or file.id in self._under_way)):
                 schema.drop_file(connection, file.id, moved=file.moved)
 

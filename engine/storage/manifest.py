@@ -19,6 +19,9 @@ from engine.storage.retention import Day, Deletion, Running
 from engine.storage.schema import FileRow, add_file, add_files_and_drop_blocks, mark_file, put_value, value
 from engine.storage.steps import Sending, Step
 
+# `uploaded_ns` of a merged file that is certainly not at the other place any more. 0 does not say so: it may have been
+# sent just before we were killed.
+WITHDRAWN: Final = -1
 MERGED: Final = "merged into "  # and the path: the detail of a file whose rows have moved
 DAMAGED_MAX: Final = 50
 
@@ -31,7 +34,7 @@ class Leaving:
     path: str
     size_bytes: int
     moved: bool  # its rows are in another file
-    elsewhere: bool  # it has been uploaded
+    elsewhere: bool  # it may lie at the other place
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +140,7 @@ def leaving(connection: apsw.Connection) -> list[Leaving]:
         "SELECT id, path, size_bytes, detail, uploaded_ns FROM files WHERE state = 'deleting' ORDER BY id"
     )
     return [
-        Leaving(number, path, size_bytes, detail.startswith(MERGED), uploaded_ns > 0)
+        Leaving(number, path, size_bytes, detail.startswith(MERGED), uploaded_ns != WITHDRAWN)
         for number, path, size_bytes, detail, uploaded_ns in cast("Iterable[tuple[Any, ...]]", rows)
     ]
 
@@ -148,9 +151,9 @@ def sendings(connection: apsw.Connection, limit: int) -> list[Sending]:
         "SELECT id, path, size_bytes, sha256, 0 FROM files WHERE state = 'here' AND uploaded_ns = 0"
         " UNION ALL SELECT old.id, old.path, old.size_bytes, old.sha256, 1 FROM files AS old"
         " LEFT JOIN files AS new ON new.path = substr(old.detail, length(?1) + 1)"
-        " WHERE old.state = 'deleting' AND old.uploaded_ns > 0 AND old.detail GLOB ?1 || '*'"
+        " WHERE old.state = 'deleting' AND old.uploaded_ns <> ?3 AND old.detail GLOB ?1 || '*'"
         " AND coalesce(new.uploaded_ns, 1) > 0 ORDER BY 5, 1 LIMIT ?2",
-        (MERGED, limit),
+        (MERGED, limit, WITHDRAWN),
     )
     return [
         Sending(number, path, size_bytes, sha256, bool(delete))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -313,6 +314,30 @@ def test_files_go_to_the_other_place_too_and_merged_ones_leave_it(tmp_path: Path
             assert contents(there) == contents(store.root)
             assert store.seqs() == list(range(1, 31))
             await until(lambda: leaving(store) == 0)
+
+    asyncio.run(scene())
+
+
+def test_what_was_sent_before_a_kill_and_merged_after_it_is_not_there_twice(tmp_path: Path) -> None:
+    there, flag = tmp_path / "there", tmp_path / "flag"
+    later = (
+        "-c",
+        f"import os, sys\nif not os.path.exists({str(flag)!r}): sys.exit('not yet')\n"
+        "from engine.storage import upload\nsys.exit(upload.main())",
+    )
+
+    async def scene() -> None:
+        async with running(tmp_path / "store", every_s=3_600) as store:
+            for place in range(2):
+                store.put(drawn_block(RecordKind.TRADES, 10, seq=1 + 10 * place))
+                await store.archiver.compact_now()
+        shutil.copytree(tmp_path / "store" / FOLDER, there)  # sent, and nobody was told
+        async with running(tmp_path / "store", uri=str(there), upload=later) as store:
+            store.now_ns += DAY_NS
+            await until(lambda: len(store.files()) == 1)
+            assert len(contents(there)) == 2
+            flag.touch()
+            await until(lambda: contents(there) == contents(store.root) and leaving(store) == 0)
 
     asyncio.run(scene())
 
