@@ -71,7 +71,7 @@
   };
   const summary = (range) => {
     const list = holes(range), lost = covered(list.map((x) => [Math.max(x.from, range.from), Math.min(x.to, range.to)]));
-    return `${H.length(range.to - range.from)}${list.length ? ` · ${H.many(list.length, "hole")}, ${H.length(lost)} in all` : " · no hole known"}`;
+    return `${H.length(range.to - range.from)}${list.length ? ` · ${H.many(new Set(list.map((x) => `${x.from}/${x.to}`)).size, "hole")}, ${H.length(lost)} in all` : " · no hole known"}`;
   };
 
   // ---------- the form of the stretch ----------
