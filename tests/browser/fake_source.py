@@ -71,7 +71,8 @@ EXCHANGE: dict[str, dict[str, Any]] = {
 HISTORY: dict[str, Any] = {
     "head": {"state": "off", "detail": "", "folder": "", "recording": 0, "journal": None, "archive": None,
              "free": None, "used": None, "budget": None, "full": None, "spans_left_out": 0},
-    "names": {}, "recorder": {"rows": [], "what": []}, "holes": [], "holes_open": 0, "newest": [], "sizes": [], "jobs": [], "retention": None,
+    "names": {}, "recorder": {"rows": [], "what": []}, "holes": [], "holes_open": 0,
+    "newest": [], "sizes": [], "jobs": [], "retention": None,
     "calendar": {"zoom": "hour", "from": 0, "step": 60_000, "cells": 60, "what": "", "kinds": [], "order": [],
                  "left_out": 0},
     "rows": [],
