@@ -13,7 +13,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ import typer
 from engine import command_line, kernels, settings
 from engine.clock import SteadyClock
 from engine.errors import BadSetting, CallFailed, UserError
+from engine.exchange.own_venue import own_venue
 from engine.storage.names import USUAL, WHAT
 
 if TYPE_CHECKING:
@@ -49,9 +50,6 @@ KERNEL_MODULES: Final = tuple(name for group in KERNEL_GROUPS for name in group)
 SPEEDS: Final = {"1": 1.0, "10": 10.0, "100": 100.0, "max": float("inf")}
 # Orders come and go without cycles: looking for these after every 700 objects cost a third of the exchange's time.
 GARBAGE: Final = (50_000, 20, 50)
-LOCAL: Final = "local"
-VENUE_START_S: Final = 30.0
-VENUE_STOP_S: Final = 3.0
 
 Recorded = tuple[str, tuple[str, ...], int, int, int, float, bool]  # as OpenRecorded takes it
 
@@ -321,7 +319,7 @@ async def _record(chosen: settings.Settings, symbols: tuple[str, ...], seconds: 
     stop = asyncio.Event()
     _on_signals(stop.set)
     gc.set_threshold(*GARBAGE)
-    async with _own_venue(chosen) as chosen:
+    async with own_venue(chosen) as chosen:
         engine = build_engine(chosen, symbols=symbols)
         engine.start()
         try:
@@ -455,7 +453,7 @@ async def run(
     _on_signals(stop.set)
     gc.set_threshold(*GARBAGE)
     sock = server.listen(chosen.host, chosen.port)
-    async with _own_venue(chosen) as chosen:
+    async with own_venue(chosen) as chosen:
         application = build(chosen, replay, speed, recorded=recorded)
         if table_s:
             _load_table()
@@ -484,55 +482,6 @@ def _print_table(engine: Engine, every_s: float) -> asyncio.Task[None]:
     from engine.price_table import print_prices
 
     return asyncio.create_task(print_prices(engine.telemetry, every_s, wall=engine.clock))
-
-
-@contextlib.asynccontextmanager
-async def _own_venue(chosen: settings.Settings) -> AsyncIterator[settings.Settings]:
-    """The settings, with the address of a local venue that lives as long as the block where `local` was asked for."""
-    if chosen.venue_url != LOCAL:
-        yield chosen
-        return
-    command = (sys.executable, "-m", "engine.exchange.serve", "--port", "0", "--seed", str(chosen.seed))
-    child = await asyncio.create_subprocess_exec(
-        *(*command, "--while-stdin-lasts"),
-        cwd=Path(__file__).resolve().parent,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        url = await _first_url(child)
-        print(f"Local venue on {url}", flush=True)
-        yield chosen.model_copy(update={"venue_url": url})
-    finally:
-        await _end(child)
-
-
-async def _first_url(child: asyncio.subprocess.Process) -> str:
-    """The address the local venue prints once it serves. BadSetting when it does not."""
-    assert child.stdout is not None
-    said = b""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(VENUE_START_S):
-            said = await child.stdout.readline()
-    url = said.decode().strip()
-    if not url.startswith("http://"):
-        raise BadSetting(
-            "venue_url", LOCAL, "the local venue did not start; its reason, if any, stands above"
-        )
-    return url
-
-
-async def _end(child: asyncio.subprocess.Process) -> None:
-    """End a child of ours, within a few seconds."""
-    if child.returncode is not None:
-        return
-    child.terminate()
-    try:
-        async with asyncio.timeout(VENUE_STOP_S):
-            await child.wait()
-    except TimeoutError:
-        child.kill()
-        await child.wait()
 
 
 def _served(chosen: settings.Settings) -> Served | None:

@@ -7,46 +7,53 @@ Batches change state at once; what pages see of a book is frozen at most 20 time
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from engine.desks import (
+    ENDINGS,
+    SECOND_NS,
+    TURN_STAGES,
+    Desk,
+    MarketDesk,
+    book_view,
+    condition_of,
+    hold_sample,
+    level_of,
+    metric_row,
+    named,
+    source_view,
+    stages_of,
+    tallies,
+    watch_silence,
+)
 from engine.errors import BadFrame
 from engine.market.batches import Batch, Kind, Rows, Source
 from engine.market.instruments import Instrument
-from engine.market.metrics import imbalance
 from engine.market.sequencing import BookState, Outcome, Rule
 from engine.market.state import SymbolState
+from engine.market.tap import Tap
 from engine.matching.statistics import EngineStatistics
 from engine.storage.records import Block, RecordKind
 from engine.storage.telemetry_records import KINDS, count_rows, event_rows, latency_rows
-from engine.telemetry.board import BookView, MatchingView, SourceState, SourceView
-from engine.telemetry.counters import SourceCounters
+from engine.telemetry.board import MatchingView
 from engine.telemetry.events import Level
 from engine.telemetry.hub import (
     BAD_FRAME_MAX_BYTES,
-    IMBALANCE_LEVELS,
     MINUTE_NS,
     BadFrameRow,
-    MarketRings,
     Telemetry,
 )
 from engine.telemetry.past import EVENTS, LATENCY, Past
 
 Nanos = int
 
-SECOND_NS: Final = 1_000_000_000
-LEVELS_SHOWN: Final = 240
-STALE_AFTER_NS: Final = 6 * SECOND_NS
-SYMBOLS_NAMED: Final = 8
 CANDLE_GRACE_NS: Final = SECOND_NS  # a trade may arrive this long after its second ended by our clock
 SECONDS_CAUGHT_UP: Final = 60
 SAMPLES_HELD: Final = 4_096
-OUTAGES_KEPT: Final = 32
 # Of the charts' venue colours; these markets keep their own, whatever else is open.
 COLOURS: Final = {
     "binance_spot": 1,
@@ -58,99 +65,11 @@ COLOURS: Final = {
 }
 COLOURS_MOST: Final = 7
 
-TURN_STAGES: Final = (
-    "turn",
-    "batch",
-)  # ns and commands of each turn; the matching engine's own panel has them
 
-ENDINGS: Final = ("ended", "stopped", "closed")  # any other reason of closing is the sentence of what failed
 # Stages of a source from outside and of the built-in exchange, the main one first.
 MEASURED: Final = ("receive", "decode", "sequence", "publish")
 SIMULATED: Final = ("ack", "match", "sequence", "publish")
 SIMULATOR: Final = "builtin"
-SILENT_NS: Final = 2 * SECOND_NS  # of the wall clock, for which nothing comes from a replay that is silent
-
-
-@dataclass(slots=True)
-class _Market:
-    state: SymbolState
-    rings: MarketRings
-    changed: bool = False
-    book_event_ns: int = 0
-    book_recv_ns: int = 0
-    was_synced: bool = False
-    outages: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=OUTAGES_KEPT))
-
-
-@dataclass(slots=True)
-class _Desk:
-    """One open source."""
-
-    source: Source
-    label: str
-    colour: int | Literal["sim"]
-    clock: Callable[[int], int]
-    counters: SourceCounters
-    markets: dict[str, _Market]
-    stages: tuple[str, ...]
-    opened_ns: int
-    since_ns: int
-    state: SourceState = "loading"
-    detail: str = ""
-    ended: str = ""
-    newest_ns: int = 0
-    second_ns: int = 0
-    frames: int = 0
-    malformed: int = 0
-    unread: int = 0  # frames dropped before they were decoded
-    batch: int = 0
-    batch_ns: int = 0
-    offset_ns: int | None = None
-    up: bool = True  # a live source's connections stand
-    why: str = ""  # why they do not
-    was_live: bool = False  # since it was opened
-    parted: list[int] = field(default_factory=lambda: [0] * 8)  # `_counts` of symbols that were removed
-    samples: dict[str, list[int]] = field(default_factory=dict)
-    past: Past | None = None  # of a replay: its counts and events by its own clock
-    recorded_offset_ns: int | None = None  # with the recorded latencies of `receive`
-    looked_ns: int = 0  # what its clock said at the last look
-    looked_newest_ns: int = 0
-    looked_wall_ns: int = 0
-    silent_ns: int = 0  # of the wall clock, while its own moved and nothing came
-    measures: bool = True  # its latencies are measured here; else they come out of its records
-
-    def count(self, **counts: int) -> None:
-        """Add to the running second by counter name."""
-        self.counters.add(**counts)
-        if self.past is not None:
-            self.past.add(counts)
-
-
-class Tap(Protocol):
-    """What is told of all that comes in, after it was taken: `engine.storage.recorder.Recorder`. Must not block."""
-
-    def opened(self, source: Source, label: str, instruments: Sequence[Instrument], rule: Rule) -> None:
-        """A source, or some more of its symbols, in these units from here on."""
-
-    def closed(self, source: Source, symbols: Sequence[str], reason: str) -> None:
-        """These symbols of the source end."""
-
-    def on_batch(self, batch: Batch, outcome: Outcome, state: SymbolState) -> None:
-        """A batch, what became of it, and its symbol's state after it."""
-
-    def on_candles(self, source: Source, symbol: str, rows: Rows) -> None:
-        """Seconds that closed."""
-
-    def broke(
-        self, source: Source, symbols: Sequence[str], reason: str, what: Sequence[str] = ("trades", "book")
-    ) -> None:
-        """Something of these symbols was missed, from the newest that came until what comes next."""
-
-    def wants_raw(self, source: Source) -> bool:
-        """Whether the source's frames are recorded."""
-
-    def on_raw(self, source: Source, path: str, frames: Sequence[bytes], recv_ns: Sequence[int]) -> None:
-        """Frames as they came."""
 
 
 class Intake:
@@ -165,7 +84,7 @@ class Intake:
         self._telemetry = telemetry
         self._on_second = on_second  # told of each second that is over before pages may count on it
         self._wall = wall
-        self._desks: dict[Source, _Desk] = {}
+        self._desks: dict[Source, Desk] = {}
         self._rules: dict[Source, Rule] = {}
         self._second_ns = 0
         self.tap: Tap | None = None  # what records is told of all that comes in
@@ -186,14 +105,14 @@ class Intake:
         if before is not None:
             self._telemetry.forget(source.key)
             now_ns = max(now_ns, before.opened_ns + 1)  # pages tell openings apart by it
-        self._desks[source] = _Desk(
+        self._desks[source] = Desk(
             source=source,
             label=label,
             colour=self._colour(source),
             clock=clock,
             counters=self._telemetry.counter(source.key),
             markets={
-                instrument.symbol: _Market(
+                instrument.symbol: MarketDesk(
                     SymbolState(source, instrument, rule),
                     self._telemetry.market(source.key, instrument.symbol),
                 )
@@ -208,7 +127,7 @@ class Intake:
         self._rules[source] = rule
         if self.tap is not None:
             self.tap.opened(source, label, instruments, rule)
-        self.note("info", source, "open", f"{label} opened with {_named([i.symbol for i in instruments])}")
+        self.note("info", source, "open", f"{label} opened with {named([i.symbol for i in instruments])}")
 
     def add_symbol(self, source: Source, instrument: Instrument) -> None:
         """One more symbol of an open source. KeyError when it is not open; TelemetryFull when there is no room."""
@@ -216,7 +135,7 @@ class Intake:
         if instrument.symbol in desk.markets:
             return
         rings = self._telemetry.market(source.key, instrument.symbol)
-        desk.markets[instrument.symbol] = _Market(
+        desk.markets[instrument.symbol] = MarketDesk(
             SymbolState(source, instrument, self._rules[source]), rings, changed=True
         )
         if self.tap is not None:
@@ -229,7 +148,7 @@ class Intake:
         market = desk.markets.pop(symbol, None)
         if market is None:
             return
-        desk.parted = [a + b for a, b in zip(desk.parted, _counts(market.state), strict=True)]
+        desk.parted = [a + b for a, b in zip(desk.parted, tallies(market.state), strict=True)]
         self._telemetry.forget_market(source.key, symbol)
         if self.tap is not None:
             self.tap.closed(source, (symbol,), "removed")
@@ -275,7 +194,7 @@ class Intake:
             self._turn_second(desk, newest_ns)
         started = time.perf_counter_ns()
         outcome = market.state.on_batch(batch)
-        _sample(desk, "sequence", time.perf_counter_ns() - started)
+        hold_sample(desk, "sequence", time.perf_counter_ns() - started)
         desk.newest_ns = max(desk.newest_ns, newest_ns)
         market.changed = True
         if per_row:
@@ -286,7 +205,7 @@ class Intake:
             self.tap.on_batch(batch, outcome, market.state)
         return outcome
 
-    def _on_rest(self, desk: _Desk, market: _Market, batch: Batch) -> Outcome:
+    def _on_rest(self, desk: Desk, market: MarketDesk, batch: Batch) -> Outcome:
         """What is no market event: it says nothing of the stream's latency or age."""
         outcome = market.state.on_batch(batch)
         market.changed = True
@@ -335,7 +254,7 @@ class Intake:
         if broken:
             if self.tap is not None:
                 self.tap.broke(source, broken, reason)
-            self.note("warn", source, "interrupted", f"{_named(broken)}: {reason}")
+            self.note("warn", source, "interrupted", f"{named(broken)}: {reason}")
 
     def missed(self, source: Source, symbols: Sequence[str], reason: str) -> None:
         """Trades of these symbols were missed; their books go on."""
@@ -343,7 +262,7 @@ class Intake:
         if missing:
             if self.tap is not None:
                 self.tap.broke(source, missing, reason, ("trades",))
-            self.note("warn", source, "interrupted", f"trades of {_named(missing)}: {reason}")
+            self.note("warn", source, "interrupted", f"trades of {named(missing)}: {reason}")
 
     def condition(self, source: Source, up: bool, detail: str) -> None:
         """Whether a live source's connections stand, and why not."""
@@ -378,7 +297,7 @@ class Intake:
         if self.tap is not None:
             self.tap.closed(source, tuple(desk.markets), reason)
         self._flush(desk)
-        for stage in _measured(desk):
+        for stage in stages_of(desk):
             self._telemetry.stage(source.key, stage).advance(desk.second_ns + SECOND_NS)
         if desk.past is not None and desk.second_ns:
             desk.past.close(desk.second_ns, desk.second_ns + SECOND_NS)
@@ -411,11 +330,11 @@ class Intake:
         desk.counters.add(orders=orders, skipped=skipped, events=events, rejects=rejects)
         if orders:
             desk.batch, desk.batch_ns = orders, match_ns
-            _sample(desk, "turn", match_ns)
-            _sample(desk, "batch", orders)
+            hold_sample(desk, "turn", match_ns)
+            hold_sample(desk, "batch", orders)
             desk.newest_ns = max(desk.newest_ns, desk.clock(self._wall()))
             self._telemetry.stage(source.key, "ack").record(desk.second_ns or self._wall(), ack_ns)
-            _sample(desk, "match", match_ns // orders)
+            hold_sample(desk, "match", match_ns // orders)
 
     def on_matching(self, source: Source, statistics: EngineStatistics, resident_bytes: int | None) -> None:
         """Show the source's matching engine as it stands."""
@@ -452,7 +371,7 @@ class Intake:
             for ts_ns, level, what, text in event_rows(block):
                 desk.past.events.add(ts_ns, level, block.stream.venue, what, text)
 
-    def _take_latency(self, desk: _Desk, past: Past, block: Block) -> None:
+    def _take_latency(self, desk: Desk, past: Past, block: Block) -> None:
         key = desk.source.key
         known = SIMULATED if desk.source.venue == SIMULATOR else MEASURED
         if desk.measures:
@@ -485,18 +404,18 @@ class Intake:
             self._advance(desk, now_ns)
             for symbol, market in desk.markets.items():
                 if market.changed:
-                    self._telemetry.board.books[desk.source.key, symbol] = _freeze(market)
+                    self._telemetry.board.books[desk.source.key, symbol] = book_view(market)
                     market.changed = False
             if moved:  # while a clock stands still no second ends, and samples would pile up
-                _sample(desk, "publish", time.perf_counter_ns() - started)
-            _watch_silence(desk, now_ns, wall_ns)
+                hold_sample(desk, "publish", time.perf_counter_ns() - started)
+            watch_silence(desk, now_ns, wall_ns)
             self._judge(desk, now_ns, wall_ns)
         self._telemetry.board.sources = tuple(
-            _describe(desk) for desk in sorted(self._desks.values(), key=lambda d: d.source.run == "sim")
+            source_view(desk) for desk in sorted(self._desks.values(), key=lambda d: d.source.run == "sim")
         )
         self._close_counters(wall_ns)
 
-    def _advance(self, desk: _Desk, now_ns: int) -> None:
+    def _advance(self, desk: Desk, now_ns: int) -> None:
         if desk.ended or not desk.newest_ns:  # while a past is filled in, its own times count
             return
         if now_ns - desk.second_ns >= SECOND_NS:
@@ -510,21 +429,21 @@ class Intake:
                 self._publish_candles(desk.source, market, closed)
                 market.changed = True
 
-    def _turn_second(self, desk: _Desk, now_ns: int) -> None:
+    def _turn_second(self, desk: Desk, now_ns: int) -> None:
         """The source's clock entered a new second: file samples and the second's last quotes."""
         self._flush(desk)
         if desk.second_ns:
             for market in desk.markets.values():
                 if market.state.state is BookState.SYNCED:
-                    market.rings.metrics.publish_one(_metric(desk.second_ns, market))
+                    market.rings.metrics.publish_one(metric_row(desk.second_ns, market))
         second_ns = now_ns - now_ns % SECOND_NS
         if desk.past is not None and desk.second_ns:
             desk.past.close(desk.second_ns, second_ns)
         desk.second_ns = second_ns
-        for stage in _measured(desk):
+        for stage in stages_of(desk):
             self._telemetry.stage(desk.source.key, stage).advance(desk.second_ns)
 
-    def _flush(self, desk: _Desk) -> None:
+    def _flush(self, desk: Desk) -> None:
         if not desk.second_ns:  # published before anything came: of no second
             desk.samples.clear()
             return
@@ -535,7 +454,7 @@ class Intake:
             )
         desk.samples.clear()
 
-    def _note_rows(self, desk: _Desk, market: _Market, batch: Batch) -> None:
+    def _note_rows(self, desk: Desk, market: MarketDesk, batch: Batch) -> None:
         rows = batch.rows
         if batch.kind is Kind.TRADES:
             desk.count(trades=len(rows))
@@ -551,18 +470,18 @@ class Intake:
                     desk.second_ns, np.ascontiguousarray(raw), desk.offset_ns
                 )
 
-    def _publish_candles(self, source: Source, market: _Market, rows: Rows) -> None:
+    def _publish_candles(self, source: Source, market: MarketDesk, rows: Rows) -> None:
         market.rings.candles.publish(rows)
         if self.tap is not None:
             self.tap.on_candles(source, market.state.instrument.symbol, rows)
 
-    def _note_depth(self, desk: _Desk, market: _Market, batch: Batch, outcome: Outcome) -> None:
+    def _note_depth(self, desk: Desk, market: MarketDesk, batch: Batch, outcome: Outcome) -> None:
         market.book_event_ns = batch.ts_event_ns or market.book_event_ns
         market.book_recv_ns = batch.ts_recv_ns
         if desk.source.run != "sim" and batch.ts_event_ns:
             raw = batch.ts_recv_ns - batch.ts_event_ns
             desk.offset_ns = raw if desk.offset_ns is None else min(desk.offset_ns, raw)
-            _sample(desk, "receive", raw)
+            hold_sample(desk, "receive", raw)
             if len(desk.samples.get("receive", ())) >= SAMPLES_HELD:
                 self._flush(desk)
         if outcome is Outcome.GAP or outcome is Outcome.CROSSED:
@@ -574,7 +493,7 @@ class Intake:
         self._follow_sync(market, batch.ts_recv_ns)
 
     @staticmethod
-    def _follow_sync(market: _Market, now_ns: int) -> None:
+    def _follow_sync(market: MarketDesk, now_ns: int) -> None:
         """Note where a stretch without a synced book begins and ends."""
         synced = market.state.state is BookState.SYNCED
         if market.was_synced and not synced:
@@ -583,14 +502,14 @@ class Intake:
             market.outages[-1] = (market.outages[-1][0], now_ns)
         market.was_synced = synced
 
-    def _judge(self, desk: _Desk, now_ns: int, wall_ns: int) -> None:
-        state, detail = _condition(desk, now_ns)
+    def _judge(self, desk: Desk, now_ns: int, wall_ns: int) -> None:
+        state, detail = condition_of(desk, now_ns)
         if (state, detail) != (desk.state, desk.detail):
             if state != desk.state:
                 desk.since_ns = wall_ns
                 if state == "live":
                     desk.was_live = True
-                level = _level(desk.source, state, desk.was_live)
+                level = level_of(desk.source, state, desk.was_live)
                 self.note(
                     level, desk.source, "state", f"{desk.label} is {state}{': ' if detail else ''}{detail}"
                 )
@@ -612,142 +531,3 @@ class Intake:
     def note(self, level: Level, source: Source, what: str, text: str) -> None:
         """Put a sentence about a source into the event log."""
         self._telemetry.events.add(self._wall(), level, source.key, what, text)
-
-
-def _sample(desk: _Desk, stage: str, value_ns: int) -> None:
-    """Hold one latency until its second ends: a list append costs 12 ns, a histogram call 1 us."""
-    if not desk.measures:
-        return
-    samples = desk.samples.get(stage)
-    if samples is None:
-        desk.samples[stage] = [value_ns]
-    else:
-        samples.append(value_ns)
-
-
-def _measured(desk: _Desk) -> tuple[str, ...]:
-    """Every stage of a source that is measured here, also those that no latency chart has."""
-    if not desk.measures:
-        return ()
-    return (*desk.stages, *TURN_STAGES) if desk.source.run == "sim" else desk.stages
-
-
-def _watch_silence(desk: _Desk, now_ns: int, wall_ns: int) -> None:
-    """How long nothing has come from a source whose clock moves: one that is paused is not silent."""
-    if desk.newest_ns != desk.looked_newest_ns:
-        desk.silent_ns = 0
-    elif now_ns != desk.looked_ns:
-        desk.silent_ns += max(0, wall_ns - desk.looked_wall_ns)
-    desk.looked_ns, desk.looked_newest_ns, desk.looked_wall_ns = now_ns, desk.newest_ns, wall_ns
-
-
-def _condition(desk: _Desk, now_ns: int) -> tuple[SourceState, str]:
-    if desk.ended:
-        return ("ended", "") if desk.ended in ENDINGS else ("error", desk.ended)
-    if not desk.up:
-        return "reconnecting", desk.why
-    if not desk.newest_ns:
-        return "loading", "no data yet"
-    waiting = [s for s, market in desk.markets.items() if market.state.state is not BookState.SYNCED]
-    if waiting:
-        source = "capture" if desk.source.run == "replay" else "venue"
-        return "resyncing", f"{_named(waiting)}: waiting for the {source}'s next snapshot"
-    # A replay's clock may run fast, or ahead of what is read for a moment it was sent to.
-    silent = desk.source.run != "replay" or desk.silent_ns >= SILENT_NS
-    if silent and now_ns - desk.newest_ns > STALE_AFTER_NS:
-        quiet = desk.source.run == "sim"
-        return "stale", "the simulation rate is 0" if quiet else "no data for more than 6 s"
-    return "live", ""
-
-
-def _level(source: Source, state: SourceState, was_live: bool) -> Level:
-    """How much a source's new state matters: while it opens, nothing is lost. A quiet simulator is one whose rate
-    somebody set to 0.
-    """
-    if state == "error":
-        return "error"
-    if not was_live:
-        return "info"
-    silent = state == "stale" and source.run != "sim"
-    return "warn" if silent or state in ("resyncing", "reconnecting") else "info"
-
-
-def _named(symbols: Sequence[str]) -> str:
-    """Symbols as a sentence names them: at most eight, then how many more."""
-    more = len(symbols) - SYMBOLS_NAMED
-    return ", ".join(symbols[:SYMBOLS_NAMED]) + (f" and {more:,} more" if more > 0 else "")
-
-
-def _freeze(market: _Market) -> BookView:
-    state = market.state
-    bids, asks = state.book.top(LEVELS_SHOWN)
-    trade = state.last_trade
-    return BookView(
-        instrument=state.instrument,
-        state=state.state.name,
-        sequence=state.sync.sequence,
-        ts_event_ns=market.book_event_ns,
-        ts_recv_ns=market.book_recv_ns,
-        bids=bids,
-        asks=asks,
-        counts=state.book.counts(),
-        candle=state.candles.running(),
-        last_price=int(trade["price"][0]) if trade is not None else 0,
-        last_trade_ns=int(trade["ts_recv_ns"][0]) if trade is not None else 0,
-        outages=tuple(market.outages),
-        quote=state.quote,
-        funding=state.funding,
-    )
-
-
-def _metric(second_ns: int, market: _Market) -> tuple[int, ...]:
-    bids, asks = market.state.book.top(IMBALANCE_LEVELS)
-    share = imbalance(bids, asks, IMBALANCE_LEVELS) or 0.0
-    return (second_ns, *market.state.book.bbo(), round(share * 1e6))
-
-
-def _counts(state: SymbolState) -> tuple[int, ...]:
-    """What a source adds up over its symbols, in the order `_describe` takes it."""
-    sync = state.sync
-    agreed, checked = state.agreement
-    return (
-        sync.gaps + state.crossings,
-        sync.resyncs,
-        sync.dropped,
-        agreed,
-        checked,
-        state.check.unchecked,
-        state.candles.late,
-        state.book.dropped,
-    )
-
-
-def _describe(desk: _Desk) -> SourceView:
-    states = [market.state for market in desk.markets.values()]
-    counts = [sum(each) for each in zip(desk.parted, *map(_counts, states), strict=True)]
-    gaps, resyncs, dropped, agreed, checked, unchecked, late, levels_dropped = counts
-    return SourceView(
-        source=desk.source,
-        label=desk.label,
-        colour=desk.colour,
-        opened_ns=desk.opened_ns,
-        state=desk.state,
-        detail=desk.detail,
-        since_ns=desk.since_ns,
-        newest_ns=desk.newest_ns,
-        clock=desk.clock,
-        symbols=tuple(desk.markets),
-        stages=desk.stages,
-        books_synced=sum(state.state is BookState.SYNCED for state in states),
-        frames=desk.frames,
-        gaps=gaps,
-        resyncs=resyncs,
-        dropped=dropped + desk.unread,
-        malformed=desk.malformed,
-        offset_ns=desk.offset_ns if desk.measures else desk.recorded_offset_ns,
-        agreement=(agreed, checked),
-        unchecked=unchecked,
-        late=late,
-        levels_dropped=levels_dropped,
-        recorded=tuple(sorted(desk.past.recorded)) if desk.past is not None else (),
-    )
