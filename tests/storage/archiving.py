@@ -87,10 +87,13 @@ def leaving(store: Store) -> int:
 
 
 def contents(root: Path) -> dict[str, bytes]:
-    """All files below a folder."""
-    return {
-        path.relative_to(root).as_posix(): path.read_bytes() for path in root.rglob("*") if path.is_file()
-    }
+    """All files below a folder; one that goes meanwhile is not among them."""
+    found = {}
+    for path in root.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.is_file():
+                found[path.relative_to(root).as_posix()] = path.read_bytes()
+    return found
 
 
 def killed_rounds(
