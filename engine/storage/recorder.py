@@ -42,6 +42,8 @@ LEVEL_BYTES: Final = 16
 VENUES_MOST: Final = 64
 OFF_MOST: Final = 4_096
 ALL: Final = "all"
+INTERRUPTED: Final = "recording was interrupted"
+ITEM_BYTES: Final = 384  # what a batch holds in memory besides its rows
 QUIET_NS: Final = 15 * SECOND_NS  # without a trade behind a hole, it is filled by times alone
 
 _TRADES, _QUOTES, _DELTAS = RecordKind.TRADES, RecordKind.QUOTES, RecordKind.DELTAS
@@ -174,6 +176,14 @@ class Recorder:
         self._numbers = numbers
         for venue in self.wanted:
             self._begin(venue)
+
+    def release(self) -> list[Draft]:
+        """What has come; from here on there is no journal, and nothing is taken until `use`: a hole in all of it."""
+        for venue in self.wanted:
+            self._end(venue, INTERRUPTED)
+        drafts = self.flush()
+        self._numbers = None
+        return drafts
 
     def start(self, venue: str, symbols: Sequence[str] = (), what: Sequence[str] = USUAL) -> None:
         """Record a venue, in place of what was recorded of it before; it may connect later. BadCommand."""
@@ -434,12 +444,12 @@ class Recorder:
                 venue.source, Stream(name, label=venue.label), wanted.kinds, ("raw",), taken
             )
 
-    def _end(self, name: str) -> None:
+    def _end(self, name: str, why: str = "it was not being recorded") -> None:
         venue = self._open.get(name)
         if venue is None:
             return
         for pen in self._pens.pop(venue.source, {}).values():
-            self._lay_down(pen, "it was not being recorded")
+            self._lay_down(pen, why)
         raw = self._raw.pop(venue.source, None)
         if raw is not None:
             self._put_away(raw)
@@ -473,7 +483,8 @@ class Recorder:
             rows = pen.rows[kind]
             size = rows * _SIZE[kind] + pen.heap[kind]
             pack = partial(packing.PACK[kind], pen.stream, items)
-            self._done.append(Draft(kind, pen.stream, rows, size, pen.first[kind], pack))
+            held = size + ITEM_BYTES * len(items)
+            self._done.append(Draft(kind, pen.stream, rows, held, pen.first[kind], pack))
             pen.taken.rows += rows
             pen.taken.size_bytes += size
         pen.items = {}

@@ -394,3 +394,25 @@ def test_rates_and_sizes_are_counted() -> None:
     taken = desk.recorder.taken["binance_spot"]
     assert (taken.rows, taken.rate) == (500, 500.0)
     assert taken.size_bytes == 500 * 57
+
+
+def test_nothing_is_taken_without_a_journal_and_the_time_between_is_a_hole() -> None:
+    desk = Desk()
+    desk.open()
+    desk.record("trades")
+    desk.trades(2)
+    (left,) = desk.recorder.release()
+    assert left.pack().rows["seq"].tolist() == [1, 2]
+    desk.now_ns += SECOND_NS
+    desk.trades(3, 3)
+    assert desk.recorder.flush() == []
+    assert desk.recorder.recorded() == []
+    assert desk.next_seq == 3  # no number was taken
+    desk.now_ns += SECOND_NS
+    desk.recorder.use(desk)
+    desk.trades(1, 6)
+    found = desk.blocks()
+    assert found[RecordKind.TRADES].rows["trade_id"].tolist() == [6]
+    (gap,) = found[RecordKind.GAPS].rows
+    assert (int(gap["from_ns"]), int(gap["to_ns"])) == (START_NS, START_NS + 2 * SECOND_NS)
+    assert found[RecordKind.GAPS].heap == b"recording was interrupted"
