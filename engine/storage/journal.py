@@ -45,6 +45,7 @@ STRETCH_S: Final = 1.0  # nothing given up for so long: the stretch is over
 COMMITS_KEPT: Final = 1_000
 DISK_FULL: Final = "the disk is full"
 LOCKED: Final = "another program holds the database"
+NUMBERS_TAKEN: Final = "their numbers are taken"
 TOO_SLOW: Final = "more came than the disk could take"
 
 T = TypeVar("T")
@@ -73,7 +74,7 @@ class Journal:
         self._pending = Pending(limit)
         self._ticket = 0  # of the newest put, change or mark: what the thread goes by
         self._put_ns = wall()
-        self._put_seq = self._durable_seq = self.next_seq
+        self._first_seq = self._put_seq = self._durable_seq = self.next_seq
         self._alive: dict[Key, int] = {}
         self._alive_s = 0.0
         self._changes: deque[tuple[Callable[[apsw.Connection], Any], Future[Any]]] = deque()
@@ -121,17 +122,22 @@ class Journal:
         """
         if not drafts:
             return
-        now_ns = self._wall()
+        now_ns, now_s = self._wall(), time.monotonic()
         with self._guard:
-            self._ticket += 1
             # What came since the last put, as far as that says anything.
             from_ns = min(now_ns, max(self._put_ns, now_ns - 10**9))
-            self._pending.put(drafts, self._ticket, from_ns, now_ns)
             self._put_ns, self._put_seq = now_ns, self.next_seq
+            self._ticket += 1
             if self._ended:
-                self._pending.give_up_all(self.detail)
+                self._pending.refuse(drafts, from_ns, now_ns, self.detail, now_s)
                 return
-            self._pending.give_up_excess(self._obstacle, time.monotonic())
+            # Of another journal's numbers: what they name is on the disk already.
+            foreign = [draft for draft in drafts if draft.first_seq < self._first_seq]
+            if foreign:
+                self._pending.refuse(foreign, from_ns, now_ns, NUMBERS_TAKEN, now_s)
+                drafts = [draft for draft in drafts if draft.first_seq >= self._first_seq]
+            self._pending.put(drafts, self._ticket, from_ns, now_ns)
+            self._pending.give_up_excess(self._obstacle, now_s)
             self._commit.advance(self._ticket, 0)
 
     def alive(self, marks: Iterable[tuple[str, str, str, int]]) -> None:
@@ -227,6 +233,15 @@ class Journal:
         self._end("it was closed")
         return True
 
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is written: it was closed, or failed for good."""
+        return self._ended
+
+    def tell_given_up(self) -> None:
+        """What was given up and not told is told now; of a journal that has ended."""
+        self._report_stretches(time.monotonic())
+
     def _behind(self, seq: int) -> bool:
         return self._durable_seq < min(seq, self._put_seq)
 
@@ -260,7 +275,8 @@ class Journal:
                     self._pending.take(self._batch_bytes) if oldest is not None and oldest <= newest else []
                 )
                 next_seq = self._put_seq
-            if not taken and not alive:
+            # Where all that waited was given up, the disk is tried with nothing: whether it takes what comes next.
+            if not taken and not alive and self.state == "ready" and not self.detail:
                 self._settle(0, 0)
                 return
             blocks = self._packed(taken)
@@ -272,11 +288,14 @@ class Journal:
                 if refusal is not None:
                     refused_s = refused_s or time.monotonic()
                     self._refused(refusal, time.monotonic() - refused_s)
+                elif self._without_twins(error, taken):
+                    continue
                 with self._guard:
                     self._pending.put_back(taken)
                     self._pending.give_up_excess(self._obstacle, time.monotonic())
                 if refusal is None:
                     raise
+                self._condense()
                 if self._closing.wait(wait_s):
                     raise StoreFailed(str(self._writer.path), self.detail) from error
                 wait_s = min(2 * wait_s, RETRY_MAX_S)
@@ -295,17 +314,44 @@ class Journal:
         """Their blocks; what cannot be packed is given up, counted and said, and taken out of the list."""
         blocks = []
         for waiting in list(taken):
-            if waiting.block is None:
+            if waiting.pack is not None:
                 try:
-                    waiting.block = waiting.draft.pack()
+                    waiting.blocks = [waiting.pack()]
                 except Exception as error:
-                    log.exception("records cannot be packed", kind=waiting.draft.kind.value)
+                    log.exception("records cannot be packed", kind=waiting.kind.value)
                     taken.remove(waiting)
                     with self._guard:
                         self._pending.give_up(waiting, f"they could not be packed: {error}", time.monotonic())
                     continue
-            blocks.append(waiting.block)
+                waiting.pack = None  # and what it held
+            blocks.extend(waiting.blocks)
         return blocks
+
+    def _condense(self) -> None:
+        """What waits for a disk that refuses holds little more memory than its rows."""
+        while not self._closing.is_set():
+            with self._guard:
+                loose = self._pending.take_loose()
+            if not loose:
+                return
+            blocks = merged(self._packed(loose))
+            with self._guard:
+                self._pending.keep(loose, blocks)
+
+    def _without_twins(self, error: Exception, taken: list[Waiting]) -> bool:
+        """Whether it was about records whose numbers others on the disk have: they are given up, the rest waits."""
+        if not isinstance(error, apsw.ConstraintError):
+            return False
+        twins = [each for each in taken if any(self._writer.has(block.first_seq) for block in each.blocks)]
+        if not twins:
+            return False
+        log.error("records with the numbers of others", count=len(twins), first_seq=twins[0].first_seq)
+        lost = set(map(id, twins))
+        with self._guard:
+            for waiting in twins:
+                self._pending.give_up(waiting, NUMBERS_TAKEN, time.monotonic())
+            self._pending.put_back([each for each in taken if id(each) not in lost])
+        return True
 
     def _refused(self, refusal: Refusal, since_s: float) -> None:
         if refusal == "full":
@@ -320,9 +366,8 @@ class Journal:
     def _settle(self, rows: int, took_ns: int) -> None:
         """A transaction is done; 0 ns: there was nothing to write, or all was given up."""
         with self._guard:
-            waiting, put_seq = self._pending.waiting(), self._put_seq
-        below = min((one.draft.first_seq for one in waiting), default=put_seq)
-        self._durable_seq = max(self._durable_seq, min(below, put_seq))
+            below, put_seq = self._pending.lowest_seq(), self._put_seq
+        self._durable_seq = max(self._durable_seq, put_seq if below is None else min(below, put_seq))
         if not took_ns:
             return
         second = int(time.monotonic())
@@ -381,8 +426,11 @@ class Journal:
                 return
             self._ended = True
             self.detail = self.detail or reason
-            self._pending.give_up_all(self.detail)
             changes, self._changes = self._changes, deque()
+        given_up = True
+        while given_up:
+            with self._guard:
+                given_up = self._pending.give_up_some(self.detail)
         for _, future in changes:
             if future.set_running_or_notify_cancel():
                 future.set_exception(self._reason())
@@ -392,3 +440,4 @@ class Journal:
             log.exception("the journal's database could not be closed in order")
         finally:
             os.close(self._folder_lock)
+        self._report_stretches(time.monotonic())

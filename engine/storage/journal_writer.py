@@ -19,7 +19,7 @@ import apsw
 from engine.errors import BadDataFolder, StoreFailed
 from engine.storage.journal_pending import Packed
 from engine.storage.journal_spans import Key, Spans
-from engine.storage.records import OPEN, Block, RecordKind, Stream, encode
+from engine.storage.records import NOT_RECORDED, OPEN, Block, RecordKind, Stream, encode
 from engine.storage.schema import NAME, WHAT_OF, begin, migrate, put_value, rollback, stream_id, value
 from engine.storage.schema import version as schema_version
 
@@ -117,6 +117,11 @@ class Writer:
         self._streams |= streams
         self.blocks += len(blocks)
         self.rows += sum(len(packed.block.rows) for packed in blocks)
+
+    def has(self, first_seq: int) -> bool:
+        """Whether a block begins with this number."""
+        found = self._connection.execute("SELECT 1 FROM blocks WHERE first_seq = ?", (first_seq,)).get
+        return found is not None
 
     def change(self, change: Callable[[apsw.Connection], T]) -> T:
         """What it returns, once what it did is on the disk; what it raises, and nothing is done.
@@ -336,5 +341,5 @@ def _write_gaps(connection: apsw.Connection, block: Block, spans: Spans) -> None
                 *(from_ns, to_ns, reason, state, int(row["filled"])),
             ),
         )
-        if state == OPEN:
+        if state in (OPEN, NOT_RECORDED):
             spans.hole(block.stream.venue, block.stream.symbol, what, to_ns)

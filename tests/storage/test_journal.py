@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from engine.errors import StoreFailed, StoreLocked
 from engine.storage import catalog, journal_pending
 from engine.storage.journal import Draft, Journal
-from engine.storage.journal_pending import GIVEN_UP_IN_ORDER, Pending, merged
+from engine.storage.journal_pending import DRAFT_BYTES, GIVEN_UP_IN_ORDER, Pending, merged
 from engine.storage.journal_spans import HOLE_NS, Spans
-from engine.storage.records import FILLED, SHED_ORDER, Block, RecordKind
+from engine.storage.records import FILLED, SHED_ORDER, Block, RecordKind, Stream
 from engine.storage.schema import add_file_and_drop_blocks, drop_file, put_value
 from engine.storage.views import SpanView
 from tests.storage.drawn import NOON_NS, OF_A_VENUE, STREAM, WHOLE, drawn_block
@@ -479,7 +479,8 @@ def test_a_database_that_a_burst_made_large_becomes_smaller(
 
 
 def test_what_is_least_wanted_is_given_up_first_and_the_oldest_of_it() -> None:
-    pending = Pending(10_000)
+    limit = 10 * (1_000 + DRAFT_BYTES)
+    pending = Pending(limit)
     for ticket, kind in enumerate(list(RecordKind) * 3):
         block = drawn_block(kind, 1, seq=1 + ticket)
         draft = Draft(kind, block.stream, 1, 1_000, 1 + ticket, partial(_itself, block))
@@ -488,8 +489,8 @@ def test_what_is_least_wanted_is_given_up_first_and_the_oldest_of_it() -> None:
     assert [kind for kind, count in pending.shed.items() if count] == list(GIVEN_UP_IN_ORDER[:8])
     assert pending.shed[RecordKind.TRADES] == pending.shed[RecordKind.GAPS] == 0
     assert GIVEN_UP_IN_ORDER[: len(SHED_ORDER)] == SHED_ORDER
-    assert pending.size_bytes <= 10_000 == pending.limit_bytes
-    left = [waiting.ticket for waiting in pending.waiting() if waiting.draft.kind is GIVEN_UP_IN_ORDER[7]]
+    assert pending.size_bytes <= limit == pending.limit_bytes
+    left = [waiting.ticket for waiting in pending.waiting() if waiting.kind is GIVEN_UP_IN_ORDER[7]]
     assert left == sorted(left)
     stretch = pending.stretches["builtin", "BTC-USDT", RecordKind.DELTAS]
     place = list(RecordKind).index(RecordKind.DELTAS)
@@ -504,11 +505,11 @@ def test_taking_is_in_the_order_of_puts_and_of_a_put_all_or_nothing() -> None:
             Draft(kind, STREAM, 1, 100, 1, lambda: block) for kind in (RecordKind.TRADES, RecordKind.QUOTES)
         ]
         pending.put(drafts, ticket, 0, 0)
-    taken = pending.take(300)
+    taken = pending.take(3 * (100 + DRAFT_BYTES))
     assert sorted(waiting.ticket for waiting in taken) == [0, 0, 1, 1]
     pending.put_back(taken)
     assert pending.oldest_ticket() == 0
-    taken = pending.take(10_000)
+    taken = pending.take(1 << 20)
     assert len(taken) == 12
     assert pending.oldest_ticket() is None
     assert pending.rows == 12  # those that are being written are not gone
@@ -530,7 +531,8 @@ def test_taking_is_in_the_order_of_puts_and_of_a_put_all_or_nothing() -> None:
 def test_what_waits_is_bounded_and_each_draft_is_written_or_given_up(
     steps: list[tuple[str, list[tuple[RecordKind, int]]]],
 ) -> None:
-    pending, every, written_rows = Pending(3_000), dict.fromkeys(RecordKind, 0), dict.fromkeys(RecordKind, 0)
+    limit = 3_000 + 4 * DRAFT_BYTES
+    pending, every, written_rows = Pending(limit), dict.fromkeys(RecordKind, 0), dict.fromkeys(RecordKind, 0)
     newest = -1
     for ticket, (step, drafts) in enumerate(steps):
         if step == "put":
@@ -543,7 +545,7 @@ def test_what_waits_is_bounded_and_each_draft_is_written_or_given_up(
             for kind, rows in drafts:
                 every[kind] += rows
         else:
-            taken = pending.take(1_000)
+            taken = pending.take(1_000 + DRAFT_BYTES)
             tickets = [waiting.ticket for waiting in taken]
             if step == "take and fail":
                 pending.put_back(taken)
@@ -552,12 +554,13 @@ def test_what_waits_is_bounded_and_each_draft_is_written_or_given_up(
                 newest = max(tickets, default=newest)
                 pending.done(taken)
                 for waiting in taken:
-                    written_rows[waiting.draft.kind] += waiting.draft.rows
+                    written_rows[waiting.kind] += waiting.rows
         pending.give_up_excess("full", 0.0)
-        waiting_rows = sum(waiting.draft.rows for waiting in pending.waiting())
-        assert pending.rows == pending.size_bytes == waiting_rows <= 3_000
+        left_over = list(pending.waiting())
+        assert pending.rows == sum(waiting.rows for waiting in left_over)
+        assert pending.size_bytes == pending.rows + len(left_over) * DRAFT_BYTES <= limit
     for kind in RecordKind:
-        left = sum(waiting.draft.rows for waiting in pending.waiting() if waiting.draft.kind is kind)
+        left = sum(waiting.rows for waiting in pending.waiting() if waiting.kind is kind)
         assert every[kind] == written_rows[kind] + pending.shed[kind] + left
     assert sum(stretch.rows for stretch in pending.stretches.values()) == sum(pending.shed.values())
 
@@ -577,3 +580,70 @@ def test_blocks_of_a_venue_and_of_a_symbol_are_kept_apart(tmp_path: Path) -> Non
         assert WHOLE in catalog.streams(connection).values()
     assert journal.close()
     assert journal_pending.BLOCK_ROWS == 10_000
+
+
+def test_numbers_of_another_journal_are_refused_and_counted(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path)
+    put(journal)
+    written(journal)
+    assert journal.close()
+    again = Journal.open(tmp_path)
+    stale = drawn_block(RecordKind.TRADES, 3, seq=2)
+    again.put([draft_of(stale)])
+    kept = put(again)
+    written(again)
+    assert again.state == "ready"
+    assert again.view().shed == (("trades", 3),)
+    assert seqs_in(tmp_path) == [1, 2, 3, 4, 5, *kept.rows["seq"].tolist()]
+    assert again.close()
+
+
+def test_a_number_that_comes_twice_costs_only_its_own_records(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path)
+    first = put(journal)
+    written(journal)
+    journal.put([draft_of(drawn_block(RecordKind.TRADES, 2, seq=1))])
+    quotes = put(journal, RecordKind.QUOTES)
+    written(journal)
+    assert (journal.state, journal.view().shed) == ("ready", (("trades", 2),))
+    assert seqs_in(tmp_path) == [*first.rows["seq"].tolist(), *quotes.rows["seq"].tolist()]
+    assert journal.close()
+
+
+def test_little_drafts_that_are_put_together_are_all_there_in_few_pieces() -> None:
+    pending = Pending(16 << 20)
+    streams = [Stream("builtin", f"S{number}") for number in range(5)]
+    seq, ticket, tickets = 1, 0, 200
+    for ticket in range(1, tickets + 1):
+        drafts = []
+        for stream in streams:
+            block = drawn_block(RecordKind.TRADES, 1, seq=seq, stream=stream)
+            drafts.append(draft_of(block))
+            seq += 1
+        pending.put(drafts, ticket, ticket, ticket + 1)
+        if ticket % 20 == 0:
+            loose = pending.take_loose()
+            blocks = [waiting.pack() for waiting in loose if waiting.pack is not None]
+            pending.keep(loose, merged(blocks))
+    assert (pending.rows, pending.oldest_ticket(), pending.lowest_seq()) == (seq - 1, 1, 1)
+    held = list(pending.waiting())
+    assert len(held) == len(streams)
+    assert pending.size_bytes == sum(waiting.size_bytes for waiting in held)
+    assert {(waiting.from_ns, waiting.to_ns) for waiting in held} == {(1, tickets + 1)}
+    taken = pending.take(16 << 20)
+    found = [number for each in taken for block in each.blocks for number in block.rows["seq"].tolist()]
+    assert sorted(found) == list(range(1, seq))
+    pending.done(taken)
+    assert (pending.rows, pending.size_bytes) == (0, 0)
+
+
+def test_a_hole_stays_between_what_is_put_together() -> None:
+    pending = Pending(16 << 20)
+    numbers = {RecordKind.TRADES: (1, 3, 5), RecordKind.GAPS: (2,)}
+    for ticket, seq in enumerate((1, 2, 3, 5), 1):
+        kind = RecordKind.GAPS if seq in numbers[RecordKind.GAPS] else RecordKind.TRADES
+        pending.put([draft_of(drawn_block(kind, 1, seq=seq, stream=STREAM))], ticket, 0, 0)
+    loose = pending.take_loose()
+    pending.keep(loose, merged([waiting.pack() for waiting in loose if waiting.pack is not None]))
+    found = [[block.rows["seq"].tolist() for block in waiting.blocks] for waiting in pending.take(1 << 20)]
+    assert sorted(found) == [[[1]], [[2]], [[3, 5]]]

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from engine.errors import BadDataFolder, StoreFailed, StoreLocked
 from engine.storage import catalog, schema
 from engine.storage.journal import Journal
 from engine.storage.journal_writer import Writer
-from engine.storage.records import Block, RecordKind
+from engine.storage.records import Block, RecordKind, Stream
 from tests.storage.drawn import OF_A_VENUE, drawn_block
 from tests.storage.journals import WAIT_S, draft_of, held_back, put, seqs_in, until, written
 
@@ -302,7 +303,7 @@ def test_who_is_told_of_a_loss_and_fails_does_not_end_the_journal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.storage.journal.STRETCH_S", 0.0)
-    journal = Journal.open(tmp_path, pace_s=0.005, pending_limit_bytes=100)
+    journal = Journal.open(tmp_path, pace_s=0.005, pending_limit_bytes=2_000)
     told = threading.Event()
 
     def breaks(*_given_up: object) -> None:
@@ -317,6 +318,84 @@ def test_who_is_told_of_a_loss_and_fails_does_not_end_the_journal(
     written(journal)
     assert journal.state == "ready"
     assert seqs_in(tmp_path) == [101, 102]
+    assert journal.close()
+
+
+def full(_self: Writer, *_given: object) -> None:
+    raise apsw.FullError("database or disk is full")
+
+
+def test_many_little_drafts_hold_no_more_memory_than_they_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = 8 << 20
+    monkeypatch.setattr("engine.storage.journal.RETRY_MAX_S", 0.2)
+    monkeypatch.setattr(Writer, "write", full)
+    journal = Journal.open(tmp_path, pace_s=0.005, pending_limit_bytes=limit)
+    streams = [Stream("builtin", f"S{number}-USDT") for number in range(100)]
+    row = drawn_block(RecordKind.TRADES, 1).rows
+    tracemalloc.start()
+    took = []
+    try:
+        for _ in range(200):
+            drafts = []
+            for stream in streams:
+                rows = row.copy()
+                rows["seq"] = journal.next_seq
+                drafts.append(draft_of(Block(RecordKind.TRADES, stream, rows)))
+                journal.next_seq += 1
+            began = time.perf_counter()
+            journal.put(drafts)
+            took.append(time.perf_counter() - began)
+            del drafts
+            time.sleep(0.002)
+            held, _ = tracemalloc.get_traced_memory()
+            assert journal.view().pending_bytes <= limit
+            assert held < 2 * limit
+    finally:
+        tracemalloc.stop()
+    assert journal.state == "full"
+    assert np.median(took) < 0.01  # tracemalloc makes it slow
+    assert journal.view().pending_rows + sum(rows for _, rows in journal.view().shed) == 20_000
+    monkeypatch.undo()
+    written(journal)
+    assert len(seqs_in(tmp_path)) == 20_000 - sum(rows for _, rows in journal.view().shed)
+    assert journal.close()
+
+
+def test_a_disk_that_takes_again_is_found_so_though_nothing_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Writer, "write", full)
+    journal = Journal.open(tmp_path, pace_s=0.005)
+    said = listen(journal)
+    put(journal)
+    until(lambda: journal.state == "full", "it is full")
+    journal._pending.limit_bytes = 1
+    put(journal)  # all of it is given up
+    until(lambda: not journal.view().pending_rows, "nothing waits")
+    time.sleep(0.3)
+    assert journal.state == "full"  # it is tried, and still is
+    monkeypatch.undo()
+    until(lambda: journal.state == "ready", "it is ready by itself")
+    until(lambda: said, "what was given up is said")
+    assert sum(one[5] for one in said) == 10
+    assert journal.close()
+
+
+def test_what_was_given_up_at_the_end_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_self: Writer, *_given: object) -> None:
+        raise apsw.IOError("disk I/O error")
+
+    journal = Journal.open(tmp_path, pace_s=0.005)
+    said = listen(journal)
+    monkeypatch.setattr(Writer, "write", broken)
+    put(journal)
+    until(lambda: said, "it is told")
+    assert journal.ended
+    put(journal)
+    journal.tell_given_up()
+    assert [(one[5], one[6]) for one in said] == [(5, "disk I/O error"), (5, "disk I/O error")]
     assert journal.close()
 
 
