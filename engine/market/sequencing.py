@@ -42,6 +42,11 @@ class Rule(Enum):
         """Whether the best prices' updates are numbered as the book's, so that one can be checked by the other."""
         return self is not Rule.BYBIT
 
+    @property
+    def numbers_trades_densely(self) -> bool:
+        """Whether each trade of a symbol is streamed with the number after the last one's: a jump is a lost trade."""
+        return self is Rule.BINANCE_SPOT
+
 
 class BookState(IntEnum):
     """What the book is worth."""

@@ -17,7 +17,16 @@ import apsw
 import orjson
 
 from engine.errors import BadDataFolder, BlockDamaged, StorageError
-from engine.storage.records import FILLED, OPEN, PARTLY_FILLED, Block, RecordKind, Stream, decode
+from engine.storage.records import (
+    FILLED,
+    NOT_RECORDED,
+    OPEN,
+    PARTLY_FILLED,
+    Block,
+    RecordKind,
+    Stream,
+    decode,
+)
 from engine.storage.schema import NAME, VERSION, FileRow, migrate, stream_of, value, version
 from engine.storage.views import GapView, SpanView
 
@@ -25,10 +34,11 @@ MAX_NS: Final = 2**63 - 1
 SPANS_MAX: Final = 5_000
 GAPS_MAX: Final = 1_000
 BUSY_MS: Final = 5_000  # only another program, or a writer that is opening, keeps a reader waiting
-_STATES: Final[dict[int, Literal["open", "filled", "partly filled"]]] = {
+_STATES: Final[dict[int, Literal["open", "filled", "partly filled", "not recorded"]]] = {
     OPEN: "open",
     FILLED: "filled",
     PARTLY_FILLED: "partly filled",
+    NOT_RECORDED: "not recorded",
 }
 
 Kinds = RecordKind | Sequence[RecordKind] | None
@@ -228,14 +238,15 @@ def spans(connection: apsw.Connection, limit: int = SPANS_MAX) -> tuple[list[Spa
 def gaps(connection: apsw.Connection, limit: int = GAPS_MAX) -> list[GapView]:
     """The newest gaps, oldest first."""
     rows = connection.execute(
-        "SELECT venue, symbol, what, from_ns, to_ns, reason, state, filled FROM"
+        "SELECT venue, symbol, what, from_ns, to_ns, reason, state, filled, id FROM"
         " (SELECT * FROM gaps ORDER BY from_ns DESC LIMIT ?) ORDER BY from_ns, venue, symbol, what",
         (limit,),
     )
     found = []
     for row in rows:
-        venue, symbol, what, from_ns, to_ns, reason, state, filled = cast("tuple[Any, ...]", row)
-        found.append(GapView(venue, symbol, what, from_ns, to_ns, reason, _STATES.get(state, "open"), filled))
+        venue, symbol, what, from_ns, to_ns, reason, state, filled, number = cast("tuple[Any, ...]", row)
+        said = _STATES.get(state, "open")
+        found.append(GapView(venue, symbol, what, from_ns, to_ns, reason, said, filled, number))
     return found
 
 

@@ -157,7 +157,12 @@ _MIDDLE: Final[Mapping[RecordKind, tuple[Column, ...]]] = {
             "state",
             "state",
             "choice",
-            ((records.OPEN, "open"), (records.FILLED, "filled"), (records.PARTLY_FILLED, "partly filled")),
+            (
+                (records.OPEN, "open"),
+                (records.FILLED, "filled"),
+                (records.PARTLY_FILLED, "partly filled"),
+                (records.NOT_RECORDED, "not recorded"),
+            ),
         ),
         *_same("filled"),
     ),

@@ -6,9 +6,10 @@ the journal's thread's work (`engine.storage.packing`). Time is what the data sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import accumulate
 from typing import Any, Final, Protocol
 
 from engine.errors import BadCommand
@@ -26,6 +27,7 @@ from engine.storage.records import (
     FETCHED,
     FILLED,
     KEYFRAME,
+    NOT_RECORDED,
     OPEN,
     PARTLY_FILLED,
     STREAMED,
@@ -40,11 +42,17 @@ from engine.venues import Filled
 SECOND_NS: Final = 1_000_000_000
 LEVEL_BYTES: Final = 16
 VENUES_MOST: Final = 64
-OFF_MOST: Final = 4_096
+OFF_MOST: Final = 16_384
 ALL: Final = "all"
+FETCHABLE: Final = ("trades", "candles", ALL, "")  # of a hole
 INTERRUPTED: Final = "recording was interrupted"
+UNWANTED: Final = "it was not being recorded"
 ITEM_BYTES: Final = 384  # what a batch holds in memory besides its rows
 QUIET_NS: Final = 15 * SECOND_NS  # without a trade behind a hole, it is filled by times alone
+HOLES_MOST: Final = 8  # of a symbol, that wait for the first trade behind them, or for what may only be late
+LATE_NS: Final = 3 * SECOND_NS  # while one connection takes another's place, trades can come out of order
+OF_VENUE: Final = ("latency", "counters", "events", "raw")  # of WHAT: recorded of a venue as a whole
+FETCHED_SAYS: Final = "; fetched: "  # between why there is a hole and what was fetched for it
 
 _TRADES, _QUOTES, _DELTAS = RecordKind.TRADES, RecordKind.QUOTES, RecordKind.DELTAS
 _SNAPSHOTS, _CANDLES, _FUNDING = RecordKind.SNAPSHOTS, RecordKind.CANDLES, RecordKind.FUNDING
@@ -86,7 +94,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """A gap that closed, of a symbol that can be fetched again."""
+    """A gap that closed, of a symbol that can be fetched again; the recorded one is found by its `what` and times."""
 
     source: Source
     symbol: str
@@ -95,6 +103,9 @@ class Hole:
     reason: str
     after_id: int = 0  # of the last trade before it and the first one behind it; 0 = not known
     before_id: int = 0
+    what: str = "trades"  # "" = a stretch of which no gap was recorded
+    state: int = OPEN  # as it was recorded
+    filled: int = 0  # records fetched for it before
 
 
 @dataclass(slots=True)
@@ -105,6 +116,14 @@ class Taken:
     size_bytes: int = 0
     last_rows: int = 0  # `rows` when the last whole second ended
     rate: float = 0.0
+
+
+@dataclass(slots=True)
+class _Jump:
+    """Trades whose numbers are missing, and how many."""
+
+    hole: Hole
+    count: int
 
 
 @dataclass(slots=True)
@@ -122,7 +141,10 @@ class _Pen:
     heap: dict[RecordKind, int] = field(default_factory=dict)
     newest_ns: int = 0
     trade_id: int = 0  # of the newest trade
-    hole: Hole | None = None  # that waits for the first trade behind it
+    trade_ns: int = 0  # when it came
+    follows: bool = False  # the next trade's number should be the next one
+    holes: list[Hole] = field(default_factory=list)  # that wait for the first trade behind them
+    jumps: list[_Jump] = field(default_factory=list)  # oldest first
     keyframe_ns: int = 0  # the next is due then
     broken: dict[str, tuple[int, str]] = field(default_factory=dict)  # what: (from, reason), of open holes
     trades_alone: bool = False  # they have a stream of their own, and it broke: only a trade ends their hole
@@ -163,9 +185,9 @@ class Recorder:
         self.taken: dict[str, Taken] = {}
         self._pens: dict[Source, dict[str, _Pen]] = {}
         self._raw: dict[Source, _Pen] = {}
-        self._off: dict[
-            tuple[str, str], tuple[int, str]
-        ] = {}  # until when a symbol was recorded, and why no longer
+        self._whole: dict[str, frozenset[str]] = {}  # of OF_VENUE: what is recorded of a venue that is open
+        # (venue, symbol, what): until when it was recorded, and why no longer.
+        self._off: dict[tuple[str, str, str], tuple[int, str]] = {}
         self._done: list[Draft] = []
         self._gaps: dict[Stream, tuple[int, list[tuple[int, Gap]]]] = {}
 
@@ -202,9 +224,6 @@ class Recorder:
             if missing:
                 follows = ", ".join(sorted(followed.instruments)[:8])
                 raise BadCommand(f"{followed.label} does not follow {missing[0][:40]}; it follows {follows}")
-        if venue in self.wanted:
-            self._end(venue)
-            self._off = {key: off for key, off in self._off.items() if key[0] != venue}  # it goes on
         self.wanted[venue] = wanted
         self.taken.setdefault(venue, Taken())
         if self._numbers is not None:
@@ -257,9 +276,7 @@ class Recorder:
             venue.instruments.pop(symbol, None)
         if not venue.instruments:
             self._pens.pop(source, None)
-            raw = self._raw.pop(source, None)
-            if raw is not None:
-                self._put_away(raw)
+            self._follow_whole(venue, (), f"the source was closed: {reason}")
             del self._open[source.venue]
 
     def on_batch(self, batch: Batch, outcome: Outcome, state: SymbolState) -> None:
@@ -272,18 +289,19 @@ class Recorder:
             return
         kind, rows = _KIND[batch.kind], batch.rows
         is_book = kind is _DELTAS or kind is _SNAPSHOTS
-        if is_book:
-            pen.newest_ns = max(pen.newest_ns, batch.ts_recv_ns)
-        elif kind is _TRADES or kind is _QUOTES:
+        came_ns = batch.ts_recv_ns
+        if kind is _TRADES or kind is _QUOTES:
             if not len(rows):
                 return
-            pen.newest_ns = max(pen.newest_ns, int(rows["ts_recv_ns"][-1]))
+            came_ns = int(rows["ts_recv_ns"][0])
         if pen.broken and kind not in (_CANDLES, _FUNDING):  # those come by REST as well, whatever is cut
-            self._mend(pen, state, kind)
+            self._mend(pen, state, kind, came_ns)
+        if is_book:
+            pen.newest_ns = max(pen.newest_ns, came_ns)
+        elif kind is _TRADES or kind is _QUOTES:
+            pen.newest_ns = max(pen.newest_ns, int(rows["ts_recv_ns"][-1]))
         if kind is _TRADES:
-            if pen.hole is not None:
-                self._tell_hole(pen, int(rows["trade_id"][0]))
-            pen.trade_id = int(rows["trade_id"][-1])
+            self._on_trades(pen, rows)
         if kind in pen.kinds:
             if kind is _DELTAS:
                 self._take(pen, kind, batch, 1, max(1, len(rows)))
@@ -351,6 +369,7 @@ class Recorder:
         venue = self._open.get(hole.source.venue)
         if venue is None or self._numbers is None:
             return
+        assert hole.what in FETCHABLE
         stream = Stream(hole.source.venue, hole.symbol, found.instrument, venue.rule, venue.label)
         wanted = self.wanted.get(hole.source.venue)
         kinds = wanted.kinds if wanted is not None else frozenset(RecordKind)
@@ -363,10 +382,16 @@ class Recorder:
             item = (self._wall(), found.interval_ns, BACKFILLED, found.candles)
             self._add(stream, _CANDLES, partial(packing.candles, stream), item, len(found.candles))
             count += len(found.candles)
-        state = FILLED if found.complete else PARTLY_FILLED if count else OPEN
-        self._gap(
-            stream, Gap(hole.from_ns, hole.to_ns, "trades", state, count, f"{hole.reason}; {found.detail}")
-        )
+        if not hole.what:
+            return
+        filled = hole.filled + count
+        state = PARTLY_FILLED if filled and hole.state != NOT_RECORDED else hole.state
+        if (hole.what == "trades" and found.complete) or (hole.what == "candles" and _covers(found, hole)):
+            state = FILLED
+        ends, text = (hole.from_ns, hole.to_ns), f"{hole.reason}{FETCHED_SAYS}{found.detail}"
+        self._gap(stream, Gap(*ends, hole.what, state, filled, text))
+        if hole.what == ALL and found.complete:  # the book stays what it was
+            self._gap(stream, Gap(*ends, "trades", FILLED, filled, text))
 
     def shed(
         self, venue: str, symbol: str, kind: RecordKind, from_ns: int, to_ns: int, rows: int, reason: str
@@ -400,8 +425,10 @@ class Recorder:
         """(venue, symbol, what, now) of what goes on without a hole, whether or not something came. Once a second."""
         for pens in self._pens.values():
             for pen in pens.values():
-                if pen.hole is not None and now_ns - pen.hole.to_ns > QUIET_NS:
-                    self._tell_hole(pen, 0)
+                if pen.jumps:
+                    self._tell_jumps(pen, now_ns)
+                if pen.holes and now_ns - pen.holes[-1].to_ns > QUIET_NS:
+                    self._tell_holes(pen, 0)
         marks = [
             (pen.source.venue, symbol, what, now_ns)
             for pens in self._pens.values()
@@ -411,6 +438,15 @@ class Recorder:
         ]
         return marks
 
+    def open_holes(self) -> list[tuple[str, str, str, int, str]]:
+        """(venue, symbol, what, since, why) of what is being missed right now: recorded as gaps once it is over."""
+        return [
+            (pen.source.venue, symbol, what, from_ns, reason)
+            for pens in self._pens.values()
+            for symbol, pen in pens.items()
+            for what, (from_ns, reason) in pen.broken.items()
+        ]
+
     def second(self) -> None:
         """A second is over: rates."""
         for taken in self.taken.values():
@@ -419,7 +455,7 @@ class Recorder:
     # --- inside ------------------------------------------------------------------------------------------
 
     def _begin(self, name: str) -> None:
-        """Pens for what is wanted of a venue that is open; those that fit already stay."""
+        """Pens for what is wanted of a venue that is open, and for nothing else; what goes on, goes on in them."""
         wanted, venue = self.wanted[name], self._open.get(name)
         if venue is None:
             return
@@ -428,39 +464,85 @@ class Recorder:
         for symbol, unit in venue.instruments.items():
             stream = Stream(name, symbol, unit, venue.rule, venue.label)
             held = pens.get(symbol)
-            if not wanted.has(symbol, unit) or (held is not None and held.stream == stream):
+            if not wanted.has(symbol, unit):
+                if held is not None:
+                    self._lay_down(pens.pop(symbol), UNWANTED)
                 continue
-            pen = _Pen(venue.source, stream, wanted.kinds, wanted.what, taken)
-            if held is not None:  # other units
-                self._put_away(held)
-                pen.newest_ns, pen.broken = held.newest_ns, held.broken
-                pen.trade_id, pen.hole = held.trade_id, held.hole
-            pens[symbol] = pen
-            ended_ns, why = self._off.pop((name, symbol), (0, ""))
-            if ended_ns:
-                self._gap(stream, Gap(ended_ns, self._wall(), ALL, OPEN, 0, why))
-        if RecordKind.RAW in wanted.kinds and venue.source not in self._raw:
-            self._raw[venue.source] = _Pen(
-                venue.source, Stream(name, label=venue.label), wanted.kinds, ("raw",), taken
-            )
+            if held is not None and held.stream == stream and held.what == wanted.what:
+                continue
+            pen = pens[symbol] = _Pen(venue.source, stream, wanted.kinds, wanted.what, taken)
+            if held is not None:  # other units, or of other kinds
+                self._hand_over(held, pen)
+            begun = [what for what in wanted.what if held is None or what not in held.what]
+            self._take_up(stream, [what for what in begun if what not in OF_VENUE], held is None)
+        self._follow_whole(venue, wanted.what, UNWANTED)
 
-    def _end(self, name: str, why: str = "it was not being recorded") -> None:
+    def _end(self, name: str, why: str = UNWANTED) -> None:
         venue = self._open.get(name)
         if venue is None:
             return
         for pen in self._pens.pop(venue.source, {}).values():
             self._lay_down(pen, why)
-        raw = self._raw.pop(venue.source, None)
-        if raw is not None:
-            self._put_away(raw)
+        self._follow_whole(venue, (), why)
 
-    def _lay_down(self, pen: _Pen, why: str) -> None:
-        """A symbol is recorded no more; should it be again, the time between is a hole."""
+    def _follow_whole(self, venue: _Venue, what: Sequence[str], why: str) -> None:
+        """Of a venue as a whole this is recorded from here on, and nothing else."""
+        name = venue.source.venue
+        now, before = frozenset(what) & frozenset(OF_VENUE), self._whole.pop(name, frozenset())
+        stream = Stream(name, label=venue.label)
+        self._leave(name, "", before - now, self._wall(), why)
+        if now:
+            self._whole[name] = now
+            self._take_up(stream, [each for each in OF_VENUE if each in now - before], not before)
+        if "raw" not in now:
+            raw = self._raw.pop(venue.source, None)
+            if raw is not None:
+                self._put_away(raw)
+        elif venue.source not in self._raw:
+            kinds = frozenset((RecordKind.RAW,))
+            self._raw[venue.source] = _Pen(venue.source, stream, kinds, ("raw",), self.taken[name])
+
+    def _hand_over(self, held: _Pen, pen: _Pen) -> None:
+        """What a symbol's old pen knows, for its new one; what is recorded no more is left."""
+        self._put_away(held)
+        self._lay_down(held, UNWANTED, [what for what in held.what if what not in pen.what])
+        pen.newest_ns, pen.broken, pen.trades_alone = held.newest_ns, held.broken, held.trades_alone
+        pen.trade_id, pen.trade_ns, pen.follows = held.trade_id, held.trade_ns, held.follows
+        pen.holes, pen.jumps = held.holes, held.jumps
+
+    def _lay_down(self, pen: _Pen, why: str, what: Sequence[str] | None = None) -> None:
+        """A symbol, or this of it, is recorded no more. What is being missed of it is missed up to now."""
         self._put_away(pen)
-        if pen.newest_ns:
-            self._off[pen.source.venue, pen.stream.symbol] = (pen.newest_ns, why)
-            while len(self._off) > OFF_MOST:
-                self._off.pop(next(iter(self._off)))
+        gone = pen.what if what is None else what
+        now_ns = self._wall()
+        since_ns = dict.fromkeys(gone, pen.newest_ns)
+        for name in gone:
+            if name in pen.broken:
+                since_ns[name] = max(now_ns, pen.broken[name][0])
+                self._close_hole(pen, name, since_ns[name])
+        if "trades" in gone:
+            self._tell_holes(pen, 0)
+            self._tell_jumps(pen, now_ns + LATE_NS)
+        for name in gone:
+            if since_ns[name] and name not in OF_VENUE:
+                self._leave(pen.source.venue, pen.stream.symbol, (name,), since_ns[name], why)
+
+    def _leave(self, venue: str, symbol: str, what: Iterable[str], since_ns: int, why: str) -> None:
+        """It was recorded until then: should it be again, the time between is told."""
+        for name in what:
+            self._off[venue, symbol, name] = (since_ns, why)
+        while len(self._off) > OFF_MOST:
+            self._off.pop(next(iter(self._off)))
+
+    def _take_up(self, stream: Stream, what: Sequence[str], whole: bool) -> None:
+        """It is recorded from here on, `whole`: and nothing else. Where it was before, the time between is told."""
+        off = {name: self._off.pop((stream.venue, stream.symbol, name), (0, "")) for name in what}
+        if whole and len(set(off.values())) == 1:
+            off = {ALL: next(iter(off.values()))}
+        for name, (since_ns, why) in off.items():
+            if since_ns:
+                state = OPEN if why == INTERRUPTED else NOT_RECORDED
+                self._gap(stream, Gap(since_ns, max(self._wall(), since_ns), name, state, 0, why))
 
     def _take(self, pen: _Pen, kind: RecordKind, item: Any, numbers: int, rows: int, heap: int = 0) -> None:
         """Remember one item, which takes so many numbers."""
@@ -511,26 +593,81 @@ class Recorder:
         self._numbers.next_seq = seq + 1
         self._gaps.setdefault(stream, (seq, []))[1].append((seq, gap))
 
-    def _mend(self, pen: _Pen, state: SymbolState, kind: RecordKind) -> None:
+    def _mend(self, pen: _Pen, state: SymbolState, kind: RecordKind, came_ns: int) -> None:
         """What came after a hole: where it ends. The book's ends with the book."""
         for what in list(pen.broken):
             if what == "book" and state.state is not BookState.SYNCED:
                 continue
             if what == "trades" and pen.trades_alone and kind is not _TRADES:
                 continue
-            from_ns, reason = pen.broken.pop(what)
-            to_ns = max(pen.newest_ns, from_ns)
-            self._gap(pen.stream, Gap(from_ns, to_ns, what, OPEN, 0, reason))
-            if what == "trades":
-                pen.trades_alone = False
-                pen.hole = Hole(pen.source, pen.stream.symbol, from_ns, to_ns, reason, pen.trade_id)
+            self._close_hole(pen, what, came_ns)
             if what == "book":
                 pen.keyframe_ns = 0
 
-    def _tell_hole(self, pen: _Pen, before_id: int) -> None:
-        hole, pen.hole = pen.hole, None
-        if hole is not None and self._on_hole is not None:
-            self._on_hole(replace(hole, before_id=before_id))
+    def _close_hole(self, pen: _Pen, what: str, to_ns: int) -> None:
+        from_ns, reason = pen.broken.pop(what)
+        to_ns = max(to_ns, from_ns)
+        self._gap(pen.stream, Gap(from_ns, to_ns, what, OPEN, 0, reason))
+        if what == "trades":
+            pen.trades_alone = pen.follows = False
+            if len(pen.holes) >= HOLES_MOST:
+                self._tell_holes(pen, 0)
+            pen.holes.append(Hole(pen.source, pen.stream.symbol, from_ns, to_ns, reason, pen.trade_id))
+
+    def _on_trades(self, pen: _Pen, rows: Rows) -> None:
+        """Trades of a symbol: the first behind a hole is told, and numbers that are missing are noted."""
+        numbers = rows["trade_id"]
+        first, last = int(numbers[0]), int(numbers[-1])
+        if pen.holes:
+            self._tell_holes(pen, first)
+        dense = pen.stream.rule is not None and pen.stream.rule.numbers_trades_densely
+        if dense and "trades" in pen.what:
+            for jump in pen.jumps:  # what was only late
+                inside = (numbers > jump.hole.after_id) & (numbers < jump.hole.before_id)
+                jump.count -= int(inside.sum())
+            before = pen.trade_id if pen.follows else first - 1
+            if last - before != len(numbers):
+                self._note_jump(pen, rows)
+            pen.follows = (
+                before < first <= last
+            )  # else they come again, or begin anew: that says nothing of the next
+        pen.trade_id, pen.trade_ns = last, int(rows["ts_recv_ns"][-1])
+
+    def _note_jump(self, pen: _Pen, rows: Rows) -> None:
+        """Where numbers are missing between trades; one hole for all that are missing in a batch."""
+        numbers, times = rows["trade_id"].tolist(), rows["ts_recv_ns"].tolist()
+        if pen.follows:
+            numbers, times = [pen.trade_id, *numbers], [pen.trade_ns, *times]
+        highest = list(accumulate(numbers, max))
+        jumps = [k for k in range(1, len(numbers)) if numbers[k] > highest[k - 1] + 1]
+        if not jumps:
+            return
+        after_id, before_id = highest[jumps[0] - 1], numbers[jumps[-1]]
+        count = sum(numbers[k] - highest[k - 1] - 1 for k in jumps)
+        first, last = after_id + 1, before_id - 1
+        which = f"number {first} is" if first == last else f"numbers {first} to {last} are"
+        reason = f"trade {which} missing" if count == last - first + 1 else f"some of trade {which} missing"
+        ends = (times[jumps[0] - 1], max(times[jumps[-1]], times[jumps[0] - 1]))
+        if len(pen.jumps) >= HOLES_MOST:
+            self._tell_jumps(pen, ends[1] + LATE_NS)
+        hole = Hole(pen.source, pen.stream.symbol, *ends, reason, after_id, before_id)
+        pen.jumps.append(_Jump(hole, count))
+
+    def _tell_jumps(self, pen: _Pen, now_ns: int) -> None:
+        """Those that were not only late are holes."""
+        while pen.jumps and now_ns - pen.jumps[0].hole.to_ns >= LATE_NS:
+            jump = pen.jumps.pop(0)
+            hole = jump.hole
+            if jump.count > 0:
+                self._gap(pen.stream, Gap(hole.from_ns, hole.to_ns, "trades", OPEN, 0, hole.reason))
+                if self._on_hole is not None:
+                    self._on_hole(hole)
+
+    def _tell_holes(self, pen: _Pen, before_id: int) -> None:
+        holes, pen.holes = pen.holes, []
+        if self._on_hole is not None:
+            for hole in holes:
+                self._on_hole(replace(hole, before_id=before_id))
 
     def _keyframe(self, pen: _Pen, state: SymbolState) -> None:
         """Our own book as it stands, where it can be trusted."""
@@ -540,6 +677,14 @@ class Recorder:
         bids, asks = state.book.top(self._depth)
         book = Book(state.last_event_ns, pen.newest_ns, state.sync.sequence, KEYFRAME, bids, asks)
         self._take(pen, _SNAPSHOTS, book, 1, 1, LEVEL_BYTES * (len(bids) + len(asks)))
+
+
+def _covers(found: Filled, hole: Hole) -> bool:
+    """Whether every candle of the hole is there."""
+    opens = found.candles["ts_open_ns"]
+    if not len(opens) or opens[0] > hole.from_ns or opens[-1] + found.interval_ns < hole.to_ns:
+        return False
+    return int(opens[-1] - opens[0]) == (len(opens) - 1) * found.interval_ns
 
 
 def _itself(block: Block) -> Block:

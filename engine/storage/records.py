@@ -44,6 +44,7 @@ NO_LEVEL: Final = 0  # the change has no levels; its numbers still count
 OPEN: Final = 0
 FILLED: Final = 1
 PARTLY_FILLED: Final = 2
+NOT_RECORDED: Final = 3  # nobody asked for it then
 
 Fields = list[tuple[str, Any]]
 

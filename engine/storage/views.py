@@ -85,8 +85,9 @@ class GapView:
     from_ns: int
     to_ns: int
     reason: str
-    state: Literal["open", "filled", "partly filled"]
+    state: Literal["open", "filled", "partly filled", "not recorded"]  # the last: nobody asked for it then
     filled: int  # records fetched for it
+    id: int = 0  # of the recorded one; 0 = it goes on, and `to_ns` is now
 
 
 @dataclass(frozen=True, slots=True)

@@ -299,7 +299,7 @@ def test_what_was_fetched_for_a_hole_is_marked_so() -> None:
     assert blocks[RecordKind.TRADES].rows["origin"].tolist() == [BACKFILLED, BACKFILLED]
     assert blocks[RecordKind.GAPS].rows["state"].tolist() == [FILLED]
     assert blocks[RecordKind.GAPS].rows["filled"].tolist() == [2]
-    assert text_of(blocks[RecordKind.GAPS], 0) == b"cut; all 2 trades"
+    assert text_of(blocks[RecordKind.GAPS], 0) == b"cut; fetched: all 2 trades"
 
 
 def test_time_without_recording_is_a_hole_and_a_change_of_what_is_recorded_is_none() -> None:
