@@ -34,7 +34,7 @@ MAX_NS: Final = 2**63 - 1
 SPANS_MAX: Final = 5_000
 GAPS_MAX: Final = 1_000
 BUSY_MS: Final = 5_000  # only another program, or a writer that is opening, keeps a reader waiting
-_STATES: Final[dict[int, Literal["open", "filled", "partly filled", "not recorded"]]] = {
+STATES: Final[dict[int, Literal["open", "filled", "partly filled", "not recorded"]]] = {
     OPEN: "open",
     FILLED: "filled",
     PARTLY_FILLED: "partly filled",
@@ -245,7 +245,7 @@ def gaps(connection: apsw.Connection, limit: int = GAPS_MAX) -> list[GapView]:
     found = []
     for row in rows:
         venue, symbol, what, from_ns, to_ns, reason, state, filled, number = cast("tuple[Any, ...]", row)
-        said = _STATES.get(state, "open")
+        said = STATES.get(state, "open")
         found.append(GapView(venue, symbol, what, from_ns, to_ns, reason, said, filled, number))
     return found
 

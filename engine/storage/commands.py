@@ -44,7 +44,13 @@ async def _retention_set(store: Store, args: Args) -> None:
 
 
 async def _gap_backfill(store: Store, args: Args) -> None:
-    store.fill(_text(args, "venue"), _text(args, "symbol"), *_stretch(args))
+    if "gap" in args:
+        number = args["gap"]
+        if not isinstance(number, int) or isinstance(number, bool):
+            raise BadCommand("gap must be the number of a hole")
+        store.fill(number)
+    else:
+        store.fill_between(_text(args, "venue"), _text(args, "symbol"), *_stretch(args))
 
 
 async def _export_start(store: Store, args: Args) -> dict[str, Any]:

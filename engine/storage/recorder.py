@@ -364,8 +364,9 @@ class Recorder:
                 Draft(block.kind, block.stream, len(block.rows), block.size_bytes, block.first_seq, ready)
             )
 
-    def fill(self, hole: Hole, found: Filled) -> None:
-        """Record what was fetched for a hole, and that it was."""
+    def fill(self, hole: Hole, found: Filled, new: Filled | None = None) -> None:
+        """Record what was fetched for a hole, or what of it is `new`, and that it was."""
+        new = new or found
         venue = self._open.get(hole.source.venue)
         if venue is None or self._numbers is None:
             return
@@ -374,14 +375,14 @@ class Recorder:
         wanted = self.wanted.get(hole.source.venue)
         kinds = wanted.kinds if wanted is not None else frozenset(RecordKind)
         count = 0
-        if len(found.trades) and _TRADES in kinds:
+        if len(new.trades) and _TRADES in kinds:
             pack = partial(packing.trades, stream, origin=BACKFILLED)
-            self._add(stream, _TRADES, pack, found.trades, len(found.trades))
-            count += len(found.trades)
-        if len(found.candles):
-            item = (self._wall(), found.interval_ns, BACKFILLED, found.candles)
-            self._add(stream, _CANDLES, partial(packing.candles, stream), item, len(found.candles))
-            count += len(found.candles)
+            self._add(stream, _TRADES, pack, new.trades, len(new.trades))
+            count += len(new.trades)
+        if len(new.candles):
+            item = (self._wall(), found.interval_ns, BACKFILLED, new.candles)
+            self._add(stream, _CANDLES, partial(packing.candles, stream), item, len(new.candles))
+            count += len(new.candles)
         if not hole.what:
             return
         filled = hole.filled + count

@@ -8,36 +8,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from engine.errors import (
-    BadCommand,
-    CallFailed,
-    LimitError,
-    StorageError,
-    StoreLocked,
-    UserError,
-)
+from engine.errors import BadCommand, StorageError, StoreLocked, UserError
 from engine.market.batches import Source
 from engine.runtime import every
 from engine.storage import catalog
 from engine.storage.jobs import Jobs
 from engine.storage.journal import Journal
 from engine.storage.names import USUAL
-from engine.storage.recorder import Hole, Recorder
+from engine.storage.recorder import FETCHABLE, FETCHED_SAYS, Hole, Recorder
+from engine.storage.refetch import Backfill, Refetch
 from engine.storage.schema import NAME
 from engine.storage.telemetry_records import Tail
 from engine.storage.views import GapView, RecordingView, SpanView, StorageView, StoreState
 from engine.telemetry.events import Level
 from engine.telemetry.hub import Telemetry
-from engine.venues import Filled
 
 if TYPE_CHECKING:
     from engine.storage.archiver import Archiver
@@ -46,18 +38,8 @@ log = structlog.get_logger(__name__)
 
 FLUSH_S: Final = 0.05
 CARE_S: Final = 1.0
-HOLES_MOST: Final = 256
-BACKFILL_S: Final = 300.0
 
 Note = Callable[[Level, str, str, str], None]  # (level, source or "", what, text) into the event log
-
-
-class Backfill(Protocol):
-    """Fetches what a hole left out: `engine.venues.Venues.backfill`."""
-
-    def __call__(
-        self, venue: str, symbol: str, from_ns: int, to_ns: int, *, after_id: int = 0, before_id: int = 0
-    ) -> Awaitable[Filled]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,25 +71,28 @@ class Store:
         self.options = options
         self.folder = options.folder
         self.recorder = Recorder(
-            wall, keyframe_s=options.snapshot_s, depth=options.snapshot_depth, on_hole=self._on_hole
+            wall,
+            keyframe_s=options.snapshot_s,
+            depth=options.snapshot_depth,
+            on_hole=lambda hole: self._refetch.on_hole(hole),
         )
+        self._refetch = Refetch(options.folder, self.recorder, backfill, self._settle, note)
         self.journal: Journal | None = None
         self.archiver: Archiver | None = None
         self.jobs = Jobs(options.folder)
         self.view = StorageView(folder=str(options.folder))
-        self._telemetry, self._wall, self._note, self._backfill = telemetry, wall, note, backfill
+        self._telemetry, self._wall, self._note = telemetry, wall, note
         self._state: StoreState = "off"
         self._detail = ""
         self._opening = asyncio.Lock()
         self._opened = asyncio.Event()
-        self._holes: deque[Hole] = deque(maxlen=HOLES_MOST)
-        self._hole_came = asyncio.Event()
         self._tails: dict[str, Tail] = {}  # by source
         self._read_of = (-1, -1)
         self._spans: tuple[SpanView, ...] = ()
         self._left_out = 0
         self._gaps: tuple[GapView, ...] = ()
         self._version = 0
+        self._open_before = False
         self._told = ""
         for venue in options.record:
             self.recorder.start(venue, options.symbols, options.what)
@@ -131,11 +116,34 @@ class Store:
         assert self.archiver is not None
         await self.archiver.set_retention(days, budget_bytes)
 
-    def fill(self, venue: str, symbol: str, from_ns: int, to_ns: int) -> None:
-        """Fetch again what the venue still has of a hole."""
-        if self._backfill is None or venue == "builtin":
+    def fill(self, number: int) -> None:
+        """Fetch again what the venue still has of a gap, by `GapView.id`. BadCommand when there is nothing to fetch."""
+        gap = next((gap for gap in self._gaps if gap.id == number), None)
+        if gap is None:
+            raise BadCommand("there is no such hole any more")
+        if not gap.symbol or gap.what not in FETCHABLE:
+            raise BadCommand(f"{gap.what} cannot be fetched again")
+        if gap.state == "filled":
+            raise BadCommand("the hole is filled already")
+        hole = Hole(
+            *(self._fetched_of(gap.venue), gap.symbol, gap.from_ns, gap.to_ns),
+            gap.reason.partition(FETCHED_SAYS)[0],
+            what=gap.what,
+            state=next(state for state, said in catalog.STATES.items() if said == gap.state),
+            filled=gap.filled,
+        )
+        self._refetch.ask(hole)
+
+    def fill_between(self, venue: str, symbol: str, from_ns: int, to_ns: int) -> None:
+        """Fetch again what the venue still has of a stretch and is not kept."""
+        self._refetch.ask(Hole(self._fetched_of(venue), symbol, from_ns, to_ns, "", what=""))
+
+    def _fetched_of(self, venue: str) -> Source:
+        if not self._refetch.possible or venue == "builtin":
             raise BadCommand(f"nothing can be fetched again of {venue}")
-        self._on_hole(Hole(Source(venue, "live"), symbol, from_ns, to_ns, "asked for on the page"))
+        if self.journal is None:
+            raise BadCommand(self._detail or "the store is not open")
+        return Source(venue, "live")
 
     # --- on the loop -------------------------------------------------------------------------------------
 
@@ -148,7 +156,7 @@ class Store:
                 group.create_task(every(FLUSH_S, self._flush))
                 group.create_task(every(CARE_S, self._care))
                 group.create_task(self._archive())
-                group.create_task(self._fill_holes())
+                group.create_task(self._refetch.run())
                 group.create_task(self.jobs.run())
         finally:
             await self._close()
@@ -254,37 +262,11 @@ class Store:
             self.recorder.take_blocks(source.venue, partial(tail.blocks, kinds))
         self._tails = followed
 
-    def _on_hole(self, hole: Hole) -> None:
-        if self._backfill is not None and hole.source.run == "live":
-            self._holes.append(hole)
-            self._hole_came.set()
-
-    async def _fill_holes(self) -> None:
-        """One hole after another: what the venue still has is recorded, marked as fetched later."""
-        if self._backfill is None:
-            return
-        while True:
-            await self._hole_came.wait()
-            while self._holes:
-                hole = self._holes.popleft()
-                try:
-                    async with asyncio.timeout(BACKFILL_S):
-                        found = await self._backfill(
-                            *(hole.source.venue, hole.symbol, hole.from_ns, hole.to_ns),
-                            after_id=hole.after_id,
-                            before_id=hole.before_id,
-                        )
-                except (CallFailed, LimitError, BadCommand, TimeoutError) as error:
-                    said = str(error) or "the venue did not answer in time"
-                    text = f"{hole.symbol}: the hole stays: {said}"
-                    self._note("warn", hole.source.key, "backfill", text)
-                    continue
-                self.recorder.fill(hole, found)
-                text = (
-                    f"{hole.symbol}: {len(found.trades):,} trades and {len(found.candles):,} candles fetched"
-                )
-                self._note("info", hole.source.key, "backfill", f"{text} for a hole; {found.detail}")
-            self._hole_came.clear()
+    async def _settle(self) -> None:
+        """All that was recorded so far is on the disk. StorageError when it never will be."""
+        if self.journal is not None:
+            self._flush()
+            await self.journal.durable(self.journal.next_seq)
 
     async def _read(self, journal: Journal | None) -> None:
         """Spans and gaps as they stand on the disk, where something was committed since."""
@@ -303,6 +285,14 @@ class Store:
 
     def _show(self) -> None:
         journal, archiver = self.journal, self.archiver
+        now_ns = self._wall()
+        open_now = tuple(
+            GapView(venue, symbol, what, from_ns, max(from_ns, now_ns), reason, "open", 0)
+            for venue, symbol, what, from_ns, reason in self.recorder.open_holes()
+        )
+        if open_now or self._open_before:  # they end now
+            self._version += 1
+        self._open_before = bool(open_now)
         self.view = StorageView(
             state=self._state,
             detail=self._detail,
@@ -314,7 +304,7 @@ class Store:
             recordable=self.recorder.recordable,
             spans=self._spans,
             spans_left_out=self._left_out,
-            gaps=self._gaps,
+            gaps=(*self._gaps, *open_now),
             jobs=self.jobs.views(),
             version=self._version,
         )
