@@ -16,12 +16,14 @@ import secrets
 import sqlite3
 import sys
 import time
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import diskcache
+import msgspec
 import structlog
 
 from engine.durable_files import DRAFT
@@ -48,7 +50,8 @@ _ROOT: Final = Path(__file__).resolve().parents[2]
 _CACHE: Final = "jobs"
 _EXPORTS: Final = "exports"
 _ID: Final = re.compile(r"[0-9a-f]{12}")
-_TROUBLE: Final = (OSError, sqlite3.Error, diskcache.Timeout)
+# Of the cache: the disk, or a value in it that is damaged (json's errors are ValueErrors).
+_TROUBLE: Final = (OSError, sqlite3.Error, diskcache.Timeout, zlib.error, ValueError)
 
 log = structlog.get_logger(__name__)
 
@@ -432,16 +435,16 @@ def _sweep(folder: Path, pattern: str) -> None:
 def _reported(cache: Any, job: str) -> Report | None:
     fields = cache.get(f"report:{job}", retry=True)
     try:
-        return Report(**fields) if fields else None
-    except TypeError:
+        return msgspec.convert(fields, Report) if fields else None
+    except msgspec.ValidationError:
         return None  # of another version
 
 
 def _view(fields: Any) -> JobView | None:
     """A job as it was kept; None when it is none of this version's, or would name a file that is not ours."""
     try:
-        view = JobView(**fields)
-    except TypeError:
+        view = msgspec.convert(fields, JobView)
+    except msgspec.ValidationError:
         return None
     plain = Path(view.name).name == view.name and view.kind in set(RecordKind)
     return view if plain and _ID.fullmatch(view.id) else None

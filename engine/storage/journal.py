@@ -69,6 +69,7 @@ class Journal:
         self.on_shed: OnShed | None = None
         self.state: State = "ready"
         self.detail = ""
+        self.written = 0  # rows, since it was opened
         self._folder_lock, self._writer, self._wall = lock, writer, wall
         self._guard = threading.Lock()
         self._pending = Pending(limit)
@@ -193,6 +194,18 @@ class Journal:
                 return future
         future.set_exception(self._reason())
         return future
+
+    def abandon(self, change: Callable[[apsw.Connection], T]) -> Future[T]:
+        """`transact`; nothing that was put before is written any more, nor counted as given up."""
+
+        def abandoning(connection: apsw.Connection) -> T:
+            # On the journal's thread nothing is being written meanwhile: all of it waits.
+            with self._guard:
+                while taken := self._pending.take(self._pending.size_bytes):
+                    self._pending.done(taken)
+            return change(connection)
+
+        return self.transact(abandoning)
 
     def view(self) -> JournalView:
         """How it stands. Cheap."""
@@ -378,6 +391,7 @@ class Journal:
             else:
                 self._second = (second, rows, running_rows if second == running + 1 else 0)
             self._commits += 1
+            self.written += rows
             self._took_ns.append(took_ns)
             self._newest_ns = self._wall()
 

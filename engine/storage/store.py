@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +20,7 @@ import structlog
 
 from engine.errors import BadCommand, StorageError, StoreLocked, UserError
 from engine.market.batches import Source
-from engine.runtime import every
+from engine.runtime import HEALTHY_AFTER_S, backoff_s, every
 from engine.storage import catalog
 from engine.storage.jobs import Jobs
 from engine.storage.journal import Journal
@@ -27,7 +29,7 @@ from engine.storage.recorder import FETCHABLE, FETCHED_SAYS, Hole, Recorder
 from engine.storage.refetch import Backfill, Refetch
 from engine.storage.schema import NAME
 from engine.storage.telemetry_records import Tail
-from engine.storage.views import GapView, RecordingView, SpanView, StorageView, StoreState
+from engine.storage.views import GapView, PreviewView, RecordingView, SpanView, StorageView, StoreState
 from engine.telemetry.events import Level
 from engine.telemetry.hub import Telemetry
 
@@ -38,6 +40,10 @@ log = structlog.get_logger(__name__)
 
 FLUSH_S: Final = 0.05
 CARE_S: Final = 1.0
+LOOK_S: Final = 0.25  # how soon it is seen that the journal has ended
+REOPEN_FIRST_S: Final = 1.0
+REOPEN_MAX_S: Final = 8.0
+LOST_MOST: Final = 4_096
 
 Note = Callable[[Level, str, str, str], None]  # (level, source or "", what, text) into the event log
 
@@ -85,7 +91,10 @@ class Store:
         self._state: StoreState = "off"
         self._detail = ""
         self._opening = asyncio.Lock()
-        self._opened = asyncio.Event()
+        self._opened, self._ended = asyncio.Event(), asyncio.Event()  # the journal
+        self._written = 0  # rows, by journals that have ended
+        self._lost: deque[tuple[Any, ...]] = deque(maxlen=LOST_MOST)  # what they gave up, for the next one to say
+        self.failures: Counter[str] = Counter()  # by part
         self._tails: dict[str, Tail] = {}  # by source
         self._read_of = (-1, -1)
         self._spans: tuple[SpanView, ...] = ()
@@ -116,6 +125,12 @@ class Store:
         assert self.archiver is not None
         await self.archiver.set_retention(days, budget_bytes)
 
+    async def preview(self, days: int, budget_bytes: int) -> PreviewView:
+        """What keeping so much would delete at once."""
+        await self._ensure()
+        assert self.archiver is not None
+        return await self.archiver.preview(days, budget_bytes)
+
     def fill(self, number: int) -> None:
         """Fetch again what the venue still has of a gap, by `GapView.id`. BadCommand when there is nothing to fetch."""
         gap = next((gap for gap in self._gaps if gap.id == number), None)
@@ -145,32 +160,92 @@ class Store:
             raise BadCommand(self._detail or "the store is not open")
         return Source(venue, "live")
 
+    @property
+    def written(self) -> int:
+        """Rows that are on the disk since the start."""
+        return self._written + (self.journal.written if self.journal is not None else 0)
+
     # --- on the loop -------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Serve until cancelled; what has come by then is on the disk on the way out."""
         try:
-            if self.recorder.wanted or (self.folder / NAME).exists():
-                await self._try_open()
             async with asyncio.TaskGroup() as group:
-                group.create_task(every(FLUSH_S, self._flush))
-                group.create_task(every(CARE_S, self._care))
-                group.create_task(self._archive())
-                group.create_task(self._refetch.run())
-                group.create_task(self.jobs.run())
+                for part, work in (
+                    ("the journal", self._keep_open),
+                    ("recording", partial(every, FLUSH_S, self._flush)),
+                    ("the store", partial(every, CARE_S, self._care)),
+                    ("the archive", self._archive),
+                    ("the backfill", self._refetch.run),
+                    ("the exports", self.jobs.run),
+                ):
+                    group.create_task(self._persist(part, work))
         finally:
             await self._close()
+
+    async def _persist(self, part: str, work: Callable[[], Awaitable[None]]) -> None:
+        """One part, served until cancelled: when it fails, that is told, it is begun again, and the others go on."""
+        failures = 0  # in a row
+        while True:
+            began = time.monotonic()
+            try:
+                await work()
+            except Exception as error:
+                if time.monotonic() - began > HEALTHY_AFTER_S:
+                    failures = 0
+                failures += 1
+                self.failures[part] += 1
+                log.exception("a part of the store failed", part=part)
+                if failures == 1:
+                    text = f"{part} failed and is begun again: {type(error).__name__}: {error}"
+                    self._note("error", "", "store", text)
+                await asyncio.sleep(backoff_s(failures))
+            else:
+                return
+
+    async def _keep_open(self) -> None:
+        """The journal is open while something is to be recorded or read; where it cannot be, it is tried again."""
+        wait_s, next_s = REOPEN_FIRST_S, 0.0
+        while True:
+            if self.journal is not None and self.journal.ended:
+                await self._lay_down(self.journal)
+                next_s = time.monotonic() + wait_s
+            if self.journal is not None:
+                wait_s = REOPEN_FIRST_S
+            elif (self.recorder.wanted or (self.folder / NAME).exists()) and time.monotonic() >= next_s:
+                await self._try_open()
+                next_s = time.monotonic() + wait_s
+                wait_s = min(2 * wait_s, REOPEN_MAX_S)
+            await asyncio.sleep(LOOK_S)
 
     async def _close(self) -> None:
         journal, self.journal = self.journal, None
         self._opened.clear()
         if journal is not None:
-            journal.put(self.recorder.flush())
+            journal.put(self.recorder.release())
             if not await asyncio.to_thread(journal.close):
                 log.error("the journal did not close in time", folder=str(self.folder))
+            self._written += journal.written
+
+    async def _lay_down(self, journal: Journal) -> None:
+        """A journal that failed is let go of; what it could not write is told by the next one."""
+        async with self._opening:
+            if self.journal is not journal:
+                return
+            self.journal = None
+            self._opened.clear()
+            self._ended.set()
+            self._state, self._detail = "failed", journal.detail
+            self._tell("error", "failed", f"the journal has ended: {journal.detail}")
+            journal.put(self.recorder.release())  # it counts what is lost
+            journal.tell_given_up()
+            await asyncio.to_thread(journal.close)
+            self._written += journal.written
 
     async def _ensure(self) -> None:
         """The journal is open. BadCommand with the reason when it cannot be."""
+        if self.journal is not None and self.journal.ended:
+            await self._lay_down(self.journal)
         if self.journal is None:
             await self._try_open()
         if self.journal is None or self._state == "failed":
@@ -180,22 +255,23 @@ class Store:
         async with self._opening:
             if self.journal is not None:
                 return
-            self._state, self._detail = "opening", ""
+            if self._state == "off":
+                self._state = "opening"
             try:
-                journal = await asyncio.to_thread(Journal.open, self.folder, wall=self._wall)
+                journal = await self._open_journal()
             except StoreLocked as error:
                 self._state, self._detail = "read only", str(error)
-                self._note("warn", "", "store", str(error))
+                self._tell("warn", str(error), str(error))
                 return
             except (UserError, StorageError, OSError) as error:
                 self._state, self._detail = "failed", str(error)
-                self._note("error", "", "store", f"nothing can be recorded: {error}")
+                self._tell("error", str(error), f"nothing can be recorded: {error}")
                 return
             loop = asyncio.get_running_loop()
 
             def shed(*lost: Any) -> None:  # from the journal's thread
                 with contextlib.suppress(RuntimeError):  # a loop that has ended records no more
-                    loop.call_soon_threadsafe(self.recorder.shed, *lost)
+                    loop.call_soon_threadsafe(self._shed, *lost)
 
             journal.on_shed = shed
             from engine.storage.archiver import Archiver  # pyarrow: only where there is something to archive
@@ -211,18 +287,49 @@ class Store:
             )
             self.journal = journal
             self.recorder.use(journal)
-            self._state, self._detail = "ready", ""
+            while self._lost:
+                self.recorder.shed(*self._lost.popleft())
+            self._state, self._detail, self._read_of = "ready", "", (-1, -1)
+            if self._told:
+                self._tell("info", "", "recording can go on")
+            self._ended.clear()
             self._opened.set()
 
+    async def _open_journal(self) -> Journal:
+        """As `Journal.open`; one that is open when this is cancelled is closed again."""
+        opening = asyncio.create_task(asyncio.to_thread(_opened, self.folder, self._wall))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            with contextlib.suppress(Exception):  # nobody waits for it any more
+                await asyncio.to_thread((await opening).close)
+            raise
+
+    def _shed(self, *lost: Any) -> None:
+        if self.journal is None or self.journal.ended:
+            self._lost.append(lost)
+        else:
+            self.recorder.shed(*lost)
+
     async def _archive(self) -> None:
+        """The archive is served while there is a journal."""
         while True:
             await self._opened.wait()
             assert self.archiver is not None
-            await self.archiver.run()
+            serving = asyncio.create_task(self.archiver.run())
+            ended = asyncio.create_task(self._ended.wait())
+            try:
+                await asyncio.wait((serving, ended), return_when=asyncio.FIRST_COMPLETED)
+                if serving.done():
+                    serving.result()
+            finally:
+                serving.cancel()
+                ended.cancel()
+                await asyncio.gather(serving, ended, return_exceptions=True)
 
     def _flush(self) -> None:
         journal = self.journal
-        if journal is not None:
+        if journal is not None and not journal.ended:
             drafts = self.recorder.flush()
             if drafts:
                 journal.put(drafts)
@@ -232,26 +339,31 @@ class Store:
         now_ns = self._wall()
         self.recorder.second()
         journal = self.journal
-        if journal is not None:
+        if journal is not None and not journal.ended:
             self._record_telemetry()
             marks = self.recorder.alive(now_ns)
             if marks:
                 journal.alive(marks)
-            if journal.state != "ready" or self._state == "full":
+            if (journal.state, journal.detail) != (self._state, self._detail):
                 self._follow(journal)
         if journal is not None or self._state == "read only":
             await self._read(journal)
         self._show()
 
     def _follow(self, journal: Journal) -> None:
-        """The journal's own state, told once each time it changes."""
+        """The journal's own state, told each time it changes."""
+        before = self._state
         self._state, self._detail = journal.state, journal.detail
-        if self._told != journal.state:
-            self._told = journal.state
+        if journal.state != before:
             level: Level = "info" if journal.state == "ready" else "error"
-            text = journal.detail or "the journal goes on"
+            self._tell(level, journal.state, journal.detail or "the journal goes on")
+
+    def _tell(self, level: Level, key: str, text: str) -> None:
+        """Said once, until there is something else to say."""
+        if key != self._told:
+            self._told = key
             self._note(level, "", "store", text)
-            log.log(40 if level == "error" else 20, "the store", state=journal.state, detail=text)
+            log.log({"info": 20, "warn": 30, "error": 40}[level], "the store", state=self._state, detail=text)
 
     def _record_telemetry(self) -> None:
         """What the last second measured, of every source that is recorded as a whole."""
@@ -331,6 +443,12 @@ class Store:
                 )
             )
         return tuple(found)
+
+
+def _opened(folder: Path, wall: Callable[[], int]) -> Journal:
+    import engine.storage.archiver  # noqa: F401  pyarrow: loading it must not hold up the loop
+
+    return Journal.open(folder, wall=wall)
 
 
 def _spans_and_gaps(folder: Path) -> tuple[tuple[SpanView, ...], int, tuple[GapView, ...]]:
