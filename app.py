@@ -26,7 +26,7 @@ from engine import command_line, kernels, settings
 from engine.clock import SteadyClock
 from engine.errors import BadSetting, CallFailed, UserError
 from engine.exchange.own_venue import own_venue
-from engine.storage.names import USUAL, WHAT
+from engine.storage.names import USUAL
 
 if TYPE_CHECKING:
     from dashboards.server import Wsgi
@@ -231,17 +231,17 @@ def import_capture(
     kernels.activate(chosen.cache_dir / "numba", KERNEL_MODULES)
 
     from engine.storage.console import Progress
-    from engine.storage.imports import taking_over
+    from engine.storage.imports import IMPORTED, ended_well, taking_over
     from feeds.importing import fingerprints, run_import
 
     kinds = tuple(name.strip() for name in what.split(",") if name.strip())
     for name in kinds:
-        if name not in WHAT:
-            raise BadSetting("what", name, f"choose of {', '.join(WHAT)}")
+        if name not in IMPORTED:
+            raise BadSetting("what", name, f"choose of {', '.join(IMPORTED)}")
     files = fingerprints(path)
     shown = Progress()
 
-    with taking_over(settings.store_folder(chosen), files, kinds) as inlet:
+    with ended_well(), taking_over(settings.store_folder(chosen), files, kinds) as inlet:
 
         def progress(done: int, total: int) -> None:
             inlet.flush()

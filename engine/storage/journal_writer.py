@@ -15,13 +15,17 @@ from pathlib import Path
 from typing import Final, Literal, TypeVar, cast
 
 import apsw
+import structlog
 
 from engine.errors import BadDataFolder, StoreFailed
+from engine.storage.import_marks import roll_back
 from engine.storage.journal_pending import Packed
 from engine.storage.journal_spans import Key, Spans
 from engine.storage.records import NOT_RECORDED, OPEN, Block, RecordKind, Stream, encode
 from engine.storage.schema import NAME, WHAT_OF, begin, migrate, put_value, rollback, stream_id, value
 from engine.storage.schema import version as schema_version
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 Refusal = Literal["full", "locked"]
@@ -63,6 +67,9 @@ class Writer:
         self.path = folder / NAME
         self._folder = folder
         self._connection = _opened(folder)
+        self._reserve = folder / RESERVE_NAME
+        self._errno = 0
+        self._undo_import()
         self._streams: dict[Stream, int] = {}
         last = cast(int, self._connection.execute("SELECT coalesce(max(id), 0) FROM spans").get)
         self._spans = Spans(last + 1)
@@ -72,9 +79,7 @@ class Writer:
         self._connection.set_wal_hook(self._note_pages)
         self._wal_pages = self._emptied_pages = 0
         self._restart_s = 0.0
-        self._reserve = folder / RESERVE_NAME
         self._keep_reserve()
-        self._errno = 0
         self.held_up = 0  # times readers kept the write-ahead log from being begun anew
         self.rows = self.blocks = self.size_bytes = self.wal_bytes = 0
         self.count()
@@ -185,6 +190,17 @@ class Writer:
             self._empty_log(apsw.SQLITE_CHECKPOINT_TRUNCATE)
         finally:
             self._connection.close()
+
+    def _undo_import(self) -> None:
+        """What an import left that was broken off is gone, before anything is written behind it. StoreFailed."""
+        try:
+            rows = self.change(roll_back)
+        except apsw.Error as error:
+            reason = f"what a broken import left cannot be taken away: {error}"
+            self._connection.close(True)
+            raise StoreFailed(str(self.path), reason) from error
+        if rows:
+            log.warning("an import was broken off: what it left is taken away", rows=rows)
 
     def _changed(self, change: Callable[[apsw.Connection], T]) -> T:
         with self._transaction() as connection:

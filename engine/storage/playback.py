@@ -18,7 +18,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from engine.errors import BadCommand
+from engine.errors import BadCommand, BadQuery
 from engine.market.batches import Source
 from engine.market.sink import Sink
 from engine.pacing import SECOND_NS, TURN_NS, Player
@@ -84,7 +84,13 @@ class Playback:
         self._again = self._closed = False
 
     async def check(self) -> None:
-        """Look the stretch up; BadQuery when nothing of it is there."""
+        """Look the stretch up; BadQuery when nothing of it is there, or the moment to begin at is not in it."""
+        if self._goal_ns and not self.from_ns <= self._goal_ns <= self.to_ns:
+            asked, first, last = (
+                f"{datetime.fromtimestamp(ns / SECOND_NS, UTC):%Y-%m-%d %H:%M:%S}"
+                for ns in (self._goal_ns, self.from_ns, self.to_ns)
+            )
+            raise BadQuery("at", f"{asked} is not in the stretch, which is from {first} to {last} UTC")
         self._stretch = await asyncio.to_thread(self._find)
 
     # --- what is shown -----------------------------------------------------------------------------------

@@ -340,6 +340,16 @@ def test_a_stretch_that_is_not_there_fails_with_the_sentence(tmp_path: Path) -> 
     assert playback.name == "binance_spot, 1970-01-01 00:00:00 to 00:00:00 UTC"
 
 
+def test_a_moment_outside_the_stretch_is_refused_before_anything_begins(stretch: Stretch) -> None:
+    for at_ns in (stretch.from_ns - 1, stretch.to_ns + 1):
+        rig = Rig(stretch, at_ns=at_ns)
+        with pytest.raises(BadQuery, match=r"at: .* is not in the stretch, which is from .* to .* UTC"):
+            asyncio.run(rig.playback.check())
+        assert rig.playback.state == "waiting"
+    for at_ns in (0, stretch.from_ns, stretch.to_ns):
+        asyncio.run(Rig(stretch, at_ns=at_ns).playback.check())
+
+
 def test_a_replay_shows_in_the_engine_as_a_source_of_its_own(simulated: Market, stretch: Stretch) -> None:
     telemetry = Telemetry(1)
     intake = Intake(telemetry)
