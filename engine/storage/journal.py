@@ -207,18 +207,6 @@ class Journal:
 
         return self.transact(abandoning)
 
-    def abandon(self, change: Callable[[apsw.Connection], T]) -> Future[T]:
-        """`transact`; nothing that was put before is written any more, nor counted as given up."""
-
-        def abandoning(connection: apsw.Connection) -> T:
-            # On the journal's thread nothing is being written meanwhile: all of it waits.
-            with self._guard:
-                while taken := self._pending.take(self._pending.size_bytes):
-                    self._pending.done(taken)
-            return change(connection)
-
-        return self.transact(abandoning)
-
     def view(self) -> JournalView:
         """How it stands. Cheap."""
         second = int(time.monotonic())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ from engine.storage import playback as module
 from engine.storage.delivery import Delivery
 from engine.storage.playback import Playback, play_stretch
 from engine.storage.reader import Reader
-from engine.storage.stretch import Stretch
+from engine.storage.records import DTYPES, Block, RecordKind, Stream
+from engine.storage.stretch import Piece, Stretch, gap_block
 from engine.telemetry.hub import Telemetry
 from feeds import sample
 from tests.storage.recorded import Market, record_capture, stretch_of
@@ -348,6 +350,31 @@ def test_a_moment_outside_the_stretch_is_refused_before_anything_begins(stretch:
         assert rig.playback.state == "waiting"
     for at_ns in (0, stretch.from_ns, stretch.to_ns):
         asyncio.run(Rig(stretch, at_ns=at_ns).playback.check())
+
+
+def test_a_hole_between_two_recordings_is_crossed_with_its_telemetry(
+    simulated: Market, stretch: Stretch
+) -> None:
+    (symbol,) = simulated.states
+    middle_ns = (stretch.from_ns + stretch.to_ns) // 2
+    hole = gap_block(
+        next(block.stream for block in simulated.blocks if block.kind is RecordKind.DELTAS),
+        *(0, middle_ns, middle_ns + SECOND_NS, "it was not being recorded"),
+    )
+    told = np.zeros(3, DTYPES[RecordKind.COUNTERS])
+    told["seq"] = [1, 50, 200]
+    told["ts_ns"] = middle_ns + np.arange(3) * SECOND_NS
+    counters = Block(RecordKind.COUNTERS, Stream(stretch.venue), told)
+    pieces = (*stretch.pieces, Piece.of_block(hole), Piece.of_block(counters))
+    telemetry = Telemetry(1)
+    intake = Intake(telemetry)
+    rig = Rig(replace(stretch, pieces=pieces), speed=math.inf, chunk_rows=900)
+    asyncio.run(rig.playback.run(intake))
+    intake.publish()
+    assert rig.playback.state == "ended"
+    (view,) = telemetry.board.sources
+    ((from_ns, to_ns),) = telemetry.board.books[view.source.key, symbol].outages
+    assert middle_ns <= from_ns < to_ns
 
 
 def test_a_replay_shows_in_the_engine_as_a_source_of_its_own(simulated: Market, stretch: Stretch) -> None:
