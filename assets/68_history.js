@@ -348,26 +348,28 @@
   };
 
   // ---------- holes ----------
-  H.fetchable = (hole) => hole.state !== "filled" && hole.symbol !== "" && !["book", "latency", "counters", "events", "raw"].includes(hole.what) && !H.simulated(hole.venue);
+  // Only trades and candles are to be had again; a hole without a number is not over yet.
+  H.fetchable = (hole) => hole.id > 0 && hole.state !== "filled" && hole.symbol !== "" && ["trades", "candles", "all"].includes(hole.what) && !H.simulated(hole.venue);
+  H.missed = (hole) => hole.state === "open" || hole.state === "partly filled";
   H.fetchButton = (cls = "vs-btn is-sm") => D.button("Fetch", "hist-fetch", cls);
   H.fetchOf = (button, hole) => {
-    Object.assign(button.dataset, { venue: hole.venue, symbol: hole.symbol, from: String(hole.from), to: String(hole.to) });
+    Object.assign(button.dataset, { venue: hole.venue, gap: String(hole.id) });
     D.attr(button, "aria-label", `Fetch what ${H.label(hole.venue)} still has of ${hole.symbol || "it"} from ${H.moment(hole.from)}`);
     D.attr(button, "title", "Fetch what the venue still has");
-    button.disabled = Boolean(H.fixed()) || asked.has(button.dataset.venue + button.dataset.symbol + button.dataset.from);
+    button.disabled = Boolean(H.fixed()) || asked.has(button.dataset.gap);
   };
   const asked = new Set();
   H.acts["hist-fetch"] = async (el) => {
-    const { venue, symbol, from, to } = el.dataset, key = venue + symbol + from;
-    if (asked.has(key)) return;
-    asked.add(key);
+    const { venue, gap } = el.dataset;
+    if (asked.has(gap)) return;
+    asked.add(gap);
     el.disabled = true;
-    const answer = await H.order("gap_backfill", { venue, symbol, from_ms: Number(from), to_ms: Number(to) });
-    asked.delete(key);
-    if (answer.ok) D.toast(`${H.label(venue)} was asked for what it still has`, answer.result && answer.result.filled ? `${F.group(answer.result.filled)} records came for ${symbol || "it"}.` : "What comes is marked as fetched later.", "info");
+    const answer = await H.order("gap_backfill", { gap: Number(gap) });
+    asked.delete(gap);
+    if (answer.ok) D.toast(`${H.label(venue)} was asked for what it still has`, "The calendar shows it, marked as fetched later, once it is there.", "info");
     H.again();
   };
-  const HOLE = { open: "is-warn", filled: "is-ok", "partly filled": "is-info" };
+  const HOLE = { open: "is-warn", filled: "is-ok", "partly filled": "is-info", "not recorded": "" };
   const holes = (s) => {
     const host = D.host("holes");
     if (!host || !s.holes || V.state.hpart !== "holes") return;
@@ -385,7 +387,7 @@
       {
         draw(td) {
           if (!td.firstElementChild) td.append(D.make("span", "vs-tag"));
-          V.exchange.tag(td.firstElementChild, HOLE[hole.state], hole.state === "open" ? "not filled" : hole.state);
+          V.exchange.tag(td.firstElementChild, HOLE[hole.state], !hole.id ? "goes on" : hole.state === "open" ? "not filled" : hole.state);
         },
       },
       { text: hole.filled ? F.group(hole.filled) : "–", cls: "n", tone: hole.filled ? "" : "mut" },

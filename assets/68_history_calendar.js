@@ -37,7 +37,7 @@
   const titleOf = (line) => `${H.label(line.venue)} ${line.symbol || "as a whole"}`;
   const spanOf = (from, to) => (frame().step >= DAY ? F.day(from) + (to - from > DAY ? ` to ${F.day(to - 1)}` : "") : `${F.day(from)} ${H.clock(from)} to ${H.clock(to)} UTC`);
   const holesIn = (line, from, to) => (H.stream().holes || []).filter((x) => x.venue === line.venue && (x.symbol === "" || x.symbol === line.symbol) && x.from < to && x.to > from);
-  const ofHole = (x) => `${x.what === "all" ? "everything" : x.what} ${F.day(x.from) === F.day(x.to) || frame().step < DAY ? "" : `${H.day(x.from)} `}${F.time(x.from)} to ${F.time(x.to)} (${H.length(x.to - x.from)}), ${x.reason}, ${x.state === "open" ? "not filled" : x.state}`;
+  const ofHole = (x) => `${x.what === "all" ? "everything" : x.what} ${F.day(x.from) === F.day(x.to) || frame().step < DAY ? "" : `${H.day(x.from)} `}${F.time(x.from)} to ${F.time(x.to)} (${H.length(x.to - x.from)}), ${x.reason}, ${!x.id ? "goes on" : x.state === "open" ? "not filled" : x.state}`;
   // [title, lines] of a cell.
   C.words = (line, k) => {
     const s = H.stream(), row = line.place >= 0 ? s.rows[line.place] : null, from = cellFrom(k), to = cellFrom(k + 1);

@@ -36,7 +36,7 @@
     return { from, to };
   };
   const momentOf = (range) => {
-    if (!typed.at.trim()) return { at: range.from };
+    if (!typed.at.trim()) return { at: Math.max(range.from, range.to - 1) }; // charts have the stretch as their past; a replay that is over has ended
     const at = H.read(typed.at, range.from);
     if (at === null) return { why: `The moment is not a time such as ${EXAMPLE.slice(11)}` };
     if (at < range.from || at > range.to) return { why: "The moment is not in the stretch" };
@@ -59,7 +59,7 @@
     });
     return best || (rowOf() || {}).newest || null;
   };
-  const holes = ({ from, to }) => (H.stream().holes || []).filter((x) => x.venue === typed.venue && (!typed.symbol || !x.symbol || x.symbol === typed.symbol) && x.state !== "filled" && x.from < to && x.to > from);
+  const holes = ({ from, to }) => (H.stream().holes || []).filter((x) => x.venue === typed.venue && (!typed.symbol || !x.symbol || x.symbol === typed.symbol) && H.missed(x) && x.from < to && x.to > from);
   // The time that any of some stretches covers.
   const covered = (list) => {
     let sum = 0, end = -Infinity;
@@ -123,7 +123,7 @@
     f.said = D.make("p", "vs-hist-said full", "");
     f.said.setAttribute("role", "status");
     f.page = X.choice("Look at it on", PAGES, typed.page);
-    f.at = X.field("At, UTC", typed.at, null, { inputMode: "text", placeholder: "its beginning", maxLength: 24 });
+    f.at = X.field("At, UTC", typed.at, null, { inputMode: "text", placeholder: "its end", maxLength: 24 });
     f.open = D.make("button", "vs-btn is-primary", "Open");
     f.open.type = "button";
     f.replay = D.make("div", "vs-seg is-full", ...SPEEDS.map((speed) => {

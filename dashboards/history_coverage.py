@@ -1,7 +1,8 @@
 """What share of each cell of the calendar was recorded: spans and holes of the store over a stretch of time.
 
 Pure: frozen views and times in, whole numbers out. A cell is full only where everything its row records was recorded
-all the time; a hole beats a span that claims to cover it.
+all the time; a hole beats a span that claims to cover it. Time in which nobody asked for recording is no hole, but
+empty.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ FULL: Final = 1_000  # a whole cell, in the units of `Row.runs`
 NEWEST: Final = 5 * SECOND  # a span that ended within this goes on: the store writes in turns
 ROWS_MAX: Final = 200
 DAYS_MAX: Final = 400
+TOLD_LATER: Final = ("candles", "funding")
 ALL: Final = ("", "all")  # a hole of everything that is recorded
 
 Interval = tuple[int, int]
@@ -70,9 +72,12 @@ def chosen(zoom: str, at_ns: int, spans: Sequence[SpanView], now_ns: int) -> Str
     """The stretch of a zoom that holds `at_ns`: a whole hour or day, or so many days that end with its own.
 
     0 is the newest data: hours and days then end with them, wherever in an hour or day that is. An unknown zoom fits
-    what there is.
+    what was recorded as it happened; candles and funding that came with it tell of the time before.
     """
-    first = min((span.from_ns for span in spans), default=now_ns)
+    first = min(
+        (span.from_ns for span in spans if span.what not in TOLD_LATER),
+        default=min((span.from_ns for span in spans), default=now_ns),
+    )
     newest = max((span.to_ns for span in spans), default=now_ns)
     if zoom not in ZOOMS:
         long = newest - first
@@ -123,6 +128,11 @@ def holes_of(lost: dict[tuple[str, str], list[GapView]], key: tuple[str, str]) -
     return [*lost.get((venue, ""), ()), *(lost.get(key, ()) if symbol else ())]
 
 
+def missed(gap: GapView) -> bool:
+    """Whether it is a hole in what was to be recorded, and not filled."""
+    return gap.state in ("open", "partly filled")
+
+
 def _row(
     key: tuple[str, str],
     recorded: dict[str, list[Interval]],
@@ -144,10 +154,10 @@ def _row(
     seen = 0
     for kind in kinds:
         mine = [gap for gap in gaps if gap.what in ALL or gap.what == kind]
-        seen += sum(gap.state != "filled" for gap in mine)
-        holes = merged((gap.from_ns, gap.to_ns) for gap in mine if gap.state != "filled")
+        seen += sum(missed(gap) for gap in mine)
+        holes = merged((gap.from_ns, gap.to_ns) for gap in mine if missed(gap))
         filled = without(merged((gap.from_ns, gap.to_ns) for gap in mine if gap.state == "filled"), holes)
-        whole = without(merged(recorded.get(kind, ())), merged((*holes, *filled)))
+        whole = without(merged(recorded.get(kind, ())), merged((gap.from_ns, gap.to_ns) for gap in mine))
         for place, intervals in enumerate((whole, filled, holes)):
             sums[place] += measured(intervals, edges)
     lengths = np.diff(edges) * max(1, len(kinds))

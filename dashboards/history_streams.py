@@ -137,7 +137,7 @@ def history(view: View, cursor: Json) -> tuple[Json, Json]:
         ),
         "recorder": ((storage.recordings, storage.recordable), lambda: recorder_fields(storage)),
         "holes": (gaps, lambda: [hole_fields(gap) for gap in storage.gaps[-HOLES_MAX:][::-1]]),
-        "holes_open": (gaps, lambda: sum(gap.state != "filled" for gap in storage.gaps)),
+        "holes_open": (gaps, lambda: sum(coverage.missed(gap) for gap in storage.gaps)),
         "jobs": (storage.jobs, lambda: [job_fields(job) for job in storage.jobs]),
         "retention": (storage.retention, lambda: retention_fields(storage.retention)),
         "sizes": ((minute, bool(sizes)), lambda: [list(each) for each in sizes]),
@@ -281,6 +281,7 @@ def row_fields(row: Row) -> Json:
 def hole_fields(gap: GapView) -> Json:
     """One hole."""
     return {
+        "id": gap.id,
         "venue": gap.venue,
         "symbol": gap.symbol,
         "what": gap.what,

@@ -86,15 +86,18 @@ class Spans:
             self._change(longer.id, key, newest.to_ns, now_ns, 0, 0)
 
     def hole(self, venue: str, symbol: str, what: str, to_ns: int) -> None:
-        """A hole up to `to_ns` was recorded: what began before its end does not go on. "" = all symbols; "all"."""
+        """A hole up to `to_ns` was recorded: what began before its end does not go on, but begins anew there.
+
+        "" = all symbols; "all". What begins anew is a span once there is more of it, if only a sign of life.
+        """
         for key, growing in list(self._growing.items()):
             if key[0] != venue or symbol not in ("", key[1]) or what not in ("all", key[2]):
                 continue
             left = tuple(span for span in growing if span.from_ns >= to_ns)
-            if left:
-                self._growing[key] = left
-            else:
-                del self._growing[key]
+            if not left:
+                left = (Span(self._next_id, to_ns, to_ns),)
+                self._next_id += 1
+            self._growing[key] = left
 
     def _change(self, span: int, key: Key, from_ns: int, to_ns: int, rows: int, size_bytes: int) -> None:
         change = self.changes.setdefault(span, Change(key, from_ns, to_ns))

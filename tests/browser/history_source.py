@@ -159,17 +159,14 @@ class HistorySource(VenueSource):
             self.storage, jobs=tuple(each for each in self.storage.jobs if each is not found)
         )
 
-    def _do_gap_backfill(self, venue: str, symbol: str, from_ms: int, to_ms: int) -> dict[str, Any]:
-        if to_ms < self._now() // 1_000_000 - 30 * 86_400_000:
-            raise BadCommand("the venue keeps the newest 30 days only")
+    def _do_gap_backfill(self, gap: int) -> None:
+        if not any(each.id == gap for each in self.storage.gaps):
+            raise BadCommand("there is no such hole any more")
         gaps = tuple(
-            replace(gap, state="filled", filled=412)
-            if (gap.venue, gap.symbol, gap.from_ns // 1_000_000) == (venue, symbol, from_ms)
-            else gap
-            for gap in self.storage.gaps
+            replace(each, state="filled", filled=412) if each.id == gap else each
+            for each in self.storage.gaps
         )
         self.storage = replace(self.storage, gaps=gaps, version=self.storage.version + 1)
-        return {"filled": 412}
 
     def _do_replay_open(self, venue: str, symbols: list[str], from_ms: int, to_ms: int, at_ms: int,
                         speed: Any, paused: bool) -> None:  # fmt: skip
@@ -424,7 +421,7 @@ def played_past(now: int) -> tuple[tuple[SpanView, ...], tuple[GapView, ...]]:
     )
     return (
         tuple(sorted(spans, key=lambda one: (one.venue, one.symbol, one.what, one.from_ns))),
-        tuple(sorted(gaps, key=lambda one: one.from_ns)),
+        tuple(replace(gap, id=1 + k) for k, gap in enumerate(sorted(gaps, key=lambda one: one.from_ns))),
     )
 
 

@@ -101,7 +101,7 @@ def test_a_stretch_is_chosen_by_dragging_and_opened_as_the_past_on_another_page(
         "symbols": ["BTC-USDT"],
         "from_ms": chosen["from"],
         "to_ms": chosen["to"],
-        "at_ms": chosen["from"],
+        "at_ms": chosen["to"] - 1,
         "speed": 1,
         "paused": True,
     }
@@ -237,6 +237,9 @@ def test_a_hole_is_fetched_once_and_then_marked(page: HistoryPage) -> None:
     page.until(lambda: page.js(f"return Boolean(document.querySelector('{button}'))"))
     page.js(f"const e = document.querySelector('{button}'); e.click(); e.click()")
     page.until(lambda: len(page.sent("gap_backfill")) == 1)
+    (sent,) = page.sent("gap_backfill")
+    assert set(sent) == {"gap"}
+    assert sent["gap"] > 0
     page.until(lambda: "was asked for what it still has" in page.text('[data-host="toasts"]'))
     assert len(page.sent("gap_backfill")) == 1
 
@@ -246,7 +249,7 @@ def test_the_scrubber_seeks_by_key_and_by_mouse_and_speed_is_the_engines(page: H
     page.click('[aria-label="Replay at 10x"]')
     page.until(lambda: page.js(f"return !document.querySelector('{BAR}').hidden"))
     (opened,) = page.sent("replay_open")
-    assert (opened["speed"], opened["paused"]) == (10, False)
+    assert (opened["speed"], opened["paused"], opened["at_ms"]) == (10, False, opened["from_ms"])
     page.click('[data-act="past-play"]')
     page.until(lambda: page.text('[data-f="past.word"]') == "Past")
     page.js("document.querySelector('.vs-past-track').focus()")

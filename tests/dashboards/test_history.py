@@ -153,6 +153,31 @@ def test_cells_agree_with_counting_second_by_second(spans: Any, gaps: Any, over:
             assert share == wanted, cell
 
 
+def test_time_in_which_nobody_asked_for_recording_is_empty_and_no_hole() -> None:
+    row = only([span(NOW - 30 * MINUTE, NOW)], [gap(NOW - 20 * MINUTE, NOW - 10 * MINUTE, "not recorded")])
+    assert row.holes == 0
+    assert {(recorded, hole) for recorded, _, hole in cells(row)} == {(0, 0), (1000, 0)}
+    assert sum(recorded for recorded, _, _ in cells(row)) == 20 * 1000
+
+
+def test_between_two_runs_of_the_program_nothing_is_claimed_and_nothing_is_a_hole() -> None:
+    row = only([span(NOW - 50 * MINUTE, NOW - 40 * MINUTE), span(NOW - 10 * MINUTE, NOW)])
+    assert (row.holes, sum(recorded for recorded, _, _ in cells(row))) == (0, 20 * 1000)
+
+
+def test_a_hole_that_goes_on_reaches_up_to_now() -> None:
+    row = only([span(NOW - 30 * MINUTE, NOW - 3 * MINUTE)], [gap(NOW - 3 * MINUTE, NOW)])
+    over = [each for each in cells(row) if each != (0, 0, 0)]
+    assert [each[2] for each in over[-3:]] == [1000] * 3
+
+
+def test_candles_of_the_time_before_do_not_widen_the_first_look() -> None:
+    spans = [span(NOW - 60 * coverage.DAY, NOW - MINUTE, "candles"), span(NOW - MINUTE, NOW)]
+    assert coverage.chosen("", 0, spans, NOW).zoom == "hour"
+    assert coverage.chosen("", 0, [*spans, span(NOW - 5 * HOUR, NOW)], NOW).zoom == "day"
+    assert coverage.chosen("", 0, [*spans, span(NOW - 25 * HOUR, NOW)], NOW).zoom == "30d"
+
+
 def test_a_zoom_that_is_not_asked_for_fits_what_there_is() -> None:
     for length, zoom in ((10 * MINUTE, "hour"), (5 * HOUR, "day"), (9 * DAY, "30d")):
         assert coverage.chosen("", 0, [span(NOW - length, NOW)], NOW).zoom == zoom
