@@ -9,6 +9,7 @@ import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Literal, Protocol
 
+from engine.arguments import flag, moment_ns, names, stretch_ns, text
 from engine.errors import BadCommand, UserError
 from engine.market.batches import Source
 from engine.market.sink import Sink
@@ -137,33 +138,26 @@ class Replays:
     def _start(self, args: dict[str, Any]) -> None:
         if args.get("file") != "sample":
             raise BadCommand("pages can start the sample replay only; files are named at the command line")
+        if self._replay is not None and self._replay.recorded:
+            self._leave(self._replay)
         self.begin(self._open_sample)
 
     async def _open(self, args: dict[str, Any]) -> None:
         opener = self._open_recorded
         if opener is None:
             raise BadCommand("nothing is recorded here, so nothing can be replayed")
-        venue, symbols = args.get("venue"), args.get("symbols", [])
-        if not _is_name(venue):
-            raise BadCommand(f"the command needs venue: 1 to {NAME_MAX} characters of text")
-        if not isinstance(symbols, list) or len(symbols) > SYMBOLS_MAX or not all(map(_is_name, symbols)):
-            raise BadCommand(f"symbols must be a list of at most {SYMBOLS_MAX} names; none means all")
-        from_ns, to_ns, at_ns = (_time_ns(args, name) for name in ("from_ms", "to_ms", "at_ms"))
-        paused = args.get("paused", False)
-        if not isinstance(paused, bool):
-            raise BadCommand("paused must be true or false")
-        if not 0 < from_ns < to_ns:
-            raise BadCommand("the stretch must begin before it ends: from_ms < to_ms")
+        venue, symbols = text(args, "venue"), names(args, "symbols")
+        from_ns, to_ns = stretch_ns(args)
+        at_ns, paused = moment_ns(args, "at_ms"), flag(args, "paused")
         if at_ns and not from_ns <= at_ns <= to_ns:
             raise BadCommand("at_ms must lie in the stretch, or be 0 for its beginning")
         try:
             # Looked up before what plays now is stopped: a stretch that is not there changes nothing.
-            found = await opener(
-                str(venue), tuple(map(str, symbols)), from_ns, to_ns, at_ns, _speed(args), paused
-            )
+            found = await opener(venue, symbols, from_ns, to_ns, at_ns, _speed(args), paused)
         except UserError as error:
             raise BadCommand(str(error)) from error
-
+        if self._replay is not None and self._replay.source != found.source:
+            self._leave(self._replay)
         self.begin(_opened(found))
 
     def _step(self, args: dict[str, Any]) -> None:
@@ -173,7 +167,7 @@ class Replays:
         self._playing().step(by)
 
     def _seek(self, args: dict[str, Any]) -> None:
-        at_ns = _time_ns(args, "at_ms")
+        at_ns = moment_ns(args, "at_ms")
         replay = self._replay
         if replay is None or not replay.recorded:
             raise BadCommand("only what was recorded can be sought in")
@@ -190,11 +184,15 @@ class Replays:
             raise BadCommand("nothing is being replayed")
         self._runtime.cancel(TASK)
         if replay is not None:
-            replay.close()
-            if replay.opened and replay.state in ("ended", "failed"):
-                self._sink.close_source(replay.source, "closed")
+            self._leave(replay)
         self._opener = self._replay = None
         self._state = self._detail = ""
+
+    def _leave(self, replay: Replay) -> None:
+        """It is not to be seen any more: another's source would not take its place. Its task is yet to be ended."""
+        replay.close()
+        if replay.opened and replay.state in ("ended", "failed"):
+            self._sink.close_source(replay.source, "closed")
 
     def _playing(self) -> Replay:
         replay = self._replay

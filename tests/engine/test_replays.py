@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from engine.arguments import MS, SYMBOLS_MAX
 from engine.errors import BadCommand, BadQuery
-from engine.replays import MS, Replay, Replays
+from engine.replays import Replay, Replays
 from engine.runtime import Runtime
 from engine.storage.playback import Playback
 from engine.storage.stretch import Stretch
@@ -35,6 +36,9 @@ def stretch(capture: Path) -> Stretch:
     return Stretch(found.venue, found.symbols, *whole_ms, found.pieces)
 
 
+OTHER = "another"  # a venue of which the same is recorded
+
+
 class Rig:
     """Replays on a running loop, with a sample and one recorded stretch to open."""
 
@@ -56,7 +60,7 @@ class Rig:
             paused: bool,
         ) -> Replay:
             self.asked.append((venue, symbols, from_ns, to_ns, at_ns, speed, paused))
-            if venue != stretch.venue:
+            if venue not in (stretch.venue, OTHER):
                 raise BadQuery(f"venue {venue!r}", "nothing of it is recorded")
             found = Playback(
                 *(Path("nowhere"), venue, symbols, from_ns, to_ns), at_ns=at_ns, speed=speed, paused=paused
@@ -187,15 +191,29 @@ def test_what_is_opened_takes_the_place_of_what_played(rig: Rig) -> None:
     rig.drive(drive)
 
 
+@pytest.mark.parametrize("state", ["paused", "ended"])
+def test_what_is_opened_of_another_venue_closes_what_was_open_for_good(rig: Rig, state: str) -> None:
+    async def drive() -> None:
+        await rig.open(paused=state == "paused", speed="max")
+        await rig.reaches(state)
+        await rig.open(venue=OTHER)
+        await asyncio.sleep(0.05)
+        assert (await rig.reaches("paused")).source == f"{OTHER}:replay"
+        said = [each for each in rig.market.said if each.split()[0] in ("open", "close")]
+        assert said[1:-1] == (["close closed"] if state == "paused" else ["close ended", "close closed"])
+
+    rig.drive(drive)
+
+
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
         ({"venue": "kraken"}, "nothing of it is recorded"),
         ({"venue": ""}, "needs venue"),
         ({"venue": 7}, "needs venue"),
-        ({"symbols": "BTC"}, "list of at most 100 names"),
-        ({"symbols": ["x" * 65]}, "list of at most 100 names"),
-        ({"symbols": ["A"] * 101}, "list of at most 100 names"),
+        ({"symbols": "BTC"}, "list of at most 128 names"),
+        ({"symbols": ["x" * 65]}, "each of symbols must be 1 to 64 characters"),
+        ({"symbols": ["A"] * (SYMBOLS_MAX + 1)}, "list of at most 128 names"),
         ({"from_ms": 5, "to_ms": 5}, "begin before it ends"),
         ({"from_ms": -1}, "from_ms must be a whole number"),
         ({"from_ms": 1.5}, "from_ms must be a whole number"),
