@@ -46,12 +46,18 @@ class Desk:
         self.recorder.use(self)
         self.recorder.start("binance_spot", symbols, what or ("trades", "book"))
 
-    def trades(self, count: int = 1, first: int = 1, symbol: str = "BTC-USDT", source: Source = LIVE) -> None:
+    def rows(self, count: int, first: int) -> Any:
         rows = np.zeros(count, TRADE)
         rows["trade_id"] = np.arange(first, first + count)
         rows["ts_event_ns"] = rows["ts_recv_ns"] = self.now_ns
         rows["price"], rows["size"] = 5_000_000, 7
+        return rows
+
+    def batch(self, rows: Any, symbol: str = "BTC-USDT", source: Source = LIVE) -> None:
         self.intake.on_batch(Batch(Kind.TRADES, source, symbol, rows))
+
+    def trades(self, count: int = 1, first: int = 1, symbol: str = "BTC-USDT", source: Source = LIVE) -> None:
+        self.batch(self.rows(count, first), symbol, source)
 
     def snapshot(self) -> None:
         rows = np.array([(5_000_000, 10), (4_999_900, 20), (5_000_100, 30)], LEVEL)
