@@ -17,9 +17,6 @@ from engine.runtime import Runtime
 from engine.telemetry.board import ReplayView
 
 TASK: Final = "replay"
-NAME_MAX: Final = 64
-SYMBOLS_MAX: Final = 100
-MS: Final = 1_000_000
 SPEEDS: Final[Mapping[object, float]] = {1: 1.0, 10: 10.0, 100: 100.0, "max": math.inf}
 
 
@@ -208,18 +205,6 @@ def _opened(replay: Replay) -> OpenReplay:
         return replay
 
     return found
-
-
-def _is_name(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= NAME_MAX
-
-
-def _time_ns(args: dict[str, Any], name: str) -> int:
-    """An argument in milliseconds UTC, as nanoseconds."""
-    value = args.get(name, 0)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 43:
-        raise BadCommand(f"{name} must be a whole number of milliseconds UTC")
-    return value * MS
 
 
 def _speed(args: dict[str, Any]) -> float:
