@@ -116,7 +116,7 @@ class BuiltIn:
         if command_log is not None:
             await command_log.save(simulator.engine, at_once=True)
         for instrument in simulator.instruments:
-            intake.on_batch(simulator.snapshot(instrument.symbol, SNAPSHOT_LEVELS))
+            intake.on_batch(simulator.snapshot(instrument.symbol, SNAPSHOT_LEVELS, self._clock()))
         self._report(simulator, intake)
         if floor is None or self.house is None or self.served is None:
             await self._turn_for_ever(simulator, intake)

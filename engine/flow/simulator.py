@@ -185,8 +185,12 @@ class Simulator:
         self.skipped += skipped
         return self._take(now_ns, skipped)
 
-    def snapshot(self, symbol: str, depth: int = 1_000) -> Batch:
-        """The book as of the last turn, at most `depth` levels a side. KeyError for an unknown symbol."""
+    def snapshot(self, symbol: str, depth: int = 1_000, now_ns: int = 0) -> Batch:
+        """The book as of the last turn, at most `depth` levels a side. KeyError for an unknown symbol.
+
+        Before the first turn it is as of `now_ns`.
+        """
+        as_of_ns = self._now_ns or now_ns
         instrument = self.instruments[self.engine.index(symbol)]
         bids, asks = self.engine.top(symbol, depth)
         rows = np.empty(len(bids) + len(asks), LEVEL)
@@ -199,8 +203,8 @@ class Simulator:
         sequence = self.engine.update_number(symbol)
         return Batch(
             *(Kind.SNAPSHOT, SOURCE, symbol, rows, len(bids), sequence, sequence),
-            ts_event_ns=self._now_ns,
-            ts_recv_ns=self._now_ns,
+            ts_event_ns=as_of_ns,
+            ts_recv_ns=as_of_ns,
         )
 
     def warm_up_history(self, seconds: int, until_ns: int) -> Iterator[Batch]:

@@ -181,7 +181,11 @@ def arrange(
     order, due = _followed(parts[: len(stream)], heads, floor_ns)
     newest = int(due[-1]) if followed else floor_ns
     if len(placed):
-        late = [placed_times(each.kind, rows) for each, rows in zip(parts, heads, strict=True)][len(stream) :]
+        # Only of these: what follows `seq` has kinds without such times.
+        late = [
+            placed_times(each.kind, rows)
+            for each, rows in zip(parts[len(stream) :], heads[len(stream) :], strict=True)
+        ]
         times = np.maximum(np.concatenate(late), floor_ns)
         behind = np.repeat([each.kind is GAPS for each in parts[len(stream) :]], counts[len(stream) :])
         sequences = np.concatenate([rows["seq"] for rows in heads[len(stream) :]])

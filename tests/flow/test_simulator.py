@@ -111,6 +111,15 @@ def test_a_market_at_rest_stays_and_then_moves_on() -> None:
     assert sum(turn.orders for turn in later) == pytest.approx(6_000, rel=0.15)
 
 
+def test_a_snapshot_is_as_of_the_last_turn_and_before_the_first_one_as_of_now() -> None:
+    simulator = Simulator(1, 0)
+    early = simulator.snapshot("BTC-USDT", now_ns=START_NS)
+    assert (early.ts_event_ns, early.ts_recv_ns) == (START_NS, START_NS)
+    simulator.turn(START_NS + SECOND)
+    later = simulator.snapshot("BTC-USDT", now_ns=START_NS + 5 * SECOND)
+    assert (later.ts_event_ns, later.ts_recv_ns) == (START_NS + SECOND, START_NS + SECOND)
+
+
 def test_warm_up_compiles_every_signature_in_use() -> None:
     simulator = Simulator(1, 5_000)
     list(simulator.warm_up_history(1, START_NS))
