@@ -27,7 +27,7 @@ from engine.storage.dates import DAY_NS, date_text
 from engine.storage.journal import Journal
 from engine.storage.steps import FOLDER, GroupKey, Request, Sending, Sent, Spoilt, Told
 from engine.storage.upload import AT_ONCE, checked, is_folder, shown
-from engine.storage.views import ArchiveView, DeletionView, RetentionView
+from engine.storage.views import ArchiveView, DeletionView, PreviewView, RetentionView
 
 COMPACT: Final = ("-m", "engine.storage.compaction")
 UPLOAD: Final = ("-m", "engine.storage.upload")
@@ -121,12 +121,7 @@ class Archiver:
 
         BadCommand for other numbers, StoreFailed when it cannot be kept now; then all is as it was.
         """
-        if not 0 <= days <= MAX_DAYS:
-            raise BadCommand(
-                f"what is recorded can be kept for 0 (for ever) to {MAX_DAYS:,} days, not {days:,}"
-            )
-        if not 0 <= budget_bytes <= MAX_BYTES:
-            raise BadCommand(f"the disk budget must be 0 (none) or more, not {budget_bytes:,} bytes")
+        _check(days, budget_bytes)
 
         def change(connection: apsw.Connection) -> None:
             schema.put_value(connection, "retention_days", days)
@@ -135,6 +130,21 @@ class Archiver:
         await self._transact(change)
         self._days, self._budget_bytes = days, budget_bytes
         await self._plan()
+
+    async def preview(self, days: int, budget_bytes: int) -> PreviewView:
+        """What goes at once where so much is kept, by the plan that deletes. BadCommand for other numbers."""
+        _check(days, budget_bytes)
+        other, now_ns = self._journal_bytes(), self._wall()
+
+        def going(reader: apsw.Connection) -> list[tuple[str, str, int, int]]:
+            return [
+                (each.date, each.venue, each.size_bytes, manifest.rows_of(reader, each))
+                for each in self._planned(reader, days, budget_bytes, other, now_ns)
+                if each.due_ns <= now_ns and not each.held
+            ]
+
+        found = await self._ask(going)
+        return PreviewView(tuple(found), sum(each[2] for each in found), sum(each[3] for each in found))
 
     async def report(self, path: str, reason: str) -> None:
         """A reader found this file of the archive damaged: it is marked so, shown, and kept."""
@@ -369,17 +379,23 @@ class Archiver:
 
     async def _plan(self) -> None:
         """What goes next, and how much there is."""
-        remote, today = bool(self._uri), self._today()
-        kept = await self._ask(lambda reader: manifest.days(reader, remote=remote))
-        other = self._journal_bytes()
-        past = sum(day.size_bytes for day in kept if day.date < today and not day.held)
-        used = other + sum(day.size_bytes for day in kept)
-        running: list[retention.Running] = []
-        if self._budget_bytes and used - past > self._budget_bytes:
-            running = await self._ask(lambda reader: manifest.running(reader, today, remote=remote))
-        now_ns = self._wall()
-        self._next = retention.plan(kept, self._days, self._budget_bytes, now_ns, other, running)
+        other, now_ns = self._journal_bytes(), self._wall()
+        days, budget_bytes = self._days, self._budget_bytes
+        self._next = await self._ask(lambda reader: self._planned(reader, days, budget_bytes, other, now_ns))
         await self._summarise()
+
+    def _planned(
+        self, reader: apsw.Connection, days: int, budget_bytes: int, other_bytes: int, now_ns: int
+    ) -> list[retention.Deletion]:
+        """The plan of a rule, of the files as `reader` finds them; off the loop."""
+        remote, today = bool(self._uri), date_text(now_ns // DAY_NS)
+        kept = manifest.days(reader, remote=remote)
+        past = sum(day.size_bytes for day in kept if day.date < today and not day.held)
+        used = other_bytes + sum(day.size_bytes for day in kept)
+        running: list[retention.Running] = []
+        if budget_bytes and used - past > budget_bytes:
+            running = manifest.running(reader, today, remote=remote)
+        return retention.plan(kept, days, budget_bytes, now_ns, other_bytes, running)
 
     # --- all of them ---------------------------------------------------------------------------------------
 
@@ -442,3 +458,11 @@ class Archiver:
 
     def _today(self) -> str:
         return date_text(self._wall() // DAY_NS)
+
+
+def _check(days: int, budget_bytes: int) -> None:
+    """BadCommand where these are no bounds of what is kept."""
+    if not 0 <= days <= MAX_DAYS:
+        raise BadCommand(f"what is recorded can be kept for 0 (for ever) to {MAX_DAYS:,} days, not {days:,}")
+    if not 0 <= budget_bytes <= MAX_BYTES:
+        raise BadCommand(f"the disk budget must be 0 (none) or more, not {budget_bytes:,} bytes")

@@ -13,6 +13,7 @@ from engine.storage.store import Store
 
 DAYS_MAX: Final = 36_500
 BUDGET_GB_MAX: Final = 1_000_000
+PREVIEW_DAYS: Final = 20
 GB: Final = 10**9
 FORMS: Final = ("csv", "parquet", "feather")
 
@@ -37,6 +38,19 @@ async def _record_stop(store: Store, args: Args) -> None:
 async def _retention_set(store: Store, args: Args) -> None:
     days = whole(args, "days", DAYS_MAX, "days")
     await store.retain(days, whole(args, "budget_gb", BUDGET_GB_MAX, "GB") * GB)
+
+
+async def _retention_preview(store: Store, args: Args) -> dict[str, Any]:
+    days = whole(args, "days", DAYS_MAX, "days")
+    found = await store.preview(days, whole(args, "budget_gb", BUDGET_GB_MAX, "GB") * GB)
+    return {
+        "rows": found.rows,
+        "bytes": found.size_bytes,
+        "days": [list(day) for day in found.days[:PREVIEW_DAYS]],
+        "more": max(0, len(found.days) - PREVIEW_DAYS),
+        "dates": len({day[0] for day in found.days}),
+        "venues": sorted({day[1] for day in found.days}),
+    }
 
 
 async def _gap_backfill(store: Store, args: Args) -> None:
@@ -72,6 +86,7 @@ _COMMANDS: Final[Mapping[str, Callable[[Store, Args], Awaitable[dict[str, Any] |
     "record_start": _record_start,
     "record_stop": _record_stop,
     "retention_set": _retention_set,
+    "retention_preview": _retention_preview,
     "gap_backfill": _gap_backfill,
     "export_start": _export_start,
     "export_cancel": _export_cancel,

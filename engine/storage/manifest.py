@@ -96,6 +96,16 @@ def give_up(connection: apsw.Connection, deletion: Deletion, *, remote: bool) ->
     return connection.changes()
 
 
+def rows_of(connection: apsw.Connection, deletion: Deletion) -> int:
+    """How many rows `give_up` would have leave."""
+    found = connection.execute(
+        "SELECT coalesce(sum(rows), 0) FROM files JOIN streams ON streams.id = files.stream WHERE state = 'here'"
+        " AND date = ?1 AND venue = ?2 AND (?3 = '[]' OR files.id IN (SELECT value FROM json_each(?3)))",
+        (deletion.date, deletion.venue, str(list(deletion.ids))),
+    ).fetchone()
+    return 0 if found is None else cast(int, found[0])
+
+
 def mark_damaged(connection: apsw.Connection, file: int, reason: str) -> bool:
     """Whether the file was whole; from now on it is skipped, and kept."""
     change = "UPDATE files SET state = 'damaged', detail = ? WHERE id = ? AND state = 'here'"

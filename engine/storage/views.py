@@ -116,6 +116,15 @@ class RetentionView:
 
 
 @dataclass(frozen=True, slots=True)
+class PreviewView:
+    """What a retention rule would delete at once, were it in force."""
+
+    days: tuple[tuple[str, str, int, int], ...]  # (date, venue, bytes, rows), soonest first: all of them
+    size_bytes: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class JobView:
     """One export."""
 

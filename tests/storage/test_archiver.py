@@ -240,6 +240,33 @@ def test_over_the_budget_the_oldest_go_and_of_the_running_day_file_by_file(tmp_p
     asyncio.run(scene())
 
 
+def test_a_preview_says_exactly_what_the_rule_then_deletes_and_changes_nothing(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with running(tmp_path, every_s=3_600) as store:
+            store.put(*days_of(4))
+            await store.archiver.compact_now()
+            sizes = [(store.root / path).stat().st_size for path in sorted(store.files())]
+            store.archiver._journal_bytes = lambda: 1_000
+            for rule in ((2, 0), (0, 1_000 + sum(sizes[2:])), (0, 0), (9, 1 << 40), (1, 1_000)):
+                before = (store.archiver.retention_view(), store.files())
+                told = await store.archiver.preview(*rule)
+                assert (store.archiver.retention_view(), store.files()) == before
+                assert told.size_bytes == sum(day[2] for day in told.days)
+                kept = {2: 3, 0: 2 if rule[1] else 4, 9: 4, 1: 0}[rule[0]]
+                assert (told.rows, told.size_bytes) == (10 * (4 - kept), sum(sizes[: 4 - kept]))
+                assert sorted((day[0][-2:], day[3]) for day in told.days) == [
+                    (str(17 + n), 10) for n in range(4 - kept)
+                ]
+            with pytest.raises(BadCommand):
+                await store.archiver.preview(-1, 0)
+            told = await store.archiver.preview(0, 1_000 + sum(sizes[2:]))
+            await store.archiver.set_retention(0, 1_000 + sum(sizes[2:]))
+            await store.archiver._delete_due()
+            assert len(store.seqs()) == 40 - told.rows
+
+    asyncio.run(scene())
+
+
 def test_on_a_full_disk_a_file_that_is_due_makes_room_for_saying_so(tmp_path: Path) -> None:
     async def scene() -> None:
         async with running(tmp_path, every_s=3_600) as store:
