@@ -78,6 +78,7 @@ class Desk:
     parted: list[int] = field(default_factory=lambda: [0] * 8)  # `tallies` of symbols that were removed
     samples: dict[str, list[int]] = field(default_factory=dict)
     past: Past | None = None  # of a replay: its counts and events by its own clock
+    begins_ns: int = 0  # of a replay, by its clock: what comes from before only makes its books
     recorded_offset_ns: int | None = None  # with the recorded latencies of `receive`
     looked_ns: int = 0  # what its clock said at the last look
     looked_newest_ns: int = 0

@@ -38,6 +38,11 @@ class VenuescopeError(Exception):
     """Base of every error this project raises on purpose."""
 
 
+def sentence_of(error: Exception) -> str:
+    """What a user is told of an error: its sentence where it is one of ours; of any other, where to look."""
+    return str(error) if isinstance(error, VenuescopeError) else "an error in the program; it is in the log"
+
+
 class UserError(VenuescopeError):
     """A user's mistake; `str()` is the sentence to print, the exit code is 2."""
 

@@ -123,6 +123,7 @@ class Intake:
             since_ns=now_ns,
             looked_wall_ns=now_ns,
             past=self._telemetry.past(source.key) if source.run == "replay" else None,
+            begins_ns=clock(now_ns) if source.run == "replay" else 0,
         )
         self._rules[source] = rule
         if self.tap is not None:
@@ -250,7 +251,7 @@ class Intake:
             market = desk.markets[symbol]
             market.state.disconnected()
             market.changed = True
-            self._follow_sync(market, desk.clock(self._wall()))
+            self._follow_sync(desk, market, desk.clock(self._wall()))
         if broken:
             if self.tap is not None:
                 self.tap.broke(source, broken, reason)
@@ -432,7 +433,7 @@ class Intake:
     def _turn_second(self, desk: Desk, now_ns: int) -> None:
         """The source's clock entered a new second: file samples and the second's last quotes."""
         self._flush(desk)
-        if desk.second_ns:
+        if desk.second_ns and desk.second_ns >= desk.begins_ns - desk.begins_ns % SECOND_NS:
             for market in desk.markets.values():
                 if market.state.state is BookState.SYNCED:
                     market.rings.metrics.publish_one(metric_row(desk.second_ns, market))
@@ -490,11 +491,13 @@ class Intake:
             self.note(
                 "warn", batch.source, "gap", f"{batch.symbol}: {what} at {batch.last_sequence:,}; resyncing"
             )
-        self._follow_sync(market, batch.ts_recv_ns)
+        self._follow_sync(desk, market, batch.ts_recv_ns)
 
     @staticmethod
-    def _follow_sync(market: MarketDesk, now_ns: int) -> None:
-        """Note where a stretch without a synced book begins and ends."""
+    def _follow_sync(desk: Desk, market: MarketDesk, now_ns: int) -> None:
+        """Note where a stretch without a synced book begins and ends: none before the book was there at all."""
+        if now_ns < desk.begins_ns:
+            return
         synced = market.state.state is BookState.SYNCED
         if market.was_synced and not synced:
             market.outages.append((now_ns, 0))

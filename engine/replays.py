@@ -10,13 +10,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Literal, Protocol
 
 from engine.arguments import flag, moment_ns, names, stretch_ns, text
-from engine.errors import BadCommand, UserError
+from engine.errors import BadCommand, UserError, VenuescopeError, sentence_of
 from engine.market.batches import Source
 from engine.market.sink import Sink
 from engine.runtime import Runtime
 from engine.telemetry.board import ReplayView
 
 TASK: Final = "replay"
+SECOND_NS: Final = 1_000_000_000
 SPEEDS: Final[Mapping[object, float]] = {1: 1.0, 10: 10.0, 100: 100.0, "max": math.inf}
 
 
@@ -49,6 +50,8 @@ class Replay(Protocol):
     def to_ns(self) -> int: ...
     @property
     def at_ns(self) -> int: ...
+    @property
+    def next_hole_ns(self) -> int: ...
     @property
     def events(self) -> int: ...
     @property
@@ -124,12 +127,17 @@ class Replays:
             self._state = ""
             await self._replay.run(self._sink)
         except Exception as error:
-            self._state, self._detail = "failed", str(error) or type(error).__name__
+            said = sentence_of(error)
+            ours = isinstance(error, VenuescopeError)
+            self._state, self._detail = "failed", said if ours else f"the replay failed: {said}"
             raise
 
     def _restart(self, _args: dict[str, Any]) -> None:
         if self._opener is None:
             raise BadCommand("there is no replay to play again")
+        replay = self._replay
+        if replay is not None and replay.recorded and replay.state in ("ended", "failed"):
+            replay.resume()  # it may have come to its end by steps
         self.begin(self._opener)
 
     def _start(self, args: dict[str, Any]) -> None:
@@ -159,17 +167,36 @@ class Replays:
 
     def _step(self, args: dict[str, Any]) -> None:
         by = args.get("by")
-        if by not in ("event", "second"):
-            raise BadCommand('a step is by "event" or by "second"')
-        self._playing().step(by)
+        if by == "back":  # to the second before
+            replay = self._sought()
+            at_ns = max(replay.from_ns, (replay.at_ns - 1) // SECOND_NS * SECOND_NS)
+            replay.pause()
+            self._go_to(replay, at_ns)
+        elif by == "hole":
+            replay = self._sought()
+            at_ns = replay.next_hole_ns
+            if not at_ns:
+                raise BadCommand("there is no hole ahead in this stretch")
+            self._go_to(replay, at_ns)
+        elif by in ("event", "second"):
+            self._playing().step(by)
+        else:
+            raise BadCommand('a step is by "event" or "second", "back" by a second, or to the next "hole"')
 
     def _seek(self, args: dict[str, Any]) -> None:
         at_ns = moment_ns(args, "at_ms")
-        replay = self._replay
-        if replay is None or not replay.recorded:
-            raise BadCommand("only what was recorded can be sought in")
+        replay = self._sought()
         if not replay.from_ns <= at_ns <= replay.to_ns:
             raise BadCommand("that moment is not in the stretch that is replayed")
+        self._go_to(replay, at_ns)
+
+    def _sought(self) -> Replay:
+        """The replay that can be sought in."""
+        if self._replay is None or not self._replay.recorded:
+            raise BadCommand("only what was recorded can be sought in")
+        return self._replay
+
+    def _go_to(self, replay: Replay, at_ns: int) -> None:
         ended = replay.state in ("ended", "failed")
         replay.seek(at_ns)
         if ended:

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from engine.errors import BadCommand, BadFrame
+from engine.errors import BadCommand, BadFrame, sentence_of
 from engine.market.batches import Batch, Source
 from engine.market.sink import Sink
 from engine.pacing import Player
@@ -87,6 +87,11 @@ class ReplayFeed:
         """Its clock, now."""
         return self.now_ns(self._wall_ns())
 
+    @property
+    def next_hole_ns(self) -> int:
+        """None is known of a capture."""
+        return 0
+
     def now_ns(self, wall_ns: int) -> int:
         """The source's own clock: capture time. It moves between frames when paced, and stops at the end."""
         if self._state == "waiting":
@@ -139,7 +144,7 @@ class ReplayFeed:
             reason = "ended"
         except Exception as error:
             self._state = "failed"
-            reason = str(error) or type(error).__name__
+            reason = sentence_of(error)
             raise
         finally:
             sink.close_source(self.source, "closed" if self._closed else reason)

@@ -18,7 +18,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from engine.errors import BadCommand, BadQuery
+from engine.errors import BadCommand, BadQuery, sentence_of
 from engine.market.batches import Source
 from engine.market.sink import Sink
 from engine.pacing import SECOND_NS, TURN_NS, Player
@@ -144,6 +144,13 @@ class Playback:
         """Of those events; "" before the first run."""
         return self._delivery.hash if self._delivery is not None else ""
 
+    @property
+    def next_hole_ns(self) -> int:
+        """Where the next hole in a book begins, by its clock; 0 = there is none ahead."""
+        at_ns = self.at_ns
+        holes = self._reader.holes if self._reader is not None else ()
+        return next((ns for ns in holes if max(at_ns, self.from_ns) < ns < self.to_ns), 0)
+
     def now_ns(self, wall_ns: int) -> int:
         """The source's own clock: the time of what is played."""
         if self._state in ("waiting", "opening"):
@@ -176,7 +183,8 @@ class Playback:
         self._player.set_speed(speed)
 
     def seek(self, at_ns: int) -> None:
-        """Go to a moment of the stretch, and be as before there. One that has ended goes there when it is run again.
+        """Go to a moment of the stretch, and be as before there. One that has ended goes there when it is run again,
+        and stands there: fast, it would be over at once.
 
         BadCommand when the moment is not in the stretch.
         """
@@ -187,6 +195,8 @@ class Playback:
             self._player.seek(at_ns)
             return
         self._goal_ns = at_ns
+        if self._state in ("ended", "failed"):
+            self._player.pause()
         if self._state == "running":
             self._again = True
             self._player.give_up()
@@ -216,7 +226,7 @@ class Playback:
             self._state = reason = "ended"
         except Exception as error:
             self._state = "failed"
-            reason = str(error) or type(error).__name__
+            reason = sentence_of(error)
             raise
         finally:
             if self.opened:

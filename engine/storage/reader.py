@@ -43,6 +43,7 @@ HELD_BYTES: Final = 64 << 20  # up to this much
 PLACED_MOST: Final = 1_000_000  # rows that are placed by their time; what is more is left out and named
 FETCH_NS: Final = 15 * SECOND_NS  # a fetched snapshot lacks changes that came up to this long before it
 LOST_NAMED: Final = 20
+LAST_NS: Final = 2 * SECOND_NS  # a hole that begins so shortly before the end of all is told to nobody
 
 
 class Reader:
@@ -61,6 +62,10 @@ class Reader:
         before_ns = earliest - FETCH_NS
         self._choice = Choice(self.begin_ns, stretch.to_ns, starts, before_ns)
         self._placed = [*self._placed, *self._read_placed()]
+        # Where holes in books begin, ascending.
+        self.holes = tuple(
+            sorted({ns for b in self._placed if b.kind is GAPS for ns in b.rows["from_ns"].tolist()})
+        )
         self._pieces = sorted(
             (piece for piece in stretch.pieces if piece.kind is not GAPS), key=lambda piece: piece.first_seq
         )
@@ -167,7 +172,12 @@ class Reader:
         return np.sort(rows, order="seq")
 
     def _read_placed(self) -> list[Block]:
-        """All rows that are placed by their time: few, so they are held."""
+        """All rows that are placed by their time: few, so they are held.
+
+        Where a recording ended there is a hole too, but nothing behind it: the books stay as they were last.
+        """
+        newest_ns = max([p.last_ns for p in self.stretch.pieces if p.kind in MARKET], default=0)
+        last_ns = min(newest_ns, self.stretch.to_ns) - LAST_NS
         found: list[Block] = []
         count = 0
         for piece in self.stretch.pieces:
@@ -179,7 +189,10 @@ class Reader:
             except BlockDamaged as error:
                 self._lose(piece, error.reason)
                 continue
-            kept = selected(block, self._choice.of_time(block))
+            chosen = self._choice.of_time(block)
+            if piece.kind is GAPS:
+                chosen = chosen & (block.rows["from_ns"] < last_ns)
+            kept = selected(block, chosen)
             if piece.kind is CANDLES:
                 kept = _newest_of_each(kept)
             count += len(kept.rows)

@@ -21,6 +21,8 @@ from feeds import sample
 from feeds.replay import ReplayFeed
 from tests.storage.recorded import Market, record_capture, stretch_of
 
+SECOND = 10**9
+
 
 @pytest.fixture(scope="module")
 def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -142,10 +144,36 @@ def test_a_recorded_stretch_is_opened_sought_in_stepped_through_and_closed(
         assert (await rig.reaches("ended")).progress == 1.0
         ended = rig.view.hash
         await rig.tell("replay_seek", at_ms=at_ms)
+        assert (await rig.reaches("paused")).at_ns == at_ms * MS  # at that speed it would be over at once
+        await rig.tell("replay_step", by="back")
+        await asyncio.sleep(0.02)
+        assert (await rig.reaches("paused")).at_ns == (at_ms * MS - 1) // SECOND * SECOND
+        with pytest.raises(BadCommand, match="no hole ahead"):
+            await rig.tell("replay_step", by="hole")
+        await rig.tell("replay_resume")
+        await rig.reaches("ended")
+        await rig.tell("restart_replay")
         assert (await rig.reaches("ended")).hash == ended
         await rig.tell("replay_close")
         assert rig.replays.view() is None
         assert rig.market.said[-1] == "close closed"
+
+    rig.drive(drive)
+
+
+def test_an_error_in_the_program_is_not_shown_but_where_it_is_said(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_given: Any) -> None:
+        raise KeyError("ts_event_ns")
+
+    monkeypatch.setattr("engine.storage.delivery.Delivery.deliver", fail)
+
+    async def drive() -> None:
+        await rig.open(paused=False)
+        failed = await rig.reaches("failed")
+        assert failed.detail == "the replay failed: an error in the program; it is in the log"
+        assert rig.market.said[-1] == "close an error in the program; it is in the log"
 
     rig.drive(drive)
 

@@ -15,6 +15,7 @@ from engine import pacing
 from engine.errors import BadCommand, BadQuery
 from engine.intake import Intake
 from engine.market.batches import Source
+from engine.market.sequencing import BookState
 from engine.storage import playback as module
 from engine.storage.delivery import Delivery
 from engine.storage.playback import Playback, play_stretch
@@ -352,20 +353,74 @@ def test_a_moment_outside_the_stretch_is_refused_before_anything_begins(stretch:
         asyncio.run(Rig(stretch, at_ns=at_ns).playback.check())
 
 
+def hole_at(simulated: Market, from_ns: int) -> Piece:
+    stream = next(block.stream for block in simulated.blocks if block.kind is RecordKind.DELTAS)
+    return Piece.of_block(gap_block(stream, 0, from_ns, from_ns + SECOND_NS, "it was not being recorded"))
+
+
+def test_a_book_stays_as_it_was_where_the_recording_ends(simulated: Market, stretch: Stretch) -> None:
+    ended = hole_at(simulated, stretch.to_ns - 1_000_000)
+    rig = Rig(replace(stretch, pieces=(*stretch.pieces, ended)), speed=math.inf)
+    rig.drive()
+    assert rig.playback.state == "ended"
+    assert rig.market.picture() == simulated.picture()
+    assert {state.state for state in rig.market.states.values()} == {BookState.SYNCED}
+
+
+def test_what_came_before_the_stretch_makes_its_books_and_draws_nothing(
+    simulated: Market, stretch: Stretch
+) -> None:
+    (symbol,) = simulated.states
+    from_ns = stretch.from_ns + 8 * SECOND_NS  # own books are 1.4 s before and 1.7 s behind
+    pieces = (*stretch.pieces, hole_at(simulated, from_ns - SECOND_NS // 2))
+    telemetry = Telemetry(1)
+    intake = Intake(telemetry)
+    rig = Rig(replace(stretch, pieces=pieces, from_ns=from_ns), speed=math.inf)
+
+    async def both() -> None:
+        task = asyncio.create_task(rig.playback.run(intake))
+        while not task.done():
+            intake.publish()
+            await asyncio.sleep(0)
+
+    asyncio.run(both())
+    intake.publish()
+    key = f"{stretch.venue}:replay"
+    assert telemetry.board.books[key, symbol].outages == ()
+    assert telemetry.board.books[key, symbol].state == "SYNCED"
+    drawn = telemetry.market(key, symbol).metrics.since(0).rows["ts_ns"]
+    assert len(drawn)
+    assert drawn.min() >= from_ns - from_ns % SECOND_NS
+
+
+def test_where_the_next_hole_is(simulated: Market, stretch: Stretch) -> None:
+    holes_ns = [stretch.from_ns + seconds * SECOND_NS for seconds in (5, 9)]
+    pieces = (*stretch.pieces, *(hole_at(simulated, each) for each in holes_ns))
+    rig = Rig(replace(stretch, pieces=pieces), paused=True)
+
+    async def drive() -> None:
+        for each in holes_ns:
+            assert rig.playback.next_hole_ns == each
+            rig.playback.seek(each)
+            await rig.settled()
+            assert (rig.playback.state, rig.playback.at_ns) == ("paused", each)
+        assert rig.playback.next_hole_ns == 0
+        rig.playback.close()
+
+    rig.drive(drive)
+
+
 def test_a_hole_between_two_recordings_is_crossed_with_its_telemetry(
     simulated: Market, stretch: Stretch
 ) -> None:
     (symbol,) = simulated.states
     middle_ns = (stretch.from_ns + stretch.to_ns) // 2
-    hole = gap_block(
-        next(block.stream for block in simulated.blocks if block.kind is RecordKind.DELTAS),
-        *(0, middle_ns, middle_ns + SECOND_NS, "it was not being recorded"),
-    )
+    hole = hole_at(simulated, middle_ns)
     told = np.zeros(3, DTYPES[RecordKind.COUNTERS])
     told["seq"] = [1, 50, 200]
     told["ts_ns"] = middle_ns + np.arange(3) * SECOND_NS
     counters = Block(RecordKind.COUNTERS, Stream(stretch.venue), told)
-    pieces = (*stretch.pieces, Piece.of_block(hole), Piece.of_block(counters))
+    pieces = (*stretch.pieces, hole, Piece.of_block(counters))
     telemetry = Telemetry(1)
     intake = Intake(telemetry)
     rig = Rig(replace(stretch, pieces=pieces), speed=math.inf, chunk_rows=900)
