@@ -22,7 +22,9 @@ COMMANDS_MAX: Final = 1_000
 BACKOFF_FIRST_S: Final = 0.1
 BACKOFF_CAP_S: Final = 10.0
 HEALTHY_AFTER_S: Final = 30.0
-STOP_TIMEOUT_S: Final = 4.0
+STOP_TIMEOUT_S: Final = (
+    8.5  # longer than a journal may take to write what waits, below the 10 s a process has
+)
 
 TaskState = Literal["running", "backing off", "ended", "failed"]
 Factory = Callable[[], Coroutine[Any, Any, None]]
@@ -46,7 +48,7 @@ class _Task:
 class Runtime:
     """One daemon thread with its own event loop (uvloop where present).
 
-    `start()` returns once the loop runs; `stop()` cancels every task and joins, within 5 s. Tasks given to
+    `start()` returns once the loop runs; `stop()` cancels every task and joins, within 9 s. Tasks given to
     `supervise` are restarted with backoff when they raise; each restart is counted, logged and reported.
     `submit` may be called from any thread; everything else from the loop's own.
     """

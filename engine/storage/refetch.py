@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Final, Protocol
 
 import numpy as np
+import structlog
 
 from engine.errors import BadCommand, CallFailed, LimitError, StorageError, UserError
 from engine.storage.recorder import Hole, Recorder
 from engine.storage.records import BACKFILLED, RecordKind
 from engine.telemetry.events import Level
 from engine.venues import Filled
+
+log = structlog.get_logger(__name__)
 
 WAITING_MOST: Final = 256
 BACKFILL_S: Final = 300.0
@@ -50,6 +53,7 @@ class Refetch:
         self._settle, self._note = settle, note
         self._holes: deque[Hole] = deque()
         self._came = asyncio.Event()
+        self.left = self.failures = 0  # holes that stay: too many waited; something unforeseen happened
 
     @property
     def possible(self) -> bool:
@@ -61,7 +65,8 @@ class Refetch:
         if self._backfill is None or hole.source.run != "live":
             return
         if len(self._holes) >= WAITING_MOST:
-            text = f"{hole.symbol}: the hole stays: {WAITING_MOST} wait to be fetched already"
+            self.left += 1
+            text = f"{hole.symbol}: the hole stays: too many wait ({self.left:,} so far)"
             self._note("warn", hole.source.key, "backfill", text)
             return
         self._holes.append(hole)
@@ -102,11 +107,17 @@ class Refetch:
                 )
                 await self._settle()
                 new = await asyncio.to_thread(without_kept, self._folder, hole, found)
+            self._recorder.fill(hole, found, new)
         except (CallFailed, LimitError, BadCommand, UserError, StorageError, OSError, TimeoutError) as error:
             said = str(error) or "the venue did not answer in time"
             self._note("warn", hole.source.key, "backfill", f"{hole.symbol}: the hole stays: {said}")
             return
-        self._recorder.fill(hole, found, new)
+        except Exception as error:  # whatever is in a venue's answer, the next hole is another matter
+            self.failures += 1
+            log.exception("a hole could not be filled", venue=hole.source.venue, symbol=hole.symbol)
+            said = f"{type(error).__name__}: {error}"
+            self._note("error", hole.source.key, "backfill", f"{hole.symbol}: the hole stays: {said}")
+            return
         text = f"{hole.symbol}: {len(new.trades):,} trades and {len(new.candles):,} candles fetched"
         self._note("info", hole.source.key, "backfill", f"{text} for a hole; {found.detail}")
 

@@ -92,8 +92,10 @@ class Store:
         self._detail = ""
         self._opening = asyncio.Lock()
         self._opened, self._ended = asyncio.Event(), asyncio.Event()  # the journal
-        self._written = 0  # rows, by journals that have ended
-        self._lost: deque[tuple[Any, ...]] = deque(maxlen=LOST_MOST)  # what they gave up, for the next one to say
+        self._written = self._given_up = 0  # rows, by journals that have ended
+        self._lost: deque[tuple[Any, ...]] = deque(
+            maxlen=LOST_MOST
+        )  # what they gave up, for the next one to say
         self.failures: Counter[str] = Counter()  # by part
         self._tails: dict[str, Tail] = {}  # by source
         self._read_of = (-1, -1)
@@ -165,6 +167,11 @@ class Store:
         """Rows that are on the disk since the start."""
         return self._written + (self.journal.written if self.journal is not None else 0)
 
+    @property
+    def given_up(self) -> int:
+        """Rows that came and were not kept, since the start."""
+        return self._given_up + (_given_up(self.journal) if self.journal is not None else 0)
+
     # --- on the loop -------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -226,6 +233,7 @@ class Store:
             if not await asyncio.to_thread(journal.close):
                 log.error("the journal did not close in time", folder=str(self.folder))
             self._written += journal.written
+            self._given_up += _given_up(journal)
 
     async def _lay_down(self, journal: Journal) -> None:
         """A journal that failed is let go of; what it could not write is told by the next one."""
@@ -241,6 +249,7 @@ class Store:
             journal.tell_given_up()
             await asyncio.to_thread(journal.close)
             self._written += journal.written
+            self._given_up += _given_up(journal)
 
     async def _ensure(self) -> None:
         """The journal is open. BadCommand with the reason when it cannot be."""
@@ -376,6 +385,7 @@ class Store:
 
     async def _settle(self) -> None:
         """All that was recorded so far is on the disk. StorageError when it never will be."""
+        await self._opened.wait()
         if self.journal is not None:
             self._flush()
             await self.journal.durable(self.journal.next_seq)
@@ -443,6 +453,10 @@ class Store:
                 )
             )
         return tuple(found)
+
+
+def _given_up(journal: Journal) -> int:
+    return sum(rows for _, rows in journal.view().shed)
 
 
 def _opened(folder: Path, wall: Callable[[], int]) -> Journal:

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import apsw
 import numpy as np
 import pytest
 
-from engine.errors import BadCommand
+from engine.errors import BadCommand, BadFrame
+from engine.group_commit import JOIN_TIMEOUT_S
 from engine.intake import Intake
 from engine.market.batches import CANDLE, TRADE, Batch, Kind, Source
 from engine.market.instruments import Instrument
 from engine.market.sequencing import Rule
-from engine.storage import commands
+from engine.runtime import STOP_TIMEOUT_S, Runtime
+from engine.storage import commands, jobs
 from engine.storage.journal import Journal
+from engine.storage.journal_writer import Writer
 from engine.storage.query import query
+from engine.storage.recorder import Hole
 from engine.storage.records import BACKFILLED, RecordKind
+from engine.storage.refetch import WAITING_MOST
 from engine.storage.store import Store, StoreOptions
 from engine.telemetry.hub import Telemetry
 from engine.venues import Filled
@@ -259,3 +266,230 @@ def test_bad_arguments_are_one_sentence_and_change_nothing(
             assert store.recorder.wanted == before
 
     asyncio.run(whole())
+
+
+class Broken:
+    """A part that fails so many times, then waits for ever."""
+
+    def __init__(self, times: int, error: Exception) -> None:
+        self.left, self.error, self.began = times, error, 0
+
+    async def __call__(self) -> None:
+        self.began += 1
+        if self.left:
+            self.left -= 1
+            raise self.error
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("part", ["the exports", "the archive", "the backfill"])
+def test_a_part_that_fails_is_begun_again_and_recording_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    async def whole() -> None:
+        rig = Rig(tmp_path, record=("binance_spot",), what=("trades",))
+        broken = Broken(2, ZeroDivisionError("unforeseen"))
+        if part == "the exports":
+            monkeypatch.setattr(rig.store.jobs, "run", broken)
+        elif part == "the backfill":
+            monkeypatch.setattr(rig.store._refetch, "run", broken)
+        else:
+            monkeypatch.setattr("engine.storage.archiver.Archiver.run", lambda _self: broken())
+        async with running(rig) as store:
+            await until(lambda: store.journal is not None)
+            rig.trade(1)
+            await until(lambda: broken.began == 3)
+            rig.trade(2)
+            await until(lambda: len(rig.ids()) == 2)
+            assert store.failures[part] == 2
+            assert [text for text in rig.said if part in text] == [
+                f"error {part} failed and is begun again: ZeroDivisionError: unforeseen"
+            ]
+        assert rig.ids() == [1, 2]
+
+    asyncio.run(whole())
+
+
+def test_a_damaged_list_of_exports_is_begun_anew_and_recording_goes_on(tmp_path: Path) -> None:
+    with contextlib.closing(jobs._opened(tmp_path)) as cache:
+        cache.set("job:aaaaaaaaaaaa", {"name": 7})
+    with contextlib.closing(sqlite3.connect(tmp_path / "jobs" / "cache.db")) as database:
+        database.execute("UPDATE Cache SET value = ?", (b"\x00 no json, and not packed",))
+        database.commit()
+
+    async def whole() -> None:
+        rig = Rig(tmp_path, record=("binance_spot",), what=("trades",))
+        async with running(rig) as store:
+            await until(lambda: store.journal is not None)
+            rig.trade(1)
+            await until(lambda: rig.ids() == [1])
+            assert not store.failures
+
+    asyncio.run(whole())
+    assert list(tmp_path.glob("jobs-damaged-*"))
+
+
+def test_a_store_that_is_served_again_goes_on_with_new_numbers(tmp_path: Path) -> None:
+    async def whole() -> None:
+        rig = Rig(tmp_path, record=("binance_spot",), what=("trades",))
+        for number in (1, 11):
+            async with running(rig) as store:
+                await until(lambda: store.journal is not None)
+                rig.trade(number, 5)
+                await until(lambda: len(rig.ids()) == (5 if number == 1 else 10))  # noqa: B023
+            rig.trade(100)  # meanwhile nothing is taken
+            assert store.recorder.flush() == []
+        async with running(rig) as store:
+            await until(lambda: store.view.gaps)
+            assert "recording was interrupted" in {gap.reason for gap in store.view.gaps}
+        assert rig.ids() == [1, 2, 3, 4, 5, 11, 12, 13, 14, 15]
+
+    asyncio.run(whole())
+
+
+def test_a_journal_that_failed_is_opened_again_and_what_was_lost_is_a_hole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_self: Writer, *_given: object) -> None:
+        raise apsw.IOError("disk I/O error")
+
+    monkeypatch.setattr("engine.storage.store.REOPEN_FIRST_S", 0.1)
+
+    async def whole() -> None:
+        rig = Rig(tmp_path, record=("binance_spot",), what=("trades",))
+        async with running(rig) as store:
+            await until(lambda: store.journal is not None)
+            rig.trade(1, 5)
+            await until(lambda: len(rig.ids()) == 5)
+            with monkeypatch.context() as patch:
+                patch.setattr(Writer, "write", broken)
+                rig.trade(6, 3)
+                await until(lambda: any("disk I/O error" in text for text in rig.said))
+            await until(lambda: store.journal is not None and not store.journal.ended)
+            rig.trade(20, 2)
+            await until(lambda: len(rig.ids()) == 7)
+            await until(lambda: store.view.state == "ready" and len(store.view.gaps) >= 2)
+            assert any("3 rows of trades were not kept" in gap.reason for gap in store.view.gaps)
+            assert store.given_up == 3
+            assert store.written >= 7
+        assert rig.ids() == [1, 2, 3, 4, 5, 20, 21]
+
+    asyncio.run(whole())
+
+
+def test_what_is_wanted_is_recorded_once_the_other_lets_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.storage.store.REOPEN_FIRST_S", 0.1)
+
+    async def whole() -> None:
+        other = Journal.open(tmp_path)
+        rig = Rig(tmp_path, record=("binance_spot",), what=("trades",))
+        async with running(rig) as store:
+            await until(lambda: store.view.state == "read only")
+            other.close()
+            await until(lambda: store.journal is not None)
+            rig.trade(1)
+            await until(lambda: rig.ids() == [1])
+            await until(lambda: store.view.state == "ready")
+            assert len([text for text in rig.said if "another Venuescope" in text]) == 1
+
+    asyncio.run(whole())
+
+
+def test_the_switch_of_the_page_opens_it_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.storage.store.REOPEN_FIRST_S", 60.0)
+
+    async def whole() -> None:
+        other = Journal.open(tmp_path)
+        rig = Rig(tmp_path)
+        async with running(rig) as store:
+            await until(lambda: store.view.state == "read only")
+            other.close()
+            await commands.carry_out(store, "record_start", {"venue": "binance_spot", "what": ["trades"]})
+            assert store.journal is not None
+
+    asyncio.run(whole())
+
+
+def test_the_store_is_as_its_journal_is_whenever_that_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.storage.journal.LOCKED_LIMIT_S", 0.3)
+
+    async def whole() -> None:
+        rig = Rig(tmp_path, record=("binance_spot",), what=("trades",))
+        async with running(rig) as store:
+            await until(lambda: store.journal is not None)
+            other = apsw.Connection(str(tmp_path / "journal.db"))
+            other.execute("BEGIN IMMEDIATE")
+            rig.trade(1)
+            await until(lambda: store.view.state == "failed")
+            assert "another program holds the database" in store.view.detail
+            other.execute("ROLLBACK")
+            other.close()
+            await until(lambda: store.view.state == "ready")
+            assert store.view.detail == ""
+            await until(lambda: rig.ids() == [1])
+
+    asyncio.run(whole())
+
+
+def test_holes_for_which_there_is_no_room_are_counted_and_told(tmp_path: Path) -> None:
+    async def backfill(*_: Any, **__: Any) -> Filled:
+        raise AssertionError("nobody serves it")
+
+    rig = Rig(tmp_path, backfill)
+    for number in range(WAITING_MOST + 3):
+        rig.store._refetch.on_hole(Hole(LIVE, f"S{number}", 1, 2, "cut"))
+    assert rig.store._refetch.left == 3
+    assert rig.said[0] == f"warn S{WAITING_MOST}: the hole stays: too many wait (1 so far)"
+
+
+def test_an_answer_nobody_foresaw_leaves_its_hole_and_the_next_is_filled(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    async def backfill(venue: str, symbol: str, *_: Any, **__: Any) -> Filled:
+        asked.append(symbol)
+        raise BadFrame(venue, "price", b"1e99")
+
+    async def whole() -> None:
+        rig = Rig(tmp_path, backfill, record=("binance_spot",), what=("trades",))
+        async with running(rig) as store:
+            await until(lambda: store.journal is not None)
+            for symbol in ("A-USDT", "B-USDT"):
+                store._refetch.on_hole(Hole(LIVE, symbol, 1, 2, "cut"))
+            await until(lambda: len(asked) == 2)
+            rig.trade(1)
+            await until(lambda: rig.ids() == [1])
+            assert store._refetch.failures == 2
+        assert any("A-USDT: the hole stays: BadFrame" in text for text in rig.said)
+
+    asyncio.run(whole())
+
+
+def test_a_slow_disk_is_waited_for_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = Writer.write
+
+    def slow(self: Writer, *given: Any) -> None:
+        time.sleep(1.0)
+        write(self, *given)
+
+    rig = Rig(tmp_path, record=("binance_spot",), what=("trades",))
+    runtime = Runtime()
+
+    async def main() -> None:
+        runtime.supervise("store", rig.store.run)
+
+    runtime.start(main)
+    for _ in range(1_000):
+        if rig.store.journal is not None:
+            break
+        time.sleep(0.01)
+    monkeypatch.setattr(Writer, "write", slow)
+    runtime.submit(lambda: rig.trade(1, 50)).result(5)
+    assert STOP_TIMEOUT_S > JOIN_TIMEOUT_S
+    assert STOP_TIMEOUT_S + 1.0 < 10.0  # with what the server takes
+    assert runtime.stop()
+    monkeypatch.undo()
+    assert len(rig.ids()) == 50
