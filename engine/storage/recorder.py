@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import accumulate
 from typing import Any, Final, Protocol
 
 from engine.errors import BadCommand
@@ -20,10 +19,10 @@ from engine.market.state import SymbolState
 from engine.storage import packing
 from engine.storage.journal import Draft
 from engine.storage.packing import Book, Gap
+from engine.storage.pens import ROW_BYTES, Hole, Pen, Taken
 from engine.storage.records import (
     BACKFILLED,
     DELIVERED,
-    DTYPES,
     FETCHED,
     FILLED,
     KEYFRAME,
@@ -37,6 +36,7 @@ from engine.storage.records import (
     RecordKind,
     Stream,
 )
+from engine.storage.trade_numbers import LATE_NS
 from engine.venues import Filled
 
 SECOND_NS: Final = 1_000_000_000
@@ -47,10 +47,8 @@ ALL: Final = "all"
 FETCHABLE: Final = ("trades", "candles", ALL, "")  # of a hole
 INTERRUPTED: Final = "recording was interrupted"
 UNWANTED: Final = "it was not being recorded"
-ITEM_BYTES: Final = 384  # what a batch holds in memory besides its rows
 QUIET_NS: Final = 15 * SECOND_NS  # without a trade behind a hole, it is filled by times alone
-HOLES_MOST: Final = 8  # of a symbol, that wait for the first trade behind them, or for what may only be late
-LATE_NS: Final = 3 * SECOND_NS  # while one connection takes another's place, trades can come out of order
+HOLES_MOST: Final = 8  # of a symbol, that wait for the first trade behind them
 OF_VENUE: Final = ("latency", "counters", "events", "raw")  # of WHAT: recorded of a venue as a whole
 FETCHED_SAYS: Final = "; fetched: "  # between why there is a hole and what was fetched for it
 
@@ -64,7 +62,6 @@ _KIND: Final = {
     Kind.CANDLES: _CANDLES,
     Kind.FUNDING: _FUNDING,
 }
-_SIZE: Final = {kind: dtype.itemsize for kind, dtype in DTYPES.items()}
 
 
 class Numbers(Protocol):
@@ -90,64 +87,6 @@ class Wanted:
         """Whether a symbol is among them."""
         names = {symbol.upper(), instrument.native.upper() if instrument is not None else ""}
         return not self.symbols or not self.symbols.isdisjoint(names)
-
-
-@dataclass(frozen=True, slots=True)
-class Hole:
-    """A gap that closed, of a symbol that can be fetched again; the recorded one is found by its `what` and times."""
-
-    source: Source
-    symbol: str
-    from_ns: int
-    to_ns: int
-    reason: str
-    after_id: int = 0  # of the last trade before it and the first one behind it; 0 = not known
-    before_id: int = 0
-    what: str = "trades"  # "" = a stretch of which no gap was recorded
-    state: int = OPEN  # as it was recorded
-    filled: int = 0  # records fetched for it before
-
-
-@dataclass(slots=True)
-class Taken:
-    """What was recorded of a venue since recording began."""
-
-    rows: int = 0
-    size_bytes: int = 0
-    last_rows: int = 0  # `rows` when the last whole second ended
-    rate: float = 0.0
-
-
-@dataclass(slots=True)
-class _Jump:
-    """Trades whose numbers are missing, and how many."""
-
-    hole: Hole
-    count: int
-
-
-@dataclass(slots=True)
-class _Pen:
-    """One symbol that is being recorded, in one revision."""
-
-    source: Source
-    stream: Stream
-    kinds: frozenset[RecordKind]
-    what: tuple[str, ...]
-    taken: Taken
-    items: dict[RecordKind, list[Any]] = field(default_factory=dict)
-    first: dict[RecordKind, int] = field(default_factory=dict)
-    rows: dict[RecordKind, int] = field(default_factory=dict)
-    heap: dict[RecordKind, int] = field(default_factory=dict)
-    newest_ns: int = 0
-    trade_id: int = 0  # of the newest trade
-    trade_ns: int = 0  # when it came
-    follows: bool = False  # the next trade's number should be the next one
-    holes: list[Hole] = field(default_factory=list)  # that wait for the first trade behind them
-    jumps: list[_Jump] = field(default_factory=list)  # oldest first
-    keyframe_ns: int = 0  # the next is due then
-    broken: dict[str, tuple[int, str]] = field(default_factory=dict)  # what: (from, reason), of open holes
-    trades_alone: bool = False  # they have a stream of their own, and it broke: only a trade ends their hole
 
 
 @dataclass(slots=True)
@@ -183,8 +122,8 @@ class Recorder:
         self._open: dict[str, _Venue] = {}
         self.wanted: dict[str, Wanted] = {}
         self.taken: dict[str, Taken] = {}
-        self._pens: dict[Source, dict[str, _Pen]] = {}
-        self._raw: dict[Source, _Pen] = {}
+        self._pens: dict[Source, dict[str, Pen]] = {}
+        self._raw: dict[Source, Pen] = {}
         self._whole: dict[str, frozenset[str]] = {}  # of OF_VENUE: what is recorded of a venue that is open
         # (venue, symbol, what): until when it was recorded, and why no longer.
         self._off: dict[tuple[str, str, str], tuple[int, str]] = {}
@@ -301,7 +240,10 @@ class Recorder:
         elif kind is _TRADES or kind is _QUOTES:
             pen.newest_ns = max(pen.newest_ns, int(rows["ts_recv_ns"][-1]))
         if kind is _TRADES:
-            self._on_trades(pen, rows)
+            if pen.holes:
+                self._tell_holes(pen, int(rows["trade_id"][0]))
+            rule = pen.stream.rule
+            pen.numbers.take(rows, _TRADES in pen.kinds and rule is not None and rule.numbers_trades_densely)
         if kind in pen.kinds:
             if kind is _DELTAS:
                 self._take(pen, kind, batch, 1, max(1, len(rows)))
@@ -410,12 +352,12 @@ class Recorder:
         for pens in self._pens.values():
             for pen in pens.values():
                 if pen.items:
-                    self._put_away(pen)
+                    self._done.extend(pen.put_away())
         for pen in self._raw.values():
             if pen.items:
-                self._put_away(pen)
+                self._done.extend(pen.put_away())
         for stream, (first, gaps) in self._gaps.items():
-            size = sum(len(gap.reason) + _SIZE[RecordKind.GAPS] for _, gap in gaps)
+            size = sum(len(gap.reason) + ROW_BYTES[RecordKind.GAPS] for _, gap in gaps)
             pack = partial(packing.gaps, stream, gaps)
             self._done.append(Draft(RecordKind.GAPS, stream, len(gaps), size, first, pack))
         self._gaps = {}
@@ -426,8 +368,8 @@ class Recorder:
         """(venue, symbol, what, now) of what goes on without a hole, whether or not something came. Once a second."""
         for pens in self._pens.values():
             for pen in pens.values():
-                if pen.jumps:
-                    self._tell_jumps(pen, now_ns)
+                if pen.numbers.jumps:
+                    self._tell_missing(pen, now_ns)
                 if pen.holes and now_ns - pen.holes[-1].to_ns > QUIET_NS:
                     self._tell_holes(pen, 0)
         marks = [
@@ -471,7 +413,7 @@ class Recorder:
                 continue
             if held is not None and held.stream == stream and held.what == wanted.what:
                 continue
-            pen = pens[symbol] = _Pen(venue.source, stream, wanted.kinds, wanted.what, taken)
+            pen = pens[symbol] = Pen(venue.source, stream, wanted.kinds, wanted.what, taken)
             if held is not None:  # other units, or of other kinds
                 self._hand_over(held, pen)
             begun = [what for what in wanted.what if held is None or what not in held.what]
@@ -498,22 +440,20 @@ class Recorder:
         if "raw" not in now:
             raw = self._raw.pop(venue.source, None)
             if raw is not None:
-                self._put_away(raw)
+                self._done.extend(raw.put_away())
         elif venue.source not in self._raw:
             kinds = frozenset((RecordKind.RAW,))
-            self._raw[venue.source] = _Pen(venue.source, stream, kinds, ("raw",), self.taken[name])
+            self._raw[venue.source] = Pen(venue.source, stream, kinds, ("raw",), self.taken[name])
 
-    def _hand_over(self, held: _Pen, pen: _Pen) -> None:
+    def _hand_over(self, held: Pen, pen: Pen) -> None:
         """What a symbol's old pen knows, for its new one; what is recorded no more is left."""
-        self._put_away(held)
+        self._done.extend(held.put_away())
         self._lay_down(held, UNWANTED, [what for what in held.what if what not in pen.what])
-        pen.newest_ns, pen.broken, pen.trades_alone = held.newest_ns, held.broken, held.trades_alone
-        pen.trade_id, pen.trade_ns, pen.follows = held.trade_id, held.trade_ns, held.follows
-        pen.holes, pen.jumps = held.holes, held.jumps
+        held.hand_over(pen)
 
-    def _lay_down(self, pen: _Pen, why: str, what: Sequence[str] | None = None) -> None:
+    def _lay_down(self, pen: Pen, why: str, what: Sequence[str] | None = None) -> None:
         """A symbol, or this of it, is recorded no more. What is being missed of it is missed up to now."""
-        self._put_away(pen)
+        self._done.extend(pen.put_away())
         gone = pen.what if what is None else what
         now_ns = self._wall()
         since_ns = dict.fromkeys(gone, pen.newest_ns)
@@ -523,7 +463,7 @@ class Recorder:
                 self._close_hole(pen, name, since_ns[name])
         if "trades" in gone:
             self._tell_holes(pen, 0)
-            self._tell_jumps(pen, now_ns + LATE_NS)
+            self._tell_missing(pen, now_ns + LATE_NS)
         for name in gone:
             if since_ns[name] and name not in OF_VENUE:
                 self._leave(pen.source.venue, pen.stream.symbol, (name,), since_ns[name], why)
@@ -545,32 +485,13 @@ class Recorder:
                 state = OPEN if why == INTERRUPTED else NOT_RECORDED
                 self._gap(stream, Gap(since_ns, max(self._wall(), since_ns), name, state, 0, why))
 
-    def _take(self, pen: _Pen, kind: RecordKind, item: Any, numbers: int, rows: int, heap: int = 0) -> None:
+    def _take(self, pen: Pen, kind: RecordKind, item: Any, numbers: int, rows: int, heap: int = 0) -> None:
         """Remember one item, which takes so many numbers."""
         source = self._numbers
         assert source is not None
         seq = source.next_seq
         source.next_seq = seq + numbers
-        held = pen.items.get(kind)
-        if held is None:
-            pen.items[kind] = [(seq, item)]
-            pen.first[kind], pen.rows[kind], pen.heap[kind] = seq, rows, heap
-        else:
-            held.append((seq, item))
-            pen.rows[kind] += rows
-            pen.heap[kind] += heap
-
-    def _put_away(self, pen: _Pen) -> None:
-        """Make drafts of what a pen holds."""
-        for kind, items in pen.items.items():
-            rows = pen.rows[kind]
-            size = rows * _SIZE[kind] + pen.heap[kind]
-            pack = partial(packing.PACK[kind], pen.stream, items)
-            held = size + ITEM_BYTES * len(items)
-            self._done.append(Draft(kind, pen.stream, rows, held, pen.first[kind], pack))
-            pen.taken.rows += rows
-            pen.taken.size_bytes += size
-        pen.items = {}
+        pen.take(kind, seq, item, rows, heap)
 
     def _add(
         self, stream: Stream, kind: RecordKind, pack: Callable[[list[Any]], Block], item: Any, rows: int
@@ -578,8 +499,10 @@ class Recorder:
         assert self._numbers is not None
         seq = self._numbers.next_seq
         self._numbers.next_seq = seq + rows
-        self._count(stream.venue, rows, rows * _SIZE[kind])
-        self._done.append(Draft(kind, stream, rows, rows * _SIZE[kind], seq, partial(pack, [(seq, item)])))
+        self._count(stream.venue, rows, rows * ROW_BYTES[kind])
+        self._done.append(
+            Draft(kind, stream, rows, rows * ROW_BYTES[kind], seq, partial(pack, [(seq, item)]))
+        )
 
     def _count(self, venue: str, rows: int, size_bytes: int) -> None:
         taken = self.taken.get(venue)
@@ -594,7 +517,7 @@ class Recorder:
         self._numbers.next_seq = seq + 1
         self._gaps.setdefault(stream, (seq, []))[1].append((seq, gap))
 
-    def _mend(self, pen: _Pen, state: SymbolState, kind: RecordKind, came_ns: int) -> None:
+    def _mend(self, pen: Pen, state: SymbolState, kind: RecordKind, came_ns: int) -> None:
         """What came after a hole: where it ends. The book's ends with the book."""
         for what in list(pen.broken):
             if what == "book" and state.state is not BookState.SYNCED:
@@ -605,72 +528,35 @@ class Recorder:
             if what == "book":
                 pen.keyframe_ns = 0
 
-    def _close_hole(self, pen: _Pen, what: str, to_ns: int) -> None:
+    def _close_hole(self, pen: Pen, what: str, to_ns: int) -> None:
         from_ns, reason = pen.broken.pop(what)
         to_ns = max(to_ns, from_ns)
         self._gap(pen.stream, Gap(from_ns, to_ns, what, OPEN, 0, reason))
         if what == "trades":
-            pen.trades_alone = pen.follows = False
+            pen.trades_alone = False
+            pen.numbers.interrupted()
             if len(pen.holes) >= HOLES_MOST:
                 self._tell_holes(pen, 0)
-            pen.holes.append(Hole(pen.source, pen.stream.symbol, from_ns, to_ns, reason, pen.trade_id))
+            pen.holes.append(
+                Hole(pen.source, pen.stream.symbol, from_ns, to_ns, reason, pen.numbers.newest_id)
+            )
 
-    def _on_trades(self, pen: _Pen, rows: Rows) -> None:
-        """Trades of a symbol: the first behind a hole is told, and numbers that are missing are noted."""
-        numbers = rows["trade_id"]
-        first, last = int(numbers[0]), int(numbers[-1])
-        if pen.holes:
-            self._tell_holes(pen, first)
-        dense = pen.stream.rule is not None and pen.stream.rule.numbers_trades_densely
-        if dense and "trades" in pen.what:
-            for jump in pen.jumps:  # what was only late
-                inside = (numbers > jump.hole.after_id) & (numbers < jump.hole.before_id)
-                jump.count -= int(inside.sum())
-            before = pen.trade_id if pen.follows else first - 1
-            if last - before != len(numbers):
-                self._note_jump(pen, rows)
-            pen.follows = (
-                before < first <= last
-            )  # else they come again, or begin anew: that says nothing of the next
-        pen.trade_id, pen.trade_ns = last, int(rows["ts_recv_ns"][-1])
+    def _tell_missing(self, pen: Pen, now_ns: int) -> None:
+        """Trades whose numbers did not come are holes."""
+        for jump in pen.numbers.missing(now_ns):
+            ends = (jump.from_ns, jump.to_ns)
+            self._gap(pen.stream, Gap(*ends, "trades", OPEN, 0, jump.reason))
+            if self._on_hole is not None:
+                edges = (jump.after_id, jump.before_id)
+                self._on_hole(Hole(pen.source, pen.stream.symbol, *ends, jump.reason, *edges))
 
-    def _note_jump(self, pen: _Pen, rows: Rows) -> None:
-        """Where numbers are missing between trades; one hole for all that are missing in a batch."""
-        numbers, times = rows["trade_id"].tolist(), rows["ts_recv_ns"].tolist()
-        if pen.follows:
-            numbers, times = [pen.trade_id, *numbers], [pen.trade_ns, *times]
-        highest = list(accumulate(numbers, max))
-        jumps = [k for k in range(1, len(numbers)) if numbers[k] > highest[k - 1] + 1]
-        if not jumps:
-            return
-        after_id, before_id = highest[jumps[0] - 1], numbers[jumps[-1]]
-        count = sum(numbers[k] - highest[k - 1] - 1 for k in jumps)
-        first, last = after_id + 1, before_id - 1
-        which = f"number {first} is" if first == last else f"numbers {first} to {last} are"
-        reason = f"trade {which} missing" if count == last - first + 1 else f"some of trade {which} missing"
-        ends = (times[jumps[0] - 1], max(times[jumps[-1]], times[jumps[0] - 1]))
-        if len(pen.jumps) >= HOLES_MOST:
-            self._tell_jumps(pen, ends[1] + LATE_NS)
-        hole = Hole(pen.source, pen.stream.symbol, *ends, reason, after_id, before_id)
-        pen.jumps.append(_Jump(hole, count))
-
-    def _tell_jumps(self, pen: _Pen, now_ns: int) -> None:
-        """Those that were not only late are holes."""
-        while pen.jumps and now_ns - pen.jumps[0].hole.to_ns >= LATE_NS:
-            jump = pen.jumps.pop(0)
-            hole = jump.hole
-            if jump.count > 0:
-                self._gap(pen.stream, Gap(hole.from_ns, hole.to_ns, "trades", OPEN, 0, hole.reason))
-                if self._on_hole is not None:
-                    self._on_hole(hole)
-
-    def _tell_holes(self, pen: _Pen, before_id: int) -> None:
+    def _tell_holes(self, pen: Pen, before_id: int) -> None:
         holes, pen.holes = pen.holes, []
         if self._on_hole is not None:
             for hole in holes:
                 self._on_hole(replace(hole, before_id=before_id))
 
-    def _keyframe(self, pen: _Pen, state: SymbolState) -> None:
+    def _keyframe(self, pen: Pen, state: SymbolState) -> None:
         """Our own book as it stands, where it can be trusted."""
         if state.state is not BookState.SYNCED:
             return
