@@ -25,7 +25,8 @@ from engine.storage import catalog
 from engine.storage.jobs import Jobs
 from engine.storage.journal import Journal
 from engine.storage.names import USUAL
-from engine.storage.recorder import FETCHABLE, FETCHED_SAYS, Hole, Recorder
+from engine.storage.pens import Hole
+from engine.storage.recorder import FETCHABLE, FETCHED_SAYS, Recorder
 from engine.storage.refetch import Backfill, Refetch
 from engine.storage.schema import NAME
 from engine.storage.telemetry_records import Tail
