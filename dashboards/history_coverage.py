@@ -1,8 +1,8 @@
 """What share of each cell of the calendar was recorded: spans and holes of the store over a stretch of time.
 
-Pure: frozen views and times in, whole numbers out. A cell is full only where everything its row records was recorded
-all the time; a hole beats a span that claims to cover it. Time in which nobody asked for recording is no hole, but
-empty.
+Pure: frozen views and times in, whole numbers out. A cell is full only where book and trades were both recorded all
+the time, or what is asked for; of a venue it is the mean of its symbols. A hole beats a span that claims to cover it.
+Time in which nobody asked for recording is no hole, but empty.
 """
 
 from __future__ import annotations
@@ -31,8 +31,12 @@ DAYS_MAX: Final = 400
 TOLD_LATER: Final = ("candles", "funding")
 ALL: Final = ("", "all")  # a hole of everything that is recorded
 
+MARKET: Final = ("book", "trades")  # what a market is made of
+JOINED: Final = 10 * MINUTE  # a shorter interruption is of the same recording
+SESSIONS: Final = 2
+
 Interval = tuple[int, int]
-Run = tuple[int, int, int, int]
+Run = tuple[int, int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +58,37 @@ class Stretch:
 class Row:
     """One symbol of a venue (`symbol` "" = the venue as a whole).
 
-    `runs` are (cells, recorded, fetched later, hole) with shares in thousandths; they sum to all cells. `shares` are
-    the same three of the whole stretch as far as it is over. What is neither nothing nor all is never written as
-    either.
+    `runs` are (cells, recorded, fetched later, hole, in part) with shares in thousandths; they sum to all cells. In
+    part is what not all of `of`, but something was recorded in. `shares` are the same four of the whole stretch as
+    far as it is over. What is neither nothing nor all is never written as either.
     """
 
     venue: str
     symbol: str
     kinds: tuple[str, ...]  # what is recorded of it, of this stretch
+    of: tuple[str, ...]  # what of it is measured
     runs: tuple[Run, ...]
-    shares: tuple[int, int, int]
+    shares: tuple[int, int, int, int]
     holes: int  # in the stretch, not filled
     newest: Interval  # the newest recording without a hole, wherever it lies
+    sessions: tuple[Interval, ...]  # the newest recordings over short interruptions, newest first
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What was recorded of a stretch of a symbol (`symbol` "" = of any symbol of the venue)."""
+
+    venue: str
+    symbol: str
+    from_ns: int
+    to_ns: int
+    recorded_ns: int
+    of: tuple[str, ...]  # book and trades, both where both are there; else whatever is
+    holes: int
+    lost_ns: int
+    rows: tuple[
+        tuple[str, int, int], ...
+    ]  # (what, rows, bytes), estimated: a span's are spread over its time
 
 
 def chosen(zoom: str, at_ns: int, spans: Sequence[SpanView], now_ns: int) -> Stretch:
@@ -97,9 +120,9 @@ def kinds_of(spans: Iterable[SpanView]) -> tuple[str, ...]:
 def coverage(
     spans: Iterable[SpanView], gaps: Iterable[GapView], stretch: Stretch, now_ns: int, what: str = ""
 ) -> tuple[Row, ...]:
-    """A row for each venue and symbol recorded so far, sorted; `what` "" is everything it recorded in the stretch.
+    """A row for each venue and symbol recorded so far, sorted; `what` "" is book and trades together.
 
-    Cells ahead of now are empty, and the running one is measured against what of it is over. Cost: some 20 us for
+    Cells ahead of now are empty, and the running one is measured against what of it is over. Cost: some 30 us for
     each row and kind, and 1 us a span.
     """
     recorded: dict[tuple[str, str], dict[str, list[Interval]]] = defaultdict(lambda: defaultdict(list))
@@ -116,10 +139,37 @@ def coverage(
     for gap in gaps:
         if gap.from_ns < stretch.to_ns and gap.to_ns > stretch.from_ns:
             lost[gap.venue, gap.symbol].append(gap)
-    return tuple(
-        _row(key, recorded[key], holes_of(lost, key), newest[key], stretch, now_ns, what)
-        for key in sorted(recorded)
+    edges = np.minimum(
+        stretch.from_ns + np.arange(stretch.cells + 1, dtype=np.int64) * stretch.step_ns, now_ns
     )
+    measures = {key: _measured(recorded[key], holes_of(lost, key), edges, what) for key in recorded}
+    symbols: dict[str, list[_Measure]] = defaultdict(list)
+    for (venue, symbol), measure in measures.items():
+        if symbol and (what or set(measure.of) <= set(MARKET)):
+            symbols[venue].append(measure)
+    rows = []
+    for key in sorted(recorded):
+        own = measures[key]
+        if not key[1] and symbols[key[0]]:
+            of_each = symbols[key[0]]
+            own = _Measure(
+                own.kinds,
+                tuple(sorted({kind for each in of_each for kind in each.of})),
+                sum((each.sums for each in of_each), np.zeros_like(own.sums)),
+                sum(each.holes for each in of_each),
+                len(of_each),
+            )
+        rows.append(_row(key, own, recorded[key], newest[key], np.diff(edges)))
+    return tuple(rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Measure:
+    kinds: tuple[str, ...]
+    of: tuple[str, ...]
+    sums: npt.NDArray[np.int64]  # (4, cells): ns recorded, fetched later, missed, in part
+    holes: int
+    symbols: int = 1
 
 
 def holes_of(lost: dict[tuple[str, str], list[GapView]], key: tuple[str, str]) -> list[GapView]:
@@ -133,39 +183,140 @@ def missed(gap: GapView) -> bool:
     return gap.state in ("open", "partly filled")
 
 
-def _row(
-    key: tuple[str, str],
-    recorded: dict[str, list[Interval]],
-    gaps: list[GapView],
-    newest: Interval,
-    stretch: Stretch,
-    now_ns: int,
-    what: str,
-) -> Row:
-    edges = np.minimum(
-        stretch.from_ns + np.arange(stretch.cells + 1, dtype=np.int64) * stretch.step_ns, now_ns
-    )
+def _measured(
+    recorded: dict[str, list[Interval]], gaps: list[GapView], edges: npt.NDArray[np.int64], what: str
+) -> _Measure:
     kinds = tuple(
         sorted(
             kind for kind, found in recorded.items() if any(f < edges[-1] and t > edges[0] for f, t in found)
         )
-    ) or ((what,) if what else ())
-    sums = np.zeros((3, stretch.cells), np.int64)
-    seen = 0
-    for kind in kinds:
-        mine = [gap for gap in gaps if gap.what in ALL or gap.what == kind]
-        seen += sum(missed(gap) for gap in mine)
-        holes = merged((gap.from_ns, gap.to_ns) for gap in mine if missed(gap))
-        filled = without(merged((gap.from_ns, gap.to_ns) for gap in mine if gap.state == "filled"), holes)
-        whole = without(merged(recorded.get(kind, ())), merged((gap.from_ns, gap.to_ns) for gap in mine))
-        for place, intervals in enumerate((whole, filled, holes)):
-            sums[place] += measured(intervals, edges)
-    lengths = np.diff(edges) * max(1, len(kinds))
-    shares = np.array([_shares(line, lengths) for line in sums])
-    over = _shares(sums.sum(axis=1), np.full(3, lengths.sum()))
-    return Row(
-        *key, kinds, tuple(runs(shares.T.tolist())), (int(over[0]), int(over[1]), int(over[2])), seen, newest
     )
+    of = (what,) if what else tuple(kind for kind in MARKET if kind in recorded) or kinds
+    every = [_told(kind, recorded, gaps) for kind in of]
+    holes = merged(each for _, _, lost in every for each in lost)
+    both = common([merged((*whole, *filled)) for whole, filled, _ in every])
+    whole = without(common([whole for whole, _, _ in every]), holes)
+    filled = without(without(both, holes), whole)
+    known = merged((*whole, *filled, *holes))
+    some = without(merged(each for kind in {*kinds, *of} for each in _told(kind, recorded, gaps)[0]), known)
+    sums = np.array([measured(part, edges) for part in (whole, filled, holes, some)])
+    seen = sum(missed(gap) for kind in of for gap in gaps if gap.what in ALL or gap.what == kind)
+    return _Measure(kinds or ((what,) if what else ()), of, sums, seen)
+
+
+def _told(
+    kind: str, recorded: dict[str, list[Interval]], gaps: list[GapView]
+) -> tuple[list[Interval], list[Interval], list[Interval]]:
+    """When a kind was recorded, fetched later, and missed: merged, apart from each other."""
+    mine = [gap for gap in gaps if gap.what in ALL or gap.what == kind]
+    holes = merged((gap.from_ns, gap.to_ns) for gap in mine if missed(gap))
+    filled = without(merged((gap.from_ns, gap.to_ns) for gap in mine if gap.state == "filled"), holes)
+    whole = without(merged(recorded.get(kind, ())), merged((gap.from_ns, gap.to_ns) for gap in mine))
+    return whole, filled, holes
+
+
+def _row(
+    key: tuple[str, str],
+    measure: _Measure,
+    recorded: dict[str, list[Interval]],
+    newest: Interval,
+    steps: npt.NDArray[np.int64],
+) -> Row:
+    lengths = steps * measure.symbols
+    shares = np.array([_shares(line, lengths) for line in measure.sums])
+    over = [int(share) for share in _shares(measure.sums.sum(axis=1), np.full(len(shares), lengths.sum()))]
+    market = [found for kind, found in recorded.items() if kind in MARKET] or list(recorded.values())
+    return Row(
+        *key,
+        measure.kinds,
+        measure.of,
+        tuple(runs(shares.T.tolist())),
+        (over[0], over[1], over[2], over[3]),
+        measure.holes,
+        newest,
+        sessions(each for found in market for each in found),
+    )
+
+
+def sessions(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
+    """The newest recordings, newest first: intervals with less than ten minutes between them are one."""
+    out: list[Interval] = []
+    for start, end in merged(intervals):
+        if out and start - out[-1][1] < JOINED:
+            out[-1] = (out[-1][0], end)
+        else:
+            out.append((start, end))
+    return tuple(out[: -SESSIONS - 1 : -1])
+
+
+def looked_at(
+    spans: Iterable[SpanView],
+    gaps: Iterable[GapView],
+    whose: tuple[str, str],
+    between: Interval,
+    now_ns: int,
+) -> Chosen:
+    """What is there of a stretch that somebody chose; `whose` is (venue, symbol or "" for all)."""
+    venue, symbol = whose
+    start, end = between
+    recorded: dict[str, dict[str, list[Interval]]] = defaultdict(lambda: defaultdict(list))
+    counts: dict[str, list[float]] = {}
+    for span in spans:
+        if span.venue != venue or (symbol and span.symbol not in ("", symbol)):
+            continue
+        to_ns = now_ns if 0 <= now_ns - span.to_ns <= NEWEST else span.to_ns
+        length = min(to_ns, end) - max(span.from_ns, start)
+        if length <= 0:
+            continue
+        if span.symbol or not symbol:
+            recorded[span.symbol][span.what].append((max(span.from_ns, start), min(to_ns, end)))
+        if span.symbol == symbol or not symbol:
+            part = min(1.0, length / max(1, span.to_ns - span.from_ns))
+            count = counts.setdefault(span.what, [0.0, 0.0])
+            count[0] += span.rows * part
+            count[1] += span.size_bytes * part
+    if any(recorded.keys() - {""}):
+        recorded.pop("", None)
+    mine = [
+        gap
+        for gap in gaps
+        if gap.venue == venue
+        and (not symbol or gap.symbol in ("", symbol))
+        and gap.from_ns < end
+        and gap.to_ns > start
+    ]
+    kinds = {kind for each in recorded.values() for kind in each}
+    of = tuple(kind for kind in MARKET if kind in kinds) or tuple(sorted(kinds))
+    lost = [gap for gap in mine if missed(gap) and gap.what in (*ALL, *(of or MARKET))]
+    found: list[Interval] = []
+    for name, each in recorded.items():
+        about = [gap for gap in mine if gap.symbol in ("", name)]
+        own = tuple(kind for kind in of if kind in each)
+        told = [_told(kind, each, about) for kind in own]
+        holes = merged(one for _, _, lost_of in told for one in lost_of)
+        found += without(common([merged((*whole, *filled)) for whole, filled, _ in told]), holes)
+    holes = merged((max(gap.from_ns, start), min(gap.to_ns, end)) for gap in lost)
+    return Chosen(
+        venue,
+        symbol,
+        start,
+        end,
+        sum(t - f for f, t in merged((max(f, start), min(t, end)) for f, t in found)),
+        of,
+        len(holes),
+        sum(t - f for f, t in holes),
+        tuple((kind, round(count[0]), round(count[1])) for kind, count in sorted(counts.items())),
+    )
+
+
+def common(parts: Sequence[Sequence[Interval]]) -> list[Interval]:
+    """The time that is in all of some merged intervals; nothing where there are none."""
+    if not parts:
+        return []
+    out = list(parts[0])
+    for part in parts[1:]:
+        out = without(out, without(out, part))
+    return out
 
 
 def _shares(line: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -226,11 +377,11 @@ def measured(intervals: Sequence[Interval], edges: npt.NDArray[np.int64]) -> npt
 def runs(cells: Iterable[Sequence[int]]) -> list[Run]:
     """Equal neighbours as one, with their number before them."""
     out: list[Run] = []
-    for recorded, filled, hole in cells:
-        if out and out[-1][1:] == (recorded, filled, hole):
-            out[-1] = (out[-1][0] + 1, recorded, filled, hole)
+    for recorded, filled, hole, some in cells:
+        if out and out[-1][1:] == (recorded, filled, hole, some):
+            out[-1] = (out[-1][0] + 1, recorded, filled, hole, some)
         else:
-            out.append((1, recorded, filled, hole))
+            out.append((1, recorded, filled, hole, some))
     return out
 
 

@@ -59,11 +59,11 @@ def _coverage(view: View) -> Table:
                     iso(stretch.from_ns + place * stretch.step_ns),
                     row.venue,
                     row.symbol,
-                    "; ".join(row.kinds),
+                    "; ".join(row.of),
                     *(f"{share / FULL:.3f}" for share in shares),
                 )
             )
-    return (*TIMES, "to_utc", "venue", "symbol", "what", "recorded", "fetched_later", "hole"), rows
+    return (*TIMES, "to_utc", "venue", "symbol", "what", "recorded", "fetched_later", "hole", "in_part"), rows
 
 
 def _holes(view: View) -> Table:

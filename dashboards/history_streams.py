@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from dashboards import history_coverage as coverage
-from dashboards.history_coverage import Row, Stretch
+from dashboards.history_coverage import Chosen, Row, Stretch
 from dashboards.streams.common import Json, head, ms
 from dashboards.streams.venues import venue_fields
 from dashboards.view import NS_A_SECOND, View
@@ -25,6 +25,7 @@ from engine.telemetry.hub import Telemetry
 NAME: Final = "history"
 HOLES_MAX: Final = 300  # told to a page, the newest
 BAR_HOLES_MAX: Final = 60  # drawn under a replay's scrubber
+NAME_MAX: Final = 64
 KEPT: Final = 16  # stretches whose coverage is held
 MS: Final = 1_000_000
 
@@ -39,6 +40,7 @@ class Seen:
     kinds: tuple[str, ...]
     rows: tuple[Row, ...]
     left_out: int
+    chosen: Chosen | None  # the stretch that is to be looked at, replayed or exported
 
 
 class Coverages:
@@ -49,7 +51,7 @@ class Coverages:
         self._kept: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
 
     def seen(self, telemetry: Telemetry, raw: Json, wall_ns: int) -> Seen:
-        """What a page with these parameters (`histzoom`, `histat`, `histwhat`, checked here) looks at."""
+        """What a page with these parameters (`histzoom`, `histat`, `histwhat`, `histof`, checked here) looks at."""
         storage = telemetry.board.storage
         at = raw.get("histat")
         at_ns = int(at) * MS if isinstance(at, int | float) and 0 < at < 4e12 else 0
@@ -63,7 +65,33 @@ class Coverages:
             lambda: coverage.coverage(storage.spans, storage.gaps, stretch, second * NS_A_SECOND, what),
         )
         most = coverage.ROWS_MAX
-        return Seen(storage, stretch, what, kinds, rows[:most], max(0, len(rows) - most))
+        return Seen(
+            storage,
+            stretch,
+            what,
+            kinds,
+            rows[:most],
+            max(0, len(rows) - most),
+            self._chosen(storage, raw, second),
+        )
+
+    def _chosen(self, storage: StorageView, raw: Json, second: int) -> Chosen | None:
+        """`histof` is [venue, symbol or "", from, to] in ms; None for anything else."""
+        asked = raw.get("histof")
+        if not isinstance(asked, list) or len(asked) != 4:
+            return None
+        venue, symbol, *times = asked
+        if not all(isinstance(text, str) and len(text) <= NAME_MAX for text in (venue, symbol)):
+            return None
+        if not all(isinstance(at, int | float) and 0 <= at < 4e12 for at in times) or times[0] >= times[1]:
+            return None
+        between = (int(times[0] * MS), int(times[1] * MS))
+        return self._once(  # type: ignore[no-any-return]
+            ("chosen", storage.version, second, venue, symbol, between),
+            lambda: coverage.looked_at(
+                storage.spans, storage.gaps, (venue, symbol), between, second * NS_A_SECOND
+            ),
+        )
 
     def holes(self, storage: StorageView, replay: ReplayView) -> list[list[int]]:
         """Where the stretch that is replayed has nothing, in ms."""
@@ -135,6 +163,11 @@ def history(view: View, cursor: Json) -> tuple[Json, Json]:
             [row.newest for row in found.rows],
             lambda: [[start // MS, end // MS] for start, end in (row.newest for row in found.rows)],
         ),
+        "sessions": (
+            [row.sessions for row in found.rows],
+            lambda: [[[start // MS, end // MS] for start, end in row.sessions] for row in found.rows],
+        ),
+        "chosen": (found.chosen, lambda: chosen_fields(found.chosen)),
         "recorder": ((storage.recordings, storage.recordable), lambda: recorder_fields(storage)),
         "holes": (gaps, lambda: [hole_fields(gap) for gap in storage.gaps[-HOLES_MAX:][::-1]]),
         "holes_open": (gaps, lambda: sum(coverage.missed(gap) for gap in storage.gaps)),
@@ -273,8 +306,26 @@ def row_fields(row: Row) -> Json:
     return {
         "runs": [list(run) for run in row.runs],
         "kinds": list(row.kinds),
+        "of": list(row.of),
         "shares": list(row.shares),
         "holes": row.holes,
+    }
+
+
+def chosen_fields(chosen: Chosen | None) -> Json | None:
+    """What was recorded of the chosen stretch."""
+    if chosen is None:
+        return None
+    return {
+        "venue": chosen.venue,
+        "symbol": chosen.symbol,
+        "from": chosen.from_ns // MS,
+        "to": chosen.to_ns // MS,
+        "recorded": chosen.recorded_ns // MS,
+        "of": list(chosen.of),
+        "holes": chosen.holes,
+        "lost": chosen.lost_ns // MS,
+        "rows": [list(each) for each in chosen.rows],
     }
 
 

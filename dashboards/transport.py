@@ -42,7 +42,8 @@ Answer::
               progress (0..1), detail, source (its id, "" before it opened), recorded (out of the store, so that it
               can be sought in), from, to, at (of the stretch, by its own clock; ms or null), events, hash (of them),
               holes: [[from, to]] (where the stretch has nothing, at most 60)}}
-    past     null | {source (its id), label, at (its clock), state (the replay's), recorded: [of "latency", "counters",
+    past     null | {source (its id), label, at (its clock), state (the replay's), offset_ms (of the venue's clock
+              then, as latencies show it; null: not known), recorded: [of "latency", "counters",
               "events": what is shown as it was recorded; else latencies and counts are of what is played], now:
               [streams asked for that are of now all the same: limits, venues, health, the exchange's]}: the primary
               source is a replay out of the store. What is counted (throughput, tiles, events, stages) is then of that
@@ -56,7 +57,8 @@ Answer::
               stages: [str] (its latency stages, the main one first), books: [synced, total], gaps, malformed,
               offset_ms: float|null, agreement: [agreed, checked]}]
     market   {source, symbol, base, quote, size_unit (the base, or "contracts"), price_decimals, size_decimals,
-              last (int|null), change (int|null, since the start of the window), change_pct (float|null), window}
+              last (int|null), change (int|null, since the start of the window), change_pct (float|null),
+              change_s (seconds it is over: less than the window where less is there; null without it), window}
               null when no source is shown
     venues   [{id ("binance_spot"), source ("binance_spot:live": its source while it is connected), label, venue
               ("Binance"), short ("Spot"), colour, budget (whose limits it spends), state: "off"|"connecting"|
@@ -85,7 +87,7 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
     throughput  {t, series: [{id, label, colour, run, messages, orders, trades}], keep}: per second, new rows,
                  null before a source was opened; live markets in their own order, then all others, last the
                  orders of the built-in exchange's clients (`clients`; its other rates are null);
-                 `n` counts messages and orders
+                 `n` counts messages and orders; null, as they are, where a past's were not recorded
     trades      {t, p, q, side (1 buy, -1 sell, 0 unknown), id}: oldest first, at most 200 a poll
     metrics     {t, bid, ask, imbalance, keep}: one row a second, new rows
     limits      {t, allowed, throttled, refused, waiting (the most at once), step (s), keep: of the chosen budgets,
@@ -181,8 +183,12 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
                  (null: at the next look), why}]}, sizes: [[date, bytes]] (by day, estimated), once a minute,
                  calendar: {zoom, from, step, cells, what, kinds, order: [[venue, symbol]], left_out},
                  newest: [[from, to]] (the newest recording without a hole, of each row),
-                 rows: [[place in the order, {runs: [[cells, recorded, fetched later, hole]] (shares of a cell in
-                 thousandths), kinds, shares (the same of the whole stretch so far), holes}]]: those that changed}
+                 sessions: [[[from, to]]] (the newest two recordings over short interruptions, newest first, of each),
+                 chosen: null | {venue, symbol, from, to, recorded (ms of it), of, holes, lost (ms), rows: [[what,
+                 rows, bytes]]} (of the stretch asked for as `histof`),
+                 rows: [[place in the order, {runs: [[cells, recorded, fetched later, hole, in part]] (shares of a
+                 cell in thousandths), kinds, of (what is measured), shares (the same of the whole stretch so far),
+                 holes}]]: those that changed}
 """
 
 from __future__ import annotations
@@ -421,11 +427,11 @@ def market_fields(view: View) -> Json | None:
     book = view.book
     if view.source is None or book is None:
         return None
-    opened = 0
+    opened = since_ns = 0
     if view.market is not None:
         rows = view.last(view.market.candles, view.params.window_s + 2)
         rows = rows[rows["ts_open_ns"] >= view.start_ns]
-        opened = int(rows["open"][0]) if len(rows) else 0
+        opened, since_ns = rows[["open", "ts_open_ns"]][0].tolist() if len(rows) else (0, 0)
     last = book.last_price
     return {
         "source": view.source.source.key,
@@ -438,5 +444,8 @@ def market_fields(view: View) -> Json | None:
         "last": last or None,
         "change": last - opened if last and opened else None,
         "change_pct": round((last - opened) / opened * 100, 3) if last and opened else None,
+        "change_s": min(view.params.window_s, max(0, view.now_ns - since_ns) // NS_A_SECOND)
+        if last and opened
+        else None,
         "window": view.params.window_s,
     }

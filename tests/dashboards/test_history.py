@@ -54,7 +54,7 @@ def gap(start: int, end: int, state: Any = "open", what: str = "trades", symbol:
 
 
 def cells(row: coverage.Row) -> list[tuple[int, int, int]]:
-    return [shares for count, *rest in row.runs for shares in [tuple(rest)] * count]  # type: ignore[misc]
+    return [shares for count, *rest in row.runs for shares in [tuple(rest[:3])] * count]  # type: ignore[misc]
 
 
 HOUR_OF = Stretch("hour", NOW - HOUR, 60, MINUTE)
@@ -95,7 +95,8 @@ def test_what_was_fetched_in_part_stays_a_hole() -> None:
 def test_only_what_has_all_its_kinds_is_full() -> None:
     spans = [span(NOW - HOUR, NOW), span(NOW - 30 * MINUTE, NOW, "book")]
     row = only(spans)
-    assert (row.kinds, cells(row)[0], cells(row)[-1]) == (("book", "trades"), (500, 0, 0), (FULL, 0, 0))
+    assert (row.kinds, cells(row)[0], cells(row)[-1]) == (("book", "trades"), (0, 0, 0), (FULL, 0, 0))
+    assert (row.of, row.runs[0]) == (("book", "trades"), (30, 0, 0, 0, FULL))
     assert set(cells(only(spans, what="trades"))) == {(FULL, 0, 0)}
 
 
@@ -103,7 +104,7 @@ def test_a_hole_of_everything_and_one_of_the_whole_venue_count_for_each_kind() -
     spans = [span(NOW - HOUR, NOW), span(NOW - HOUR, NOW, "book")]
     for lost in (gap(NOW - MINUTE, NOW, what="all"), gap(NOW - MINUTE, NOW, what="all", symbol="")):
         assert cells(only(spans, [lost]))[-1] == (0, 0, FULL)
-    assert cells(only(spans, [gap(NOW - MINUTE, NOW, what="book")]))[-1] == (500, 0, 500)
+    assert cells(only(spans, [gap(NOW - MINUTE, NOW, what="book")]))[-1] == (0, 0, FULL)
     assert cells(only(spans, [gap(NOW - MINUTE, NOW, symbol="ETH-USDT")]))[-1] == (FULL, 0, 0)
 
 
@@ -146,11 +147,66 @@ def test_cells_agree_with_counting_second_by_second(spans: Any, gaps: Any, over:
         assert not made
         return
     plain = history_plain.shares(made, lost, base, 20, 12, base + over)
-    for cell, (shares, counted) in enumerate(zip(cells(rows[0]), plain, strict=True)):
-        length = max(0, min(12, over - cell * 12)) * len(rows[0].kinds)
+    every = [shares for count, *shares in rows[0].runs for _ in range(count)]
+    for cell, (shares, counted) in enumerate(zip(every, plain, strict=True)):
+        length = max(0, min(12, over - cell * 12))
         for share, seconds in zip(shares, counted, strict=True):
             wanted = 0 if not seconds else FULL if seconds >= length else seconds * FULL // length
             assert share == wanted, cell
+
+
+def test_a_day_of_candles_alone_is_not_recorded_and_a_venue_is_the_mean_of_its_symbols() -> None:
+    spans = [
+        span(NOW - HOUR, NOW, "candles"),
+        span(NOW - HOUR, NOW - 50 * MINUTE),
+        span(NOW - HOUR, NOW, symbol="ETH-USDT"),
+        span(NOW - HOUR, NOW, "events", symbol=""),
+    ]
+    venue, btc, eth = coverage.coverage(spans, [], HOUR_OF, NOW)
+    assert (btc.of, btc.shares, btc.runs[-1]) == (("trades",), (166, 0, 0, 833), (50, 0, 0, 0, FULL))
+    assert (eth.shares[0], venue.of, venue.shares[0]) == (FULL, ("trades",), 583)
+    assert coverage.coverage(spans[3:], [], HOUR_OF, NOW)[0].of == ("events",)
+
+
+def test_short_interruptions_are_of_one_recording_and_the_one_before_is_known() -> None:
+    spans = [
+        span(NOW - 9 * HOUR, NOW - 8 * HOUR),
+        span(NOW - 5 * HOUR, NOW - 3 * HOUR),
+        span(NOW - 3 * HOUR + 9 * MINUTE, NOW - 2 * HOUR),
+        span(NOW - 80 * MINUTE, NOW - HOUR, "book"),
+        span(NOW - MINUTE, NOW - SECOND, "candles"),
+    ]
+    assert only(spans).sessions == (
+        (NOW - 80 * MINUTE, NOW - HOUR),
+        (NOW - 5 * HOUR, NOW - 2 * HOUR),
+    )
+
+
+def test_of_a_chosen_stretch_it_is_told_how_much_was_recorded_and_how_many_rows_that_is() -> None:
+    whose, now = ("binance_spot", "BTC-USDT"), NOW + HOUR
+    spans = [span(NOW, NOW + 2 * MINUTE), span(NOW, NOW + MINUTE, "book"), span(NOW, NOW + HOUR, symbol="X")]
+    lost = [gap(NOW + 30 * SECOND, NOW + 32 * SECOND, what="book"), gap(NOW + 50, NOW + 60, "filled")]
+    found = coverage.looked_at(spans, lost, whose, (NOW, NOW + MINUTE), now)
+    assert (found.recorded_ns, found.holes, found.lost_ns) == (58 * SECOND, 1, 2 * SECOND)
+    assert found.rows == (("book", 10, 0), ("trades", 5, 0))
+    nothing = coverage.looked_at(spans, lost, whose, (NOW - 2 * MINUTE, NOW), now)
+    assert (nothing.recorded_ns, nothing.of, nothing.rows) == (0, (), ())
+    after = coverage.looked_at(spans, lost, whose, (NOW + MINUTE, NOW + 3 * MINUTE), now)
+    assert (after.recorded_ns, after.of) == (MINUTE, ("trades",))
+    whole = coverage.looked_at(spans, lost, ("binance_spot", ""), (NOW, NOW + 3 * MINUTE), now)
+    assert whole.recorded_ns == 3 * MINUTE
+
+
+def test_the_chosen_stretch_comes_with_the_poll_and_nonsense_is_none() -> None:
+    tab = HistoryTab()
+    end = round(CLOCK * 1e3)
+    asked = ["binance_spot", "BTC-USDT", end - 120_000, end - 60_000]
+    found = history(tab, histof=asked)["chosen"]
+    assert (found["from"], found["to"]) == (end - 120_000, end - 60_000)
+    assert 0 < found["recorded"] <= 60_000
+    assert {row[0] for row in found["rows"]} >= {"book", "trades"}
+    for bad in ("x", [], ["a", "b", 2, 1], ["a", "b", "c", 1], ["a" * 99, "", 0, 1], [1, 2, 3, 4]):
+        assert history(tab, histof=bad).get("chosen") is None
 
 
 def test_time_in_which_nobody_asked_for_recording_is_empty_and_no_hole() -> None:
@@ -250,7 +306,7 @@ def test_a_poll_of_an_unchanged_store_is_small() -> None:
     tab = HistoryTab(histzoom="30d")
     history(tab)
     tab.now += 1
-    assert len(json.dumps(history(tab))) < 6_000
+    assert len(json.dumps(history(tab))) < 7_000
     assert len(json.dumps(history(tab))) < 200
 
 
