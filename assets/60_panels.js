@@ -32,6 +32,7 @@
     if (stream === "matching") return ["health", "The matching engine is starting", "Its books are filled and their past is made first.", null];
     if (stream === "health") return ["health", "No malformed frames", "Frames that do not match a venue's format are kept here, the newest 20.", null];
     if (stream === "stages") return ["empty", "No samples yet", "Stages are measured as messages pass.", null];
+    if (["messages", "orders"].includes(name) && a && a.past && !a.past.recorded.includes("counters")) return ["empty", "Not recorded", `How many ${name} there were then is not known; trades are counted from what is replayed.`, null];
     if (["messages", "orders", "trades"].includes(name)) return ["empty", `No ${name} in the last ${windowWord()}`, name === "messages" ? "Messages come from venues and replays; none is shown here." : "No shown source had any.", null];
     return ["empty", "Nothing to show", "The engine has no rows for this panel.", null];
   };
@@ -83,6 +84,7 @@
     const source = market ? V.store.primary() : null;
     const since = source && source.since ? F.time(source.since) : "";
     const over = source && source.state === "ended";
+    const last = source ? F.time(source.now) : ""; // by the replay's own clock
     if (source && stream === "depth" && !over && source.state !== "reconnecting" && s.state !== "SYNCED" && (s.state === "BUFFERING" || source.state === "resyncing"))
       return ["resyncing", null, ["sync", `${source.label}: the book is being rebuilt`, `${source.detail ? sentence(source.detail) + " " : ""}Nothing is drawn until it is right again.`, null]];
     const empty = isEmpty(panel, s);
@@ -90,10 +92,10 @@
     const why = source && source.detail ? sentence(source.detail) : "";
     if (source && source.state === "error" && empty) return ["error", null, ["warn", `${source.label} failed`, `${why ? why + " " : ""}Other sources are not affected.`, again]];
     if (source && source.state === "loading" && empty) return ["loading", null, null];
-    if (over && (empty || (stream === "depth" && s.state !== "SYNCED"))) return ["ended", null, ["refresh", `Replay ended at ${since}`, "There is nothing of it to show here.", ["Play again", "replay", {}]]];
+    if (over && (empty || (stream === "depth" && s.state !== "SYNCED"))) return ["ended", null, ["refresh", `The replay ended at ${last}`, "There is nothing of it to show here.", ["Play again", "replay", {}]]];
     if (empty) return ["empty", null, nothing(panel.dataset.panel, stream)];
     if (source && source.state === "error") return ["error", ["error", `${source.label} failed at ${since}`, why, again], null];
-    if (source && source.state === "ended") return ["ended", ["ended", `Replay ended at ${since}`, source.detail || "", ["Play again", "replay", {}]], null];
+    if (source && source.state === "ended") return ["ended", ["ended", `The replay ended at ${last}`, source.detail || "", ["Play again", "replay", {}]], null];
     if (source && source.state === "reconnecting") return ["stale", ["stale", `Reconnecting since ${since}`, why, null, V.venues.nextTry(source)], null];
     if (source && (source.state === "stale" || (stream === "depth" && s.state === "STALE"))) return ["stale", ["stale", `Stale since ${since}`, source.detail || "", null], null];
     if (stream === "matching" && s.age_ms > SILENT_MS) return ["stale", ["stale", `No figures since ${F.time(s.ts)}`, "The built-in exchange gives none; see Tasks.", null], null];
@@ -152,9 +154,9 @@
     latency: (s) => many(s.n, "sample"),
     stages: (s) => (s.rows ? many(s.rows.length, "stage") : ""),
     distribution: (s) => many(s.n, "sample"),
-    throughput: (s) => `${F.group(s.n)} messages and orders`,
-    messages: (s) => `${within(s, "messages")} messages`,
-    orders: (s) => `${within(s, "orders")} orders`,
+    throughput: (s) => (F.none(s.n) ? "–, not recorded" : `${F.group(s.n)} messages and orders`),
+    messages: (s) => (F.none(s.n) ? "–, not recorded" : `${within(s, "messages")} messages`),
+    orders: (s) => (F.none(s.n) ? "–, not recorded" : `${within(s, "orders")} orders`),
     trades: (s) => `${within(s, "trades")} trades`,
     tape: (s) => `${many(s.seen, "trade")} since opened`,
     metrics: (s) => (s.rows ? many(s.rows.t.length, "second") : ""),

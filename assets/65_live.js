@@ -17,12 +17,13 @@
     const m = V.store.answer && V.store.answer.market;
     const symbol = m ? m.symbol : V.state.symbol || "–";
     put("quote.symbol", symbol);
-    put("quote.window", { 60: "1m", 300: "5m", 900: "15m", 3600: "1h" }[V.state.window]);
     put("quote.last", m ? F.scaled(m.last, m.price_decimals) : "–");
     const known = m && !F.none(m.change);
     const percent = known ? `${F.signed(m.change_pct, 2)}%` : "";
     put("quote.percent", known ? arrow(m.change) + percent : "", known ? tone(m.change) : "");
-    const span = { 60: "1 m", 300: "5 m", 900: "15 m", 3600: "1 h" }[m ? m.window : 0] || "window";
+    const part = known && m.change_s < 0.97 * m.window; // it began later, or has hardly traded
+    const span = part ? F.age(m.change_s * 1000) : { 60: "1 m", 300: "5 m", 900: "15 m", 3600: "1 h" }[m ? m.window : 0] || "window";
+    put("quote.window", part ? span : { 60: "1m", 300: "5m", 900: "15m", 3600: "1h" }[V.state.window]);
     // Both forms where there is room for them; the percentage always.
     const both = known && window.innerWidth >= 1680;
     put("quote.change", known ? `${arrow(m.change)}${both ? `${F.signed(m.change / 10 ** m.price_decimals, m.price_decimals)} (${percent})` : percent}${window.innerWidth < 1380 ? "" : ` ${span}`}` : "", known ? tone(m.change) : "");

@@ -27,6 +27,7 @@ def past_fields(view: View, asked: Sequence[str]) -> Json | None:
         "label": source.label,
         "at": ms(view.now_ns),
         "state": replay.state,
+        "offset_ms": ms(source.offset_ns) if source.offset_ns is not None else None,
         "recorded": list(source.recorded),
         "now": [name for name in asked if name not in OF_THE_PAST],
     }

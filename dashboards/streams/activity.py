@@ -38,6 +38,7 @@ from engine.telemetry.hub import Telemetry
 from engine.telemetry.past import COUNTERS
 
 RATES: Final = ("messages", "orders", "trades")
+COUNTED_THEN: Final = ("messages", "orders")  # what is replayed does not say how many there were
 CLIENTS: Final = {"id": "clients", "label": "Clients", "colour": "clients", "run": "clients"}
 EVENTS_SHOWN: Final = 200
 BAD_FRAMES_SHOWN: Final = 20
@@ -63,7 +64,7 @@ def is_simulated(view: View, source: SourceView) -> bool:
 def throughput_rows(view: View, from_ns: int) -> tuple[list[int], dict[str, dict[str, list[float | None]]]]:
     """(start of each step in ns, per source: rate -> one value a step, per second; None before a source began).
 
-    Steps from `from_ns` (aligned) to the newest complete one, for every counted source, and under "clients" the orders
+    None also for what was not recorded of a past. Steps from `from_ns` (aligned) to the newest complete one, for every counted source, and under "clients" the orders
     of the built-in exchange's clients, which its own counter does not have.
     """
     step_ns = step_s(view) * NS_A_SECOND
@@ -80,6 +81,9 @@ def throughput_rows(view: View, from_ns: int) -> tuple[list[int], dict[str, dict
         series[key] = {}
         for rate in RATES:
             sums = np.bincount(place, weights=rows[rate], minlength=count) if len(rows) else np.zeros(count)
+            if rate in COUNTED_THEN and not is_counted(view):
+                series[key][rate] = [None] * count
+                continue
             a_second = sums / step_s(view)
             series[key][rate] = [
                 round(value, 1) if known else None
@@ -97,6 +101,11 @@ def throughput_rows(view: View, from_ns: int) -> tuple[list[int], dict[str, dict
         ]
         series[CLIENTS["id"]] = {"messages": [None] * count, "orders": orders, "trades": [None] * count}
     return times, series
+
+
+def is_counted(view: View) -> bool:
+    """Whether messages and orders are known: of the past they are where they were recorded."""
+    return not view.past or recorded_key(view, COUNTERS) == "recorded"
 
 
 def opened_seconds(view: View) -> dict[str, int]:
@@ -122,10 +131,11 @@ def throughput_start(view: View) -> int:
 def throughput(view: View, cursor: Json) -> tuple[Json, Json]:
     """Messages, orders and trades per second by counted source: the steps completed since the cursor."""
     key = counted_key(view) + ("|clients" if view.clients is not None else "")
+    count = events_within(view) if is_counted(view) else None
     start_ns = throughput_start(view)
     from_ns = max(start_ns, int(cursor["t"])) if cursor.get("k") == key else start_ns
     times, series = throughput_rows(view, from_ns)
-    stream = head(view, key, cursor, view.counted_closed_ns, events_within(view), counted=True) | {
+    stream = head(view, key, cursor, view.counted_closed_ns, count, counted=True) | {
         "t": [ts_ns // 1_000_000 for ts_ns in times],
         "series": [
             identity(view, s) | series.get(s.source.key, {rate: [] for rate in RATES})
@@ -133,9 +143,7 @@ def throughput(view: View, cursor: Json) -> tuple[Json, Json]:
         ]
         + ([CLIENTS | series[CLIENTS["id"]]] if view.clients is not None else []),
         "keep": start_ns // 1_000_000,
-        "note": "not recorded; counted from what is replayed"
-        if view.past and recorded_key(view, COUNTERS) != "recorded"
-        else "",
+        "note": "" if is_counted(view) else "messages not recorded; trades counted from what is replayed",
     }
     return stream, {"k": key, "t": times[-1] + step_s(view) * NS_A_SECOND if times else from_ns}
 
@@ -163,7 +171,11 @@ def tail(values: Rows) -> list[Any]:
 
 
 def summed(view: View, counter: str, *, simulated: bool) -> list[Any]:
-    """One counter, summed over counted sources that are simulated or not, for each of the last 60 seconds."""
+    """One counter, summed over counted sources that are simulated or not, for each of the last 60 seconds; None
+    where it is not known.
+    """
+    if counter in COUNTED_THEN and not is_counted(view):
+        return [None] * SPARK_POINTS
     total = np.zeros(SPARK_POINTS)
     known = np.zeros(SPARK_POINTS, bool)
     start_ns = view.counted_closed_ns - SPARK_POINTS * NS_A_SECOND
@@ -365,11 +377,11 @@ def command_log(log: LogView | None) -> Json | None:
 
 
 def source_health(source: SourceView) -> Json:
-    """What went wrong at one source, counted."""
+    """What went wrong at one source, counted. What is replayed out of the store has no frames."""
     return {
         "id": source.source.key,
         "label": source.label,
-        "frames": source.frames,
+        "frames": source.frames or (None if source.source.run == "replay" else 0),
         "malformed": source.malformed,
         "gaps": source.gaps,
         "resyncs": source.resyncs,

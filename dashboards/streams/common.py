@@ -45,7 +45,7 @@ def head(
     key: str,
     cursor: Json,
     newest_ns: int,
-    count: int,
+    count: int | None,
     *,
     wall: bool = False,
     counted: bool = False,

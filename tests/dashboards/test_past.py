@@ -60,6 +60,7 @@ def test_a_page_of_the_past_says_so_and_what_of_it_is_of_now() -> None:
         "label": "Binance Spot replay",
         "at": THEN_MS + 4_500,
         "state": "playing",
+        "offset_ms": 0.0,
         "recorded": ["counters", "latency"],
         "now": ["limits", "health", "matching", "prices", "mids", "venues", "listing"],
     }
@@ -101,7 +102,9 @@ def test_rates_are_those_recorded_by_second_of_the_stretch_at_any_speed() -> Non
 def test_without_recorded_counts_rates_are_of_what_is_played() -> None:
     stream = Page(played(6, recorded=False), ["throughput"]).stream("throughput")
     assert known(stream, "trades") == [(second, 1) for second in range(5)]
-    assert stream["note"] == "not recorded; counted from what is replayed"
+    assert stream["note"] == "messages not recorded; trades counted from what is replayed"
+    assert known(stream, "messages") == []
+    assert stream["n"] is None
 
 
 def test_a_stage_that_was_not_recorded_says_that_it_is_measured_anew() -> None:

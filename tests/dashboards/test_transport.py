@@ -81,6 +81,13 @@ def matched(seconds: int) -> Desk:
     return desk
 
 
+def test_a_change_says_over_how_many_seconds_it_is() -> None:
+    market = Page(busy(17), ["candles"]).poll()["market"]
+    assert market["window"] == 300
+    assert market["change_s"] in (16, 17)
+    assert market["change"] is not None
+
+
 def test_an_answer_has_every_stream_asked_for_and_no_other_and_is_json() -> None:
     page = Page(busy(3))
     answer = page.poll()
