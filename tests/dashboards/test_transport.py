@@ -83,7 +83,7 @@ def matched(seconds: int) -> Desk:
 
 def test_a_change_says_over_how_many_seconds_it_is() -> None:
     market = Page(busy(17), ["candles"]).poll()["market"]
-    assert market["window"] == 300
+    assert market["window"] == 60
     assert market["change_s"] in (16, 17)
     assert market["change"] is not None
 
