@@ -242,8 +242,9 @@ class Recorder:
         if kind is _TRADES:
             if pen.holes:
                 self._tell_holes(pen, int(rows["trade_id"][0]))
-            rule = pen.stream.rule
-            pen.numbers.take(rows, _TRADES in pen.kinds and rule is not None and rule.numbers_trades_densely)
+            # A capture that is imported may have been thinned out, or put together: its numbers prove nothing.
+            rule = pen.stream.rule if _TRADES in pen.kinds and not self._always else None
+            pen.numbers.take(rows, rule is not None and rule.numbers_trades_densely)
         if kind in pen.kinds:
             if kind is _DELTAS:
                 self._take(pen, kind, batch, 1, max(1, len(rows)))

@@ -214,3 +214,13 @@ def test_of_other_kinds_no_number_is_asked_for() -> None:
     desk.trades(4, 90)
     desk.recorder.alive(desk.now_ns + 60 * SECOND_NS)
     assert gaps(desk) == []
+
+
+def test_numbers_missing_in_a_capture_that_is_imported_prove_nothing() -> None:
+    desk = Desk(always=("trades",))
+    desk.recorder.use(desk)
+    desk.open()
+    desk.trades(4)
+    desk.trades(4, 90)
+    desk.intake.close_source(LIVE, "ended")
+    assert gaps(desk) == []

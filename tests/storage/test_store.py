@@ -24,8 +24,8 @@ from engine.runtime import STOP_TIMEOUT_S, Runtime
 from engine.storage import commands, jobs
 from engine.storage.journal import Journal
 from engine.storage.journal_writer import Writer
+from engine.storage.pens import Hole
 from engine.storage.query import query
-from engine.storage.recorder import Hole
 from engine.storage.records import BACKFILLED, RecordKind
 from engine.storage.refetch import WAITING_MOST
 from engine.storage.store import Store, StoreOptions
