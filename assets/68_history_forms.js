@@ -59,19 +59,22 @@
     });
     return best || (rowOf() || {}).newest || null;
   };
-  const holes = ({ from, to }) => (H.stream().holes || []).filter((x) => x.venue === typed.venue && (!typed.symbol || !x.symbol || x.symbol === typed.symbol) && H.missed(x) && x.from < to && x.to > from);
-  // The time that any of some stretches covers.
-  const covered = (list) => {
-    let sum = 0, end = -Infinity;
-    for (const [a, b] of list.slice().sort((x, y) => x[0] - y[0])) {
-      sum += Math.max(0, b - Math.max(a, end));
-      end = Math.max(end, b);
-    }
-    return sum;
+  // What the server says of the stretch that is typed; null until it has.
+  const told = (range) => {
+    const c = (H.stream() || {}).chosen;
+    return c && !range.why && c.venue === typed.venue && c.symbol === typed.symbol && c.from === Math.round(range.from) && c.to === Math.round(range.to) ? c : null;
   };
+  const asks = (range) => {
+    const of = range.why || !typed.venue ? null : [typed.venue, typed.symbol, Math.round(range.from), Math.round(range.to)];
+    if (JSON.stringify(of) === JSON.stringify(H.asked || null)) return;
+    H.asked = of;
+    V.link.ask();
+  };
+  const whole = (ms) => H.length(ms >= 1000 ? Math.floor(ms / 1000) * 1000 : ms);
+  H.summary = (c, length) => `recorded ${c.recorded ? whole(c.recorded) : "0"} of ${H.length(length)}${c.recorded && c.of.length ? ` (${c.of.join(" and ")})` : ""}${c.holes ? `, ${H.many(c.holes, "hole")} of ${H.length(c.lost)}${c.holes > 1 ? " in all" : ""}` : c.recorded >= length ? ", no hole" : ""}`;
   const summary = (range) => {
-    const list = holes(range), lost = covered(list.map((x) => [Math.max(x.from, range.from), Math.min(x.to, range.to)]));
-    return `${H.length(range.to - range.from)}${list.length ? ` · ${H.many(new Set(list.map((x) => `${x.from}/${x.to}`)).size, "hole")}, ${H.length(lost)} in all` : " · no hole known"}`;
+    const c = told(range);
+    return c ? V.exchange.capital(H.summary(c, range.to - range.from)) : `${H.length(range.to - range.from)}, looked up`;
   };
 
   // ---------- the form of the stretch ----------
@@ -97,13 +100,31 @@
     const range = stretch();
     if (!range.why) H.calendar.show({ venue: typed.venue, symbol: typed.symbol, from: range.from, to: range.to });
   };
+  // Recordings over short interruptions, newest first; of a venue as a whole those of any of its symbols.
+  const sessions = () => {
+    const s = H.stream(), out = [];
+    s.calendar.order.forEach(([venue, symbol], n) => {
+      if (venue === typed.venue && (typed.symbol === "" ? symbol !== "" : symbol === typed.symbol)) out.push(...((s.sessions || [])[n] || []));
+    });
+    return out.sort((a, b) => b[1] - a[1]);
+  };
+  // The newest recording of a row, shown in form and calendar; at most an hour of it.
+  H.jump = (venue, symbol) => {
+    set({ venue, symbol, said: "", touched: true }, false);
+    const span = newest();
+    if (span) set({ from: plain(Math.ceil(Math.max(span[0], span[1] - HOUR) / 1000) * 1000), to: plain(Math.floor(span[1] / 1000) * 1000), at: "" }, false);
+    show();
+    mark();
+  };
   const preset = (name) => {
     const span = newest();
     if (!span) return say("Nothing is recorded of it", "bad");
     const end = Math.floor(span[1] / 1000) * 1000, now = stretch();
     const day = (now.why ? end - 1 : now.from) - ((now.why ? end - 1 : now.from) % DAY);
-    const [from, to] = { minute: [Math.max(span[0], end - MINUTE), end], hour: [Math.max(span[0], end - HOUR), end], day: [day, Math.min(day + DAY, Math.floor(V.store.answer.now / 1000) * 1000)], all: [span[0], end] }[name];
-    set({ from: plain(Math.ceil(from / 1000) * 1000), to: plain(to), at: "", said: "", touched: true });
+    const list = sessions(), last = list[0] || span, before = list.find((x) => x[1] < last[0]);
+    if (name === "previous" && !before) return say("No recording before it is known", "bad");
+    const [from, to] = { minute: [end - MINUTE, end], hour: [end - HOUR, end], day: [day, Math.min(day + DAY, Math.floor(V.store.answer.now / 1000) * 1000)], all: last, previous: before }[name];
+    set({ from: plain(Math.ceil(from / 1000) * 1000), to: plain(Math.floor(to / 1000) * 1000), at: "", said: "", touched: true });
     mark();
   };
   const build = (host) => {
@@ -114,9 +135,10 @@
     f.of.el.classList.add("full");
     f.from = X.field("From, UTC", typed.from, null, { inputMode: "text", placeholder: EXAMPLE, maxLength: 24 });
     f.to = X.field("To, UTC", typed.to, null, { inputMode: "text", placeholder: EXAMPLE, maxLength: 24 });
-    f.presets = D.make("div", "vs-presets full", ...[["minute", "Last minute"], ["hour", "Last hour"], ["day", "Whole day"], ["all", "This recording"]].map(([value, text]) => {
+    f.presets = D.make("div", "vs-presets full", ...[["minute", "Last minute"], ["hour", "Last hour"], ["day", "Whole day"], ["all", "This recording"], ["previous", "Previous"]].map(([value, text]) => {
       const button = D.make("button", "is-quote", text);
       button.type = "button";
+      if (value === "previous") button.title = "The recording before this one";
       button.addEventListener("click", () => preset(value));
       return button;
     }));
@@ -139,16 +161,16 @@
     f.form = X.choice("As", FORMS, typed.form);
     f.export = D.make("button", "vs-btn", "Export");
     f.export.type = "button";
+    f.about = D.make("small", "vs-mut full", "");
     const line = (...parts) => D.make("div", "vs-hist-line full", ...parts);
-    el.append(f.of.el, f.from.el, f.to.el, f.presets, f.said, line(f.page.el, f.at.el, f.open), line(D.make("span", "vs-lab", "Replay it at"), f.replay), line(f.kind.el, f.form.el, f.export));
+    el.append(f.of.el, f.from.el, f.to.el, f.presets, f.said, line(f.page.el, f.at.el, f.open), line(D.make("span", "vs-lab", "Replay it at"), f.replay), line(f.kind.el, f.form.el, f.export), f.about);
     for (const key of ["from", "to", "at"]) {
       f[key].input.addEventListener("input", () => set({ [key]: f[key].input.value, said: "", touched: true }));
       if (key !== "at") f[key].input.addEventListener("change", mark);
     }
     f.of.select.addEventListener("change", () => {
       const [venue, symbol] = f.of.select.value.split("|");
-      set({ venue, symbol, said: "", touched: true });
-      mark();
+      H.jump(venue, symbol);
     });
     for (const key of ["page", "kind", "form"]) f[key].select.addEventListener("change", () => set({ [key]: f[key].select.value }));
     el.addEventListener("submit", (event) => {
@@ -172,12 +194,20 @@
     D.attr(form.said, "data-tone", typed.said ? typed.tone || null : bad ? "bad" : "mut");
     for (const key of ["from", "to"]) D.attr(form[key].input, "aria-invalid", range.why && typed.touched ? "true" : null);
     D.attr(form.at.input, "aria-invalid", moment.why ? "true" : null);
-    const row = rowOf(), kept = (row && row.kinds) || [], stop = Boolean(why) || typed.busy;
-    const whole = typed.symbol === "", kinds = KINDS.filter(([, , what]) => !what || kept.includes(what) || whole);
+    asks(range);
+    const c = told(range), none = c && !c.recorded ? `Nothing was recorded of ${typed.symbol || "it"} in this stretch` : "";
+    const kept = c ? c.rows.map(([what]) => what) : (rowOf() || { kinds: [] }).kinds, stop = Boolean(why) || typed.busy;
+    const kinds = KINDS.filter(([, , what]) => !what || kept.includes(what));
     X.fill(form.kind.select, kinds.map(([value, text]) => [value, text]), kinds.some(([value]) => value === typed.kind) ? typed.kind : kinds[0][0]);
-    form.open.disabled = stop;
-    for (const button of form.replay.children) button.disabled = stop;
-    form.export.disabled = stop || ["failed", "off", "opening"].includes(s.head.state);
+    form.open.disabled = stop || Boolean(none);
+    for (const button of form.replay.children) button.disabled = stop || Boolean(none);
+    const [, name, of] = KINDS.find(([value]) => value === form.kind.select.value), count = c && c.rows.find(([what]) => what === of);
+    const nothing = c && !c.rows.length && !c.holes;
+    form.export.disabled = stop || nothing || ["failed", "off", "opening"].includes(s.head.state);
+    for (const el of [form.open, ...form.replay.children]) D.attr(el, "title", none || null);
+    D.attr(form.export, "title", nothing ? none : null);
+    D.text(form.about, why || !c ? "" : none ? `${none}.` : count ? (of === "book" ? `About ${F.group(count[1])} rows of book in all, ${F.bytes(count[2])} as recorded` : `${name}: about ${F.group(count[1])} rows, ${F.bytes(count[2])} as recorded`) : "");
+    D.attr(form.about, "data-tone", none ? "warn" : null);
   };
 
   // ---------- what is done with it ----------
@@ -227,17 +257,27 @@
   const keep = { days: null, budget: null, said: "", tone: "", sure: "", busy: false };
   let kept = null;
   const number = (text) => (/^\d+([.,]\d+)?$/.test(text.trim()) ? Number(text.trim().replace(",", ".")) : null);
-  // What a rule would delete of what there is: {days: [date], bytes}, oldest first; sizes are estimated.
-  H.wouldDelete = (r, days, budget, now) => {
-    const gone = [], limit = days ? F.day(now - days * DAY) : "";
-    let bytes = 0;
-    for (const [date, size] of H.stream().sizes || []) {
-      const over = budget && r.used - bytes > budget;
-      if (!((limit && date < limit) || over) || date === F.day(now)) continue;
-      gone.push(date);
-      bytes += size;
-    }
-    return { days: gone, bytes };
+  // What a rule would delete, in the words of the plan that deletes; asked for once what is typed stands still.
+  const ASK_MS = 300;
+  let preview = { key: "", found: null, why: "" }, waits = 0;
+  const ahead = (now) => {
+    const key = `${now.days}/${Math.round(now.gb)}`;
+    if (preview.key === key) return preview;
+    preview = { key, found: null, why: "" };
+    clearTimeout(waits);
+    waits = setTimeout(async () => {
+      const mine = preview, answer = await V.exchange.ask("retention_preview", { days: now.days, budget_gb: Math.round(now.gb) });
+      if (answer.ok) mine.found = answer.result;
+      else mine.why = V.exchange.capital(answer.why);
+      if (mine === preview) rule();
+    }, ASK_MS);
+    return preview;
+  };
+  H.deletes = (found) => {
+    if (!found.days.length) return "That deletes nothing now.";
+    const dates = found.days.map(([date]) => date).sort(), last = found.more ? "on" : `to ${dates.at(-1)}`;
+    const days = found.dates === 1 ? dates[0] : `${H.many(found.dates, "day")} (${dates[0]} ${last})`;
+    return `That deletes ${days} of ${found.venues.map((x) => H.label(x) || "the engine").join(", ")}: ${H.many(found.rows, "row")}, ${F.bytes(found.bytes)}.`;
   };
   const asked = (r) => {
     const days = keep.days === null ? r.days : number(keep.days), gb = keep.budget === null ? r.budget / 1e9 : number(keep.budget);
@@ -292,24 +332,25 @@
     if (kept.meter.className !== cls) kept.meter.className = cls;
     if (kept.meter.firstElementChild.style.width !== width) kept.meter.firstElementChild.style.width = width;
     D.attr(kept.meter, "aria-valuenow", String(Math.round(share * 100)));
-    const gone = now.why || same ? { days: [], bytes: 0 } : H.wouldDelete(r, now.days, now.gb * 1e9, s.at);
+    const looked = now.why || same ? null : ahead(now), gone = looked && looked.found ? looked.found : { days: [] };
     const rate = r.full ? ` · full in about ${H.about(r.full - s.at)} at the present rate` : "";
     const state = r.budget ? `${F.bytes(r.used)} of ${F.bytes(r.budget)} used${rate}` : `${F.bytes(r.used)} used, no budget · ${F.bytes(r.free)} free on the disk`;
-    const going = gone.days.length ? `That deletes about ${F.bytes(gone.bytes)}: ${gone.days.length === 1 ? gone.days[0] : `${H.many(gone.days.length, "day")}, ${gone.days[0]} to ${gone.days.at(-1)}`}.` : "That deletes nothing now.";
+    const going = !looked ? "" : looked.found ? H.deletes(looked.found) : looked.why || "Looking up what that deletes";
     D.text(kept.said, keep.said || now.why || (same ? state : going));
     D.attr(kept.said, "title", kept.said.textContent);
     D.attr(kept.said, "data-tone", keep.said ? keep.tone || null : now.why ? "bad" : same ? "mut" : gone.days.length ? "warn" : "mut");
     D.text(kept.send, keep.sure ? "Delete" : "Apply");
     kept.send.classList.toggle("is-sure", Boolean(keep.sure));
     kept.send.classList.toggle("is-primary", !keep.sure && !same && !now.why);
-    kept.send.disabled = Boolean(fixed) || Boolean(now.why) || same || keep.busy;
+    kept.send.disabled = Boolean(fixed) || Boolean(now.why) || same || keep.busy || !(looked && looked.found);
     D.attr(kept.send, "title", fixed || null);
     D.put("sub.retention", r.days || r.budget ? [r.days ? `${F.group(r.days)} days` : "", r.budget ? F.bytes(r.budget).replace(/\.0+(?= )/, "") : ""].filter(Boolean).join(", ") : "Everything is kept");
   };
   const apply = async () => {
     const s = H.stream(), r = s.retention, now = asked(r);
     if (now.why || keep.busy) return;
-    const gone = H.wouldDelete(r, now.days, now.gb * 1e9, s.at), key = `${now.days}/${now.gb}`;
+    const key = `${now.days}/${Math.round(now.gb)}`, gone = preview.key === key ? preview.found : null;
+    if (!gone) return;
     if (gone.days.length && keep.sure !== key) {
       keep.sure = key;
       rule();
@@ -319,6 +360,7 @@
     rule();
     const answer = await V.exchange.ask("retention_set", { days: now.days, budget_gb: Math.round(now.gb) });
     Object.assign(keep, { busy: false, sure: "", said: answer.ok ? "" : V.exchange.capital(answer.why), tone: "bad" });
+    preview = { key: "", found: null, why: "" };
     if (answer.ok) Object.assign(keep, { days: null, budget: null });
     if (answer.ok) V.say("Retention changed");
     H.again();

@@ -22,7 +22,7 @@
     const { symbol, hidden, source, window: seconds, interval, stage, budget, account, traded, part, exview, hzoom, hat, hwhat } = V.state;
     const streams = [...new Set([...link.streams, ...link.also])].sort();
     const params = { client: V.client, symbol, hidden, source, window: seconds, interval, stage, budget, account, traded, part, exview, streams };
-    if (streams.includes("history")) Object.assign(params, { histzoom: hzoom, histat: hat, histwhat: hwhat });
+    if (streams.includes("history")) Object.assign(params, { histzoom: hzoom, histat: hat, histwhat: hwhat, histof: V.history.asked || null });
     for (const key of ["symbol", "source", "budget", "account", "traded"]) if (!params[key]) delete params[key];
     const text = JSON.stringify(params);
     if (text === sent && !force) return;

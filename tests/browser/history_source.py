@@ -124,6 +124,25 @@ class HistorySource(VenueSource):
             self.storage, retention=replace(kept, days=days, budget_bytes=round(budget_gb * GB))
         )
 
+    def _do_retention_preview(self, days: int, budget_gb: float) -> dict[str, Any]:
+        limit = time.strftime("%Y-%m-%d", time.gmtime(self._now() / 1e9 - days * 86_400)) if days else ""
+        found: dict[tuple[str, str], list[int]] = {}
+        for span in self.storage.spans:
+            date = time.strftime("%Y-%m-%d", time.gmtime(span.from_ns / 1e9))
+            if date < limit:
+                sums = found.setdefault((date, span.venue), [0, 0])
+                sums[0] += span.size_bytes
+                sums[1] += span.rows
+        gone = [[*key, *sums] for key, sums in sorted(found.items())]
+        return {
+            "rows": sum(day[3] for day in gone),
+            "bytes": sum(day[2] for day in gone),
+            "days": gone[:20],
+            "more": max(0, len(gone) - 20),
+            "dates": len({day[0] for day in gone}),
+            "venues": sorted({day[1] for day in gone}),
+        }
+
     def _do_export_start(
         self, kind: str, venue: str, symbol: str, from_ms: int, to_ms: int, form: str
     ) -> dict[str, Any]:
