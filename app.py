@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import logging
+import os
 import signal
 import sys
 import time
@@ -24,7 +26,7 @@ import typer
 
 from engine import command_line, kernels, settings
 from engine.clock import SteadyClock
-from engine.errors import BadSetting, CallFailed, UserError
+from engine.errors import BadSetting, CallFailed, StorageError, UserError
 from engine.exchange.own_venue import own_venue
 from engine.storage.names import USUAL
 
@@ -50,6 +52,8 @@ KERNEL_MODULES: Final = tuple(name for group in KERNEL_GROUPS for name in group)
 SPEEDS: Final = {"1": 1.0, "10": 10.0, "100": 100.0, "max": float("inf")}
 # Orders come and go without cycles: looking for these after every 700 objects cost a third of the exchange's time.
 GARBAGE: Final = (50_000, 20, 50)
+
+REFUSED: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EPIPE, errno.EIO, errno.EBADF)
 
 Recorded = tuple[str, tuple[str, ...], int, int, int, float, bool]  # as OpenRecorded takes it
 
@@ -195,6 +199,8 @@ def record_venue(
     venue_url: Annotated[str | None, typer.Option(help="A local venue in place of the real one.")] = None,
 ) -> None:
     """Record a venue without a page; what is acknowledged outlives a kill and a power cut."""
+    if not seconds >= 0:  # nor is it nan
+        raise BadSetting("seconds", seconds, "must be 0 (no end) or more")
     kernels.activate(settings.load().cache_dir / "numba", KERNEL_MODULES)
 
     from feeds import wiring
@@ -314,7 +320,7 @@ def _utc(time_ns: int) -> str:
 
 async def _record(chosen: settings.Settings, symbols: tuple[str, ...], seconds: float) -> int:
     """Run an engine that records until told to stop; the exit code."""
-    from engine.storage.console import follow
+    from engine.storage.console import follow, sum_up
 
     stop = asyncio.Event()
     _on_signals(stop.set)
@@ -323,10 +329,11 @@ async def _record(chosen: settings.Settings, symbols: tuple[str, ...], seconds: 
         engine = build_engine(chosen, symbols=symbols)
         engine.start()
         try:
-            code = await follow(engine.telemetry, chosen.record[0], symbols, seconds, stop)
+            refused = await follow(engine.telemetry, chosen.record[0], symbols, seconds, stop)
         finally:
             ended = await asyncio.to_thread(engine.stop)
-    return code if ended else 1
+    store = engine.store
+    return refused or (sum_up(store.written, store.given_up, ended) if store is not None else 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,9 +362,11 @@ def build_engine(
     from engine.exchange_log import ExchangeLog
     from engine.service import Engine
     from engine.storage.store import StoreOptions
+    from engine.storage.upload import checked
     from feeds import wiring
     from feeds.venues import DIALECTS
 
+    checked(chosen.archive)
     for name in chosen.record:
         if name not in (wiring.BUILT_IN, *DIALECTS):
             known = ", ".join((wiring.BUILT_IN, *DIALECTS))
@@ -522,13 +531,28 @@ def _configure_log(level: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> Any:
-    """Run the command line; a user's mistake is one sentence and exit code 2."""
+    """Run the command line; a user's mistake is one sentence and exit code 2, what the disk refuses exit code 1."""
     with contextlib.suppress(KeyboardInterrupt):
         try:
-            return cli(arguments, standalone_mode=True)
+            try:
+                return cli(arguments, standalone_mode=True)
+            finally:
+                if sys.stdout is not None:  # closed by whoever started this
+                    sys.stdout.flush()  # here, where what it refuses can still be told
         except UserError as error:
             print(f"venuescope: {error}", file=sys.stderr)
             raise SystemExit(2) from None
+        except StorageError as error:
+            print(f"venuescope: {error}", file=sys.stderr)
+            raise SystemExit(1) from None
+        except OSError as error:
+            # What is written to has no name by then; any other is our own mistake, or says itself which file it is.
+            if error.filename is not None or error.errno not in REFUSED:
+                raise
+            print(f"venuescope: the output cannot be written: {error.strerror}", file=sys.stderr)
+            if sys.stdout is not None:  # what still waits for it would be tried again at the end
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(1) from None
     return 0
 
 

@@ -179,6 +179,17 @@ def run_export(
     raise typer.Exit(found)
 
 
+@_engine.command("store")
+def run_care(
+    action: Annotated[str, typer.Argument(help="verify or compact.")],
+    store: STORE = None,
+) -> None:
+    """Verify that all that is kept is as it was written, or move it from the journal into files; exit 1 for damage."""
+    from engine.storage import care
+
+    raise typer.Exit(care.run(store or _store(), action))
+
+
 def _store() -> Path:
     """The store of the settings."""
     return settings.store_folder(settings.load())

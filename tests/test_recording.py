@@ -9,21 +9,33 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pandas as pd
 import pytest
+import structlog
 
 import app
 from engine.storage import catalog
+from engine.storage.journal import Journal
 from engine.storage.query import query
 from engine.storage.records import RecordKind
 from tests.benchmarks.served import FREE_PORTS
 
 ROOT = Path(__file__).resolve().parent.parent
 NO_BREAK = 120
+
+
+@pytest.fixture(autouse=True)
+def log_as_it_was() -> Iterator[None]:
+    """A command configures the process's log: for the tests that follow it is as it was."""
+    before = structlog.get_config()
+    yield
+    structlog.reset_defaults()
+    structlog.configure(**before)
 
 
 def environment(data: Path) -> dict[str, str]:
@@ -138,6 +150,8 @@ def test_two_do_not_write_to_one_store(killed: Path) -> None:
     [
         (("record", "--venue", "nowhere"), "setting venue cannot be 'nowhere': there is no such market"),
         (("record", "--venue", "builtin", "--what", "noise"), "setting record_what cannot be"),
+        (("record", "--venue", "builtin", "--seconds", "-1"), "setting seconds cannot be -1"),
+        (("store", "mend"), "setting store cannot be 'mend': choose verify or compact"),
         (
             ("replay", "--venue", "bybit_spot", "--speed", "10"),
             "nothing of it is recorded; recorded: builtin",
@@ -164,6 +178,77 @@ def test_a_mistake_is_one_sentence(
     assert says in said
     assert said.startswith("venuescope: ")
     assert len(said.splitlines()) == 1
+
+
+def test_an_archive_that_is_no_place_is_refused_at_the_start_without_its_secret(
+    killed: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in environment(killed).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("VENUESCOPE_ARCHIVE", "s3://key:hunter2@bucket/there")
+    with pytest.raises(SystemExit) as ended:
+        app.main(["record", "--venue", "builtin", "--seconds", "1"])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("venuescope: ")
+    assert "AWS_ACCESS_KEY_ID" in said
+    assert "hunter2" not in said
+
+
+def test_what_the_disk_refuses_is_one_sentence(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path / "data" / "store")
+    try:
+        for arguments in (("import", str(capture(tmp_path / "foreign.gz", 5))), ("store", "compact")):
+            done = command(tmp_path, *arguments)
+            assert done.returncode == 1, done.stderr
+            assert "another Venuescope writes to" in done.stderr
+            assert len(done.stderr.splitlines()) == 1
+    finally:
+        journal.close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_output_that_nobody_takes_is_one_sentence(killed: Path) -> None:
+    for arguments in (("query", "select 1 as a"), ("store", "verify")):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [sys.executable, "app.py", *arguments],
+                cwd=ROOT,
+                env=environment(killed),
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=NO_BREAK,
+                check=False,
+            )
+        assert done.returncode == 1
+        assert done.stderr == "venuescope: the output cannot be written: No space left on device\n"
+    line = f"{sys.executable} app.py query 'select 1 as a' >&-"
+    done = subprocess.run(
+        ["sh", "-c", line], cwd=ROOT, env=environment(killed), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == "venuescope: the output cannot be written: Bad file descriptor\n"
+
+
+def test_what_is_kept_is_verified_and_moved_into_files(tmp_path: Path) -> None:
+    assert command(tmp_path, "import", str(capture(tmp_path / "foreign.gz", 500))).returncode == 0
+    done = command(tmp_path, "store", "compact")
+    assert done.returncode == 0, done.stderr
+    assert "the journal 0" in done.stdout
+    done = command(tmp_path, "store", "verify")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "all as they were written" in done.stdout
+    one = next((tmp_path / "data" / "store" / "archive").rglob("*.parquet"))
+    spoilt = bytearray(one.read_bytes())
+    spoilt[len(spoilt) // 2] ^= 1
+    one.write_bytes(spoilt)
+    done = command(tmp_path, "store", "verify")
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[0].startswith("kind=")
+    assert "1 damaged" in done.stdout
+    one.unlink()
+    assert "it is gone" in command(tmp_path, "store", "verify").stdout
 
 
 def capture(path: Path, trades: int) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import threading
@@ -28,6 +29,7 @@ from engine.storage.export_request import (
 from engine.storage.jobs import JobReport
 from engine.storage.schema import NAME
 from engine.storage.sql import Answer, answered
+from engine.storage.symbols import universal
 
 ANSWER_FORMS: Final = ("table", "csv", "json", "parquet", "feather")
 SHOWN: Final = 40
@@ -89,9 +91,9 @@ def run_export(
     """
     checked = checked_kind(kind)
     chosen = checked_form(form or (out.suffix.removeprefix(".") if out and out.suffix else FORMS[0]))
-    request = ExportRequest(checked, venue, symbol, *_stretch(start, end, wall()), chosen)
     if not job:
-        _check_names(folder, venue, symbol)
+        symbol = _checked_symbol(folder, venue, symbol)
+    request = ExportRequest(checked, venue, symbol, *_stretch(start, end, wall()), chosen)
     target = out or Path(file_name(request))
     with _ended_well(folder) as ended:
         if job:
@@ -139,6 +141,8 @@ def _write(answer: Answer, form: str, out: Path | None, rows: int) -> int:
     """How many rows were written; a table is printed."""
     batches, schema = answer.reader, answer.reader.schema
     if out is None:
+        if sys.stdout is None:  # closed by whoever started this
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         texts = _texts(batches, schema, form, rows)
         for text in texts:
             sys.stdout.write(text)
@@ -182,16 +186,14 @@ def _stretch(start: str, end: str, now_ns: int) -> tuple[int, int]:
     return from_ns, to_ns
 
 
-def _check_names(folder: Path, venue: str, symbol: str) -> None:
-    """BadQuery with what there is, when nothing of that name was ever recorded."""
+def _checked_symbol(folder: Path, venue: str, symbol: str) -> str:
+    """The symbol's universal name; BadQuery with what there is, when nothing of these names was ever recorded."""
     with catalog.reading(folder) as connection:
-        known = catalog.streams(connection).values()
+        known = list(catalog.streams(connection).values())
     venues = sorted({stream.venue for stream in known if stream.venue})
     if venue and venues and venue not in venues:
         raise BadQuery("--venue", f"nothing of {venue!r} was recorded; there is {', '.join(venues[:20])}")
-    symbols = sorted({stream.symbol for stream in known if stream.symbol and venue in ("", stream.venue)})
-    if symbol and symbols and symbol not in symbols:
-        raise BadQuery("--symbol", f"nothing of {symbol!r} was recorded; there is {', '.join(symbols[:20])}")
+    return universal(known, venue, symbol) if symbol and known else symbol
 
 
 @contextmanager

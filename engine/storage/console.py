@@ -20,7 +20,7 @@ async def follow(
 ) -> int:
     """Tell how the recording of a venue goes until `stop` is set or so many seconds of it are over (0 = no end).
 
-    -> the exit code: 0 when something is on the disk, 1 when nothing could be recorded.
+    -> 0, or 1 when nothing can be recorded, which was said then. `sum_up` says what is on the disk.
     """
     told = telemetry.events.written
     ready = began = 0.0
@@ -31,7 +31,8 @@ async def follow(
             if event.level != "info":
                 print(f"{event.level}: {event.text}", file=sys.stderr, flush=True)
         engine, store = telemetry.board.engine, telemetry.board.storage
-        if engine.state == "failed" or store.state in ("failed", "read only"):
+        # Once it has begun the store goes on by itself, whatever happens to the disk.
+        if engine.state == "failed" or (not began and store.state in ("failed", "read only")):
             print(f"venuescope: {engine.detail or store.detail}", file=sys.stderr)
             return 1
         if engine.state != state:
@@ -57,9 +58,22 @@ async def follow(
                 await stop.wait()
         except TimeoutError:
             continue
-    rows = sum(view.rows for view in telemetry.board.storage.recordings)
-    print(f"{rows:,} rows recorded; the History page has them: uv run app.py", flush=True)
-    return 0 if rows else 1
+    return 0
+
+
+def sum_up(written: int, given_up: int, ended: bool) -> int:
+    """Say how many rows are on the disk, once the engine has stopped; the exit code, 0 when there are some.
+
+    `given_up` were not kept. When the engine has not `ended` in time, what was on its way then may be missing.
+    """
+    lost = f"; {given_up:,} rows were given up" if given_up else ""
+    if not ended:
+        lost += "; what was not on the disk yet is lost: the engine did not end in time"
+    if not written:
+        print(f"venuescope: nothing was recorded{lost}", file=sys.stderr)
+        return 1
+    print(f"{written:,} rows recorded{lost}; the History page has them: uv run app.py", flush=True)
+    return 0 if ended else 1
 
 
 def _line(store: StorageView, venue: str, elapsed_s: float) -> str:
