@@ -34,6 +34,8 @@
   };
 
   // ---------- words ----------
+  // What the shares of a row are of.
+  const measureOf = (line, row) => `of ${row.of.join(" and ")}${row.of.length > 1 ? " together" : ""}${!line.symbol && row.of.some((x) => ["book", "trades"].includes(x)) ? ", the mean of its symbols" : ""}`;
   const titleOf = (line) => `${H.label(line.venue)} ${line.symbol || "as a whole"}`;
   const spanOf = (from, to) => (frame().step >= DAY ? F.day(from) + (to - from > DAY ? ` to ${F.day(to - 1)}` : "") : `${F.day(from)} ${H.clock(from)} to ${H.clock(to)} UTC`);
   const holesIn = (line, from, to) => (H.stream().holes || []).filter((x) => x.venue === line.venue && (x.symbol === "" || x.symbol === line.symbol) && x.from < to && x.to > from);
@@ -45,10 +47,10 @@
     if (from > V.store.answer.now) out.push("Not yet");
     else if (!row || !row.kinds.length) out.push("Not recorded");
     else {
-      const [recorded, filled, hole] = cells(row)[k] || [0, 0, 0];
-      const rest = 1000 - recorded - filled - hole;
-      out.push(recorded + filled + hole === 0 ? "Not recorded" : [`${H.percent(recorded)} recorded`, filled ? `${H.percent(filled)} fetched later` : "", hole ? `${H.percent(hole)} missed` : "", rest > 1 ? `${H.percent(rest)} not recorded` : ""].filter(Boolean).join(", "));
-      if (recorded + filled + hole) out.push(`of ${row.kinds.join(", ")}`);
+      const [recorded, filled, hole, some] = cells(row)[k] || [0, 0, 0, 0];
+      const rest = 1000 - recorded - filled - hole - some;
+      out.push(recorded + filled + hole + some === 0 ? "Not recorded" : [`${H.percent(recorded)} recorded`, filled ? `${H.percent(filled)} fetched later` : "", hole ? `${H.percent(hole)} missed` : "", some ? `${H.percent(some)} in part` : "", rest > 1 ? `${H.percent(rest)} not recorded` : ""].filter(Boolean).join(", "));
+      if (recorded + filled + hole + some) out.push(measureOf(line, row));
       const list = holesIn(line, from, to);
       out.push(...list.slice(0, 3).map(ofHole));
       if (list.length > 3) out.push(`and ${list.length - 3} more`);
@@ -140,8 +142,8 @@
         ctx.fillRect(0, n * h, width, 1);
       }
       if (!row) return;
-      const colour = paint(`--vs-venue-${H.colour(line.venue)}`), solid = H.simulated(line.venue) ? hatch(ctx, paint("--vs-surface-1"), 6, 1, colour) : colour;
-      cells(row).forEach(([recorded, filled, hole], k) => {
+      const colour = paint(`--vs-venue-${H.colour(line.venue)}`);
+      cells(row).forEach(([recorded, filled, hole, some], k) => {
         if (cellFrom(k) > now) return;
         const over = Math.min(1, (now - cellFrom(k)) / f.step); // of the running one, what is over
         const x = Math.round(k * cw), w = Math.max(1, Math.round((k + over) * cw) - x - gap);
@@ -153,7 +155,12 @@
         if (full + later + lost > BAR) full = Math.max(recorded ? 2 : 0, BAR - later - lost);
         if (full + later + lost > BAR) later = Math.max(0, BAR - full - lost);
         if (recorded + filled + hole >= 999 && full + later + lost < BAR && !(recorded && recorded < 1000 && !filled && !hole)) full = BAR - later - lost;
-        ctx.fillStyle = solid;
+        ctx.fillStyle = colour;
+        if (some > 0) {
+          ctx.globalAlpha = 0.45;
+          ctx.fillRect(x, y + BAR - full - 2, w, 2);
+          ctx.globalAlpha = 1;
+        }
         if (full > 0) ctx.fillRect(x, y + BAR - full, w, full);
         if (later > 0) {
           const at = y + BAR - full - later;
@@ -389,22 +396,31 @@
   const names = (s) => {
     const els = D.pool(ui.names, ui.lines.length, name);
     ui.lines.forEach((line, n) => {
-      const [mark, text, more] = els[n].children, row = line.place >= 0 ? s.rows[line.place] : null;
+      let [mark, text, more] = els[n].children;
+      const row = line.place >= 0 ? s.rows[line.place] : null;
       const cls = line.symbol ? "is-symbol" : "is-venue";
       if (els[n].className !== cls) els[n].className = cls;
       H.swatch(mark, line.venue);
       D.text(text, line.symbol || H.label(line.venue));
-      D.text(more, row ? (row.shares[0] || row.shares[1] || row.shares[2] ? H.percent(row.shares[0]) : "–") : "");
-      D.attr(els[n], "title", row ? `${titleOf(line)}: ${H.percent(row.shares[0])} of the time shown is recorded${row.kinds.length ? ` (${row.kinds.join(", ")})` : ""}${row.holes ? `, ${H.many(row.holes, "hole")} not filled` : ""}` : titleOf(line));
+      const empty = row && !row.runs.some((run) => run[1] || run[2] || run[3] || run[4]), last = empty ? (s.newest[line.place] || [])[1] : null;
+      if (empty && last && more.tagName === "SMALL") more.replaceWith((more = D.button("", "hist-last", "is-quote is-last")));
+      else if (!(empty && last) && more.tagName !== "SMALL") more.replaceWith((more = D.make("small", "")));
+      if (empty && last) {
+        D.text(more, `last ${F.day(last)}`);
+        Object.assign(more.dataset, { venue: line.venue, symbol: line.symbol });
+        D.attr(more, "title", `Show the newest of ${titleOf(line)}`);
+      } else D.text(more, row ? H.percent(row.shares[0]) : "");
+      D.attr(els[n], "title", row ? `${titleOf(line)}: ${H.percent(row.shares[0])} of the time shown is recorded, ${measureOf(line, row)}${row.holes ? `, ${H.many(row.holes, "hole")} not filled` : ""}` : titleOf(line));
     });
   };
+  H.acts["hist-last"] = (el) => H.jump(el.dataset.venue, el.dataset.symbol);
   // The same in words, for who cannot see it.
   const table = (s) => {
     const list = ui.lines.filter((line) => line.place >= 0);
     if (!ui.table.firstElementChild) ui.table.append(D.make("table", "", D.make("caption", "", "Coverage"), D.make("tbody", "")));
     D.table(ui.table.firstElementChild.lastElementChild, list.map((line) => {
       const row = s.rows[line.place];
-      return [titleOf(line), row ? `${H.percent(row.shares[0])} recorded, ${H.percent(row.shares[1])} fetched later, ${H.percent(row.shares[2])} missed, ${H.many(row.holes, "hole")} not filled` : ""];
+      return [titleOf(line), row ? `${H.percent(row.shares[0])} recorded ${measureOf(line, row)}, ${H.percent(row.shares[1])} fetched later, ${H.percent(row.shares[2])} missed, ${H.many(row.holes, "hole")} not filled` : ""];
     }));
   };
   const heading = (f) => {

@@ -135,7 +135,7 @@
     f.of.el.classList.add("full");
     f.from = X.field("From, UTC", typed.from, null, { inputMode: "text", placeholder: EXAMPLE, maxLength: 24 });
     f.to = X.field("To, UTC", typed.to, null, { inputMode: "text", placeholder: EXAMPLE, maxLength: 24 });
-    f.presets = D.make("div", "vs-presets full", ...[["minute", "Last minute"], ["hour", "Last hour"], ["day", "Whole day"], ["all", "This recording"], ["previous", "Previous"]].map(([value, text]) => {
+    f.presets = D.make("div", "vs-presets full", ...[["minute", "Last minute"], ["hour", "Last hour"], ["day", "Whole day"], ["all", "This recording"], ["previous", "Previous recording"]].map(([value, text]) => {
       const button = D.make("button", "is-quote", text);
       button.type = "button";
       if (value === "previous") button.title = "The recording before this one";

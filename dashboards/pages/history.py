@@ -113,13 +113,11 @@ def _coverage() -> Component:
         streams=["history"],
         part="coverage",
         tools=[
-            html.Span(
-                panels.keys(
-                    ("recorded", "--vs-text-2", ""),
-                    ("fetched later", "--vs-text-2", "later"),
-                    ("missed", "--vs-stale-solid", "hatch"),
-                ),
-                className="vs-hide-l",
+            panels.keys(
+                ("recorded", "--vs-text-2", ""),
+                ("later", "--vs-text-2", "later"),
+                ("in part", "--vs-text-2", "some"),
+                ("missed", "--vs-stale-solid", "hatch"),
             ),
             panels.segment("hpart", "Calendar or holes", PARTS, cls="is-sm"),
             panels.select("hwhat", "What is shown", (("", "Everything"),)),
