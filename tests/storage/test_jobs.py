@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -284,6 +285,31 @@ def test_a_damaged_list_is_moved_aside(store: Path) -> None:
 
     asyncio.run(main())
     assert len(list(store.glob("jobs-damaged-*"))) == 1
+
+
+def test_what_is_no_job_in_the_list_is_left_out_and_a_value_that_is_damaged_begins_it_anew(
+    store: Path,
+) -> None:
+    async def once() -> Jobs:
+        async with running(opened(store)) as made:
+            await asyncio.sleep(0.2)
+            assert made.views() == ()
+            job = made.start(ALL)
+            assert (await ended(made, job)).state == "done"
+            made.forget(job)
+            await until(lambda: not made.views())
+            return made
+
+    with closing(jobs._opened(store)) as cache:
+        for number, fields in enumerate(({"name": 7}, ["no", "job"], "text", {"id": "a" * 12, "name": None})):
+            cache.set(f"job:{number:012}", fields)
+    asyncio.run(once())
+    assert not list(store.glob("jobs-damaged-*"))
+    with closing(sqlite3.connect(store / "jobs" / "cache.db")) as database:
+        database.execute("UPDATE Cache SET value = ?", (b"neither packed nor json",))
+        database.commit()
+    asyncio.run(once())
+    assert list(store.glob("jobs-damaged-*"))
 
 
 def test_a_forgotten_export_is_gone(store: Path) -> None:
