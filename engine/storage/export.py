@@ -21,14 +21,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from engine.durable_files import DRAFT, sync_file, sync_folder
-from engine.errors import StorageError
+from engine.errors import BadQuery, StorageError
 from engine.market.instruments import MAX_DECIMALS
-from engine.storage import csv_text
+from engine.storage import catalog, csv_text
 from engine.storage.arrow import SCHEMAS
 from engine.storage.columns import COLUMNS, RATE_DECIMALS, ROW_TIME, Column, exact_of
-from engine.storage.export_request import ExportRequest, Form, checked_form
+from engine.storage.export_request import MAX_NS, ExportRequest, Form, checked_form
+from engine.storage.names import WHAT
 from engine.storage.query import Question, Scan, times
 from engine.storage.records import RecordKind
+from engine.storage.stretch import moment_text, recorded
 
 _GROUP_ROWS: Final = 131_072
 _SYNC_BYTES: Final = 8 << 20  # at a time, so that another file's sync never waits for all of it
@@ -48,6 +50,7 @@ class ExportResult:
 def export(folder: Path, request: ExportRequest, out: Path, progress: Progress | None = None) -> ExportResult:
     """The file is at `out`, whole, over what was there. Waits for the disk; `progress` is told of every batch.
 
+    BadQuery, with what there is, when nothing is recorded then; no file is made of nothing.
     StorageError when the disk is full or refuses; then, and when `progress` raises, `out` is as it was.
     """
     question = Question(request.kind, request.venue, request.symbol, request.from_ns, request.to_ns)
@@ -57,7 +60,32 @@ def export(folder: Path, request: ExportRequest, out: Path, progress: Progress |
             writer.write(pa.Table.from_batches([batch]))
             if progress is not None:
                 progress(scan.rows, max(scan.expected, scan.rows))
+        if not scan.rows and not scan.skipped:
+            raise BadQuery(_asked(request), f"nothing is recorded then; {_there(folder, scan.question)}")
     return ExportResult(scan.rows, out.stat().st_size, scan.skipped)
+
+
+def _asked(request: ExportRequest) -> str:
+    """What was asked for, as words."""
+    of = " ".join(filter(None, (request.kind.value, request.venue, request.symbol)))
+    stretch = (moment_text(ns) for ns in (request.from_ns, request.to_ns) if 0 < ns < MAX_NS)
+    return ", ".join((of, " to ".join(stretch) or "of all time"))
+
+
+def _there(folder: Path, question: Question) -> str:
+    """Which stretches there are of it instead."""
+    what = next((name for name, kinds in WHAT.items() if question.kind in kinds), "")
+    with catalog.reading(folder) as connection:
+        spans, _ = catalog.spans(connection)
+    return recorded(
+        [
+            (span.from_ns, span.to_ns)
+            for span in spans
+            if question.venue in ("", span.venue)
+            and question.symbol in ("", span.symbol)
+            and what in ("", span.what)
+        ]
+    )
 
 
 class DraftFile:

@@ -9,7 +9,7 @@ left out by name instead of failing the answer. (SQL, through DuckDB, is in `eng
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
@@ -25,6 +25,7 @@ from engine.storage.arrow import SCHEMAS, to_table
 from engine.storage.catalog import MAX_NS, BlockRow
 from engine.storage.records import DTYPES, HEAPED, RecordKind, selected, times_of
 from engine.storage.schema import FileRow
+from engine.storage.symbols import universal
 
 Order = Literal["time", "seq"]
 BATCH_ROWS: Final = 65_536
@@ -38,7 +39,10 @@ _SKIPPED: Final = b"skipped"
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked for; "" = any. Half open: from_ns <= time < to_ns, by `records.times_of`."""
+    """What is asked for; "" = any. Half open: from_ns <= time < to_ns, by `records.times_of`.
+
+    A symbol may be named in any case, and as its venue does.
+    """
 
     kind: RecordKind
     venue: str = ""
@@ -123,6 +127,16 @@ def within(kind: RecordKind, from_ns: int, to_ns: int) -> Any:
     return (given & inside) | (~given & _between(other[0], from_ns, to_ns))
 
 
+def _universal(folder: Path, question: Question) -> str:
+    """The universal name of the symbol asked for; as it was given where there is none such, or several."""
+    with catalog.reading(folder) as connection:
+        known = catalog.streams(connection).values()
+    try:
+        return universal(known, question.venue, question.symbol)
+    except BadQuery:  # who asks for what was never recorded gets no rows
+        return question.symbol
+
+
 def _between(name: str, start: int, end: int) -> Any:
     return (pc.field(name) >= start) & (pc.field(name) < end)
 
@@ -183,6 +197,8 @@ class Scan:
         unknown = [name for name in columns or () if name not in names]
         if unknown:
             raise BadQuery(unknown[0], f"{kind} have no such column; they have {', '.join(names)}")
+        if question.symbol:
+            question = replace(question, symbol=_universal(folder, question))
         self._folder, self._question, self._order = folder, question, order
         self._window_bytes = window_bytes
         self._columns = list(columns) if columns is not None else names
@@ -193,6 +209,11 @@ class Scan:
         self._pieces = self._snapshot()
         self.rows = 0  # given out so far
         self.expected = self._estimate()
+
+    @property
+    def question(self) -> Question:
+        """What was asked for, by universal names."""
+        return self._question
 
     @property
     def schema(self) -> pa.Schema:

@@ -24,6 +24,7 @@ from engine.storage.arrow import HEAD, SCHEMAS, from_table
 from engine.storage.catalog import BlockRow
 from engine.storage.records import BACKFILLED, DTYPES, STREAMED, Block, RecordKind, Stream
 from engine.storage.schema import FileRow
+from engine.storage.symbols import NAMED, universal
 from engine.storage.timeline import (
     CANDLES,
     CANDLES_BEFORE_NS,
@@ -41,7 +42,6 @@ BEFORE_NS: Final = 600 * SECOND_NS
 # Venues' times, by which records are kept, and ours, by which they are played, differ by less.
 MARGIN_NS: Final = 60 * SECOND_NS
 AHEAD: Final = 100_000  # numbers: candles and funding may come so far ahead of a recording's first trade
-NAMED: Final = 8
 _SAME: Final = frozenset(field.name for field in HEAD)  # in all rows of a file
 _TEXTS: Final = frozenset(("timestamp", "exchange", "bids", "asks"))  # of books, for other tools
 
@@ -136,8 +136,8 @@ def find(folder: Path, venue: str, symbols: Sequence[str], from_ns: int, to_ns: 
             for span in spans
             if (span.venue, span.symbol in names) == (venue, True)
         ]
-        asked = f"{venue} from {_when(from_ns)} to {_when(to_ns)}"
-        raise BadQuery(asked, f"nothing is recorded then; {_recorded(held)}")
+        asked = f"{venue} from {moment_text(from_ns)} to {moment_text(to_ns)}"
+        raise BadQuery(asked, f"nothing is recorded then; {recorded(held)}")
     first = min(piece.first_seq for piece in market)
     others = [piece for piece in pieces if piece.kind not in MARKET and piece.stream.symbol in (*names, "")]
     others += _breaks(spans, venue, {piece.stream.symbol: piece.stream for piece in market}, near)
@@ -259,20 +259,11 @@ def _names(venue: str, symbols: Sequence[str], known: Sequence[Stream]) -> set[s
     if not of_venue:
         there = f"recorded: {', '.join(venues[:NAMED])}" if venues else "nothing is recorded yet"
         raise BadQuery(f"venue {venue[:40]!r}", f"nothing of it is recorded; {there}")
-    both = {stream.symbol.upper(): stream.symbol for stream in of_venue}
-    both |= {stream.instrument.native.upper(): stream.symbol for stream in of_venue if stream.instrument}
-    for name in symbols:
-        if name.upper() not in both:
-            held = sorted({stream.symbol for stream in of_venue})
-            more = f" and {len(held) - NAMED} more" if len(held) > NAMED else ""
-            raise BadQuery(
-                f"symbol {name[:40]!r}",
-                f"nothing of it is recorded of {venue}; recorded: {', '.join(held[:NAMED])}{more}",
-            )
-    return {both[name.upper()] for name in symbols} or set(both.values())
+    wanted = {universal(of_venue, venue, name) for name in symbols}
+    return wanted or {stream.symbol for stream in of_venue}
 
 
-def _recorded(spans: Sequence[tuple[int, int]]) -> str:
+def recorded(spans: Sequence[tuple[int, int]]) -> str:
     """What there is instead, as words."""
     if not spans:
         return "nothing of it is left"
@@ -282,10 +273,11 @@ def _recorded(spans: Sequence[tuple[int, int]]) -> str:
             merged[-1] = (merged[-1][0], max(merged[-1][1], to_ns))
         else:
             merged.append((from_ns, to_ns))
-    newest = [f"{_when(from_ns)} to {_when(to_ns)}" for from_ns, to_ns in merged[-3:]]
+    newest = [f"{moment_text(from_ns)} to {moment_text(to_ns)}" for from_ns, to_ns in merged[-3:]]
     more = f", and {len(merged) - 3} stretches before" if len(merged) > 3 else ""
     return f"recorded: {', '.join(newest)}{more}"
 
 
-def _when(time_ns: int) -> str:
+def moment_text(time_ns: int) -> str:
+    """A moment as words, UTC."""
     return datetime.fromtimestamp(time_ns / SECOND_NS, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -111,9 +111,36 @@ def test_what_cannot_be_is_one_sentence(store: Path) -> None:
     with pytest.raises(BadQuery, match=r"^--venue: nothing of 'okx' was recorded; there is builtin$"):
         run_export(store, venue="okx")
     with pytest.raises(
-        BadQuery, match=r"^--symbol: nothing of 'BTCUSDT' was recorded; there is BTC-USDT, ETH-USDT$"
+        BadQuery,
+        match="^symbol 'XRPUSDT': nothing of it is recorded of any venue; recorded: BTC-USDT, ETH-USDT$",
     ):
-        run_export(store, symbol="BTCUSDT")
+        run_export(store, symbol="XRPUSDT")
+
+
+def test_a_symbol_may_be_named_as_the_venue_does_in_any_case(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ripple = replace(UNIT, symbol="XRP-USDT", native="XRPUSDT")
+    kept = Kept(tmp_path / "other")
+    kept.put(
+        drawn_block(RecordKind.TRADES, 7),
+        drawn_block(
+            RecordKind.TRADES, 9, seq=8, stream=replace(STREAM, symbol="XRP-USDT", instrument=ripple)
+        ),
+    )
+    for name in ("XRPUSDT", "xrpusdt", "xrp-usdt", "XRP-USDT"):
+        assert run_export(kept.folder, venue="builtin", symbol=name, out=tmp_path / "out.csv") == 0
+        assert ": 9 rows" in capsys.readouterr().out
+    kept.close()
+
+
+def test_of_a_stretch_without_records_no_file_is_made(store: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    with pytest.raises(
+        BadQuery, match="^trades builtin, 2026-01-01 00:00:00 to .*: nothing is recorded then; "
+    ):
+        run_export(store, venue="builtin", start="2026-01-01", end="2026-01-02", out=out)
+    assert list(tmp_path.glob("out*")) == []
 
 
 def test_an_export_has_a_name_of_its_own_and_says_what_it_has(
