@@ -67,6 +67,7 @@
     const out = new URLSearchParams();
     for (const [key, [name, standard]] of Object.entries(FIELDS))
       if (name && !same(state[key], standard)) out.set(name, (write[key] || String)(state[key]));
+    for (const [name, value] of Object.entries(V.past ? V.past.query() : {})) out.set(name, value);
     const search = out.toString();
     const wanted = location.pathname + (search ? "?" + search : "") + location.hash;
     if (wanted !== location.pathname + location.search + location.hash) history.replaceState(history.state, "", wanted);

@@ -307,6 +307,8 @@
       // O, H, L, C and V are those of the drawn candle: the chart writes them.
       put("candles.vwap", F.none(c.vwap) ? "–" : F.scaled(Math.round(c.vwap), c.market.price_decimals));
       put("candles.trades", F.group(c.n));
+      const follows = document.querySelector('[data-f="candles.follow"]'), word = V.store.answer.past ? "follow replay" : "follow live";
+      if (follows && follows.parentElement.firstChild.data !== word) follows.parentElement.firstChild.data = word;
       put("candles.follow", V.zoomed(V.graph("candles")) ? "off" : "on", V.zoomed(V.graph("candles")) ? "warn" : "ok");
     } else for (const key of ["o", "h", "l", "c", "v", "vwap", "trades"]) put(`candles.${key}`, "–");
     const x = stream("metrics");

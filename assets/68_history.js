@@ -165,6 +165,13 @@
     if (answer.ok && draft.venue === venue) draft.venue = "";
     H.again();
   };
+  // Whether data come: [kind of the tag, its word, why]. A venue that is away is not recorded, though it is asked for.
+  H.recording = (row, sources) => {
+    if (row.state !== "recording") return [{ waiting: "is-warn", off: "" }[row.state], row.state, row.detail];
+    const source = sources.find((one) => one.venue === row.venue && one.run !== "replay");
+    if (!source || !["stale", "reconnecting", "error"].includes(source.state)) return ["is-ok", "recording", ""];
+    return ["is-warn", "no data", `${F.none(source.age_ms) ? "no data" : `no data for ${F.age(source.age_ms)}`}: ${source.state}${source.detail ? `: ${source.detail}` : ""}`];
+  };
   const item = () => {
     const on = D.make("button", "vs-switch"), choice = D.button("Choose", "hist-choose", "vs-btn is-sm is-bare");
     on.type = "button";
@@ -225,9 +232,11 @@
       D.attr(on, "title", fixed || (running ? `Stop recording ${label}, for every browser` : `Record ${label}, for every browser`));
       H.swatch(mark, row.venue);
       D.text(name, label);
-      V.exchange.tag(tag, { recording: "is-ok", waiting: "is-warn", off: "" }[row.state], row.state === "off" ? "off" : row.state);
-      D.text(who.lastElementChild, running || row.state === "waiting" ? `${row.state === "waiting" && row.detail ? `${row.detail} · ` : ""}${row.symbols.length ? row.symbols.join(", ") : "all it follows"} · ${row.what.slice(0, 2).join(", ")}${row.what.length > 2 ? ` + ${row.what.length - 2}` : ""}` : `${many(row.offered.length, "symbol")} can be recorded`);
-      D.attr(who.lastElementChild, "title", running ? `${row.symbols.join(", ") || "All symbols it follows"}: ${row.what.join(", ")}` : null);
+      const [kind, word, away] = H.recording(row, V.store.answer.sources);
+      V.exchange.tag(tag, kind, word);
+      D.attr(tag, "title", away || null);
+      D.text(who.lastElementChild, row.state === "recording" && away ? away : running || row.state === "waiting" ? `${row.state === "waiting" && row.detail ? `${row.detail} · ` : ""}${row.symbols.length ? row.symbols.join(", ") : "all it follows"} · ${row.what.slice(0, 2).join(", ")}${row.what.length > 2 ? ` + ${row.what.length - 2}` : ""}` : `${many(row.offered.length, "symbol")} can be recorded`);
+      D.attr(who.lastElementChild, "title", running ? `${away ? `${away}\n` : ""}${row.symbols.join(", ") || "All symbols it follows"}: ${row.what.join(", ")}` : null);
       const dim = running ? "" : "mut", writing = row.state === "recording";
       const set = (cell, big, small, tone = dim) => {
         D.text(cell.children[0], big);
@@ -383,14 +392,21 @@
           D.text(td.firstElementChild.lastElementChild, H.label(hole.venue));
         },
       },
-      hole.symbol || "all symbols", hole.what === "all" ? "everything" : hole.what, { text: hole.reason, cls: "wide" },
+      hole.symbol || "all symbols", hole.what === "all" ? "everything" : hole.what, {
+        cls: "wide reason",
+        draw(td) {
+          if (!td.firstElementChild) td.append(D.make("span", ""));
+          D.text(td.firstElementChild, hole.reason);
+          D.attr(td.firstElementChild, "title", hole.reason);
+        },
+      },
       {
         draw(td) {
           if (!td.firstElementChild) td.append(D.make("span", "vs-tag"));
           V.exchange.tag(td.firstElementChild, HOLE[hole.state], !hole.id ? "goes on" : hole.state === "open" ? "not filled" : hole.state);
         },
       },
-      { text: hole.filled ? F.group(hole.filled) : "–", cls: "n", tone: hole.filled ? "" : "mut" },
+      { text: hole.filled ? H.many(hole.filled, { trades: "trade", candles: "candle" }[hole.what] || "record") : "–", cls: "n", tone: hole.filled ? "" : "mut" },
       {
         cls: "n acts",
         draw(td) {
@@ -414,6 +430,15 @@
       D.attr(els[i].children[2], "data-tone", one.due === null ? "warn" : null);
       D.attr(els[i], "title", one.due === null ? "At the next look" : `At ${H.moment(Math.floor(one.due / 1000) * 1000)} UTC`);
     });
+  };
+
+  // What is wrong with the store is said on every page.
+  H.warn = () => {
+    const chip = document.getElementById("shell-store"), store = ((V.store.answer || {}).engine || {}).store;
+    if (!chip) return;
+    chip.classList.toggle("is-on", Boolean(store));
+    D.put("store.word", store ? { full: "Disk full", failed: "Recording failed" }[store.state] : "");
+    D.attr(chip, "title", store ? V.exchange.capital(store.detail || "See History") : null);
   };
 
   // ---------- all ----------

@@ -71,7 +71,7 @@
     V.link.ask();
   };
   const whole = (ms) => H.length(ms >= 1000 ? Math.floor(ms / 1000) * 1000 : ms);
-  H.summary = (c, length) => `recorded ${c.recorded ? whole(c.recorded) : "0"} of ${H.length(length)}${c.recorded && c.of.length ? ` (${c.of.join(" and ")})` : ""}${c.holes ? `, ${H.many(c.holes, "hole")} of ${H.length(c.lost)}${c.holes > 1 ? " in all" : ""}` : c.recorded >= length ? ", no hole" : ""}`;
+  H.summary = (c, length) => `recorded ${c.recorded ? whole(c.recorded) : "0"} of ${H.length(length)}${c.holes ? `, ${H.many(c.holes, "hole")} of ${H.length(c.lost)}${c.holes > 1 ? " in all" : ""}` : c.recorded >= length ? ", no hole" : ""}`;
   const summary = (range) => {
     const c = told(range);
     return c ? V.exchange.capital(H.summary(c, range.to - range.from)) : `${H.length(range.to - range.from)}, looked up`;
@@ -135,10 +135,10 @@
     f.of.el.classList.add("full");
     f.from = X.field("From, UTC", typed.from, null, { inputMode: "text", placeholder: EXAMPLE, maxLength: 24 });
     f.to = X.field("To, UTC", typed.to, null, { inputMode: "text", placeholder: EXAMPLE, maxLength: 24 });
-    f.presets = D.make("div", "vs-presets full", ...[["minute", "Last minute"], ["hour", "Last hour"], ["day", "Whole day"], ["all", "This recording"], ["previous", "Previous recording"]].map(([value, text]) => {
+    f.presets = D.make("div", "vs-presets full", ...[["minute", "Last minute"], ["hour", "Last hour"], ["day", "Day"], ["all", "This recording"], ["previous", "Previous"]].map(([value, text]) => {
       const button = D.make("button", "is-quote", text);
       button.type = "button";
-      if (value === "previous") button.title = "The recording before this one";
+      if (value === "previous") button.title = button.ariaLabel = "Previous recording";
       button.addEventListener("click", () => preset(value));
       return button;
     }));
@@ -191,6 +191,7 @@
     const range = stretch(), moment = range.why ? {} : momentOf(range), why = range.why || moment.why || "";
     const bad = Boolean(why) && typed.touched;
     D.text(form.said, typed.said || why || summary(range));
+    D.attr(form.said, "title", told(range) && told(range).of.length ? `Recorded is where ${told(range).of.join(" and ")} ${told(range).of.length > 1 ? "all are" : "is"} there` : null);
     D.attr(form.said, "data-tone", typed.said ? typed.tone || null : bad ? "bad" : "mut");
     for (const key of ["from", "to"]) D.attr(form[key].input, "aria-invalid", range.why && typed.touched ? "true" : null);
     D.attr(form.at.input, "aria-invalid", moment.why ? "true" : null);

@@ -8,6 +8,7 @@
   const STEPS = { ArrowLeft: -0.01, ArrowDown: -0.01, ArrowRight: 0.01, ArrowUp: 0.01, PageDown: -0.1, PageUp: 0.1 };
   const SETTLE_MS = 180; // after the last key, the place is sent
   const HOLD_MS = 2500; // what was asked is shown until the engine's answer comes, or for so long
+  const LEAD_MS = 100; // from here on a venue's clock is told: its events are placed by when they came
   let track = null;
   const wish = { at: null, play: null, speed: null, until: 0 };
 
@@ -53,6 +54,17 @@
       V.say(go ? "The replay plays" : "The replay is paused");
     },
     "past-step": (el) => send("replay_step", { by: el.dataset.by }),
+    "past-link": async () => {
+      const url = new URL(location.href);
+      url.search = new URLSearchParams([...new URLSearchParams(location.search), ...Object.entries(P.query(true))].reduce((out, [k, v]) => ({ ...out, [k]: v }), {})).toString();
+      try {
+        await navigator.clipboard.writeText(url.href);
+        D.toast("Link copied", `It opens this past at ${F.time(replay().at)} UTC.`, "info");
+      } catch {
+        D.toast("The link of this past", url.href, "info"); // a page without a secure address has no clipboard
+      }
+    },
+    "past-wanted": () => openWanted(),
     "past-speed": (el) => {
       const speed = el.dataset.speed;
       want({ speed });
@@ -65,6 +77,55 @@
   const seek = (at) => {
     want({ at });
     send("replay_seek", { at_ms: Math.round(at) });
+  };
+
+  // ---------- the past in the address ----------
+  // A link names a past; what is replayed belongs to every browser, so it is opened only where nothing else is.
+  const whole = (text) => (/^\d{1,13}$/.test(text || "") ? Number(text) : null);
+  const named = new URLSearchParams(location.search);
+  let wanted = null, kept = { key: "", at: 0 };
+  if (/^[\w-]{1,40}$/.test(named.get("past") || "")) {
+    const [from, to, at] = ["from", "to", "at"].map((key) => whole(named.get(key)));
+    if (from !== null && to !== null && from < to) wanted = { venue: named.get("past"), from, to, at: at !== null && at >= from && at <= to ? at : from, speed: ["1", "10", "100", "max"].includes(named.get("speed")) ? named.get("speed") : "1" };
+  }
+  const looksAt = (r) => {
+    const primary = V.store.primary();
+    return Boolean(r && r.recorded && r.source && primary && primary.id === r.source && !F.none(r.from) && !F.none(r.to));
+  };
+  // What of the address says which past this is; {} for the present.
+  P.query = (exact = false) => {
+    const r = replay();
+    if (wanted) return { past: wanted.venue, from: wanted.from, to: wanted.to, at: wanted.at, speed: wanted.speed };
+    if (!looksAt(r)) return {};
+    const now = Math.round(place(r) ?? r.from);
+    return { past: r.source.split(":")[0], from: Math.round(r.from), to: Math.round(r.to), at: exact ? now : kept.at || now, speed: String(r.speed).replace(/x$/, "") };
+  };
+  const ADDRESS_MS = 3000; // browsers refuse to be told of every second of a replay
+  let addressed = 0;
+  const address = (r) => {
+    const key = JSON.stringify([r && r.source, r && r.from, r && r.to, r && r.speed, looksAt(r), Boolean(wanted), r && r.state === "paused" ? r.at : Math.floor(Date.now() / ADDRESS_MS)]);
+    if (kept.key === key || Date.now() - addressed < 500) return;
+    addressed = Date.now();
+    kept = { key, at: looksAt(r) ? Math.round(place(r) ?? r.from) : 0 };
+    V.address();
+  };
+  const openWanted = async () => {
+    const w = wanted;
+    if (!w || w.asked) return;
+    w.asked = true;
+    const answer = await V.exchange.ask("replay_open", { venue: w.venue, symbols: [], from_ms: w.from, to_ms: w.to, at_ms: w.at, speed: w.speed === "max" ? "max" : Number(w.speed), paused: true });
+    wanted = null;
+    if (!answer.ok) return void D.toast("The past of this link could not be opened", V.exchange.capital(answer.why));
+    const source = `${w.venue}:replay`;
+    V.set({ source, hidden: V.state.hidden.filter((x) => x !== source) });
+    D.toast("The past of this link is open, for every browser", `Paused at ${F.day(w.at)} ${F.time(w.at)} UTC; close it to go back to now.`, "info");
+  };
+  const follow = (r) => {
+    const a = V.store.answer;
+    if (!wanted || !a || wanted.asked || (a.engine && ["compiling", "starting"].includes(a.engine.state))) return;
+    const open = r && !(["ended", "failed"].includes(r.state) && !r.recorded);
+    if (!open) return void openWanted();
+    if (r.recorded && r.source === `${wanted.venue}:replay` && Math.round(r.from) === wanted.from && Math.round(r.to) === wanted.to) wanted = null;
   };
 
   // ---------- the scrubber ----------
@@ -139,6 +200,10 @@
   P.update = () => {
     const bar = document.getElementById("shell-past"), r = replay(), on = shown(r);
     if (!bar) return;
+    follow(r);
+    address(r);
+    const other = bar.querySelector('[data-act="past-wanted"]');
+    if (other) other.hidden = !(wanted && !wanted.asked);
     if (bar.hidden === on) {
       bar.hidden = !on;
       if (on) document.body.dataset.past = r.recorded ? "recorded" : "capture";
@@ -163,7 +228,9 @@
     const name = r.recorded ? (known ? known.label : venue.replace(/_/g, " ")) : `${source ? source.label : "Capture"}`;
     D.put("past.of", r.state === "failed" ? V.exchange.capital(r.detail) : name);
     const of = bar.querySelector('[data-f="past.of"]');
-    D.attr(of, "title", [r.file, r.detail].filter(Boolean).join("\n"));
+    D.attr(of, "title", [r.file, r.detail, r.hash ? `${F.si(r.events)} events, hash ${r.hash}` : ""].filter(Boolean).join("\n"));
+    const lead = r.recorded && V.store.answer.past ? V.store.answer.past.offset_ms : null;
+    D.put("past.receipt", Math.abs(lead || 0) > LEAD_MS ? `by receipt; venue clock ${F.signed(lead / 1000, 2)} s` : "");
     D.put("past.date", F.none(at) ? "" : F.day(at));
     D.put("past.time", F.none(at) ? "–" : F.millis(at).slice(0, 10));
     const icon = document.getElementById("past-play-icon"), sign = `vs-i vs-i-${going ? "pause" : r.state === "ended" ? "refresh" : "play"}`;

@@ -329,6 +329,7 @@
       V.live.update();
       V.panels.update();
       V.past.update();
+      V.history.warn();
       badge();
       banner();
     } catch (error) {

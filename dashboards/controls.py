@@ -86,9 +86,15 @@ def bar() -> Component:
                 ],
                 "pause",
                 cls="vs-btn w-pause",
-                name="Pause or resume",
+                name="Freeze view: the engine and a replay go on",
             ),
             html.Span(className="vs-sep vs-hide-s"),
+            dcc.Link(
+                [html.I(className="vs-dot is-error"), html.Span("", **{"data-f": "store.word"})],
+                href="/history",
+                className="vs-store-alarm",
+                id="shell-store",
+            ),
             _badge(),
             html.Span(
                 [html.Span("–", **{"data-f": "clock"}), html.Small(" UTC")], className="vs-clock vs-hide-s"
@@ -166,6 +172,7 @@ def _past() -> Component:
                 ],
                 className="vs-past-clock",
             ),
+            html.Small("", className="vs-past-receipt", **{"data-f": "past.receipt"}),
             html.Div(className="vs-past-track", **{"data-host": "past:track"}),
             html.Span("", className="vs-past-left", **{"data-f": "past.left"}),
             html.Span(
@@ -175,6 +182,13 @@ def _past() -> Component:
                         "past-play",
                         name="Pause the replay",
                         cls="vs-btn is-sm is-icon",
+                    ),
+                    button(
+                        [icon("step"), html.Small("1 s")],
+                        "past-step",
+                        name="One second back",
+                        cls="vs-btn is-sm is-second is-back",
+                        by="back",
                     ),
                     button(
                         icon("step"),
@@ -211,6 +225,8 @@ def _past() -> Component:
                 [html.Span("", **{"data-f": "past.events"}), html.Code("", **{"data-f": "past.hash"})],
                 className="vs-past-sum",
             ),
+            button("Open this past", "past-wanted", cls="vs-btn is-sm vs-past-wanted", name="Open the past of the link"),
+            button(icon("link"), "past-link", name="Copy link", cls="vs-btn is-bare is-sm is-icon"),
             button("Play again", "replay", cls="vs-btn is-sm vs-past-again"),
             button(icon("x"), "past-close", name="Close the replay", cls="vs-btn is-bare is-sm is-icon"),
         ],

@@ -256,6 +256,13 @@ def head_fields(storage: StorageView) -> Json:
     }
 
 
+def alarm_of(storage: StorageView) -> Json | None:
+    """What every page has to say of the store: that it does not write; None when all is well."""
+    if storage.state not in ("full", "failed"):
+        return None
+    return {"state": storage.state, "detail": storage.detail}
+
+
 def time_of(at_ns: int) -> float | None:
     """A time for the wire, None where there is none."""
     return ms(at_ns) if at_ns else None

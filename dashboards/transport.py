@@ -307,7 +307,10 @@ class Transport:
             "now": ms(view.wall_ns),
             "cursors": places,
             "engine": engine_fields(view, self._telemetry)
-            | {"replay": history.replay_fields(self._telemetry, self._coverages)},
+            | {
+                "replay": history.replay_fields(self._telemetry, self._coverages),
+                "store": history.alarm_of(self._telemetry.board.storage),
+            },
             "past": past_fields(view, asked.streams),
             "sources": [source_fields(view, source) for source in view.sources],
             "market": market_fields(view),
