@@ -34,7 +34,7 @@ from engine.market.batches import Rows
 from engine.storage.arrow import SCHEMAS
 from engine.storage.dates import DAY_NS
 from engine.storage.dates import date_text as date_text
-from engine.storage.records import RecordKind, Stream, times_of
+from engine.storage.records import RecordKind, Stream, filed_times, times_of
 from engine.storage.steps import FOLDER as FOLDER
 from engine.storage.steps import Written
 
@@ -73,8 +73,8 @@ class FileInfo:
 
 
 def dates_of(kind: RecordKind, rows: Rows) -> Rows:
-    """The UTC date of each row, as int64 days since 1970."""
-    return times_of(kind, rows) // DAY_NS
+    """The UTC date of the file each row goes to, as int64 days since 1970."""
+    return filed_times(kind, rows) // DAY_NS
 
 
 def quoted(name: str, instead: str = "") -> str:

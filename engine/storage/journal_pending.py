@@ -22,7 +22,7 @@ APART_NS: Final = (
 DRAFT_BYTES: Final = 1_024
 BLOCK_COST_BYTES: Final = 512
 KEPT_BYTES: Final = 256 << 10  # blocks of one kind and stream are given up, or written, together up to this
-TAKEN_MOST: Final = 2_000  # pieces that are looked at without letting go of the lock: about a millisecond
+TAKEN_MOST: Final = 500  # pieces that are looked at without letting go of the lock: less than a millisecond
 # What is given up after SHED_ORDER: what is made anew each second, what a venue can be asked for again, the rest.
 GIVEN_UP_IN_ORDER: Final = (
     *SHED_ORDER,
@@ -264,7 +264,7 @@ def _up_to(queues: Iterable[deque[Waiting]], ticket: int) -> list[Waiting]:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A block, and the ends of `times_of` its rows."""
+    """A block, and the ends of `filed_times` of its rows."""
 
     block: Block
     first_ns: int
@@ -283,7 +283,7 @@ def merged(blocks: Sequence[Block]) -> list[Packed]:
             found.extend(_packed(groups))
         key = (block.kind, id(block.stream))
         group = groups.get(key)
-        first_ns, last_ns = block.times_ns
+        first_ns, last_ns = block.filed_ns
         if group is not None and not group.takes(block, first_ns, last_ns):
             found.append(group.packed())
             group = None

@@ -98,14 +98,13 @@ class Writer:
                     stream = streams[block.stream] = stream_id(connection, block.stream)
                 payload = encode(block.rows, block.heap)
                 ends = (block.first_seq, block.last_seq)
-                times = (packed.first_ns, packed.last_ns)
-                rows.append((*ends, block.kind.value, stream, len(block.rows), *times, payload))
+                rows.append((*ends, block.kind.value, stream, len(block.rows), *block.times_ns, payload))
                 next_seq = max(next_seq, ends[1] + 1)
                 if block.kind is RecordKind.GAPS:
                     _write_gaps(connection, block, spans)
                 else:
                     key = (block.stream.venue, block.stream.symbol, WHAT_OF[block.kind])
-                    spans.add(key, *times, len(block.rows), len(payload))
+                    spans.add(key, packed.first_ns, packed.last_ns, len(block.rows), len(payload))
             for key, now_ns in alive.items():
                 spans.alive(key, now_ns)
             connection.executemany(

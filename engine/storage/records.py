@@ -122,6 +122,10 @@ HEAPED: Final = frozenset(
     (RecordKind.SNAPSHOTS, RecordKind.LATENCY, RecordKind.EVENTS, RecordKind.GAPS, RecordKind.RAW)
 )
 
+FOREIGN_NS: Final = 86_400 * 10**9  # no venue's clock is so far from ours
+# What comes as it happens: the venue's time is about ours.
+_CAME: Final = frozenset((RecordKind.TRADES, RecordKind.QUOTES, RecordKind.DELTAS, RecordKind.SNAPSHOTS))
+
 _HEAD: Final = struct.Struct("<4sHHIQ")  # magic, version, bytes of a row, rows, bytes of columns and heap
 _CRC: Final = struct.Struct("<I")  # CRC-32 of the head and of what is behind this, which is packed
 _COLUMN: Final = struct.Struct("<qB")  # its first value, bytes of each of the rest
@@ -176,11 +180,17 @@ class Block:
         times = times_of(self.kind, self.rows)
         return int(times.min()), int(times.max())
 
+    @property
+    def filed_ns(self) -> tuple[int, int]:
+        """(least, greatest) of `filed_times`."""
+        times = filed_times(self.kind, self.rows)
+        return int(times.min()), int(times.max())
+
 
 def times_of(kind: RecordKind, rows: Rows) -> Rows:
     """When each row happened, int64 ns (n,): the venue's time where it gives one, else ours.
 
-    What the archive is divided by and queries are asked by. A gap is where it begins; a candle where it opens.
+    What queries are asked by. A gap is where it begins; a candle where it opens.
     """
     if kind is RecordKind.CANDLES:
         return rows["ts_open_ns"]
@@ -191,6 +201,21 @@ def times_of(kind: RecordKind, rows: Rows) -> Rows:
     if kind is RecordKind.RAW:
         return rows["ts_recv_ns"]
     return np.where(rows["ts_event_ns"] > 0, rows["ts_event_ns"], rows["ts_recv_ns"])
+
+
+def filed_times(kind: RecordKind, rows: Rows) -> Rows:
+    """`times_of`, but ours where a venue's time cannot be: more than a day from when a row of the stream came.
+
+    What spans and the archive's dates go by: one row of 1970 or 2100 makes no span, and no folder, of its own.
+    """
+    times = times_of(kind, rows)
+    if kind not in _CAME:
+        return times
+    came = rows["ts_recv_ns"]
+    foreign = (came > 0) & (np.abs(times - came) > FOREIGN_NS)
+    if kind is RecordKind.TRADES:  # what is fetched may be as old as it likes
+        foreign &= rows["origin"] == STREAMED
+    return np.where(foreign, came, times)
 
 
 def encode(rows: Rows, heap: bytes = b"") -> bytes:

@@ -12,10 +12,23 @@ from hypothesis import strategies as st
 from engine.errors import BlockDamaged
 from engine.market.batches import LEVEL
 from engine.storage import arrow
-from engine.storage.records import DTYPES, HEAPED, PLAIN_BYTES, RecordKind, decode, encode, joined
+from engine.storage.records import (
+    BACKFILLED,
+    DTYPES,
+    HEAPED,
+    PLAIN_BYTES,
+    STREAMED,
+    RecordKind,
+    decode,
+    encode,
+    filed_times,
+    joined,
+    times_of,
+)
 from tests.storage.drawn import STREAM, blocks, drawn_block
 
 KINDS = list(RecordKind)
+DAY_NS = 86_400 * 10**9
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -26,6 +39,28 @@ def test_bytes_and_back(kind: RecordKind, data: Any) -> None:
     assert rows.dtype == DTYPES[kind]
     assert rows.tobytes() == block.rows.tobytes()
     assert heap == block.heap
+
+
+@pytest.mark.parametrize(
+    "kind", [RecordKind.TRADES, RecordKind.QUOTES, RecordKind.DELTAS, RecordKind.SNAPSHOTS]
+)
+def test_a_time_that_cannot_be_is_filed_under_ours_and_kept(kind: RecordKind) -> None:
+    block = drawn_block(kind, 4)
+    came = block.rows["ts_recv_ns"].copy()
+    block.rows["ts_event_ns"] = [1, 4_102_444_800 * 10**9, came[2] - DAY_NS, 0]
+    if kind is RecordKind.TRADES:
+        block.rows["origin"] = STREAMED
+    assert filed_times(kind, block.rows).tolist() == [came[0], came[1], came[2] - DAY_NS, came[3]]
+    assert times_of(kind, block.rows).tolist() == [*block.rows["ts_event_ns"][:3].tolist(), came[3]]
+    assert block.times_ns == (1, 4_102_444_800 * 10**9)
+    assert block.filed_ns == (came[2] - DAY_NS, came[3])
+
+
+def test_what_is_fetched_is_filed_under_its_own_time_however_old() -> None:
+    trades, candles = drawn_block(RecordKind.TRADES, 2), drawn_block(RecordKind.CANDLES, 2)
+    trades.rows["ts_event_ns"], trades.rows["origin"] = DAY_NS, BACKFILLED
+    candles.rows["ts_open_ns"] = DAY_NS
+    assert trades.filed_ns == candles.filed_ns == (DAY_NS, DAY_NS)
 
 
 @pytest.mark.parametrize("kind", KINDS)
