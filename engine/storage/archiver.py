@@ -23,7 +23,7 @@ from engine.durable_files import sync_folder
 from engine.errors import BadCommand, BadSetting, StorageError, StoreFailed
 from engine.storage import catalog, compaction, manifest, retention, schema
 from engine.storage.children import Child, child
-from engine.storage.dates import DAY_NS, date_text
+from engine.storage.dates import DAY_NS, date_text, end_ns
 from engine.storage.journal import Journal
 from engine.storage.steps import FOLDER, GroupKey, Request, Sending, Sent, Spoilt, Told
 from engine.storage.upload import AT_ONCE, checked, is_folder, shown
@@ -68,11 +68,13 @@ class Archiver:
         at_bytes: int = AT_BYTES,
         grace_s: float = GRACE_S,
         wall: Callable[[], int] = time.time_ns,
+        steady: Callable[[], int] = time.monotonic_ns,
         note: Note = lambda level, what, text: None,  # noqa: ARG005
         compact: Sequence[str] = COMPACT,
         upload: Sequence[str] = UPLOAD,
     ) -> None:
         self._folder, self._journal, self._wall, self._note = folder, journal, wall, note
+        self._steady, self._age = steady, retention.AgeClock()
         self._root = folder / FOLDER
         self._every_s, self._at_bytes, self._grace_s = every_s, at_bytes, grace_s
         self._compact_command, self._upload_command = compact, upload
@@ -94,7 +96,7 @@ class Archiver:
         self._under_way: set[int] = set()  # ids of files that are being sent
         self._busy: set[Part] = set()
         self._trouble: dict[Part, str] = {}
-        self._summary = manifest.Summary(0, 0, 0, 0, 0, 0, 0, False, ())
+        self._summary = manifest.Summary(0, 0, 0, 0, 0, 0, 0, False, "", ())
         self._next: list[retention.Deletion] = []
         self._free_bytes = self._deleted_bytes = 0
 
@@ -134,7 +136,7 @@ class Archiver:
     async def preview(self, days: int, budget_bytes: int) -> PreviewView:
         """What goes at once where so much is kept, by the plan that deletes. BadCommand for other numbers."""
         _check(days, budget_bytes)
-        other, now_ns = self._journal_bytes(), self._wall()
+        other, now_ns = self._journal_bytes(), self._believed_ns()
 
         def going(reader: apsw.Connection) -> list[tuple[str, str, int, int]]:
             return [
@@ -325,7 +327,7 @@ class Archiver:
     async def _delete_due(self) -> None:
         """What is due leaves, and what has left long enough ago is deleted."""
         await self._plan()
-        now_ns, remote = self._wall(), bool(self._uri)
+        now_ns, remote = self._believed_ns(), bool(self._uri)
         for deletion in self._next:
             if deletion.due_ns > now_ns or deletion.held:
                 continue
@@ -379,7 +381,7 @@ class Archiver:
 
     async def _plan(self) -> None:
         """What goes next, and how much there is."""
-        other, now_ns = self._journal_bytes(), self._wall()
+        other, now_ns = self._journal_bytes(), self._believed_ns()
         days, budget_bytes = self._days, self._budget_bytes
         self._next = await self._ask(lambda reader: self._planned(reader, days, budget_bytes, other, now_ns))
         await self._summarise()
@@ -455,6 +457,10 @@ class Archiver:
 
     def _journal_bytes(self) -> int:
         return self._journal.view().size_bytes
+
+    def _believed_ns(self) -> int:
+        newest = self._summary.newest_date
+        return self._age.now_ns(self._wall(), end_ns(newest) if newest else 0, self._steady())
 
     def _today(self) -> str:
         return date_text(self._wall() // DAY_NS)

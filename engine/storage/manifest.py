@@ -5,15 +5,18 @@ Asking takes a reader's connection; what changes takes the journal's (`Journal.t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 import apsw
+import orjson
 
 from engine.errors import StorageError
 from engine.storage import catalog
 from engine.storage.compaction import SMALL_BYTES, SMALL_FILES, SMALL_ROWS
+from engine.storage.dates import DAY_NS
 from engine.storage.names import RecordKind
 from engine.storage.retention import Day, Deletion, Running
 from engine.storage.schema import FileRow, add_file, add_files_and_drop_blocks, mark_file, put_value, value
@@ -24,6 +27,8 @@ from engine.storage.steps import Sending, Step
 WITHDRAWN: Final = -1
 MERGED: Final = "merged into "  # and the path: the detail of a file whose rows have moved
 DAMAGED_MAX: Final = 50
+# From the beginning of its date: a file that is added later, as after an import, is late.
+IN_TIME_S: Final = 2 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,7 @@ class Summary:
     added_bytes: int  # since the time asked for
     added_from_ns: int  # the first of those; 0 = none
     older: bool  # there are files from before that
+    newest_date: str  # "" = there is nothing
     damaged: tuple[tuple[str, str], ...]
 
 
@@ -68,19 +74,22 @@ def commit(connection: apsw.Connection, step: Step, now_ns: int) -> None:
         add_files_and_drop_blocks(connection, rows, step.blocks)
         return
     (new,) = rows
-    counted = 0
+    counted = added_ns = 0
     for number in step.merged:
-        find = "SELECT path, rows FROM files WHERE id = ? AND state = 'here' AND stream = ? AND kind = ? AND date = ?"
+        find = (
+            "SELECT path, rows, added_ns FROM files WHERE id = ? AND state = 'here' AND stream = ? AND kind = ?"
+            " AND date = ?"
+        )
         found = connection.execute(find, (number, step.stream, new.kind.value, new.date)).fetchone()
         if found is None:
             raise StorageError(f"{new.path} cannot take the place of a file that is gone")
-        path, count = cast("tuple[str, int]", found)
-        counted += count
+        path, count, was_added_ns = cast("tuple[str, int, int]", found)
+        counted, added_ns = counted + count, max(added_ns, was_added_ns)
         mark_file(connection, number, state="deleting", detail=MERGED + new.path)
         connection.execute("UPDATE files SET detail = ? WHERE detail = ?", (MERGED + new.path, MERGED + path))
     if counted != new.rows:
         raise StorageError(f"{new.path} has {new.rows:,} rows, those it stands for have {counted:,}")
-    add_file(connection, new)
+    add_file(connection, replace(new, added_ns=added_ns))  # it is as old as what it is made of
 
 
 def give_up(connection: apsw.Connection, deletion: Deletion, *, remote: bool) -> int:
@@ -172,13 +181,25 @@ def sendings(connection: apsw.Connection, limit: int) -> list[Sending]:
 
 
 def days(connection: apsw.Connection, *, remote: bool) -> list[Day]:
-    """The files by date and venue; damaged ones, which stay, are not among them."""
-    rows = connection.execute(
-        "SELECT date, venue, count(*), sum(size_bytes), sum(?1 AND uploaded_ns = 0) FROM files"
-        " JOIN streams ON streams.id = files.stream WHERE state = 'here' GROUP BY date, venue",
-        (int(remote),),
-    )
-    return [Day(*cast("tuple[Any, ...]", row)) for row in rows]
+    """The files by date and venue, those of a date that were added long after it by the day they were added.
+
+    Damaged ones, which stay, are not among them.
+    """
+    found = connection.execute(
+        "SELECT date, venue, count(*), sum(size_bytes), sum(?1 AND uploaded_ns = 0), max(added_ns),"
+        " json_group_array(files.id), iif(added_ns / 1000000000 >= unixepoch(date) + ?2, added_ns / ?3, 0) AS late"
+        " FROM files JOIN streams ON streams.id = files.stream WHERE state = 'here' GROUP BY date, venue, late",
+        (int(remote), IN_TIME_S, DAY_NS),
+    ).fetchall()
+    rows = cast("list[tuple[Any, ...]]", found)
+    parts = Counter(row[:2] for row in rows)
+    return [
+        Day(
+            date, venue, files, size_bytes, held,
+            added_ns if late else 0, tuple(orjson.loads(ids)) if parts[date, venue] > 1 else (),
+        )
+        for date, venue, files, size_bytes, held, added_ns, ids, late in rows
+    ]  # fmt: skip
 
 
 def running(connection: apsw.Connection, today: str, *, remote: bool) -> list[Running]:
@@ -207,13 +228,16 @@ def summary(connection: apsw.Connection, since_ns: int) -> Summary:
         "SELECT count(*), coalesce(sum(rows), 0), coalesce(sum(size_bytes), 0), coalesce(max(added_ns), 0),"
         " coalesce(sum(uploaded_ns = 0 AND state = 'here'), 0),"
         " coalesce(sum(size_bytes) FILTER (WHERE added_ns >= ?1), 0),"
-        " coalesce(min(added_ns) FILTER (WHERE added_ns >= ?1), 0), coalesce(min(added_ns) < ?1, 0)"
+        " coalesce(min(added_ns) FILTER (WHERE added_ns >= ?1), 0), coalesce(min(added_ns) < ?1, 0),"
+        " coalesce(max(date), '')"
         " FROM files WHERE state <> 'deleting'",
         (since_ns,),
     ).fetchone()
     damaged = connection.execute(
         "SELECT path, detail FROM files WHERE state = 'damaged' ORDER BY id LIMIT ?", (DAMAGED_MAX,)
     ).fetchall()
-    files, rows, size_bytes, newest_ns, waiting, added, added_ns, older = cast("tuple[Any, ...]", totals)
+    files, rows, size_bytes, newest_ns, waiting, added, added_ns, older, newest = cast(
+        "tuple[Any, ...]", totals
+    )
     told = tuple(cast("list[tuple[str, str]]", damaged))
-    return Summary(files, rows, size_bytes, newest_ns, waiting, added, added_ns, bool(older), told)
+    return Summary(files, rows, size_bytes, newest_ns, waiting, added, added_ns, bool(older), newest, told)

@@ -1,6 +1,7 @@
 """What of the archive is given up, and when: whole days of a venue, oldest first. Pure.
 
-By age: a day goes once all of it is older than so many days. By budget: while the store is larger, its oldest days go;
+By age: a day goes once all of it is older than so many days; what was added much later, as an import is, counts from
+then. By budget: while the store is larger, its oldest days go;
 the day that runs only when nothing older is left, and of it the oldest files alone. A file that another place is to
 have and has not yet stays, whatever the rule says, and so does its day.
 """
@@ -15,6 +16,8 @@ from engine.storage.dates import DAY_NS, end_ns
 
 RATE_OVER_NS: Final = DAY_NS  # the present rate is that of the last day,
 RATE_LEAST_NS: Final = 600_000_000_000  # or of what there is of it, if at least that
+LEAP_NS: Final = 60 * 10**9
+BELIEVED_NS: Final = 3_600 * 10**9
 OVER_BUDGET: Final = "over the disk budget"
 
 
@@ -27,6 +30,8 @@ class Day:
     files: int
     size_bytes: int
     held: int = 0  # files that wait to be uploaded
+    added_ns: int = 0  # when, if that was long after the date; 0 = in its time
+    ids: tuple[int, ...] = ()  # of the files, where there are others of the same venue and date; () = all
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +72,51 @@ def plan(
     `other_bytes` is what the store takes besides these files. `running` is needed where all the past days together
     cannot make room enough.
     """
-    past = sorted(kept, key=lambda day: (day.date, day.venue))
+    past = sorted(kept, key=lambda day: (day.date, day.venue, day.added_ns))
     used = other_bytes + sum(day.size_bytes for day in past)
     by_age = f"older than {days} day{'s' * (days != 1)}"
     found: list[Deletion] = []
     for day in past:
         over_ns = end_ns(day.date)
-        due_ns, why = over_ns + days * DAY_NS, by_age
+        due_ns, why = max(over_ns, day.added_ns) + days * DAY_NS, by_age
         going = bool(days) and due_ns <= now_ns
         if not going and budget_bytes and used > budget_bytes and over_ns <= now_ns:
             going, due_ns, why = True, 0, OVER_BUDGET
         if going and not day.held:
             used -= day.size_bytes
         if going or days:
-            found.append(Deletion(day.date, day.venue, day.files, day.size_bytes, due_ns, why, day.held))
+            deletion = Deletion(
+                day.date, day.venue, day.files, day.size_bytes, due_ns, why, day.held, day.ids
+            )
+            found.append(deletion)
     if budget_bytes:
         found += _of_the_running_day(running, used - budget_bytes)
     return sorted(found, key=lambda deletion: (deletion.due_ns, deletion.date, deletion.venue))
+
+
+class AgeClock:
+    """What time it is for what goes by age, since one wrong reading of the clock would delete all there is.
+
+    It is never more than a day later than what is recorded. Where it leaps, it is believed an hour later.
+    """
+
+    def __init__(self) -> None:
+        self._believed_ns = self._steady_ns = 0
+        self._leapt_ns: int | None = None  # when, by the steady clock
+
+    def now_ns(self, wall_ns: int, newest_ns: int, steady_ns: int) -> int:
+        """`newest_ns`: until when there is something recorded, 0 = nothing; `steady_ns` is of a monotonic clock."""
+        claimed_ns = min(wall_ns, newest_ns + DAY_NS) if newest_ns else wall_ns
+        expected_ns = self._believed_ns + steady_ns - self._steady_ns
+        if self._believed_ns and claimed_ns > expected_ns + LEAP_NS:
+            if self._leapt_ns is None:
+                self._leapt_ns = steady_ns
+            if steady_ns - self._leapt_ns < BELIEVED_NS:
+                claimed_ns = expected_ns
+        else:
+            self._leapt_ns = None
+        self._believed_ns, self._steady_ns = claimed_ns, steady_ns
+        return claimed_ns
 
 
 def full_ns(used_bytes: int, budget_bytes: int, added_bytes: int, over_ns: int, now_ns: int) -> int:

@@ -32,7 +32,8 @@ class Store:
         self.now_ns = NOON_NS
         self.notes: list[tuple[str, str, str]] = []
         self.journal = Journal.open(folder, pace_s=0.005, wall=lambda: self.now_ns)
-        options = {"every_s": 0.05, "at_bytes": 1 << 30, "grace_s": 0.0, **options}
+        usual = {"every_s": 0.05, "at_bytes": 1 << 30, "grace_s": 0.0, "steady": lambda: self.now_ns}
+        options = {**usual, **options}
         self.archiver = Archiver(
             folder,
             self.journal,
@@ -47,6 +48,11 @@ class Store:
             places = (block.kind, block.stream, len(block.rows), block.size_bytes, block.first_seq)
             self.journal.put([Draft(*places, lambda it=block: it)])
             assert self.journal.wait_durable(block.last_seq + 1, WITHIN_S)
+
+    def as_they_came(self) -> None:
+        """Every file was added when its records came, not all of them now."""
+        change = "UPDATE files SET added_ns = last_ns"
+        self.journal.transact(lambda connection: connection.execute(change).fetchall()).result(WITHIN_S)
 
     def files(self) -> list[str]:
         return sorted(

@@ -16,6 +16,7 @@ import pytest
 from engine.errors import BadCommand, StorageError, StoreFailed
 from engine.storage import archiver, catalog, manifest, schema
 from engine.storage.dates import DAY_NS
+from engine.storage.query import query
 from engine.storage.records import Block, RecordKind
 from engine.storage.steps import FOLDER, Step, Written
 from tests.storage import killed_writer
@@ -195,6 +196,7 @@ def test_days_that_are_too_old_go_with_their_spans_and_it_is_said_before(tmp_pat
         async with running(tmp_path, every_s=3_600, days=5) as store:
             store.put(*days_of(4))
             await store.archiver.compact_now()
+            store.as_they_came()
             await store.archiver.set_retention(2, 0)
             view = store.archiver.retention_view()
             assert [(each.date, each.files, each.why) for each in view.next] == [
@@ -217,6 +219,67 @@ def test_days_that_are_too_old_go_with_their_spans_and_it_is_said_before(tmp_pat
                 assert min(span.from_ns for span in catalog.spans(reader)[0]) > NOON_NS - 3 * DAY_NS
                 assert manifest.leaving(reader) == []
             assert ("info", "retention") in [note[:2] for note in store.notes]
+
+    asyncio.run(scene())
+
+
+def test_what_was_imported_is_kept_from_then_on_and_the_rest_of_its_date_goes(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with running(tmp_path, every_s=3_600) as store:
+            old, imported = (
+                days_of(4)[0],
+                drawn_block(RecordKind.QUOTES, 10, seq=11, at_ns=NOON_NS - 3 * DAY_NS),
+            )
+            store.put(old)
+            await store.archiver.compact_now()
+            store.as_they_came()
+            store.put(imported, drawn_block(RecordKind.QUOTES, 10, seq=21))
+            await store.archiver.compact_now()
+            await store.archiver.set_retention(2, 0)
+            await store.archiver._delete_due()
+            assert (store.seqs(), store.seqs(RecordKind.QUOTES)) == ([], list(range(11, 31)))
+            store.now_ns += DAY_NS + DAY_NS // 2  # and no further than what is recorded
+            store.put(drawn_block(RecordKind.QUOTES, 10, seq=31, at_ns=store.now_ns))
+            await store.archiver.compact_now()
+            store.now_ns += DAY_NS // 2
+            await store.archiver._delete_due()
+            assert store.seqs(RecordKind.QUOTES) == list(range(21, 41))
+
+    asyncio.run(scene())
+
+
+def test_a_clock_that_is_set_to_2100_deletes_nothing_at_once(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with running(tmp_path, every_s=3_600, days=7, steady=lambda: 5) as store:
+            store.put(*days_of(3))
+            await store.archiver.compact_now()
+            store.as_they_came()
+            store.now_ns += 74 * 365 * DAY_NS
+            await store.archiver._delete_due()
+            store.put(drawn_block(RecordKind.TRADES, 10, seq=31, at_ns=store.now_ns))
+            await store.archiver.compact_now()
+            await store.archiver._delete_due()
+            assert store.seqs() == list(range(1, 41))
+
+    asyncio.run(scene())
+
+
+def test_one_time_that_cannot_be_makes_no_span_and_no_date_and_is_found(tmp_path: Path) -> None:
+    async def scene() -> None:
+        async with running(tmp_path, every_s=3_600) as store:
+            block = drawn_block(RecordKind.QUOTES, 10)
+            block.rows["ts_event_ns"][[3, 6]] = [1, 4_102_444_800 * 10**9]
+            store.put(block)
+            for archived in (False, True):
+                if archived:
+                    await store.archiver.compact_now()
+                with catalog.reading(tmp_path) as reader:
+                    (span,) = catalog.spans(reader)[0]
+                assert (span.from_ns, span.to_ns) == (NOON_NS, NOON_NS + 9_000_000)
+                for place, at_ns in ((3, 1), (6, 4_102_444_800 * 10**9), (4, NOON_NS + 4_000_000)):
+                    found = query(tmp_path, RecordKind.QUOTES, from_ns=at_ns, to_ns=at_ns + 1)
+                    assert found["seq"].to_pylist() == [1 + place]
+            assert [path.split("/")[1] for path in store.files()] == ["date=2025-11-20"]
 
     asyncio.run(scene())
 
@@ -245,6 +308,7 @@ def test_a_preview_says_exactly_what_the_rule_then_deletes_and_changes_nothing(t
         async with running(tmp_path, every_s=3_600) as store:
             store.put(*days_of(4))
             await store.archiver.compact_now()
+            store.as_they_came()
             sizes = [(store.root / path).stat().st_size for path in sorted(store.files())]
             store.archiver._journal_bytes = lambda: 1_000
             for rule in ((2, 0), (0, 1_000 + sum(sizes[2:])), (0, 0), (9, 1 << 40), (1, 1_000)):
@@ -272,6 +336,7 @@ def test_on_a_full_disk_a_file_that_is_due_makes_room_for_saying_so(tmp_path: Pa
         async with running(tmp_path, every_s=3_600) as store:
             store.put(*days_of(3))
             await store.archiver.compact_now()
+            store.as_they_came()
             await store.archiver.set_retention(1, 0)
             real = store.journal.transact
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.storage.retention import DAY_NS, OVER_BUDGET, Day, Deletion, Running, full_ns, plan
+from engine.storage.retention import DAY_NS, OVER_BUDGET, AgeClock, Day, Deletion, Running, full_ns, plan
 
 TODAY = 20_412  # 2025-11-20
 NOW_NS = TODAY * DAY_NS + DAY_NS // 2
@@ -18,6 +18,43 @@ def day(date: str, venue: str = "a", size_bytes: int = 10, held: int = 0) -> Day
 
 def names(deletions: list[Deletion]) -> list[tuple[str, str, int]]:
     return [(each.date, each.venue, each.due_ns) for each in deletions]
+
+
+def test_what_was_added_long_after_its_date_counts_from_then() -> None:
+    late = Day(DATES[0], "a", 2, 10, 0, NOW_NS, (7, 8))
+    in_time = Day(DATES[0], "a", 1, 10, 0, 0, (5,))
+    found = plan([late, in_time], 2, 0, NOW_NS)
+    assert [(each.ids, each.due_ns) for each in found] == [
+        ((5,), TODAY * DAY_NS),
+        ((7, 8), NOW_NS + 2 * DAY_NS),
+    ]
+
+
+HOUR_NS = 3_600 * 10**9
+FAR_NS = 74 * 365 * DAY_NS
+
+
+def test_a_clock_that_is_set_ahead_is_believed_an_hour_later() -> None:
+    clock, newest_ns = AgeClock(), NOW_NS + FAR_NS
+    assert clock.now_ns(NOW_NS, newest_ns, 0) == NOW_NS
+    assert clock.now_ns(NOW_NS + HOUR_NS, newest_ns, HOUR_NS) == NOW_NS + HOUR_NS
+    for minutes in range(60):
+        steady_ns = HOUR_NS + minutes * HOUR_NS // 60
+        assert clock.now_ns(FAR_NS + NOW_NS, newest_ns, steady_ns) == NOW_NS + steady_ns
+    assert clock.now_ns(FAR_NS + NOW_NS, newest_ns, 2 * HOUR_NS) == NOW_NS + FAR_NS
+
+
+def test_a_leap_that_is_taken_back_is_forgotten() -> None:
+    clock, newest_ns = AgeClock(), NOW_NS + FAR_NS
+    assert clock.now_ns(NOW_NS, newest_ns, 0) == NOW_NS
+    assert clock.now_ns(NOW_NS + FAR_NS, newest_ns, 1) == NOW_NS + 1
+    assert clock.now_ns(NOW_NS - 5, newest_ns, 2) == NOW_NS - 5
+    assert clock.now_ns(NOW_NS + FAR_NS, newest_ns, HOUR_NS) == NOW_NS - 5 + HOUR_NS - 2
+
+
+def test_it_is_never_much_later_than_what_is_recorded() -> None:
+    assert AgeClock().now_ns(NOW_NS + FAR_NS, NOW_NS, 0) == NOW_NS + DAY_NS
+    assert AgeClock().now_ns(NOW_NS, 0, 0) == NOW_NS
 
 
 def test_without_a_rule_nothing_goes() -> None:
