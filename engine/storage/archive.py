@@ -183,16 +183,6 @@ def read_file(path: Path, columns: Sequence[str] | None = None, filters: Any = N
     return (table if names is None else table.select(names)).replace_schema_metadata(None)
 
 
-def read_batches(
-    path: Path, columns: Sequence[str] | None = None, rows: int = 65_536
-) -> Iterator[pa.RecordBatch]:
-    """The same in batches of at most `rows`, in bounded memory."""
-    names = None if columns is None else list(columns)
-    with _whole(path) as (file, _), pq.ParquetFile(file, page_checksum_verification=True) as parquet:
-        for batch in parquet.iter_batches(rows, columns=names):
-            yield (batch if names is None else batch.select(names)).replace_schema_metadata(None)
-
-
 def digest_of(path: Path) -> str:
     """The file's SHA-256, in hexadecimal."""
     with path.open("rb") as file:

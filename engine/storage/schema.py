@@ -186,13 +186,6 @@ def put_value(connection: apsw.Connection, name: str, new: int | float | str | b
     connection.execute('INSERT OR REPLACE INTO "values" (name, value) VALUES (?, ?)', (name, new))
 
 
-def add_file_and_drop_blocks(
-    connection: apsw.Connection, file_row: FileRow, first_seqs: Sequence[int]
-) -> int:
-    """The new file's id; it has taken the place of exactly those blocks."""
-    return add_files_and_drop_blocks(connection, (file_row,), first_seqs)[0]
-
-
 def add_files_and_drop_blocks(
     connection: apsw.Connection, files: Sequence[FileRow], first_seqs: Sequence[int]
 ) -> list[int]:

@@ -71,11 +71,6 @@ def is_folder(uri: str) -> bool:
     return len(scheme) < 2 or scheme == "file"  # C:\ is a path
 
 
-def is_remote(uri: str) -> bool:
-    """Whether files are to be at another place too."""
-    return bool(uri)
-
-
 def shown(uri: str) -> str:
     """The URI for people: without what could be a secret."""
     if is_folder(uri):

@@ -21,9 +21,9 @@ import pyarrow  # noqa: F401  before the fork: it takes long
 from engine.storage import catalog
 from engine.storage.journal import Journal
 from engine.storage.records import DTYPES, Block, RecordKind
-from engine.storage.schema import add_file_and_drop_blocks, mark_file
+from engine.storage.schema import mark_file
 from tests.storage.drawn import NOON_NS, STREAM, WHOLE
-from tests.storage.journals import draft_of, file_of
+from tests.storage.journals import draft_of, file_of, replace_blocks
 
 KINDS: Final = (RecordKind.TRADES, RecordKind.QUOTES, RecordKind.EVENTS)
 PACE_S: Final = 0.002
@@ -84,7 +84,7 @@ def archive(journal: Journal, folder: Path, kind: RecordKind) -> None:
 
     def change(connection: apsw.Connection) -> None:
         file = file_of(rows, f"{kind}/{numbers[0]}.parquet")
-        added = add_file_and_drop_blocks(connection, file, [row.first_seq for row in rows])
+        added = replace_blocks(connection, file, [row.first_seq for row in rows])
         mark_file(connection, added, detail=json.dumps(numbers))
 
     journal.transact(change).result(10.0)

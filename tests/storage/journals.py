@@ -14,7 +14,7 @@ import numpy as np
 from engine.storage import catalog
 from engine.storage.journal import Draft, Journal
 from engine.storage.records import Block, RecordKind, Stream
-from engine.storage.schema import FileRow
+from engine.storage.schema import FileRow, add_files_and_drop_blocks
 from tests.storage.drawn import NOON_NS, drawn_block
 
 WAIT_S = 20.0
@@ -83,6 +83,12 @@ def file_of(
         "00",
         NOON_NS,
     )
+
+
+def replace_blocks(connection: apsw.Connection, file: FileRow, first_seqs: list[int]) -> int:
+    """The file's id; it has taken the place of these blocks."""
+    (number,) = add_files_and_drop_blocks(connection, [file], first_seqs)
+    return number
 
 
 @contextmanager

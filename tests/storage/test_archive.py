@@ -39,9 +39,6 @@ def test_a_file_gives_back_each_row_and_its_heap(tmp_path: Path, kind: RecordKin
     rows, heap = from_table(kind, table)
     assert rows.tobytes() == block.rows.tobytes()
     assert heap == block.heap
-    batches = list(archive.read_batches(tmp_path / told.path, rows=64))
-    assert max(batch.num_rows for batch in batches) <= 64
-    assert pa.Table.from_batches(batches, SCHEMAS[kind]).equals(table)
 
 
 @pytest.mark.parametrize("kind", RecordKind)
@@ -152,9 +149,6 @@ def test_columns_and_filters_give_what_was_asked_for_in_that_order(tmp_path: Pat
     assert table.schema.names == ["price", "seq"]
     assert table["seq"].to_pylist() == list(range(991, 1_001))
     assert table["price"].to_pylist() == block.rows["price"][990:].tolist()
-    assert [batch.schema.names for batch in archive.read_batches(path, ["price", "seq"])] == [
-        ["price", "seq"]
-    ]
 
 
 def test_other_tools_read_the_same_numbers(tmp_path: Path) -> None:
@@ -234,7 +228,7 @@ def test_a_file_known_as_whole_is_proved_again_once_it_has_changed(tmp_path: Pat
 def test_a_foreign_file_is_refused_with_a_reason(tmp_path: Path, data: bytes, reason: str) -> None:
     path = tmp_path / "1-2.parquet"
     path.write_bytes(data)
-    for read in (archive.examine, archive.read_file, lambda path: list(archive.read_batches(path))):
+    for read in (archive.examine, archive.read_file):
         with pytest.raises(BlockDamaged, match=reason):
             read(path)
 

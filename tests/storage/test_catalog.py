@@ -22,7 +22,17 @@ from engine.storage import catalog, schema
 from engine.storage.journal import Journal
 from engine.storage.records import Block, RecordKind, Stream
 from tests.storage.drawn import NOON_NS, STREAM, UNIT, WHOLE, drawn_block
-from tests.storage.journals import WAIT_S, draft_of, file_of, held_back, put, same_rows, seqs_in, written
+from tests.storage.journals import (
+    WAIT_S,
+    draft_of,
+    file_of,
+    held_back,
+    put,
+    replace_blocks,
+    same_rows,
+    seqs_in,
+    written,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 OTHER = Stream("binance", "ETH-USDT", Instrument("binance", "ETH-USDT", "ETH", "USDT", 2, 4), None, "Binance")
@@ -143,7 +153,7 @@ def test_archive_and_journal_together_hold_each_row_once_while_blocks_move(tmp_p
             def move(
                 connection: apsw.Connection, file: Any = file, seqs: Any = seqs, detail: str = detail
             ) -> None:
-                number = schema.add_file_and_drop_blocks(connection, file, seqs)
+                number = replace_blocks(connection, file, seqs)
                 schema.mark_file(connection, number, detail=detail)
 
             journal.transact(move).result(WAIT_S)
@@ -291,9 +301,7 @@ def test_totals_count_journal_and_archive(tmp_path: Path) -> None:
         put(journal, at_ns=NOON_NS + second * SECOND_NS)
         written(journal)
     row = catalog.snapshot(tmp_path).blocks[1]
-    journal.transact(lambda c: schema.add_file_and_drop_blocks(c, file_of([row]), [row.first_seq])).result(
-        WAIT_S
-    )
+    journal.transact(lambda c: replace_blocks(c, file_of([row]), [row.first_seq])).result(WAIT_S)
     with catalog.reading(tmp_path) as connection:
         found = catalog.totals(connection)
     assert (found.blocks, found.block_rows, found.files, found.file_rows, found.file_bytes) == (

@@ -20,7 +20,7 @@ from engine.storage.journal import Draft, Journal
 from engine.storage.journal_pending import DRAFT_BYTES, GIVEN_UP_IN_ORDER, Pending, merged
 from engine.storage.journal_spans import HOLE_NS, Spans
 from engine.storage.records import FILLED, SHED_ORDER, Block, RecordKind, Stream
-from engine.storage.schema import add_file_and_drop_blocks, drop_file, put_value
+from engine.storage.schema import drop_file, put_value
 from engine.storage.views import SpanView
 from tests.storage.drawn import NOON_NS, OF_A_VENUE, STREAM, WHOLE, drawn_block
 from tests.storage.journals import (
@@ -30,6 +30,7 @@ from tests.storage.journals import (
     gap_block,
     held_back,
     put,
+    replace_blocks,
     same_rows,
     seqs_in,
     until,
@@ -191,7 +192,7 @@ def test_a_number_never_comes_back(tmp_path: Path) -> None:
     put(journal)
     written(journal)
     rows = catalog.snapshot(tmp_path).blocks
-    number = journal.transact(lambda c: add_file_and_drop_blocks(c, file_of(rows), [1])).result(WAIT_S)
+    number = journal.transact(lambda c: replace_blocks(c, file_of(rows), [1])).result(WAIT_S)
     journal.transact(lambda c: drop_file(c, number)).result(WAIT_S)
     assert journal.close()
     again = Journal.open(tmp_path)

@@ -16,7 +16,16 @@ from engine.storage import catalog, schema
 from engine.storage.journal import Journal
 from engine.storage.records import FILLED, RecordKind, Stream
 from tests.storage.drawn import NOON_NS, STREAM
-from tests.storage.journals import WAIT_S, draft_of, file_of, gap_block, put, seqs_in, written
+from tests.storage.journals import (
+    WAIT_S,
+    draft_of,
+    file_of,
+    gap_block,
+    put,
+    replace_blocks,
+    seqs_in,
+    written,
+)
 
 DAY_NS = 86_400 * 10**9
 PAYLOAD = (  # two trades
@@ -180,9 +189,7 @@ def test_a_file_takes_the_place_of_exactly_its_blocks(tmp_path: Path) -> None:
     assert len(rows) == 3
     took = rows[:2]
     number = journal.transact(
-        lambda connection: schema.add_file_and_drop_blocks(
-            connection, file_of(took), [row.first_seq for row in took]
-        )
+        lambda connection: replace_blocks(connection, file_of(took), [row.first_seq for row in took])
     ).result(WAIT_S)
     after = catalog.snapshot(tmp_path)
     assert [row.first_seq for row in after.blocks] == [rows[2].first_seq]
@@ -204,9 +211,7 @@ def test_a_file_takes_no_place_of_blocks_that_are_gone_or_others(tmp_path: Path)
         ([trades.first_seq], file_of([trades, quotes])),
     )
     for seqs, file in wrong:
-        future = journal.transact(
-            lambda c, seqs=seqs, file=file: schema.add_file_and_drop_blocks(c, file, seqs)
-        )
+        future = journal.transact(lambda c, seqs=seqs, file=file: replace_blocks(c, file, seqs))
         with pytest.raises(StorageError, match="cannot take the place"):
             future.result(WAIT_S)
     after = catalog.snapshot(tmp_path)
@@ -223,9 +228,7 @@ def test_files_are_marked_and_a_file_being_deleted_is_not_read(tmp_path: Path) -
     written(journal)
     rows = catalog.snapshot(tmp_path).blocks
     seqs = [row.first_seq for row in rows]
-    number = journal.transact(lambda c: schema.add_file_and_drop_blocks(c, file_of(rows), seqs)).result(
-        WAIT_S
-    )
+    number = journal.transact(lambda c: replace_blocks(c, file_of(rows), seqs)).result(WAIT_S)
     assert journal.transact(lambda c: schema.mark_file(c, number, uploaded_ns=5, detail="x")).result(WAIT_S)
     (file,) = catalog.snapshot(tmp_path).files
     assert (file.state, file.detail, file.uploaded_ns) == ("here", "x", 5)
@@ -252,7 +255,7 @@ def test_spans_and_gaps_end_where_what_is_left_begins(tmp_path: Path) -> None:
     files = []
     for row in catalog.snapshot(tmp_path, RecordKind.TRADES).blocks:
         file = file_of([row], f"{row.first_seq}.parquet")
-        change = lambda c, file=file, row=row: schema.add_file_and_drop_blocks(c, file, [row.first_seq])  # noqa: E731
+        change = lambda c, file=file, row=row: replace_blocks(c, file, [row.first_seq])  # noqa: E731
         files.append(journal.transact(change).result(WAIT_S))
     with catalog.reading(tmp_path) as connection:
         ((before,), left_out), gaps = catalog.spans(connection), catalog.gaps(connection)
