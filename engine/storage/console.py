@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections import deque
 from typing import Final
 
 from engine.storage.views import StorageView
+from engine.telemetry.board import Board
 from engine.telemetry.hub import Telemetry
 
-SILENT_S: Final = 60.0  # a venue that connects says something by then
+SILENT_S: Final = 60.0  # a venue that connects says something by then, and goes on saying it
+RESTARTS_MOST: Final = 5  # of its source's task, within
+RESTARTS_S: Final = 300.0
 
 MEGA: Final = 1e6
 
@@ -25,6 +29,7 @@ async def follow(
     told = telemetry.events.written
     ready = began = 0.0
     state = detail = ""
+    watch = Watch(venue)
     while not stop.is_set():
         for event in telemetry.events.since(told):
             told = event.number
@@ -51,6 +56,10 @@ async def follow(
         elif not began and state == "running" and time.monotonic() - ready > SILENT_S:
             print(f"venuescope: nothing came of {venue} within {SILENT_S:.0f} s", file=sys.stderr)
             return 1
+        dead = watch.look(telemetry.board, time.monotonic()) if state == "running" else ""
+        if dead:
+            print(f"venuescope: nothing arrives of {venue}: {dead}", file=sys.stderr)
+            return 1
         if seconds and began and time.monotonic() - began >= seconds:
             break
         try:
@@ -59,6 +68,37 @@ async def follow(
         except TimeoutError:
             continue
     return 0
+
+
+class Watch:
+    """Whether anything still arrives of a venue. One that is being connected again is waited for. Pure."""
+
+    def __init__(self, venue: str) -> None:
+        self._venue = venue
+        self._newest_ns = -1
+        self._since_s = 0.0
+        self._restarts = 0
+        self._restarted_s: deque[float] = deque(maxlen=RESTARTS_MOST)
+
+    def look(self, board: Board, now_s: float) -> str:
+        """Why nothing will arrive any more; "" while it may."""
+        source = next((one for one in board.sources if one.source.venue == self._venue), None)
+        named = "built-in exchange" if self._venue == "builtin" else "live venues"
+        task = next((each for each in board.tasks if each.name == named), None)
+        if task is not None:
+            if task.state == "failed":
+                return task.error
+            self._restarted_s.extend([now_s] * min(task.restarts - self._restarts, RESTARTS_MOST))
+            self._restarts = task.restarts
+            if len(self._restarted_s) == RESTARTS_MOST and now_s - self._restarted_s[0] <= RESTARTS_S:
+                return task.error
+        newest_ns = source.newest_ns if source is not None else 0
+        if newest_ns != self._newest_ns or (source is not None and source.state == "reconnecting"):
+            self._newest_ns, self._since_s = newest_ns, now_s
+        if now_s - self._since_s <= SILENT_S:
+            return ""
+        why = (task.error if task is not None else "") or (source.detail if source is not None else "")
+        return f"for {SILENT_S:.0f} s" + (f"; {why}" if why else "")
 
 
 def sum_up(written: int, given_up: int, ended: bool) -> int:
@@ -82,7 +122,8 @@ def _line(store: StorageView, venue: str, elapsed_s: float) -> str:
     journal = store.journal
     waiting = journal.pending_rows if journal is not None else 0
     commit_ms = journal.commit_p99_ns / 1e6 if journal is not None else 0.0
-    gaps = sum(gap.venue == venue for gap in store.gaps)
+    # Those of this session; before it others recorded, or nobody.
+    gaps = sum(gap.venue == venue and gap.from_ns >= recording.since_ns for gap in store.gaps)
     given_up = sum(rows for _, rows in journal.shed) if journal is not None else 0
     lost = f"  GIVEN UP {given_up:,}: {store.detail}" if given_up else ""
     return (

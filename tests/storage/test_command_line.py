@@ -112,7 +112,7 @@ def test_what_cannot_be_is_one_sentence(store: Path) -> None:
         run_export(store, venue="okx")
     with pytest.raises(
         BadQuery,
-        match="^symbol 'XRPUSDT': nothing of it is recorded of any venue; recorded: BTC-USDT, ETH-USDT$",
+        match=r"^symbol 'XRPUSDT': nothing of it is recorded of any venue; recorded: BTC-USDT, ETH-USDT$",
     ):
         run_export(store, symbol="XRPUSDT")
 
@@ -137,7 +137,7 @@ def test_a_symbol_may_be_named_as_the_venue_does_in_any_case(
 def test_of_a_stretch_without_records_no_file_is_made(store: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.csv"
     with pytest.raises(
-        BadQuery, match="^trades builtin, 2026-01-01 00:00:00 to .*: nothing is recorded then; "
+        BadQuery, match=r"^trades builtin, 2026-01-01 00:00:00 to .*: nothing is recorded then; "
     ):
         run_export(store, venue="builtin", start="2026-01-01", end="2026-01-02", out=out)
     assert list(tmp_path.glob("out*")) == []
