@@ -277,33 +277,42 @@ class Store:
                 self._state, self._detail = "failed", str(error)
                 self._tell("error", str(error), f"nothing can be recorded: {error}")
                 return
-            loop = asyncio.get_running_loop()
+            try:
+                self._begin(journal)
+            except BaseException:
+                self.journal = None
+                await asyncio.to_thread(journal.close)
+                raise
 
-            def shed(*lost: Any) -> None:  # from the journal's thread
-                with contextlib.suppress(RuntimeError):  # a loop that has ended records no more
-                    loop.call_soon_threadsafe(self._shed, *lost)
+    def _begin(self, journal: Journal) -> None:
+        """There is a journal: what is wanted is recorded, and its archive kept."""
+        from engine.storage.archiver import Archiver  # pyarrow: only where there is something to archive
 
-            journal.on_shed = shed
-            from engine.storage.archiver import Archiver  # pyarrow: only where there is something to archive
+        loop = asyncio.get_running_loop()
 
-            self.archiver = Archiver(
-                self.folder,
-                journal,
-                uri=self.options.uri,
-                days=self.options.days,
-                budget_bytes=self.options.budget_bytes,
-                wall=self._wall,
-                note=lambda level, what, text: self._note(level, "", what, text),
-            )
-            self.journal = journal
-            self.recorder.use(journal)
-            while self._lost:
-                self.recorder.shed(*self._lost.popleft())
-            self._state, self._detail, self._read_of = "ready", "", (-1, -1)
-            if self._told:
-                self._tell("info", "", "recording can go on")
-            self._ended.clear()
-            self._opened.set()
+        def shed(*lost: Any) -> None:  # from the journal's thread
+            with contextlib.suppress(RuntimeError):  # a loop that has ended records no more
+                loop.call_soon_threadsafe(self._shed, *lost)
+
+        journal.on_shed = shed
+        self.archiver = Archiver(
+            self.folder,
+            journal,
+            uri=self.options.uri,
+            days=self.options.days,
+            budget_bytes=self.options.budget_bytes,
+            wall=self._wall,
+            note=lambda level, what, text: self._note(level, "", what, text),
+        )
+        self.journal = journal
+        self.recorder.use(journal)
+        while self._lost:
+            self.recorder.shed(*self._lost.popleft())
+        self._state, self._detail, self._read_of = "ready", "", (-1, -1)
+        if self._told:
+            self._tell("info", "", "recording can go on")
+        self._ended.clear()
+        self._opened.set()
 
     async def _open_journal(self) -> Journal:
         """As `Journal.open`; one that is open when this is cancelled is closed again."""

@@ -27,6 +27,7 @@ from engine.storage.journal_writer import Writer
 from engine.storage.pens import Hole
 from engine.storage.query import query
 from engine.storage.records import BACKFILLED, RecordKind
+from engine.storage.recorder import Recorder
 from engine.storage.refetch import WAITING_MOST
 from engine.storage.store import Store, StoreOptions
 from engine.telemetry.hub import Telemetry
@@ -493,3 +494,28 @@ def test_a_slow_disk_is_waited_for_at_the_end(tmp_path: Path, monkeypatch: pytes
     assert runtime.stop()
     monkeypatch.undo()
     assert len(rig.ids()) == 50
+
+
+def test_a_store_that_cannot_begin_lets_go_of_its_journal_and_tries_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed: list[int] = []
+    use = Recorder.use
+
+    def once(self: Recorder, numbers: Any) -> None:
+        if not failed:
+            failed.append(1)
+            raise ZeroDivisionError("unforeseen")
+        use(self, numbers)
+
+    monkeypatch.setattr(Recorder, "use", once)
+
+    async def whole() -> None:
+        rig = Rig(tmp_path, record=("binance_spot",), what=("trades",))
+        async with running(rig) as store:
+            await until(lambda: failed and store.journal is not None)
+            rig.trade(1)
+            await until(lambda: rig.ids() == [1])
+            assert store.failures["the journal"] == 1
+
+    asyncio.run(whole())
