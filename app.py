@@ -230,6 +230,7 @@ def import_capture(
     what: Annotated[
         str, typer.Option(help="trades, book, candles, funding, raw.")
     ] = "trades,book,candles,funding,raw",
+    local: command_line.LOCAL = False,
 ) -> None:
     """Take a foreign capture over into what is recorded: whole or not at all, and once."""
     chosen = settings.load()
@@ -247,7 +248,7 @@ def import_capture(
     files = fingerprints(path)
     shown = Progress()
 
-    with ended_well(), taking_over(settings.store_folder(chosen), files, kinds) as inlet:
+    with ended_well(), taking_over(settings.store_folder(chosen, local), files, kinds) as inlet:
 
         def progress(done: int, total: int) -> None:
             inlet.flush()
@@ -278,6 +279,7 @@ def replay_recorded(
     speed: Annotated[str, typer.Option(help="1, 10, 100 or max.")] = "1",
     paused: Annotated[bool, typer.Option("--paused", help="Stand still there.")] = False,
     port: Annotated[str | None, typer.Option(metavar="NUMBER", help="Port of the dashboard.")] = None,
+    local: command_line.LOCAL = False,
 ) -> None:
     """Show a recorded stretch on the pages, as if it were live."""
     if speed not in SPEEDS:
@@ -287,10 +289,13 @@ def replay_recorded(
 
     from engine.moments import moment_of
     from engine.storage import catalog
+    from engine.storage.command_line import elsewhere
 
-    now_ns = time.time_ns()
+    now_ns, folder = time.time_ns(), settings.store_folder(chosen, local)
+    if said := elsewhere(folder):
+        print(f"venuescope: {said}", file=sys.stderr)
     names = tuple(name.strip() for name in symbols.split(",") if name.strip())
-    with catalog.reading(settings.store_folder(chosen)) as connection:
+    with catalog.reading(folder) as connection:
         spans, _ = catalog.spans(connection)
     known = {span.venue for span in spans}
     market = next((name for name in (venue, f"{venue}_spot") if name in known), venue)
@@ -303,15 +308,15 @@ def replay_recorded(
         moment_of("--at", at, now_ns) if at else 0,
         *(SPEEDS[speed], paused),
     )
-    asyncio.run(_check_recorded(chosen, wanted))
-    if not asyncio.run(run(chosen, recorded=wanted)):
+    asyncio.run(_check_recorded(chosen, wanted, folder))
+    if not asyncio.run(run(chosen, recorded=wanted, folder=folder)):
         raise typer.Exit(1)
 
 
-async def _check_recorded(chosen: settings.Settings, wanted: Recorded) -> None:
+async def _check_recorded(chosen: settings.Settings, wanted: Recorded, folder: Path) -> None:
     """BadQuery, with what there is, when nothing of the stretch is recorded."""
     kernels.activate(chosen.cache_dir / "numba", KERNEL_MODULES)
-    await _recorded_opener(chosen, SteadyClock())(*wanted)
+    await _recorded_opener(folder, SteadyClock())(*wanted)
 
 
 def _utc(time_ns: int) -> str:
@@ -352,10 +357,12 @@ def build_engine(
     recorded: Recorded | None = None,
     symbols: tuple[str, ...] = (),
     clock: SteadyClock | None = None,
+    folder: Path | None = None,
 ) -> Engine:
     """The engine for these settings. BadCapture, BadDataFolder: what is to be gone on with is no good.
 
     `recorded` is a stretch to replay. `symbols` are those recorded of venues recorded from the start; () = all.
+    `folder` is of the store, in place of the settings'.
     """
     directory = kernels.activate(chosen.cache_dir / "numba", KERNEL_MODULES)
 
@@ -376,7 +383,8 @@ def build_engine(
     if chosen.command_log != "off":
         exchange_log = ExchangeLog(chosen.data_dir / "exchange", chosen.command_log, chosen.seed)
         exchange_log.check()
-    open_replay, open_recorded = None, _recorded_opener(chosen, clock)
+    folder = folder or settings.store_folder(chosen)
+    open_replay, open_recorded = None, _recorded_opener(folder, clock)
     if replay is not None:
         open_replay = wiring.replay_opener(replay, speed, chosen, clock)
     elif recorded is not None:
@@ -394,7 +402,7 @@ def build_engine(
         open_markets=wiring.market_opener(chosen, clock),
         served=_served(chosen),
         store=StoreOptions(
-            folder=settings.store_folder(chosen),
+            folder=folder,
             uri=chosen.archive,
             snapshot_s=chosen.snapshot_interval_s,
             snapshot_depth=chosen.snapshot_depth,
@@ -414,10 +422,11 @@ def build(
     speed: float = 1.0,
     *,
     recorded: Recorded | None = None,
+    folder: Path | None = None,
 ) -> Application:
     """The application for these settings; as `build_engine`."""
     clock = SteadyClock()
-    engine = build_engine(chosen, replay, speed, recorded=recorded, clock=clock)
+    engine = build_engine(chosen, replay, speed, recorded=recorded, clock=clock, folder=folder)
 
     from dashboards.server import guarded
     from dashboards.shell import create_app
@@ -427,14 +436,13 @@ def build(
     return Application(engine, guarded(pages.server.wsgi_app, chosen.allowed_hosts))
 
 
-def _recorded_opener(chosen: settings.Settings, clock: SteadyClock) -> OpenRecorded:
-    """A function that opens a recorded stretch; BadQuery when nothing of it is there."""
+def _recorded_opener(folder: Path, clock: SteadyClock) -> OpenRecorded:
+    """A function that opens a stretch recorded in a store; BadQuery when nothing of it is there."""
     from engine.storage.playback import Playback
 
     async def open_recorded(
         venue: str, symbols: tuple[str, ...], from_ns: int, to_ns: int, at_ns: int, speed: float, paused: bool
     ) -> Playback:
-        folder = settings.store_folder(chosen)
         found = Playback(
             *(folder, venue, symbols, from_ns, to_ns), at_ns=at_ns, speed=speed, paused=paused, wall=clock
         )
@@ -450,6 +458,7 @@ async def run(
     speed: float = 1.0,
     *,
     recorded: Recorded | None = None,
+    folder: Path | None = None,
     table_s: float = 0.0,
 ) -> bool:
     """Serve until SIGINT or SIGTERM; False when the engine's thread would not end in time.
@@ -463,7 +472,7 @@ async def run(
     gc.set_threshold(*GARBAGE)
     sock = server.listen(chosen.host, chosen.port)
     async with own_venue(chosen) as chosen:
-        application = build(chosen, replay, speed, recorded=recorded)
+        application = build(chosen, replay, speed, recorded=recorded, folder=folder)
         if table_s:
             _load_table()
         application.engine.start()

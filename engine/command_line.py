@@ -128,6 +128,11 @@ STORE = Annotated[
 ]
 
 
+LOCAL = Annotated[
+    bool, typer.Option("--local", help="Of what a local venue said (venue_url), not of the real ones.")
+]
+
+
 @_engine.command("query")
 def run_query(
     text: Annotated[str, typer.Argument(help='"select venue, count(*) from trades group by venue"')],
@@ -139,11 +144,13 @@ def run_query(
     out: Annotated[Path | None, typer.Option(help="File to write; needed for parquet and feather.")] = None,
     rows: Annotated[int, typer.Option(help="So many rows of a table are printed.")] = 40,
     store: STORE = None,
+    local: LOCAL = False,
 ) -> None:
     """Ask for what is recorded in SQL, read-only: trades, quotes, deltas, snapshots, candles, funding, gaps, ..."""
     from engine.storage import command_line as storage
 
-    raise typer.Exit(storage.run_query(store or _store(), text, form, out, start=start, end=end, rows=rows))
+    folder = store or _store(local)
+    raise typer.Exit(storage.run_query(folder, text, form, out, start=start, end=end, rows=rows))
 
 
 @_engine.command("export")
@@ -161,12 +168,13 @@ def run_export(
     out: Annotated[Path | None, typer.Option(help="File to write. [default: named by what is in it]")] = None,
     job: Annotated[str, typer.Option(hidden=True)] = "",
     store: STORE = None,
+    local: LOCAL = False,
 ) -> None:
     """Take what is recorded away as CSV, Parquet or Feather."""
     from engine.storage import command_line as storage
 
     found = storage.run_export(
-        store or _store(),
+        store or _store(local),
         kind=kind,
         venue=venue,
         symbol=symbol,
@@ -190,9 +198,9 @@ def run_care(
     raise typer.Exit(care.run(store or _store(), action))
 
 
-def _store() -> Path:
-    """The store of the settings."""
-    return settings.store_folder(settings.load())
+def _store(local: bool = False) -> Path:
+    """The store of the settings, or that of local venues."""
+    return settings.store_folder(settings.load(), local)
 
 
 def _exchange_url() -> str:

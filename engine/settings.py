@@ -178,9 +178,9 @@ class Settings(BaseSettings):
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, SETTINGS_FILE)
 
 
-def store_folder(chosen: Settings) -> Path:
+def store_folder(chosen: Settings, local: bool = False) -> Path:
     """Where what is recorded is kept; what a local venue said apart from what the real ones did."""
-    return chosen.data_dir / ("store-local" if chosen.venue_url else "store")
+    return chosen.data_dir / ("store-local" if local or chosen.venue_url else "store")
 
 
 def load(**flags: Any) -> Settings:

@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-from engine.errors import BadQuery, StorageError
+from engine.errors import BadDataFolder, BadQuery, StorageError
 from engine.moments import moment_of
 from engine.storage import answers, catalog
 from engine.storage.export import ExportResult, arrow_writer, export, whole_file
@@ -196,6 +196,26 @@ def _checked_symbol(folder: Path, venue: str, symbol: str) -> str:
     return universal(known, venue, symbol) if symbol and known else symbol
 
 
+def elsewhere(folder: Path) -> str:
+    """What to say where this store is empty and the one beside it is not: what real venues said and what a local one
+    did are kept apart. "" where there is nothing to say.
+    """
+    beside = {"store": "store-local", "store-local": "store"}.get(folder.name)
+    if beside is None or _holds(folder) or not _holds(folder.with_name(beside)):
+        return ""
+    how = "--local asks" if beside == "store-local" else "without --local you ask"
+    return f"nothing is recorded here, but {folder.with_name(beside)} has something: {how} for it"
+
+
+def _holds(folder: Path) -> bool:
+    """Whether anything was ever recorded there, as far as that can be read."""
+    try:
+        with catalog.reading(folder) as connection:
+            return bool(catalog.streams(connection))
+    except (BadDataFolder, StorageError):
+        return False
+
+
 @contextmanager
 def _ended_well(folder: Path) -> Iterator[list[int]]:
     """[the exit code], known when the block has ended."""
@@ -203,6 +223,8 @@ def _ended_well(folder: Path) -> Iterator[list[int]]:
     try:
         if not (folder / NAME).exists():
             print(f"venuescope: nothing has been recorded in {folder} yet", file=sys.stderr)
+        if said := elsewhere(folder):
+            print(f"venuescope: {said}", file=sys.stderr)
         yield ended
         sys.stdout.flush()
     except StorageError as error:

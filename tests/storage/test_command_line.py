@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from engine.errors import BadQuery, BadSetting
 from engine.storage import answers, csv_text
-from engine.storage.command_line import run_export, run_query
+from engine.storage.command_line import elsewhere, run_export, run_query
 from engine.storage.records import RecordKind
 from tests.storage.drawn import NOON_NS, STREAM, UNIT, drawn_block
 from tests.storage.kept import Kept
@@ -281,3 +281,15 @@ def test_progress_is_shown_to_a_terminal_only(store: Path, tmp_path: Path) -> No
     assert b"120 of about 120 rows" in os.read(reader, 1_000)
     os.close(reader)
     assert b"120 rows" in done.stdout
+
+
+def test_where_a_store_is_empty_the_one_beside_it_is_named(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    local = tmp_path / "store-local"
+    assert elsewhere(store) == ""
+    said = elsewhere(local)
+    assert said == f"nothing is recorded here, but {store} has something: without --local you ask for it"
+    assert run_query(local, "SELECT count(*) FROM trades") == 0
+    assert said in capsys.readouterr().err
+    assert elsewhere(tmp_path / "other") == ""
