@@ -22,7 +22,7 @@ APART_NS: Final = (
 DRAFT_BYTES: Final = 1_024
 BLOCK_COST_BYTES: Final = 512
 KEPT_BYTES: Final = 256 << 10  # blocks of one kind and stream are given up, or written, together up to this
-TAKEN_MOST: Final = 500  # pieces that are looked at without letting go of the lock: less than a millisecond
+TAKEN_MOST: Final = 250  # pieces that are looked at without letting go of the lock: less than a millisecond
 # What is given up after SHED_ORDER: what is made anew each second, what a venue can be asked for again, the rest.
 GIVEN_UP_IN_ORDER: Final = (
     *SHED_ORDER,
@@ -100,7 +100,7 @@ class Pending:
         self.stretches: dict[ShedKey, Stretch] = {}  # given up, and not yet reported
         self._loose: dict[RecordKind, deque[Waiting]] = {kind: deque() for kind in GIVEN_UP_IN_ORDER}
         self._kept: dict[RecordKind, deque[Waiting]] = {kind: deque() for kind in GIVEN_UP_IN_ORDER}
-        self._growing: dict[tuple[RecordKind, Stream], Waiting] = {}  # of the kept: may get more blocks
+        self._growing: dict[tuple[RecordKind, int], Waiting] = {}  # of the kept, by id of the stream: may get more
         self._grown_bytes = min(KEPT_BYTES, limit_bytes // 64)
 
     def put(self, drafts: Iterable[Draft], ticket: int, from_ns: int, to_ns: int) -> None:
@@ -141,7 +141,7 @@ class Pending:
         for each in packed:
             block, part = each.block, parts.get(each.block.first_seq, taken[0])
             rows, size_bytes = len(block.rows), block.size_bytes + BLOCK_COST_BYTES
-            held = self._growing.get((block.kind, block.stream))
+            held = self._growing.get((block.kind, id(block.stream)))
             if held is not None and held.size_bytes + size_bytes <= self._grown_bytes:
                 held.blocks.append(block)
                 held.rows += rows
@@ -164,7 +164,7 @@ class Pending:
                 )
                 self._kept[block.kind].append(held)
                 if not holes:
-                    self._growing[block.kind, block.stream] = held
+                    self._growing[block.kind, id(block.stream)] = held
             self.rows += rows
             self.size_bytes += size_bytes
 
@@ -173,8 +173,8 @@ class Pending:
         for waiting in taken:
             self.rows -= waiting.rows
             self.size_bytes -= waiting.size_bytes
-            if waiting.kept and self._growing.get((waiting.kind, waiting.stream)) is waiting:
-                del self._growing[waiting.kind, waiting.stream]
+            if waiting.kept and self._growing.get((waiting.kind, id(waiting.stream))) is waiting:
+                del self._growing[waiting.kind, id(waiting.stream)]
 
     def put_back(self, taken: Sequence[Waiting]) -> None:
         """They wait again, before all others."""

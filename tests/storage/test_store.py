@@ -26,8 +26,8 @@ from engine.storage.journal import Journal
 from engine.storage.journal_writer import Writer
 from engine.storage.pens import Hole
 from engine.storage.query import query
-from engine.storage.records import BACKFILLED, RecordKind
 from engine.storage.recorder import Recorder
+from engine.storage.records import BACKFILLED, RecordKind
 from engine.storage.refetch import WAITING_MOST
 from engine.storage.store import Store, StoreOptions
 from engine.telemetry.hub import Telemetry
