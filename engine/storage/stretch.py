@@ -122,7 +122,8 @@ def find(folder: Path, venue: str, symbols: Sequence[str], from_ns: int, to_ns: 
     if not 0 < from_ns < to_ns:
         raise BadQuery("from, to", "the stretch must begin before it ends")
     with catalog.reading(folder) as connection:
-        known = [stream for stream in catalog.streams(connection).values() if stream.symbol]
+        numbered = catalog.streams(connection)
+        known = [numbered[number] for number in sorted(numbered) if numbered[number].symbol]
         names = _names(venue, symbols, known)
         near = (from_ns - BEFORE_NS - MARGIN_NS, to_ns + MARGIN_NS)
         pieces, damaged = _pieces(folder, connection, (*MARKET, *TOLD, GAPS), venue, near)
@@ -148,7 +149,10 @@ def find(folder: Path, venue: str, symbols: Sequence[str], from_ns: int, to_ns: 
         if piece.stream.symbol in names
         and (piece.last_seq >= first - AHEAD or (piece.kind is CANDLES and piece.last_ns >= past_ns))
     ]
-    found = tuple(sorted({piece.stream.symbol for piece in market}))
+    # In the order in which they were recorded first: that of the live source.
+    there = {piece.stream.symbol for piece in market}
+    listed = dict.fromkeys(stream.symbol for stream in known if stream.venue == venue)
+    found = tuple(symbol for symbol in listed if symbol in there)
     others = [piece for piece in others if piece.stream.symbol in (*found, "")]
     return Stretch(venue, found, from_ns, to_ns, (*market, *others), tuple(damaged))
 

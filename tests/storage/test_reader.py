@@ -602,6 +602,17 @@ def test_what_is_not_recorded_is_refused_and_what_is_is_named(tmp_path: Path, si
     )
 
 
+def test_symbols_are_in_the_order_in_which_they_were_recorded_first(tmp_path: Path) -> None:
+    store, names = Kept(tmp_path / "store"), ("ETH-USDT", "BTC-USDT", "SOL-USDT", "BNB-USDT")
+    for place, name in enumerate(names):
+        of = stream(replace(UNIT, symbol=name))
+        store.put(drawn_block(RecordKind.TRADES, 5, seq=1 + 5 * place, stream=replace(of, symbol=name)))
+    store.close()
+    stretch = find(store.folder, stream().venue, (), NOON_NS, NOON_NS + 10**9)
+    assert stretch.symbols == names
+    assert tuple(stretch.instruments()) == names
+
+
 def test_our_own_books_are_not_told_where_the_book_is_right() -> None:
     venue = Venue(Rule.BINANCE_SPOT)
     venue.snapshot()
