@@ -43,7 +43,8 @@ HELD_BYTES: Final = 64 << 20  # up to this much
 PLACED_MOST: Final = 1_000_000  # rows that are placed by their time; what is more is left out and named
 FETCH_NS: Final = 15 * SECOND_NS  # a fetched snapshot lacks changes that came up to this long before it
 LOST_NAMED: Final = 20
-LAST_NS: Final = 2 * SECOND_NS  # a hole that begins so shortly before the end of all is told to nobody
+LAST_NS: Final = 60 * SECOND_NS  # a hole that begins so shortly before the end of all,
+BEHIND_NS: Final = 2 * SECOND_NS  # and no earlier before the last of its symbol, is told to nobody
 
 
 class Reader:
@@ -176,8 +177,11 @@ class Reader:
 
         Where a recording ended there is a hole too, but nothing behind it: the books stay as they were last.
         """
-        newest_ns = max([p.last_ns for p in self.stretch.pieces if p.kind in MARKET], default=0)
-        last_ns = min(newest_ns, self.stretch.to_ns) - LAST_NS
+        last_ns: dict[str, int] = {}  # of each symbol, "" = of all
+        for piece in self.stretch.pieces:
+            if piece.kind in MARKET:
+                for name in ("", piece.stream.symbol):
+                    last_ns[name] = max(last_ns.get(name, 0), min(piece.last_ns, self.stretch.to_ns))
         found: list[Block] = []
         count = 0
         for piece in self.stretch.pieces:
@@ -191,7 +195,9 @@ class Reader:
                 continue
             chosen = self._choice.of_time(block)
             if piece.kind is GAPS:
-                chosen = chosen & (block.rows["from_ns"] < last_ns)
+                last_own_ns = last_ns.get(piece.stream.symbol, 0)
+                ends = max(last_own_ns - BEHIND_NS, last_ns.get("", 0) - LAST_NS)
+                chosen = chosen & (block.rows["from_ns"] < ends)
             kept = selected(block, chosen)
             if piece.kind is CANDLES:
                 kept = _newest_of_each(kept)
