@@ -105,7 +105,8 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
     events      {rows: [{t, level: "info"|"warn"|"error", source, what, text, about: "limits"|"venue"|""}]}: new
                  rows, at most 200 kept
     health      {tasks: [{name, state, restarts, error, since}], rings: [{name, rows, capacity, written, bytes}],
-                 queues: [{name, depth, peak, capacity, dropped}], sources: [{id, label, frames, malformed, gaps,
+                 queues: [{name, depth, peak, capacity, dropped}], sources: [{id, label, frames (null: not known of
+                 what is replayed out of the store), malformed, gaps,
                  resyncs, dropped, late, levels_dropped, unchecked, agreement: [agreed, checked]}],
                  streams: [{id (the market), label, colour, stream ("" = none yet), state, since, newest, frames,
                  frames_per_s, bytes, subscriptions, reconnects, rotations, stalls, dropped,

@@ -107,6 +107,11 @@ def test_without_recorded_counts_rates_are_of_what_is_played() -> None:
     assert stream["n"] is None
 
 
+def test_how_many_frames_a_recorded_stretch_had_is_not_known() -> None:
+    (source,) = Page(played(3, recorded=False), ["health"]).stream("health")["sources"]
+    assert source["frames"] is None
+
+
 def test_a_stage_that_was_not_recorded_says_that_it_is_measured_anew() -> None:
     desk = played(6, recorded=False)
     for stage, said in (
