@@ -566,7 +566,7 @@
       n(F.group(t.restarts), bad(t.restarts)), n(t.since ? F.time(t.since) : "–"), { text: t.error || "–", cls: t.error ? "wide" : "vs-mut" },
     ]));
     D.table(D.host("sources"), (s.sources || []).map((x) => [
-      { text: x.label, cls: "name" }, n(F.group(x.frames)), n(F.group(x.malformed), bad(x.malformed)), n(F.group(x.gaps), bad(x.gaps)),
+      { text: x.label, cls: "name" }, n(F.none(x.frames) ? "–, not recorded" : F.group(x.frames)), n(F.group(x.malformed), bad(x.malformed)), n(F.group(x.gaps), bad(x.gaps)),
       n(F.group(x.resyncs), bad(x.resyncs)), n(F.group(x.dropped), bad(x.dropped)),
       ...["late", "levels_dropped", "unchecked"].map((key) => ({ text: F.group(x[key]), cls: "n vs-hide-l", tone: key === "unchecked" ? "mut" : bad(x[key]) })),
       n(x.agreement && x.agreement[1] ? `${F.group((x.agreement[0] / x.agreement[1]) * 100, 3)}%` : "–", x.agreement && x.agreement[0] < x.agreement[1] ? "warn" : ""),
