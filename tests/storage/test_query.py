@@ -253,7 +253,7 @@ sys.exit(0 if journal.close() else 1)
 
 def test_a_journal_that_moves_is_seen_as_a_growing_beginning(tmp_path: Path) -> None:
     folder = tmp_path / "store"
-    command = [sys.executable, "-c", WRITER, str(folder), "2"]
+    command = [sys.executable, "-c", WRITER, str(folder), "1"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as writer:
         assert writer.stdout is not None
         acknowledged = int(writer.stdout.readline())
@@ -268,7 +268,7 @@ def test_a_journal_that_moves_is_seen_as_a_growing_beginning(tmp_path: Path) -> 
             acknowledged = int(writer.stdout.readline() or acknowledged)
         last = int((writer.stdout.read().split() or [acknowledged])[-1])
     assert writer.returncode == 0
-    assert questions > 5
+    assert questions > 2
     assert len(query.query(folder, TRADES)) == last
 
 
