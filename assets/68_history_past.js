@@ -238,7 +238,7 @@
     const label = going ? "Pause the replay (Space)" : r.state === "ended" ? "Play it again (Space)" : "Play the replay (Space)";
     D.attr(icon.parentElement, "aria-label", label);
     D.attr(icon.parentElement, "title", label);
-    for (const el of bar.querySelectorAll('[data-act="past-step"]')) el.disabled = r.state === "ended" || r.state === "failed";
+    for (const el of bar.querySelectorAll('[data-act="past-step"]')) el.disabled = r.state === "failed" || (r.state === "ended" && !(el.dataset.by === "back" && r.recorded));
     const speed = wish.speed !== null && Date.now() < wish.until ? wish.speed : String(r.speed).replace(/x$/, "");
     for (const el of bar.querySelectorAll("[data-speed]")) D.attr(el, "aria-pressed", String(el.dataset.speed === speed));
     D.put("past.events", `${F.si(r.events)} ${r.events === 1 ? "event" : "events"}`);
