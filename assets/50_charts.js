@@ -522,7 +522,8 @@
     layout.template = template;
     if (layout.xaxis && !layout.xaxis.tickvals) layout.xaxis.nticks = slots(width);
     if (window.innerWidth < 768 && layout.margin) layout.margin.r = Math.max(layout.margin.r || 0, 56);
-    if (V.dated(s)) layout.margin.r = Math.max(layout.margin.r || 0, 104); // room for the day beside UTC
+    // Room for the day beside UTC, and for half of a tick's label at the end of the axis.
+    if (V.dated(s)) layout.margin.r = Math.max(layout.margin.r || 0, window.innerWidth < 768 ? 98 : 136);
     layout.meta = { drawn: `${dress}/${shape.key}/${V.dated(s)}` };
     if (old && old.layout && old.layout.meta)
       for (const axis of Object.keys(layout))

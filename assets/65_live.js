@@ -107,7 +107,7 @@
         if (swatch.className !== sw) swatch.className = sw;
         D.text(name, one.label);
         const state = one.shown ? one.state : "off";
-        const dotted = V.dot(state === "ended" ? "off" : state);
+        const dotted = V.dot(state === "ended" ? "off" : one.shown && one.paused ? "past" : state);
         if (dot.className !== dotted) dot.className = dotted;
         D.attr(el, "aria-pressed", String(one.shown));
         const age = one.age_ms === null ? null : one.age_ms;
@@ -324,7 +324,7 @@
     put("unit.distribution", shape ? F.unit("distribution", null) : "");
     for (const name of ["candles", "latency", "metrics", "throughput", "limits", "mids", "exchange", "exchange_latency"]) {
       const rows = (stream(name) || {}).rows, day = rows && rows.t ? V.otherDay(lastOf(rows.t)) : "";
-      put(`utc.${name}`, day ? `${day} UTC` : "UTC");
+      put(`utc.${name}`, day ? `${window.innerWidth < 768 ? day.slice(5) : day} UTC` : "UTC");
     }
     const through = stream("throughput");
     put("unit.throughput", through && through.series ? V.charts.throughput.unit(through) : "");

@@ -406,7 +406,7 @@
       if (empty && last && more.tagName === "SMALL") more.replaceWith((more = D.button("", "hist-last", "is-quote is-last")));
       else if (!(empty && last) && more.tagName !== "SMALL") more.replaceWith((more = D.make("small", "")));
       if (empty && last) {
-        D.text(more, `last ${F.day(last)}`);
+        D.text(more, window.innerWidth < 1380 ? F.day(last) : `last ${F.day(last)}`);
         Object.assign(more.dataset, { venue: line.venue, symbol: line.symbol });
         D.attr(more, "title", `Show the newest of ${titleOf(line)}`);
       } else D.text(more, row ? H.percent(row.shares[0]) : "");

@@ -214,7 +214,7 @@ class HistorySource(VenueSource):
 
     def _do_replay_step(self, by: str) -> None:
         assert self.replay is not None
-        self._playing(at_ns=self.replay.at_ns + (SECOND if by == "second" else 41_000_000))
+        self._playing(at_ns=self.replay.at_ns + {"second": SECOND, "back": -SECOND}.get(by, 41_000_000))
 
     def _do_replay_seek(self, at_ms: int) -> None:
         ended = self.replay is not None and self.replay.state == "ended"

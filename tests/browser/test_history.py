@@ -153,11 +153,11 @@ def test_what_is_typed_is_checked_with_a_sentence(page: HistoryPage) -> None:
         assert page.js("return document.querySelector('[data-host=stretch] .vs-btn.is-primary').disabled")
     page.write("From, UTC", f"{day} 23:30")
     page.write("To, UTC", "23:45:30.5")
-    page.until(lambda: page.text(SAID).startswith("15 m 30 s"))
+    page.until(lambda: " of 15 m 30 s" in page.text(SAID))
     page.write("At, UTC", "22:00")
     page.until(lambda: page.text(SAID) == "The moment is not in the stretch")
     page.write("At, UTC", "23:40")
-    page.until(lambda: page.text(SAID).startswith("15 m 30 s"))
+    page.until(lambda: " of 15 m 30 s" in page.text(SAID))
     page.click('[data-host="stretch"] .vs-btn.is-primary')
     page.until(lambda: len(page.sent("replay_open")) == 1)
     (asked,) = page.sent("replay_open")
@@ -195,7 +195,7 @@ def test_an_export_is_started_shown_canceled_downloaded_and_forgotten(page: Hist
     page.js("""const e = document.querySelector('select[aria-label="As"]');
       e.value = 'parquet';
       e.dispatchEvent(new Event('change'))""")
-    page.click('[data-host="stretch"] .vs-hist-line:last-child .vs-btn')
+    page.click('[data-host="stretch"] .vs-hist-line:has(select[aria-label="As"]) .vs-btn')
     page.until(lambda: len(page.sent("export_start")) == 1)
     assert (
         page.sent("export_start")[0].items()
@@ -216,8 +216,11 @@ def test_retention_that_deletes_says_what_and_asks_once_more(page: HistoryPage) 
     said, send = '[data-host="retention"] .vs-hist-said', '[data-host="retention"] .vs-btn'
     page.until(lambda: "full in about 12 days" in page.text(said))
     page.write("Keep", "10")
-    page.until(lambda: page.text(said).startswith("That deletes about "))
-    assert " days, " in page.text(said)
+    page.until(lambda: page.text(said).startswith("That deletes "))
+    found = page.source._do_retention_preview(10, 50)
+    for part in ("days (", "Binance spot", f"{found['rows']:,} rows"):
+        assert part in page.text(said)
+    assert page.sent("retention_preview")[-1] == {"days": 10, "budget_gb": 50}
     page.click(send)
     page.until(lambda: page.text(send) == "Delete")
     assert page.sent("retention_set") == []
@@ -265,9 +268,76 @@ def test_the_scrubber_seeks_by_key_and_by_mouse_and_speed_is_the_engines(page: H
     assert share == pytest.approx(0.5, abs=0.01)
     page.click('[data-act="past-speed"][data-speed="max"]')
     page.until(lambda: page.sent("replay_speed") == [{"speed": "max"}])
-    for by in ("event", "second"):
+    for by in ("event", "second", "back"):
         page.click(f'[data-act="past-step"][data-by="{by}"]')
-    page.until(lambda: page.sent("replay_step") == [{"by": "event"}, {"by": "second"}])
+    page.until(lambda: page.sent("replay_step") == [{"by": "event"}, {"by": "second"}, {"by": "back"}])
+
+
+@pytest.mark.nightly
+def test_a_link_opens_its_past_once_and_never_in_place_of_another(page: HistoryPage) -> None:
+    start = page.js(CALENDAR)["from"] - 86_400_000
+    link = f"past=binance_spot&from={start}&to={start + 600_000}&at={start + 61_000}"
+    page.open(f"/book?{link}")
+    page.until(lambda: page.text('[data-f="past.word"]') == "Past")
+    (asked,) = page.sent("replay_open")
+    assert (asked["at_ms"], asked["paused"]) == (start + 61_000, True)
+    page.until(lambda: "is open, for every browser" in page.text('[data-host="toasts"]'))
+    page.until(lambda: "source=binance_spot%3Areplay" in page.js("return location.search"))
+    page.until(lambda: f"at={start + 61_000}" in page.js("return location.search"))
+    page.open(f"/book{page.js('return location.search')}")
+    page.until(lambda: page.text('[data-f="past.word"]') == "Past")
+    page.open(f"/book?past=builtin&from={start}&to={start + 600_000}")
+    page.until(lambda: page.js("return !document.querySelector('[data-act=past-wanted]').hidden"))
+    assert len(page.sent("replay_open")) == 1
+    page.click('[data-act="past-wanted"]')
+    page.until(lambda: len(page.sent("replay_open")) == 2)
+    assert page.sent("replay_open")[1]["venue"] == "builtin"
+    page.click('[data-act="past-close"]')
+    page.until(lambda: "past=" not in page.js("return location.search"))
+
+
+@pytest.mark.nightly
+def test_nothing_is_opened_of_a_stretch_without_records_and_a_row_leads_to_its_newest(
+    page: HistoryPage,
+) -> None:
+    page.write("From, UTC", "2020-01-01 00:00:00")
+    page.write("To, UTC", "2020-01-01 00:02:00")
+    page.until(lambda: page.text(SAID) == "Recorded 0 of 2 m 00 s")
+    stopped = """return [...document.querySelectorAll('[data-host=stretch] :is(.vs-btn, .vs-seg button)')]
+      .map((e) => e.disabled)"""
+    page.until(lambda: page.js(stopped) == [True] * 6)
+    page.js("""const e = document.querySelector('select[aria-label="Recorded of"]');
+      e.value = 'bybit_inverse|BTC-USD-PERP';
+      e.dispatchEvent(new Event('change'))""")
+    page.until(lambda: page.text(SAID).startswith("Recorded 1 h 00 m of 1 h 00 m"))
+    chosen = page.js("return venuescope.history.calendar.sel")
+    page.until(lambda: page.js(CALENDAR)["from"] <= chosen["from"])
+    assert page.js(stopped) == [False] * 6
+    page.js("venuescope.history.acts['hist-newest']()")
+    page.until(lambda: page.js("return Boolean(document.querySelector('.vs-cal .is-last'))"))
+    page.click(".vs-cal .is-last")
+    page.until(lambda: page.js(CALENDAR)["from"] <= chosen["from"])
+
+
+@pytest.mark.nightly
+def test_a_store_that_does_not_write_is_said_on_every_page(page: HistoryPage) -> None:
+    page.source.switch("full")
+    page.open("/book")
+    page.until(lambda: page.text("#shell-store") == "Disk full")
+    page.source.switch("live")
+    page.until(lambda: not page.js("return document.querySelector('#shell-store').offsetParent"))
+
+
+def test_a_venue_that_is_away_is_not_said_to_be_recorded(page: HistoryPage) -> None:
+    told = """return venuescope.history.recording({venue: 'a', state: 'recording', detail: ''},
+      [{venue: 'a', run: 'replay', state: 'live'}, {venue: 'a', run: 'live', state: arguments[0],
+        age_ms: 12000, detail: 'code 1006'}])"""
+    assert page.js(told, "live") == ["is-ok", "recording", ""]
+    assert page.js(told, "reconnecting") == [
+        "is-warn",
+        "no data",
+        "no data for 0:12: reconnecting: code 1006",
+    ]
 
 
 @pytest.mark.nightly
