@@ -64,8 +64,9 @@ def is_simulated(view: View, source: SourceView) -> bool:
 def throughput_rows(view: View, from_ns: int) -> tuple[list[int], dict[str, dict[str, list[float | None]]]]:
     """(start of each step in ns, per source: rate -> one value a step, per second; None before a source began).
 
-    None also for what was not recorded of a past. Steps from `from_ns` (aligned) to the newest complete one, for every counted source, and under "clients" the orders
-    of the built-in exchange's clients, which its own counter does not have.
+    None also for what was not recorded of a past. Steps from `from_ns` (aligned) to the newest complete one, for every
+    counted source, and under "clients" the orders of the built-in exchange's clients, which its own counter does not
+    have.
     """
     step_ns = step_s(view) * NS_A_SECOND
     end_ns = view.counted_closed_ns - view.counted_closed_ns % step_ns
