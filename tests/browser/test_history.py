@@ -286,12 +286,12 @@ def test_a_link_opens_its_past_once_and_never_in_place_of_another(page: HistoryP
     page.until(lambda: f"at={start + 61_000}" in page.js("return location.search"))
     page.open(f"/book{page.js('return location.search')}")
     page.until(lambda: page.text('[data-f="past.word"]') == "Past")
-    page.open(f"/book?past=builtin&from={start}&to={start + 600_000}")
+    page.open(f"/book?past=bybit_linear&from={start}&to={start + 600_000}")
     page.until(lambda: page.js("return !document.querySelector('[data-act=past-wanted]').hidden"))
     assert len(page.sent("replay_open")) == 1
     page.click('[data-act="past-wanted"]')
     page.until(lambda: len(page.sent("replay_open")) == 2)
-    assert page.sent("replay_open")[1]["venue"] == "builtin"
+    assert page.sent("replay_open")[1]["venue"] == "bybit_linear"
     page.click('[data-act="past-close"]')
     page.until(lambda: "past=" not in page.js("return location.search"))
 
@@ -336,7 +336,7 @@ def test_a_venue_that_is_away_is_not_said_to_be_recorded(page: HistoryPage) -> N
     assert page.js(told, "reconnecting") == [
         "is-warn",
         "no data",
-        "no data for 0:12: reconnecting: code 1006",
+        "no data for 12.0 s: reconnecting: code 1006",
     ]
 
 
