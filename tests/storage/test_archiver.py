@@ -509,8 +509,8 @@ def test_a_bad_place_is_said_without_its_secret_and_stops_nothing_else(tmp_path:
 # --- kill -9 ------------------------------------------------------------------------------------------------
 
 
-def test_four_kills_at_any_point_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
-    killed_rounds(tmp_path, 4, 0.5)
+def test_ten_kills_at_any_point_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
+    killed_rounds(tmp_path, 10, 0.5)
 
 
 @pytest.mark.nightly

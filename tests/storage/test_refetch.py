@@ -14,6 +14,7 @@ import pytest
 from engine.errors import BadCommand
 from engine.market.batches import CANDLE, TRADE, Rows
 from engine.storage import commands
+from engine.storage import store as store_module
 from engine.storage.query import query
 from engine.storage.records import RecordKind
 from engine.storage.store import Store
@@ -46,6 +47,12 @@ class Venue:
         candles: Rows = np.zeros(self.candles, CANDLE)
         candles["ts_open_ns"] = from_ns // SECOND_NS * SECOND_NS + np.arange(self.candles) * SECOND_NS
         return Filled(UNIT, trades, candles, SECOND_NS, self.complete, "as it is")
+
+
+@pytest.fixture(autouse=True)
+def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits whole seconds for the store's care."""
+    monkeypatch.setattr(store_module, "CARE_S", 0.1)
 
 
 def rig(folder: Path, venue: Any) -> Rig:

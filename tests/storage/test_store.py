@@ -22,6 +22,7 @@ from engine.market.instruments import Instrument
 from engine.market.sequencing import Rule
 from engine.runtime import STOP_TIMEOUT_S, Runtime
 from engine.storage import commands, jobs
+from engine.storage import store as store_module
 from engine.storage.journal import Journal
 from engine.storage.journal_writer import Writer
 from engine.storage.pens import Hole
@@ -35,6 +36,12 @@ from engine.venues import Filled
 
 LIVE = Source("binance_spot", "live")
 UNIT = Instrument("binance_spot", "BTC-USDT", "BTC", "USDT", 2, 3, native="BTCUSDT")
+
+
+@pytest.fixture(autouse=True)
+def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits whole seconds for the store's care."""
+    monkeypatch.setattr(store_module, "CARE_S", 0.1)
 
 
 class Rig:
