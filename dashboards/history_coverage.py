@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
@@ -27,7 +26,6 @@ ZOOMS: Final = {"90d": (90, DAY), "30d": (30, DAY), "day": (96, 15 * MINUTE), "h
 FULL: Final = 1_000  # a whole cell, in the units of `Row.runs`
 NEWEST: Final = 5 * SECOND  # a span that ended within this goes on: the store writes in turns
 ROWS_MAX: Final = 200
-DAYS_MAX: Final = 400
 TOLD_LATER: Final = ("candles", "funding")
 ALL: Final = ("", "all")  # a hole of everything that is recorded
 
@@ -405,20 +403,3 @@ def uncovered(
         (*empty, *((max(f, from_ns), min(t, to_ns)) for f, t in lost if t > from_ns and f < to_ns))
     )
     return tuple(sorted(sorted(found, key=lambda one: one[0] - one[1])[:most]))
-
-
-def day_sizes(spans: Iterable[SpanView]) -> list[tuple[str, int]]:
-    """(UTC date, bytes) of the newest 400 days recorded, oldest first; a span's bytes are spread over its time."""
-    sizes: dict[int, float] = defaultdict(float)
-    for span in spans:
-        first, last = span.from_ns // DAY, max(span.from_ns, span.to_ns - 1) // DAY
-        length = max(1, span.to_ns - span.from_ns)
-        for day in range(first, last + 1):
-            part = min(span.to_ns, (day + 1) * DAY) - max(span.from_ns, day * DAY)
-            sizes[day] += span.size_bytes * (part / length if last > first else 1.0)
-    return [(date_of(day * DAY), round(sizes[day])) for day in sorted(sizes)[-DAYS_MAX:]]
-
-
-def date_of(at_ns: int) -> str:
-    """The UTC date of a time."""
-    return datetime.fromtimestamp(at_ns // SECOND, UTC).strftime("%Y-%m-%d")

@@ -104,11 +104,6 @@ class Coverages:
         )
         return [[start // MS, end // MS] for start, end in found]
 
-    def sizes(self, storage: StorageView, minute: int) -> list[tuple[str, int]]:
-        """Bytes of each day, worked out once a minute."""
-        known = bool(storage.spans)
-        return list(self._once(("sizes", minute, known), lambda: coverage.day_sizes(storage.spans)))
-
     def mark_of_gaps(self, storage: StorageView) -> int:
         """A number that changes with the holes; spans change their version every second while one is recorded."""
         return int(self._once(("gaps", storage.version), lambda: hash(storage.gaps)))
@@ -130,10 +125,8 @@ class Coverages:
 def looked(coverages: Coverages, telemetry: Telemetry, raw: Json, wall_ns: int) -> Json:
     """What a view keeps for this stream."""
     found = coverages.seen(telemetry, raw, wall_ns)
-    minute = wall_ns // (60 * NS_A_SECOND)
     return {
         "seen": found,
-        "sizes": (minute, coverages.sizes(found.storage, minute)),
         "gaps": coverages.mark_of_gaps(found.storage),
     }
 
@@ -155,7 +148,7 @@ def history(view: View, cursor: Json) -> tuple[Json, Json]:
     stream = head(view, key, cursor, newest_ns, count, wall=True)
     place: Json = {"k": key}
     second = view.wall_ns // NS_A_SECOND
-    gaps, (minute, sizes) = view.tables[NAME]["gaps"], view.tables[NAME]["sizes"]
+    gaps = view.tables[NAME]["gaps"]
     parts: dict[str, tuple[Any, Callable[[], Any]]] = {
         "head": ((storage.state, storage.detail, second), lambda: head_fields(storage)),
         "names": (list(names(view).items()), lambda: names(view)),
@@ -173,7 +166,6 @@ def history(view: View, cursor: Json) -> tuple[Json, Json]:
         "holes_open": (gaps, lambda: sum(coverage.missed(gap) for gap in storage.gaps)),
         "jobs": (storage.jobs, lambda: [job_fields(job) for job in storage.jobs]),
         "retention": (storage.retention, lambda: retention_fields(storage.retention)),
-        "sizes": ((minute, bool(sizes)), lambda: [list(each) for each in sizes]),
     }
     for name, (made_of, make) in parts.items():
         place[name] = marked(made_of)

@@ -181,7 +181,7 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
                  jobs: [{id, name, kind, venue, symbol, from, to, form, state, detail, rows, total (0: not known),
                  size_bytes, started, ended}], newest first,
                  retention: null | {days, budget, used, free, full, deleted, next: [{date, venue, files, bytes, due
-                 (null: at the next look), why}]}, sizes: [[date, bytes]] (by day, estimated), once a minute,
+                 (null: at the next look), why}]},
                  calendar: {zoom, from, step, cells, what, kinds, order: [[venue, symbol]], left_out},
                  newest: [[from, to]] (the newest recording without a hole, of each row),
                  sessions: [[[from, to]]] (the newest two recordings over short interruptions, newest first, of each),

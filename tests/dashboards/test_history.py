@@ -260,11 +260,6 @@ def test_times_that_are_no_times_are_the_newest() -> None:
     assert history(HistoryTab(histat=1e300))["calendar"]["from"] > 1.7e12
 
 
-def test_bytes_are_spread_over_the_days_of_a_span() -> None:
-    spans = [span(MIDNIGHT - 6 * HOUR, MIDNIGHT + 18 * HOUR, size=400), span(MIDNIGHT, MIDNIGHT, size=5)]
-    assert coverage.day_sizes(spans) == [("2027-01-14", 100), ("2027-01-15", 305)]
-
-
 def test_where_nothing_was_recorded_is_drawn_under_a_replay() -> None:
     spans = [span(NOW, NOW + 10), span(NOW + 20, NOW + 40, "book")]
     lost = [gap(NOW + 25, NOW + 30), gap(NOW + 32, NOW + 33, "filled"), gap(NOW + 2, NOW + 4, what="funding")]
