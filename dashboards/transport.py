@@ -21,7 +21,8 @@ Parameters (`params`, JSON object made by `assets/20_state.js`)::
     exview    str    what is seen of the Exchange page; its clients are told while that is "clients", or absent
     histzoom  str    zoom of the History page's calendar: "90d", "30d", "day", "hour"; absent: by what there is
     histat    int    a time (ms) in the stretch it shows; 0 or absent: the newest data
-    histwhat  str    what of the recorded it shows, "book"; "" or unknown: everything
+    histwhat  str    what of the recorded it shows, "book"; "" or unknown: book and trades together
+    histof    list   [venue, symbol or "", from, to] (ms): the stretch whose coverage is told; absent: none
     streams   [str]  the streams the page's panels need (below)
     painted   [[float, float|null]]  since the last poll, for each painted refresh: ms from reply to painted
                      frame, ms from newest market event to painted frame (null: none was drawn, or replayed); at
@@ -41,7 +42,8 @@ Answer::
               replay: null | {file, speed, state: "opening"|"seeking"|"waiting"|"playing"|"paused"|"ended"|"failed",
               progress (0..1), detail, source (its id, "" before it opened), recorded (out of the store, so that it
               can be sought in), from, to, at (of the stretch, by its own clock; ms or null), events, hash (of them),
-              holes: [[from, to]] (where the stretch has nothing, at most 60)}}
+              holes: [[from, to]] (where the stretch has nothing, at most 60)},
+              store: null | {state: "full"|"failed", detail} (when it does not write)}
     past     null | {source (its id), label, at (its clock), state (the replay's), offset_ms (of the venue's clock
               then, as latencies show it; null: not known), recorded: [of "latency", "counters",
               "events": what is shown as it was recorded; else latencies and counts are of what is played], now:
