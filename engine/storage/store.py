@@ -129,9 +129,9 @@ class Store:
         await self.archiver.set_retention(days, budget_bytes)
 
     async def preview(self, days: int, budget_bytes: int) -> PreviewView:
-        """What keeping so much would delete at once."""
-        await self._ensure()
-        assert self.archiver is not None
+        """What keeping so much would delete at once. BadCommand where no store is open: asking makes none."""
+        if self.archiver is None:
+            raise BadCommand("no store is open here, so nothing would be deleted")
         return await self.archiver.preview(days, budget_bytes)
 
     def fill(self, number: int) -> None:

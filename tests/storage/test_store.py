@@ -244,6 +244,7 @@ def test_a_hole_that_cannot_be_fetched_stays_and_is_told(tmp_path: Path) -> None
         ("retention_set", {"days": -1, "budget_gb": 1}, "days must be a whole number of days"),
         ("retention_set", {"days": True, "budget_gb": 1}, "days must be a whole number of days"),
         ("retention_set", {"days": 1}, "budget_gb must be a whole number of GB"),
+        ("retention_preview", {"days": 1, "budget_gb": -1}, "budget_gb must be a whole number of GB"),
         ("gap_backfill", {"venue": "builtin", "symbol": "BTC-USDT", "from_ms": 1, "to_ms": 2}, "of builtin"),
         (
             "gap_backfill",
