@@ -225,7 +225,12 @@ def _past() -> Component:
                 [html.Span("", **{"data-f": "past.events"}), html.Code("", **{"data-f": "past.hash"})],
                 className="vs-past-sum",
             ),
-            button("Open this past", "past-wanted", cls="vs-btn is-sm vs-past-wanted", name="Open the past of the link"),
+            button(
+                "Open this past",
+                "past-wanted",
+                cls="vs-btn is-sm vs-past-wanted",
+                name="Open the past of the link",
+            ),
             button(icon("link"), "past-link", name="Copy link", cls="vs-btn is-bare is-sm is-icon"),
             button("Play again", "replay", cls="vs-btn is-sm vs-past-again"),
             button(icon("x"), "past-close", name="Close the replay", cls="vs-btn is-bare is-sm is-icon"),

@@ -29,7 +29,7 @@ ROWS_MAX: Final = 200
 TOLD_LATER: Final = ("candles", "funding")
 ALL: Final = ("", "all")  # a hole of everything that is recorded
 
-MARKET: Final = ("book", "trades")  # what a market is made of
+MARKET: Final[tuple[str, ...]] = ("book", "trades")  # what a market is made of
 JOINED: Final = 10 * MINUTE  # a shorter interruption is of the same recording
 SESSIONS: Final = 2
 

@@ -22,6 +22,7 @@ from engine import settings
 from engine.clock import SteadyClock
 from engine.errors import BadLimits, BadSetting
 from engine.exchange_log import ExchangeLog
+from feeds import wiring
 from tests.benchmarks.served import FREE_PORTS, answers, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -103,7 +104,7 @@ def test_a_port_in_use_names_the_port_and_the_flag() -> None:
         (["--port", "99999"], {}, "setting port cannot be 99999"),
         (["--port", "eighty"], {}, "setting port cannot be 'eighty': input should be a valid integer"),
         (["--speed", "10"], {}, "it goes with --replay"),
-        (["--speed", "3"], {}, "setting speed cannot be '3': choose one of 1, 10, max"),
+        (["--speed", "3"], {}, "setting speed cannot be '3': choose one of 1, 10, 100, max"),
         ([], {"VENUESCOPE_RATE": "-4"}, "setting rate cannot be '-4'"),
         ([], {"VENUESCOPE_HOST": "0.0.0.0"}, "setting host cannot be '0.0.0.0'"),
     ],
@@ -217,7 +218,7 @@ def test_no_file_of_the_project_names_a_registry_or_is_a_lock_file() -> None:
 
 def test_what_a_local_venue_gives_is_kept_apart() -> None:
     real, local = settings.load(), settings.load(venue_url="http://127.0.0.1:8051")
-    assert (app._kept("history", real), app._kept("history", local)) == ("history", "history-local")
+    assert (wiring.kept("history", real), wiring.kept("history", local)) == ("history", "history-local")
 
 
 @pytest.mark.parametrize(
@@ -232,7 +233,7 @@ def test_markets_and_endpoints_that_are_not_there_are_refused_at_start(
     given: dict[str, object], says: str
 ) -> None:
     with pytest.raises(BadSetting, match=says):
-        app._market_opener(settings.load(**given), SteadyClock())
+        wiring.market_opener(settings.load(**given), SteadyClock())
 
 
 @pytest.mark.parametrize(
@@ -253,4 +254,4 @@ def test_a_file_of_limits_names_every_budget_and_no_other(
     path = tmp_path / "limits.json"
     path.write_text(json.dumps(document))
     with pytest.raises(BadLimits, match=says):
-        app._market_opener(settings.load(rate_limits=path), SteadyClock())
+        wiring.market_opener(settings.load(rate_limits=path), SteadyClock())

@@ -100,7 +100,9 @@ class Pending:
         self.stretches: dict[ShedKey, Stretch] = {}  # given up, and not yet reported
         self._loose: dict[RecordKind, deque[Waiting]] = {kind: deque() for kind in GIVEN_UP_IN_ORDER}
         self._kept: dict[RecordKind, deque[Waiting]] = {kind: deque() for kind in GIVEN_UP_IN_ORDER}
-        self._growing: dict[tuple[RecordKind, int], Waiting] = {}  # of the kept, by id of the stream: may get more
+        self._growing: dict[
+            tuple[RecordKind, int], Waiting
+        ] = {}  # of the kept, by id of the stream: may get more
         self._grown_bytes = min(KEPT_BYTES, limit_bytes // 64)
 
     def put(self, drafts: Iterable[Draft], ticket: int, from_ns: int, to_ns: int) -> None:

@@ -185,7 +185,9 @@ SLOW = "SELECT count(*) FROM range(1000000000) a, range(1000000) b"
 COMMAND = """
 import sys
 from pathlib import Path
+import duckdb, pyarrow  # an interrupt within their own start-up is theirs
 from engine.storage.command_line import run_query
+from engine.storage import sql
 try:
     print("ready", flush=True)
     sys.exit(run_query(Path(sys.argv[1]), sys.argv[2], sys.argv[3]))
