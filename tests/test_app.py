@@ -17,7 +17,6 @@ from pathlib import Path
 
 import pytest
 
-import app
 from engine import settings
 from engine.clock import SteadyClock
 from engine.errors import BadLimits, BadSetting

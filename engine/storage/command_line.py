@@ -59,7 +59,8 @@ def run_query(
     if out is None and form in ("parquet", "feather"):
         raise BadQuery("--format", f"{form} is no text: say with --out which file it goes to")
     from_ns, to_ns = _stretch(start, end, wall())
-    with _ended_well(folder) as ended:
+    with _ended_well() as ended:
+        _say_empty(folder)
 
         def ask(stop: threading.Event) -> None:
             with answered(folder, text, from_ns=from_ns, to_ns=to_ns, stop=stop) as answer:
@@ -95,7 +96,8 @@ def run_export(
         symbol = _checked_symbol(folder, venue, symbol)
     request = ExportRequest(checked, venue, symbol, *_stretch(start, end, wall()), chosen)
     target = out or Path(file_name(request))
-    with _ended_well(folder) as ended:
+    with _ended_well() as ended:
+        _say_empty(folder)
         if job:
             _run_job(folder, request, target, job)
         else:
@@ -216,15 +218,19 @@ def _holds(folder: Path) -> bool:
         return False
 
 
+def _say_empty(folder: Path) -> None:
+    """What whoever asks should know of a store without anything in it."""
+    if not (folder / NAME).exists():
+        print(f"venuescope: nothing has been recorded in {folder} yet", file=sys.stderr)
+    if said := elsewhere(folder):
+        print(f"venuescope: {said}", file=sys.stderr)
+
+
 @contextmanager
-def _ended_well(folder: Path) -> Iterator[list[int]]:
+def _ended_well() -> Iterator[list[int]]:
     """[the exit code], known when the block has ended."""
     ended = [0]
     try:
-        if not (folder / NAME).exists():
-            print(f"venuescope: nothing has been recorded in {folder} yet", file=sys.stderr)
-        if said := elsewhere(folder):
-            print(f"venuescope: {said}", file=sys.stderr)
         yield ended
         sys.stdout.flush()
     except StorageError as error:

@@ -211,7 +211,7 @@ def test_control_c_ends_a_query(store: Path, wait_s: float) -> None:
             _, said = process.communicate(timeout=30)
         finally:
             process.kill()
-    assert process.returncode == 130
+    assert process.returncode == 130, said
     assert said == "venuescope: ended before it was done; no file was left\n"
 
 
