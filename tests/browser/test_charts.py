@@ -115,6 +115,7 @@ def test_refreshes_keep_their_pace_and_stay_small(page: Any) -> None:
     assert ages[int(len(ages) * 0.95)] < 1000
 
 
+@pytest.mark.nightly
 def test_painted_samples_go_back_with_the_polls(page: Any) -> None:
     samples: list[list[float | None]] = []
 
@@ -128,6 +129,7 @@ def test_painted_samples_go_back_with_the_polls(page: Any) -> None:
         assert age >= to_frame - 1
 
 
+@pytest.mark.nightly
 def test_ages_are_measured_only_where_events_of_a_live_source_are_drawn(page: Any) -> None:
     for path in ("/health", "/throughput", "/limits", "/latency"):
         page.open(path + "?hz=10")
@@ -171,6 +173,7 @@ def test_the_read_out_and_the_price_tag_are_of_the_candle_that_is_drawn(page: An
         assert written == drawn
 
 
+@pytest.mark.nightly
 def test_a_chart_drawn_long_ago_is_drawn_again_before_it_is_exported(page: Any) -> None:
     page.until(lambda: page.js("return Boolean(venuescope.drawn.latency)"))
     page.js("const d = venuescope.drawn.latency; d.v = 1; d.polls = -20; d.at = 1e15;")
@@ -180,6 +183,7 @@ def test_a_chart_drawn_long_ago_is_drawn_again_before_it_is_exported(page: Any) 
     assert page.source.exports[0]["view"] >= polls - 2
 
 
+@pytest.mark.nightly
 def test_a_chart_of_another_day_says_which(page: Any) -> None:
     assert page.text('[data-f="utc.candles"]') == "UTC"
     page.source.switch("replay")
@@ -247,6 +251,7 @@ OVERTAKE = """window.burst = 0;
     once();"""
 
 
+@pytest.mark.nightly
 def test_an_answer_that_is_overtaken_before_it_is_drawn_loses_no_rows(page: Any) -> None:
     for path in ("/?hz=10", "/market?hz=10"):
         page.open(path)

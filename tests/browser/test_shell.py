@@ -30,6 +30,7 @@ def test_a_venue_chip_hides_its_source_here_and_in_the_url(page: Any) -> None:
     assert "off=" not in page.js("return location.search")
 
 
+@pytest.mark.nightly
 def test_hiding_every_source_says_how_to_switch_one_on(page: Any) -> None:
     page.open("/?off=binance_usdm,bybit_linear,okx_swap,builtin")
     page.until(lambda: page.state("depth") == "off")
@@ -212,6 +213,7 @@ def test_a_replay_that_failed_says_why_and_can_be_played_again(page: Any) -> Non
     page.until(lambda: ("restart_replay", {}) in page.source.commands)
 
 
+@pytest.mark.nightly
 def test_a_replay_that_could_not_be_opened_is_said_once(page: Any) -> None:
     page.source.switch("unopened")
     page.until(lambda: "no such file" in page.text(".vs-toast"))
@@ -223,6 +225,7 @@ def test_a_replay_that_could_not_be_opened_is_said_once(page: Any) -> None:
     page.until(lambda: ("start_replay", {"file": "sample"}) in page.source.commands)
 
 
+@pytest.mark.nightly
 def test_footers_say_no_more_than_the_state_allows(page: Any) -> None:
     foot = "#panel-depth > footer"
     page.until(lambda: "sequence" in page.text(foot))
@@ -248,6 +251,7 @@ def test_another_window_while_paused_moves_the_time_of_the_pause(page: Any) -> N
     page.until(lambda: page.js("return venuescope.pausedAt - venuescope.store.answer.now") < 1000)
 
 
+@pytest.mark.nightly
 def test_malformed_frames_are_listed(page: Any) -> None:
     page.open("/health")
     page.until(lambda: page.state("frames") == "empty")
@@ -289,6 +293,7 @@ def test_the_matching_engine_is_told_by_symbol_and_its_silence_is_said(page: Any
     page.until(lambda: page.state("load") == "live")
 
 
+@pytest.mark.nightly
 def test_compiling_is_counted_and_gives_way_to_data(page: Any) -> None:
     page.source.switch("compiling")
     page.until(lambda: page.state("depth") == "compiling")
@@ -315,6 +320,7 @@ def test_no_two_elements_share_an_id_and_every_button_has_a_name(page: Any) -> N
     assert nameless == []
 
 
+@pytest.mark.nightly
 def test_the_url_beats_what_was_kept_and_tabs_do_not_follow_each_other(page: Any) -> None:
     page.click('.vs-off [data-key="theme"][data-value="light"]')
     page.click('.vs-bar [data-key="hz"][data-value="2"]')

@@ -96,6 +96,7 @@ def test_a_market_that_is_away_counts_down_says_why_and_moves_nothing(venues: Pa
     venues.until(lambda: venues.state("candles") == "live")
 
 
+@pytest.mark.nightly
 def test_the_engines_refusal_is_a_toast(venues: Page) -> None:
     venues.js("venuescope.command('add_symbol', {venue: 'binance_spot', symbol: 'NO-SUCH'})")
     venues.until(lambda: "lists no 'NO-SUCH'" in venues.text(".vs-toast"))
@@ -243,6 +244,7 @@ def test_a_symbol_that_this_source_lacks_is_looked_at_elsewhere(venues: Page) ->
     assert venues.js("return venuescope.store.answer.market.symbol") == "BTC-USDT-PERP"
 
 
+@pytest.mark.nightly
 def test_funding_stands_beside_a_perpetual(venues: Page) -> None:
     venues.open("/market?window=60&symbol=BTC-USDT-PERP&source=bybit_linear:live")
     venues.until(lambda: not venues.js("return document.getElementById('panel-funding').hidden"))

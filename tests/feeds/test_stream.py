@@ -529,6 +529,7 @@ def test_a_slow_reader_loses_the_oldest_and_the_socket_goes_on() -> None:
     venue.every_s = 0.0005
 
     async def scenario(stream: Stream, desk: Desk) -> None:
+        await until(lambda: desk.frames)
         desk.reads = False
         stream.inbox._most_frames = 50
         await until(lambda: stream.inbox.dropped > 100)
