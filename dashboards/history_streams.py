@@ -17,7 +17,7 @@ from dashboards.history_coverage import Chosen, Row, Stretch
 from dashboards.streams.common import Json, head, ms
 from dashboards.streams.venues import venue_fields
 from dashboards.view import NS_A_SECOND, View
-from engine.storage.records import USUAL, WHAT
+from engine.storage.names import USUAL, WHAT
 from engine.storage.views import GapView, JobView, RetentionView, StorageView
 from engine.telemetry.board import ReplayView
 from engine.telemetry.hub import Telemetry

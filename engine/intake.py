@@ -37,7 +37,8 @@ from engine.market.sequencing import BookState, Outcome, Rule
 from engine.market.state import SymbolState
 from engine.market.tap import Tap
 from engine.matching.statistics import EngineStatistics
-from engine.storage.records import Block, RecordKind
+from engine.storage.names import RecordKind
+from engine.storage.records import Block
 from engine.storage.telemetry_records import KINDS, count_rows, event_rows, latency_rows
 from engine.telemetry.board import MatchingView
 from engine.telemetry.events import Level

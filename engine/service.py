@@ -31,9 +31,7 @@ from engine.exchange.desk import MAX_WAITING
 from engine.exchange_log import FINAL, ExchangeLog
 from engine.intake import Intake
 from engine.profiling import Profiler
-from engine.replays import OpenRecorded, Replays
-from engine.replays import OpenReplay as OpenReplay
-from engine.replays import Replay as Replay
+from engine.replays import OpenRecorded, OpenReplay, Replays
 from engine.runtime import Runtime, every, watch_lag
 from engine.settings import RATE_MAX
 from engine.storage import commands as storage

@@ -21,8 +21,8 @@ import structlog
 import app
 from engine.storage import catalog
 from engine.storage.journal import Journal
+from engine.storage.names import RecordKind
 from engine.storage.query import query
-from engine.storage.records import RecordKind
 from tests.benchmarks.served import FREE_PORTS
 
 ROOT = Path(__file__).resolve().parent.parent

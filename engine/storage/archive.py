@@ -34,7 +34,8 @@ from engine.market.batches import Rows
 from engine.storage.arrow import SCHEMAS
 from engine.storage.dates import DAY_NS
 from engine.storage.dates import date_text as date_text
-from engine.storage.records import RecordKind, Stream, filed_times, times_of
+from engine.storage.names import RecordKind
+from engine.storage.records import Stream, filed_times, times_of
 from engine.storage.steps import FOLDER as FOLDER
 from engine.storage.steps import Written
 

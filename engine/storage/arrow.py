@@ -23,7 +23,8 @@ import pyarrow.compute as pc
 
 from engine.market.batches import LEVEL, Rows
 from engine.market.instruments import format_decimal
-from engine.storage.records import DTYPES, HEAPED, Block, RecordKind, Stream, times_of
+from engine.storage.names import RecordKind
+from engine.storage.records import DTYPES, HEAPED, Block, Stream, times_of
 
 HEAD: Final = (
     pa.field("venue", pa.dictionary(pa.int32(), pa.string()), nullable=False),

@@ -17,16 +17,8 @@ import apsw
 import orjson
 
 from engine.errors import BadDataFolder, BlockDamaged, StorageError
-from engine.storage.records import (
-    FILLED,
-    NOT_RECORDED,
-    OPEN,
-    PARTLY_FILLED,
-    Block,
-    RecordKind,
-    Stream,
-    decode,
-)
+from engine.storage.names import RecordKind
+from engine.storage.records import FILLED, NOT_RECORDED, OPEN, PARTLY_FILLED, Block, Stream, decode
 from engine.storage.schema import NAME, VERSION, FileRow, migrate, stream_of, value, version
 from engine.storage.views import GapView, SpanView
 

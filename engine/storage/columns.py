@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from engine.storage import records
-from engine.storage.records import RecordKind
+from engine.storage.names import RecordKind
 
 Form = Literal[
     "moment",

@@ -27,7 +27,8 @@ from engine.durable_files import lock_folder, make_folder
 from engine.errors import BlockDamaged
 from engine.storage import catalog
 from engine.storage.dates import date_text
-from engine.storage.records import RecordKind, Stream
+from engine.storage.names import RecordKind
+from engine.storage.records import Stream
 from engine.storage.schema import FileRow
 from engine.storage.steps import FOLDER, GroupKey, Request, Spoilt, Step, Told
 

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from engine.market.batches import Rows
 from engine.storage.columns import COLUMNS, NOT_IN_CSV, RATE_DECIMALS, ROW_TIME, Column
-from engine.storage.records import RecordKind
+from engine.storage.names import RecordKind
 
 GUARDED: Final = "=+-@\t\r\0"  # text that begins with one of these could run as a formula
 _COMMA: Final = pa.scalar(",", pa.large_string())

@@ -18,7 +18,8 @@ from engine.market.sink import Sink
 from engine.market.state import rescale_funding
 from engine.market.top_check import rescale_quotes
 from engine.storage.arrow import levels_of, text_of
-from engine.storage.records import KEYFRAME, Block, RecordKind, Stream
+from engine.storage.names import RecordKind
+from engine.storage.records import KEYFRAME, Block, Stream
 from engine.storage.timeline import DELTAS, GAPS, SNAPSHOTS, TOLD, TRADES, Events, Part
 
 AT_ONCE: Final = 4_096  # events, between two looks at what was told

@@ -27,9 +27,8 @@ from engine.storage import catalog, csv_text
 from engine.storage.arrow import SCHEMAS
 from engine.storage.columns import COLUMNS, RATE_DECIMALS, ROW_TIME, Column, exact_of
 from engine.storage.export_request import MAX_NS, ExportRequest, Form, checked_form
-from engine.storage.names import WHAT
+from engine.storage.names import WHAT, RecordKind
 from engine.storage.query import Question, Scan, times
-from engine.storage.records import RecordKind
 from engine.storage.stretch import moment_text, recorded
 
 _GROUP_ROWS: Final = 131_072

@@ -26,7 +26,8 @@ from engine.group_commit import GroupCommit
 from engine.storage.journal_pending import Draft, Pending, Waiting, merged
 from engine.storage.journal_spans import Key
 from engine.storage.journal_writer import Refusal, Writer
-from engine.storage.records import Block, RecordKind
+from engine.storage.names import RecordKind
+from engine.storage.records import Block
 from engine.storage.views import JournalView
 
 __all__ = ["Draft", "Journal", "OnShed"]

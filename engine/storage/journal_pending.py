@@ -11,7 +11,8 @@ from itertools import chain, takewhile
 from operator import attrgetter
 from typing import Final
 
-from engine.storage.records import SHED_ORDER, Block, RecordKind, Stream, joined
+from engine.storage.names import SHED_ORDER, RecordKind
+from engine.storage.records import Block, Stream, joined
 
 BLOCK_ROWS: Final = 10_000  # what is waiting of one kind and stream is written as one block up to this
 BLOCK_BYTES: Final = 4 << 20

@@ -21,7 +21,8 @@ from engine.errors import BadDataFolder, StoreFailed
 from engine.storage.import_marks import roll_back
 from engine.storage.journal_pending import Packed
 from engine.storage.journal_spans import Key, Spans
-from engine.storage.records import NOT_RECORDED, OPEN, Block, RecordKind, Stream, encode
+from engine.storage.names import RecordKind
+from engine.storage.records import NOT_RECORDED, OPEN, Block, Stream, encode
 from engine.storage.schema import NAME, WHAT_OF, begin, migrate, put_value, rollback, stream_id, value
 from engine.storage.schema import version as schema_version
 

@@ -14,16 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.market.batches import Batch, Rows
-from engine.storage.records import (
-    ASK,
-    BID,
-    DTYPES,
-    NO_LEVEL,
-    STREAMED,
-    Block,
-    RecordKind,
-    Stream,
-)
+from engine.storage.names import RecordKind
+from engine.storage.records import ASK, BID, DTYPES, NO_LEVEL, STREAMED, Block, Stream
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from typing import Any, Final
 from engine.market.batches import Source
 from engine.storage import packing
 from engine.storage.journal import Draft
-from engine.storage.records import DTYPES, OPEN, RecordKind, Stream
+from engine.storage.names import RecordKind
+from engine.storage.records import DTYPES, OPEN, Stream
 from engine.storage.trade_numbers import TradeNumbers
 
 ITEM_BYTES: Final = 384  # what a batch holds in memory besides its rows

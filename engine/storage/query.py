@@ -23,7 +23,8 @@ from engine.market.batches import Rows
 from engine.storage import archive, catalog
 from engine.storage.arrow import SCHEMAS, to_table
 from engine.storage.catalog import MAX_NS, BlockRow
-from engine.storage.records import DTYPES, HEAPED, RecordKind, selected, times_of
+from engine.storage.names import RecordKind
+from engine.storage.records import DTYPES, HEAPED, selected, times_of
 from engine.storage.schema import FileRow
 from engine.storage.symbols import universal
 

@@ -15,7 +15,8 @@ import numpy as np
 from engine.errors import BlockDamaged
 from engine.market.batches import Rows
 from engine.market.instruments import Instrument
-from engine.storage.records import DTYPES, KEYFRAME, Block, RecordKind, selected
+from engine.storage.names import RecordKind
+from engine.storage.records import DTYPES, KEYFRAME, Block, selected
 from engine.storage.stretch import AHEAD, BEFORE_NS, MARGIN_NS, SECOND_NS, Piece, Stretch, gap_block
 from engine.storage.timeline import (
     CANDLES,

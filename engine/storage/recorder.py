@@ -18,6 +18,7 @@ from engine.market.sequencing import BookState, Outcome, Rule
 from engine.market.state import SymbolState
 from engine.storage import packing
 from engine.storage.journal import Draft
+from engine.storage.names import USUAL, WHAT, RecordKind
 from engine.storage.packing import Book, Gap
 from engine.storage.pens import ROW_BYTES, Hole, Pen, Taken
 from engine.storage.records import (
@@ -30,10 +31,7 @@ from engine.storage.records import (
     OPEN,
     PARTLY_FILLED,
     STREAMED,
-    USUAL,
-    WHAT,
     Block,
-    RecordKind,
     Stream,
 )
 from engine.storage.trade_numbers import LATE_NS

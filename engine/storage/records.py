@@ -22,10 +22,7 @@ from engine.errors import BlockDamaged
 from engine.market.batches import BBO, CANDLE, FUNDING, TRADE, Rows
 from engine.market.instruments import Instrument
 from engine.market.sequencing import Rule
-from engine.storage.names import SHED_ORDER as SHED_ORDER
-from engine.storage.names import USUAL as USUAL
-from engine.storage.names import WHAT as WHAT
-from engine.storage.names import RecordKind as RecordKind
+from engine.storage.names import RecordKind
 from engine.telemetry.counters import COUNT
 from engine.telemetry.latency_rows import SUMMARY
 

@@ -16,9 +16,10 @@ import numpy as np
 import structlog
 
 from engine.errors import BadCommand, CallFailed, LimitError, StorageError, UserError
+from engine.storage.names import RecordKind
 from engine.storage.pens import Hole
 from engine.storage.recorder import Recorder
-from engine.storage.records import BACKFILLED, RecordKind
+from engine.storage.records import BACKFILLED
 from engine.telemetry.events import Level
 from engine.venues import Filled
 

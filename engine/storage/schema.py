@@ -16,7 +16,8 @@ import orjson
 from engine.errors import BadDataFolder, StorageError
 from engine.market.instruments import Instrument
 from engine.market.sequencing import Rule
-from engine.storage.records import WHAT, RecordKind, Stream
+from engine.storage.names import WHAT, RecordKind
+from engine.storage.records import Stream
 
 NAME: Final = "journal.db"
 APPLICATION_ID: Final = 0x5653_4A4C  # "VSJL", in the file's header

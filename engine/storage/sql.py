@@ -29,8 +29,8 @@ from engine.storage.arrow import SCHEMAS, to_table
 from engine.storage.catalog import MAX_NS, BlockRow
 from engine.storage.columns import COLUMNS, ROW_TIME, Column, exact_of
 from engine.storage.export_request import Canceled
+from engine.storage.names import RecordKind
 from engine.storage.query import time_columns, with_skipped, within
-from engine.storage.records import RecordKind
 from engine.storage.schema import FileRow
 
 MOST_ROWS: Final = 1_000_000  # of an answer that is held as a whole

@@ -22,7 +22,8 @@ from engine.market.sequencing import Rule
 from engine.storage import archive, catalog
 from engine.storage.arrow import HEAD, SCHEMAS, from_table
 from engine.storage.catalog import BlockRow
-from engine.storage.records import BACKFILLED, DTYPES, STREAMED, Block, RecordKind, Stream
+from engine.storage.names import RecordKind
+from engine.storage.records import BACKFILLED, DTYPES, STREAMED, Block, Stream
 from engine.storage.schema import FileRow
 from engine.storage.symbols import NAMED, universal
 from engine.storage.timeline import (

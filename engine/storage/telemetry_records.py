@@ -13,7 +13,8 @@ from typing import Any, Final, cast
 import numpy as np
 
 from engine.market.batches import Rows
-from engine.storage.records import DTYPES, Block, RecordKind, Stream
+from engine.storage.names import RecordKind
+from engine.storage.records import DTYPES, Block, Stream
 from engine.telemetry.counters import COUNT
 from engine.telemetry.events import EventLog, Level
 from engine.telemetry.histogram_kernel import BUCKETS

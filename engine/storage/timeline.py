@@ -19,17 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.market.batches import BBO, CANDLE, FUNDING, LEVEL, TRADE, Rows
-from engine.storage.records import (
-    BACKFILLED,
-    BID,
-    FETCHED,
-    KEYFRAME,
-    NO_LEVEL,
-    Block,
-    RecordKind,
-    Stream,
-    joined,
-)
+from engine.storage.names import RecordKind
+from engine.storage.records import BACKFILLED, BID, FETCHED, KEYFRAME, NO_LEVEL, Block, Stream, joined
 
 Integers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]

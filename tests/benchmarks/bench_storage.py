@@ -63,9 +63,9 @@ from engine.market.sequencing import Rule
 from engine.runtime import watch_lag
 from engine.storage import catalog
 from engine.storage.journal import Journal
+from engine.storage.names import RecordKind
 from engine.storage.query import query
 from engine.storage.recorder import Recorder
-from engine.storage.records import RecordKind
 from engine.storage.store import Store, StoreOptions
 from engine.telemetry.hub import Telemetry
 from tests.benchmarks.bench_feed import cpu_name

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import BadCommand
-from engine.storage.records import USUAL
+from engine.storage.names import USUAL
 from engine.storage.views import (
     ArchiveView,
     DeletionView,

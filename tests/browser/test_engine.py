@@ -16,7 +16,8 @@ from dash.testing.wait import until
 from app import KERNEL_GROUPS
 from dashboards.shell import create_app
 from dashboards.transport import Transport
-from engine.service import Engine, Replay
+from engine.replays import Replay
+from engine.service import Engine
 from feeds import sample
 from feeds.replay import ReplayFeed
 from tests.browser.conftest import Page

@@ -19,7 +19,8 @@ from app import KERNEL_GROUPS
 from dashboards.shell import create_app
 from dashboards.transport import Transport
 from engine.builtin import Served
-from engine.service import Engine, Replay
+from engine.replays import Replay
+from engine.service import Engine
 from tests.browser.conftest import Page
 
 SEND = ".vs-btn.is-send"

@@ -10,7 +10,8 @@ import numpy as np
 
 from engine.market.batches import Source
 from engine.market.sequencing import Rule
-from engine.storage.records import DTYPES, Block, RecordKind, Stream
+from engine.storage.names import RecordKind
+from engine.storage.records import DTYPES, Block, Stream
 from engine.storage.telemetry_records import latency_block
 from engine.telemetry.board import ReplayView
 from engine.telemetry.latency import StageLatency

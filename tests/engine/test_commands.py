@@ -16,7 +16,8 @@ from engine.builtin import Served
 from engine.errors import BadCommand
 from engine.exchange.commands import COMMANDS
 from engine.exchange.keystore import KeyStore
-from engine.service import Engine, Replay
+from engine.replays import Replay
+from engine.service import Engine
 
 ORDER = {
     "account": "main",

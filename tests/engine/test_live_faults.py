@@ -21,7 +21,8 @@ import pytest
 from app import KERNEL_GROUPS
 from engine.limits import rules
 from engine.limits.desk import LimitDesk
-from engine.service import Engine, Replay
+from engine.replays import Replay
+from engine.service import Engine
 from engine.telemetry.board import SourceView, VenueView
 from engine.venues import LiveMarkets, Note
 from feeds.live import LiveVenues

@@ -7,7 +7,8 @@ import pytest
 
 from engine.intake import SAMPLES_HELD
 from engine.market.batches import Source
-from engine.storage.records import DTYPES, Block, RecordKind, Stream
+from engine.storage.names import RecordKind
+from engine.storage.records import DTYPES, Block, Stream
 from engine.telemetry.hub import Telemetry
 from tests.engine.markets import SECOND, SIM, SPOT, Desk
 from tests.engine.replays import STREAM, THEN, Played, counters, events, latencies

@@ -13,7 +13,8 @@ import pytest
 from app import KERNEL_GROUPS, KERNEL_MODULES
 from engine import kernels
 from engine.errors import BadCapture, BadCommand
-from engine.service import Engine, Replay
+from engine.replays import Replay
+from engine.service import Engine
 from engine.venues import LiveMarkets
 from feeds import sample
 from feeds.replay import ReplayFeed

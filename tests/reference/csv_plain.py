@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.market.instruments import format_decimal
 from engine.storage.columns import COLUMNS, NOT_IN_CSV, Column
-from engine.storage.records import RecordKind
+from engine.storage.names import RecordKind
 
 
 def lines(kind: RecordKind, rows: list[dict[str, Any]], times: list[int]) -> bytes:

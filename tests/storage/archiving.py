@@ -16,7 +16,8 @@ from typing import Any
 from engine.storage import catalog, manifest
 from engine.storage.archiver import Archiver
 from engine.storage.journal import Draft, Journal
-from engine.storage.records import Block, RecordKind
+from engine.storage.names import RecordKind
+from engine.storage.records import Block
 from engine.storage.steps import FOLDER
 from tests.storage import killed_writer
 from tests.storage.drawn import NOON_NS

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from engine.market.instruments import Instrument
 from engine.market.sequencing import Rule
-from engine.storage.records import DTYPES, Block, RecordKind, Stream
+from engine.storage.names import RecordKind
+from engine.storage.records import DTYPES, Block, Stream
 
 UNIT = Instrument("builtin", "BTC-USDT", "BTC", "USDT", 2, 3, native="BTCUSDT")
 STREAM = Stream("builtin", "BTC-USDT", UNIT, Rule.BINANCE_SPOT, "Built-in exchange")

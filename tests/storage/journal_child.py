@@ -20,7 +20,8 @@ import pyarrow  # noqa: F401  before the fork: it takes long
 
 from engine.storage import catalog
 from engine.storage.journal import Journal
-from engine.storage.records import DTYPES, Block, RecordKind
+from engine.storage.names import RecordKind
+from engine.storage.records import DTYPES, Block
 from engine.storage.schema import mark_file
 from tests.storage.drawn import NOON_NS, STREAM, WHOLE
 from tests.storage.journals import draft_of, file_of, replace_blocks

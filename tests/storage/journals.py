@@ -13,7 +13,8 @@ import numpy as np
 
 from engine.storage import catalog
 from engine.storage.journal import Draft, Journal
-from engine.storage.records import Block, RecordKind, Stream
+from engine.storage.names import RecordKind
+from engine.storage.records import Block, Stream
 from engine.storage.schema import FileRow, add_files_and_drop_blocks
 from tests.storage.drawn import NOON_NS, drawn_block
 

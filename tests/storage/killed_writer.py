@@ -21,7 +21,8 @@ from engine.storage.archive import read_file
 from engine.storage.archiver import Archiver
 from engine.storage.arrow import from_table
 from engine.storage.journal import Draft, Journal
-from engine.storage.records import Block, RecordKind
+from engine.storage.names import RecordKind
+from engine.storage.records import Block
 from engine.storage.steps import FOLDER
 from tests.storage.drawn import NOON_NS, drawn_block
 

@@ -19,7 +19,8 @@ from engine.errors import BlockDamaged
 from engine.storage import archive
 from engine.storage.arrow import SCHEMAS, from_table, to_table
 from engine.storage.dates import DAY_NS, date_text, day_of
-from engine.storage.records import Block, RecordKind, Stream, joined
+from engine.storage.names import RecordKind
+from engine.storage.records import Block, Stream, joined
 from engine.storage.steps import Written
 from tests.storage.drawn import OF_A_VENUE, STREAM, WHOLE, drawn_block
 

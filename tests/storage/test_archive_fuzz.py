@@ -10,7 +10,7 @@ import pytest
 from engine.errors import BlockDamaged
 from engine.storage import archive
 from engine.storage.arrow import to_table
-from engine.storage.records import RecordKind
+from engine.storage.names import RecordKind
 from tests.storage.drawn import drawn_block
 
 DATE = "2025-11-20"

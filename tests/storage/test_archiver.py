@@ -16,8 +16,9 @@ import pytest
 from engine.errors import BadCommand, StorageError, StoreFailed
 from engine.storage import archiver, catalog, manifest, schema
 from engine.storage.dates import DAY_NS
+from engine.storage.names import RecordKind
 from engine.storage.query import query
-from engine.storage.records import Block, RecordKind
+from engine.storage.records import Block
 from engine.storage.steps import FOLDER, Step, Written
 from tests.storage import killed_writer
 from tests.storage.archiving import WITHIN_S, contents, killed_rounds, leaving, running, until

@@ -20,7 +20,8 @@ from engine.errors import BadDataFolder, StorageError
 from engine.market.instruments import Instrument
 from engine.storage import catalog, schema
 from engine.storage.journal import Journal
-from engine.storage.records import Block, RecordKind, Stream
+from engine.storage.names import RecordKind
+from engine.storage.records import Block, Stream
 from tests.storage.drawn import NOON_NS, STREAM, UNIT, WHOLE, drawn_block
 from tests.storage.journals import (
     WAIT_S,

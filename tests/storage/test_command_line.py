@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from engine.errors import BadQuery, BadSetting
 from engine.storage import answers, csv_text
 from engine.storage.command_line import elsewhere, run_export, run_query
-from engine.storage.records import RecordKind
+from engine.storage.names import RecordKind
 from tests.storage.drawn import NOON_NS, STREAM, UNIT, drawn_block
 from tests.storage.kept import Kept
 

@@ -19,7 +19,8 @@ from engine.storage import archive, catalog, compaction, schema, sweeping
 from engine.storage.arrow import from_table, to_table
 from engine.storage.compaction import Group, due, groups, merges
 from engine.storage.dates import DAY_NS, day_of
-from engine.storage.records import Block, RecordKind, encode, joined
+from engine.storage.names import RecordKind
+from engine.storage.records import Block, encode, joined
 from engine.storage.steps import Request, Spoilt, Step, Told
 from tests.storage.drawn import STREAM, drawn_block
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from engine.market.instruments import format_decimal
 from engine.storage import arrow, csv_text
-from engine.storage.records import Block, RecordKind, times_of
+from engine.storage.names import RecordKind
+from engine.storage.records import Block, times_of
 from tests.reference import csv_plain
 from tests.storage.drawn import NOON_NS, STREAM, UNIT, blocks, drawn_block
 

@@ -31,7 +31,8 @@ from engine.storage.export_request import (
     checked_kind,
     file_name,
 )
-from engine.storage.records import RecordKind, times_of
+from engine.storage.names import RecordKind
+from engine.storage.records import times_of
 from tests.reference import csv_plain
 from tests.storage.drawn import NOON_NS, STREAM, UNIT, drawn_block
 from tests.storage.kept import Kept
@@ -213,7 +214,7 @@ import sys
 from pathlib import Path
 from engine.storage import export, export_request
 from engine.storage.catalog import MAX_NS
-from engine.storage.records import RecordKind
+from engine.storage.names import RecordKind
 def greatest_kb():  # of this program alone: getrusage counts what its parent had
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))

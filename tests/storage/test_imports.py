@@ -19,7 +19,8 @@ from engine.storage import catalog, schema
 from engine.storage.imports import Inlet, taking_over
 from engine.storage.journal import Draft, Journal
 from engine.storage.journal_writer import Writer
-from engine.storage.records import RecordKind, Stream
+from engine.storage.names import RecordKind
+from engine.storage.records import Stream
 from tests.storage.archiving import running
 from tests.storage.journals import put, seqs_in, until, written
 

@@ -19,7 +19,8 @@ from engine.storage import catalog, journal_pending
 from engine.storage.journal import Draft, Journal
 from engine.storage.journal_pending import DRAFT_BYTES, GIVEN_UP_IN_ORDER, Pending, merged
 from engine.storage.journal_spans import HOLE_NS, Spans
-from engine.storage.records import FILLED, SHED_ORDER, Block, RecordKind, Stream
+from engine.storage.names import SHED_ORDER, RecordKind
+from engine.storage.records import FILLED, Block, Stream
 from engine.storage.schema import drop_file, put_value
 from engine.storage.views import SpanView
 from tests.storage.drawn import NOON_NS, OF_A_VENUE, STREAM, WHOLE, drawn_block

@@ -19,7 +19,8 @@ from engine.errors import BadDataFolder, StoreFailed, StoreLocked
 from engine.storage import catalog, schema
 from engine.storage.journal import Journal
 from engine.storage.journal_writer import Writer
-from engine.storage.records import Block, RecordKind, Stream
+from engine.storage.names import RecordKind
+from engine.storage.records import Block, Stream
 from tests.storage.drawn import OF_A_VENUE, drawn_block
 from tests.storage.journals import WAIT_S, draft_of, held_back, put, seqs_in, until, written
 

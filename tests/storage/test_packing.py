@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from engine.market.batches import BBO, CANDLE, FUNDING, LEVEL, TRADE, Batch, Kind, Source
 from engine.storage import packing
 from engine.storage.arrow import levels_of, text_of
+from engine.storage.names import RecordKind
 from engine.storage.packing import Book, Gap
-from engine.storage.records import ASK, BID, NO_LEVEL, RecordKind
+from engine.storage.records import ASK, BID, NO_LEVEL
 from tests.storage.drawn import STREAM, WHOLE
 
 SOURCE = Source("builtin", "sim")

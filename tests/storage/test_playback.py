@@ -18,9 +18,10 @@ from engine.market.batches import Source
 from engine.market.sequencing import BookState
 from engine.storage import playback as module
 from engine.storage.delivery import Delivery
+from engine.storage.names import RecordKind
 from engine.storage.playback import Playback, play_stretch
 from engine.storage.reader import Reader
-from engine.storage.records import DTYPES, Block, RecordKind, Stream
+from engine.storage.records import DTYPES, Block, Stream
 from engine.storage.stretch import Piece, Stretch, gap_block
 from engine.telemetry.hub import Telemetry
 from feeds import sample

@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from engine.errors import BadQuery
 from engine.storage import archive, query
 from engine.storage.arrow import SCHEMAS, to_table
+from engine.storage.names import RecordKind
 from engine.storage.query import Piece, Question, Scan, windows
-from engine.storage.records import Block, RecordKind, times_of
+from engine.storage.records import Block, times_of
 from tests.storage.drawn import NOON_NS, STREAM, UNIT, drawn_block
 from tests.storage.kept import Kept
 
@@ -276,7 +277,7 @@ READER = """
 import sys
 from pathlib import Path
 from engine.storage import query
-from engine.storage.records import RecordKind
+from engine.storage.names import RecordKind
 def greatest_kb():  # of this program alone: getrusage counts what its parent had
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))

@@ -16,10 +16,11 @@ from engine.market.batches import CANDLE, LEVEL, TRADE, Batch, Kind, Source
 from engine.market.instruments import Instrument
 from engine.market.sequencing import BookState, Rule
 from engine.storage import packing, reader
+from engine.storage.names import RecordKind
 from engine.storage.packing import Book, Gap
 from engine.storage.playback import Played, play_all, play_stretch
 from engine.storage.reader import Reader
-from engine.storage.records import BACKFILLED, DELIVERED, KEYFRAME, OPEN, Block, RecordKind, Stream, joined
+from engine.storage.records import BACKFILLED, DELIVERED, KEYFRAME, OPEN, Block, Stream, joined
 from engine.storage.stretch import Piece, Stretch, find
 from engine.storage.timeline import Events
 from feeds import sample

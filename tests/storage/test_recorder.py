@@ -14,9 +14,10 @@ from engine.market.instruments import Instrument
 from engine.market.sequencing import Rule
 from engine.storage.arrow import levels_of, text_of
 from engine.storage.journal import Draft
+from engine.storage.names import RecordKind
 from engine.storage.pens import Hole
 from engine.storage.recorder import Recorder
-from engine.storage.records import BACKFILLED, DELIVERED, FILLED, KEYFRAME, NO_LEVEL, Block, RecordKind
+from engine.storage.records import BACKFILLED, DELIVERED, FILLED, KEYFRAME, NO_LEVEL, Block
 from engine.telemetry.hub import Telemetry
 from engine.venues import Filled
 

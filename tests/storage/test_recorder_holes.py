@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from engine.storage.arrow import text_of
-from engine.storage.records import NOT_RECORDED, OPEN, RecordKind
+from engine.storage.names import RecordKind
+from engine.storage.records import NOT_RECORDED, OPEN
 from tests.storage.test_recorder import LIVE, OTHER, SECOND_NS, START_NS, UNIT, Desk
 
 

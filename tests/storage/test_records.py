@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from engine.errors import BlockDamaged
 from engine.market.batches import LEVEL
 from engine.storage import arrow
+from engine.storage.names import RecordKind
 from engine.storage.records import (
     BACKFILLED,
     DTYPES,
     HEAPED,
     PLAIN_BYTES,
     STREAMED,
-    RecordKind,
     decode,
     encode,
     filed_times,

@@ -15,8 +15,8 @@ from engine.errors import BadCommand
 from engine.market.batches import CANDLE, TRADE, Rows
 from engine.storage import commands
 from engine.storage import store as store_module
+from engine.storage.names import RecordKind
 from engine.storage.query import query
-from engine.storage.records import RecordKind
 from engine.storage.store import Store
 from engine.storage.views import GapView
 from engine.venues import Filled

@@ -14,7 +14,8 @@ from engine.market.instruments import Instrument
 from engine.market.sequencing import Rule
 from engine.storage import catalog, schema
 from engine.storage.journal import Journal
-from engine.storage.records import FILLED, RecordKind, Stream
+from engine.storage.names import RecordKind
+from engine.storage.records import FILLED, Stream
 from tests.storage.drawn import NOON_NS, STREAM
 from tests.storage.journals import (
     WAIT_S,

@@ -16,8 +16,9 @@ import pytest
 from engine.errors import BadQuery
 from engine.storage import archive, sql
 from engine.storage.columns import COLUMNS, exact_of
+from engine.storage.names import RecordKind
 from engine.storage.query import skipped_of
-from engine.storage.records import Block, RecordKind, times_of
+from engine.storage.records import Block, times_of
 from tests.storage.drawn import NOON_NS, STREAM, UNIT, drawn_block
 from tests.storage.kept import Kept
 

@@ -25,10 +25,11 @@ from engine.storage import commands, jobs
 from engine.storage import store as store_module
 from engine.storage.journal import Journal
 from engine.storage.journal_writer import Writer
+from engine.storage.names import RecordKind
 from engine.storage.pens import Hole
 from engine.storage.query import query
 from engine.storage.recorder import Recorder
-from engine.storage.records import BACKFILLED, RecordKind
+from engine.storage.records import BACKFILLED
 from engine.storage.refetch import WAITING_MOST
 from engine.storage.store import Store, StoreOptions
 from engine.telemetry.hub import Telemetry

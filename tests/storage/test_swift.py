@@ -12,7 +12,8 @@ import pytest
 
 from engine.storage import archiver
 from engine.storage.dates import DAY_NS
-from engine.storage.records import RecordKind, Stream
+from engine.storage.names import RecordKind
+from engine.storage.records import Stream
 from engine.storage.steps import Sending
 from engine.storage.upload import Place
 from tests.storage.archiving import contents, killed_rounds, leaving, running, until

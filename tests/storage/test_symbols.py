@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from engine.errors import BadQuery
+from engine.storage.names import RecordKind
 from engine.storage.query import query
-from engine.storage.records import RecordKind, Stream
+from engine.storage.records import Stream
 from engine.storage.symbols import universal
 from tests.storage.drawn import STREAM, UNIT, drawn_block
 from tests.storage.kept import Kept

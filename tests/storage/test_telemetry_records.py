@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.storage.arrow import from_table, to_table
-from engine.storage.records import DTYPES, Block, RecordKind, Stream, decode, encode, joined
+from engine.storage.names import RecordKind
+from engine.storage.records import DTYPES, Block, Stream, decode, encode, joined
 from engine.storage.telemetry_records import (
     KINDS,
     TEXT_MAX_BYTES,
