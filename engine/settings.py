@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -45,8 +46,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="VENUESCOPE_", extra="forbid", frozen=True)
 
-    host: Literal["127.0.0.1", "::1", "localhost"] = Field(
-        "127.0.0.1", description="address the dashboard binds; loopback only"
+    host: str = Field(
+        "127.0.0.1",
+        description="address the dashboard and the market-data API bind; any but loopback demands a login",
     )
     port: int = Field(8050, ge=1, le=65_535, description="port of the dashboard")
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -135,6 +137,22 @@ class Settings(BaseSettings):
         le=1_000_000,
         description="the most it may take on this disk, the oldest goes first; 0 = no bound",
     )
+    api: Literal["on", "off"] = Field("on", description="whether the market-data API is served")
+    api_port: int = Field(8052, ge=0, le=65_535, description="port of the market-data API; 0 = any free one")
+    api_auth: Literal["auto", "always"] = Field(
+        "auto", description="who must say who they are: all, or all but programs and browsers on this machine"
+    )
+    api_rate: int = Field(
+        200, ge=1, le=1_000_000, description="requests a second that an address, or a key, may send the API"
+    )
+    api_connections: int = Field(
+        1_000, ge=1, le=20_000, description="connections that an address, or a key, may hold at the API"
+    )
+    tls_cert: Path | None = Field(
+        None, description="certificate chain (PEM); with tls_key, all is served over TLS"
+    )
+    tls_key: Path | None = Field(None, validate_default=True, description="the certificate's key (PEM)")
+    log_format: Literal["console", "json"] = Field("console", description="how log lines are written")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "warning", description="least level printed to standard error"
     )
@@ -147,6 +165,23 @@ class Settings(BaseSettings):
             if isinstance(value, str)
             else value
         )
+
+    @field_validator("host")
+    @classmethod
+    def _bindable(cls, host: str) -> str:
+        if host == "localhost":
+            return host
+        try:
+            return str(ip_address(host.strip("[]")))
+        except ValueError:
+            raise ValueError("it must be an IP address of this machine, or localhost") from None
+
+    @field_validator("tls_key")
+    @classmethod
+    def _paired(cls, key: Path | None, info: ValidationInfo) -> Path | None:
+        if (key is None) != (info.data.get("tls_cert") is None):
+            raise ValueError("tls_cert and tls_key go together")
+        return key
 
     @field_validator("record_what")
     @classmethod

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from engine.alerts.views import AlertsView
 from engine.market.batches import Rows, Source
 from engine.market.instruments import Instrument
 from engine.matching.statistics import EngineStatistics
@@ -425,5 +426,6 @@ class Board:
     limits: tuple[LimitsView, ...] = ()
     exchange: ExchangeView = field(default_factory=ExchangeView)
     storage: StorageView = field(default_factory=StorageView)
+    alerts: AlertsView = field(default_factory=AlertsView)
     profile: ProfileView | None = None  # the engine thread's, of the newest profile, also while it runs
     closed_second_ns: int = 0  # wall clock: seconds that begin before this are complete in every counter ring
