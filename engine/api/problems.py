@@ -37,7 +37,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
 
 
 class Problem(VenuescopeError):
-    """A call that is refused. `detail` is a sentence that says what would work; `more` goes into the answer beside it."""
+    """A call that is refused. `detail` says what would work; `more` goes into the answer beside it."""
 
     def __init__(self, code: str, detail: str, *, retry_after_s: float = 0.0, **more: Any) -> None:
         super().__init__(code, detail)
