@@ -105,7 +105,7 @@ def test_a_port_in_use_names_the_port_and_the_flag() -> None:
         (["--speed", "10"], {}, "it goes with --replay"),
         (["--speed", "3"], {}, "setting speed cannot be '3': choose one of 1, 10, 100, max"),
         ([], {"VENUESCOPE_RATE": "-4"}, "setting rate cannot be '-4'"),
-        ([], {"VENUESCOPE_HOST": "0.0.0.0"}, "setting host cannot be '0.0.0.0'"),
+        ([], {"VENUESCOPE_HOST": "desk.example"}, "setting host cannot be 'desk.example'"),
     ],
 )
 def test_a_bad_setting_names_its_key(arguments: list[str], environment: dict[str, str], says: str) -> None:

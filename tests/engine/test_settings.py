@@ -43,7 +43,7 @@ def nested(key: str, value: object) -> dict[str, object]:
         ("port", 70_000, "65535"),
         ("rate", -1, "greater than or equal to 0"),
         ("rate", 1_000_001, "1000000"),
-        ("host", "0.0.0.0", "127.0.0.1"),
+        ("host", "desk.example", "an IP address"),
         ("log_level", "loud", "'debug'"),
         ("history_s", "long", "integer"),
         ("command_log", "on", "'off', 'async' or 'sync'"),
