@@ -139,7 +139,7 @@ class Settings(BaseSettings):
     )
     api: Literal["on", "off"] = Field("on", description="whether the market-data API is served")
     api_port: int = Field(8052, ge=0, le=65_535, description="port of the market-data API; 0 = any free one")
-    api_auth: Literal["auto", "always"] = Field(
+    auth: Literal["auto", "always"] = Field(
         "auto", description="who must say who they are: all, or all but programs and browsers on this machine"
     )
     api_rate: int = Field(

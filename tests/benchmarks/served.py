@@ -14,8 +14,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 60.0
-# Of the built-in exchange: several applications may run beside each other.
-FREE_PORTS = {"VENUESCOPE_EXCHANGE_PORT": "0", "VENUESCOPE_ORDER_PORT": "0"}
+# Of all but the dashboard: several applications may run beside each other.
+FREE_PORTS = {"VENUESCOPE_EXCHANGE_PORT": "0", "VENUESCOPE_ORDER_PORT": "0", "VENUESCOPE_API_PORT": "0"}
 
 
 def free_port() -> int:
