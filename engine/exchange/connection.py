@@ -14,7 +14,7 @@ from typing import Final
 from engine.exchange.dialects.sessions import Opening
 from engine.exchange.limit_windows import MessageRate
 from engine.exchange.topics import Topic
-from engine.exchange.wire import PING, frame
+from engine.websocket_frames import PING, frame
 
 HIGH_WATER: Final = 1 << 20  # bytes in the transport above which nothing more is given to it
 SOFT_LIMIT: Final = (

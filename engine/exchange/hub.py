@@ -11,7 +11,7 @@ from engine.exchange.dialects.sessions import StreamDialect
 from engine.exchange.faults import DATA_KINDS, Faults
 from engine.exchange.served import ServedMarket
 from engine.exchange.topics import ChangeTopic, Texts, Topic, ViewTopic
-from engine.exchange.wire import frame
+from engine.websocket_frames import frame
 
 Key = tuple[str, str, str]  # market, route, name
 _STALL: Final = frozenset({"stall"})

@@ -29,7 +29,7 @@ from engine.exchange.clients import MAX_QUEUE, Client, Clients, budget_of
 from engine.exchange.entry import Link, Session
 from engine.exchange.faults import Fault
 from engine.exchange.stages import Stages
-from engine.exchange.wire import BINARY, TEXT, frame
+from engine.websocket_frames import BINARY, TEXT, frame
 
 MAX_MESSAGE: Final = 1 << 16  # bytes
 CLOSE_WITHIN_S: Final = 2.0

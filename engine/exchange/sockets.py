@@ -17,7 +17,7 @@ from engine.exchange.enforcement import Enforcement
 from engine.exchange.faults import INSTANT_KINDS, Fault, Faults
 from engine.exchange.hub import Hub
 from engine.exchange.limit_windows import MessageRate
-from engine.exchange.wire import frame
+from engine.websocket_frames import frame
 
 MAX_MESSAGE: Final = 1 << 16  # bytes of one message from a client
 MAX_CONNECTIONS: Final = 2_000

@@ -1,20 +1,13 @@
-"""Pieces of JSON text, written by hand where it is written often: numbers as decimal text, levels, frames."""
+"""Pieces of JSON text, written by hand where it is written often: numbers as decimal text, levels."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from typing import Final
 
 from engine.exchange.market import Level
 
 Text = Callable[[int], str]
-
-CONTINUATION: Final = 0
-TEXT: Final = 1
-BINARY: Final = 2
-PING: Final = 9
 
 
 @lru_cache(maxsize=512)
@@ -55,13 +48,3 @@ def short_decimal(decimals: int) -> Text:
 def levels(rows: Iterable[Level], price: Text, size: Text) -> str:
     """`[["1.50","3"],...]`."""
     return "[" + ",".join([f'["{price(p)}","{size(s)}"]' for p, s in rows]) + "]"
-
-
-def frame(payload: bytes, opcode: int = TEXT) -> bytes:
-    """One whole unmasked WebSocket frame, as a server sends it."""
-    size = len(payload)
-    if size < 126:
-        return struct.pack("!BB", 0x80 | opcode, size) + payload
-    if size < 1 << 16:
-        return struct.pack("!BBH", 0x80 | opcode, 126, size) + payload
-    return struct.pack("!BBQ", 0x80 | opcode, 127, size) + payload

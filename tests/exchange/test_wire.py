@@ -7,8 +7,9 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.exchange.wire import TEXT, decimal, frame, short_decimal
+from engine.exchange.wire import decimal, short_decimal
 from engine.market.instruments import format_decimal
+from engine.websocket_frames import TEXT, frame
 
 
 @given(value=st.integers(-(1 << 62), 1 << 62), decimals=st.integers(0, 18), more=st.integers(0, 8))

@@ -1,0 +1,1 @@
+"""Push: what listeners over WebSocket are told, each message encoded once for all of them."""

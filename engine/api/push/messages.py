@@ -1,0 +1,183 @@
+"""What listeners are told. One envelope for all formats; what a message does not have is left out of it.
+
+Prices and sizes are exact decimal text. Each time is there twice: `ts` is ISO 8601 in UTC, `ts_ms` epoch milliseconds.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import NamedTuple
+
+import msgspec
+
+
+class Candle(msgspec.Struct, frozen=True):
+    """One candle. `ts` is when it opened; `final`: it has closed and will not change."""
+
+    ts: str
+    ts_ms: int
+    interval: str
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: str
+    vwap: str | None
+    trades: int
+    final: bool
+
+
+class Tick(msgspec.Struct, frozen=True):
+    """Best prices and the last trade. What there is none of is None. `ts` is of the newest depth event."""
+
+    venue: str
+    source: str
+    symbol: str
+    bid: str | None
+    bid_size: str | None
+    ask: str | None
+    ask_size: str | None
+    last: str | None
+    mid: str | None
+    spread: str | None
+    spread_bp: str | None
+    state: str
+    ts: str
+    ts_ms: int
+
+
+class Trade(msgspec.Struct, frozen=True):
+    """One trade; `side` is the aggressor's: "buy", "sell", "" where the venue does not say."""
+
+    id: str
+    price: str
+    size: str
+    side: str
+    ts: str
+    ts_ms: int
+
+
+class Level(NamedTuple):
+    """A price and the size there; in a diff size "0" takes the level away."""
+
+    price: str
+    size: str
+
+
+class Book(msgspec.Struct, frozen=True):
+    """The best levels, best first; in a diff those that changed. `sequence` is the venue's own."""
+
+    venue: str
+    source: str
+    symbol: str
+    depth: int
+    state: str
+    sequence: int
+    ts: str
+    ts_ms: int
+    bids: list[Level]
+    asks: list[Level]
+
+
+class LatencyRow(msgspec.Struct, frozen=True):
+    """One stage of a source in one second."""
+
+    source: str
+    stage: str
+    ts: str
+    ts_ms: int
+    count: int
+    p50_ns: int
+    p90_ns: int
+    p95_ns: int
+    p99_ns: int
+    p999_ns: int
+    max_ns: int
+
+
+class ThroughputRow(msgspec.Struct, frozen=True):
+    """What a source brought in one second."""
+
+    source: str
+    ts: str
+    ts_ms: int
+    messages: int
+    orders: int
+    events: int
+    rejects: int
+    trades: int
+    size_bytes: int
+    gaps: int
+    malformed: int
+    skipped: int
+
+
+class Alert(msgspec.Struct, frozen=True):
+    """One time a rule came true. `what`: fired, ended, acknowledged. Times 0: not yet."""
+
+    what: str
+    id: int
+    rule: str
+    text: str
+    source: str
+    symbol: str
+    value: str
+    ts: str
+    ts_ms: int
+    ended_ms: int
+    acknowledged_ms: int
+
+
+class Available(msgspec.Struct, frozen=True):
+    """A source that can be followed."""
+
+    venue: str
+    source: str
+    state: str
+    symbols: list[str]
+
+
+class Envelope(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One message. `type` says what it is; of the rest it has what belongs to that.
+
+    snapshot: how a topic stands, first after subscribing. candle, tick, trades, diff, latency, throughput, alert: news.
+    subscribed, unsubscribed, pong, authenticated, topics, error: answers, with the `id` of what was asked.
+    welcome, heartbeat; conflated: `skipped` messages were left out, newer ones follow; ended: the topic is no more.
+    """
+
+    type: str
+    topic: str | None = None
+    seq: int | None = None  # of the topic, one more with each message
+    ts_ms: int  # when it was made
+    id: int | str | None = None
+    epoch: str | None = None
+    resumed: bool | None = None  # True: what was missed follows; False: a snapshot follows
+    candle: Candle | None = None
+    candles: list[Candle] | None = None
+    tick: Tick | None = None
+    trades: list[Trade] | None = None
+    book: Book | None = None
+    latency: list[LatencyRow] | None = None
+    throughput: list[ThroughputRow] | None = None
+    alert: Alert | None = None
+    alerts: list[Alert] | None = None
+    lost: int | None = None  # trades or rows that came too fast to be passed on
+    skipped: int | None = None
+    code: str | None = None
+    detail: str | None = None
+    reason: str | None = None
+    topics: list[str] | None = None
+    channels: list[str] | None = None
+    available: list[Available] | None = None
+
+
+def iso(ns: int) -> str:
+    """ISO 8601 in UTC with milliseconds: "2026-11-21T02:40:56.000Z"."""
+    seconds, rest = divmod(ns, 1_000_000_000)
+    return f"{_second(seconds)}.{rest // 1_000_000:03d}Z"
+
+
+@lru_cache(maxsize=256)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
