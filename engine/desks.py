@@ -158,10 +158,10 @@ def named(symbols: Sequence[str]) -> str:
     return ", ".join(symbols[:SYMBOLS_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def book_view(market: MarketDesk) -> BookView:
-    """A symbol as it stands; copies, so that it never changes."""
+def book_view(market: MarketDesk, levels: int = LEVELS_SHOWN) -> BookView:
+    """A symbol as it stands, with the best `levels` of each side; copies, so that it never changes."""
     state = market.state
-    bids, asks = state.book.top(LEVELS_SHOWN)
+    bids, asks = state.book.top(levels)
     trade = state.last_trade
     return BookView(
         instrument=state.instrument,

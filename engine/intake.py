@@ -40,7 +40,7 @@ from engine.matching.statistics import EngineStatistics
 from engine.storage.names import RecordKind
 from engine.storage.records import Block
 from engine.storage.telemetry_records import KINDS, count_rows, event_rows, latency_rows
-from engine.telemetry.board import MatchingView
+from engine.telemetry.board import BookView, MatchingView
 from engine.telemetry.events import Level
 from engine.telemetry.hub import (
     BAD_FRAME_MAX_BYTES,
@@ -393,6 +393,22 @@ class Intake:
         return [
             symbol for symbol, market in self._desks[source].markets.items() if market.state.wants_snapshot
         ]
+
+    # --- what the market-data API reads, on the same loop ------------------------------------------------
+
+    def state_of(self, source: Source, symbol: str) -> SymbolState | None:
+        """A symbol's own state, to be read and not kept; None where it is not open."""
+        desk = self._desks.get(source)
+        market = desk.markets.get(symbol) if desk is not None else None
+        return market.state if market is not None else None
+
+    def book_of(self, source: Source, symbol: str, levels: int) -> BookView | None:
+        """A symbol as it stands now, with the best `levels` of each side of its whole book; None where it is not
+        open.
+        """
+        desk = self._desks.get(source)
+        market = desk.markets.get(symbol) if desk is not None else None
+        return book_view(market, levels) if market is not None else None
 
     # --- what the engine calls on its timers -------------------------------------------------------------
 
