@@ -25,7 +25,6 @@ WORD = string.ascii_letters + string.digits + "-_"
 def log_as_it_was() -> Iterator[None]:
     before, root = structlog.get_config(), logging.getLogger()
     handlers, level = list(root.handlers), root.level
-    root.handlers.clear()  # the test runner's, which would tell of each line too
     yield
     root.handlers[:], _ = handlers, root.setLevel(level)
     logging.captureWarnings(False)
@@ -223,6 +222,10 @@ def test_a_line_of_json_is_one_object_with_a_structured_exception() -> None:
 def test_lines_of_other_libraries_have_the_same_form() -> None:
     stream = io.StringIO()
     logs.configure("info", "json", stream)
+    root = logging.getLogger()
+    root.handlers[:] = [
+        each for each in root.handlers if isinstance(each, logs.Foreign)
+    ]  # not the test runner's
     logging.getLogger("aiohttp.server").error("cannot %s", "serve")
     logging.getLogger("hypercorn.error").info("not heard: below a warning")
     logging.getLogger("x").warning("arguments that do not fit %d", "text")
