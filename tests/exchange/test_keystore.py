@@ -13,9 +13,9 @@ import pytest
 
 from engine import durable_files
 from engine.errors import BadDataFolder
-from engine.exchange import keystore
 from engine.exchange.accounts import Accounts, Key, Table
-from engine.exchange.keystore import MASTER_BYTES, Held, KeyStore
+from engine.exchange.keystore import Held, KeyStore
+from engine.sealing import MASTER_BYTES
 from tests.exchange.running import RunningExchange
 
 NOW_NS = 1_795_000_000 * 10**9
@@ -214,7 +214,7 @@ def test_two_that_make_the_master_key_at_once_have_the_same(
         Path(target).write_bytes(b"o" * MASTER_BYTES)  # another was first
         link(source, target)
 
-    monkeypatch.setattr(keystore.os, "link", late)
+    monkeypatch.setattr(os, "link", late)
     made = keys()
     store.save(made)
     assert store.master_path.read_bytes() == b"o" * MASTER_BYTES
@@ -230,7 +230,7 @@ def test_without_hard_links_there_is_a_master_key_too(
             Path(target).write_bytes(b"o" * MASTER_BYTES)  # another was first
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(keystore.os, "link", refuse)
+    monkeypatch.setattr(os, "link", refuse)
     made = keys()
     store.save(made)
     assert store.load() == made
@@ -253,7 +253,7 @@ def test_without_hard_links_a_crash_leaves_no_half_of_a_master_key(
         if len(calls) == 2:
             raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(keystore.os, "link", refuse)
+    monkeypatch.setattr(os, "link", refuse)
     monkeypatch.setattr(durable_files, "sync_file", crash)
     with pytest.raises(BadDataFolder):
         store.save(keys())
