@@ -387,6 +387,12 @@ class ActiveSymbol(Struct, kw_only=True, frozen=True):
     source_state: SourceStateName
 
 
+class ActiveSymbols(Struct, kw_only=True, frozen=True):
+    """Every symbol that is followed, by source."""
+
+    symbols: list[ActiveSymbol]
+
+
 class AvailableVenue(Struct, kw_only=True, frozen=True):
     """What one venue lists."""
 
@@ -395,6 +401,12 @@ class AvailableVenue(Struct, kw_only=True, frozen=True):
     state: Annotated[str, Meta(description="off, connecting, live, reconnecting, or that of the source")]
     count: Annotated[Whole, Meta(description="Symbols listed, found or not; 0 until the list is known")]
     symbols: Annotated[list[str], Meta(description="Universal names, sorted")]
+
+
+class AvailableSymbols(Struct, kw_only=True, frozen=True):
+    """What each venue lists."""
+
+    venues: list[AvailableVenue]
 
 
 class NewSymbol(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboards.streams.prices import Quote, basis_points, compare, median4
+from engine.market.comparison import Quote, basis_points, compare, median4
 from tests.browser.venue_source import SECOND, VenueSource
 from tests.reference import prices_plain
 

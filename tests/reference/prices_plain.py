@@ -1,4 +1,4 @@
-"""One symbol over venues, compared in fractions: the slow twin of `dashboards.streams.prices.compare`."""
+"""One symbol over venues, compared in fractions: the slow twin of `engine.market.comparison.compare`."""
 
 from __future__ import annotations
 
