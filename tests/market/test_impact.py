@@ -96,7 +96,7 @@ def test_amounts_are_exact_text() -> None:
 
 
 def test_nothing_passes_a_machine_word() -> None:
-    found = walk(rows(), rows((2**62, 2**62), (2**62 + 1, 2**62)), "buy", 2**125)
+    found = walk(rows(), rows((2**62, 2**62), (2**62 + 1, 2**62)), "buy", 2**126)
     assert found is not None
     assert found.exhausted
     assert found.quote == 2**124 + (2**62 + 1) * 2**62
