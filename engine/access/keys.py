@@ -68,7 +68,7 @@ class KeyRing:
         self._seen: tuple[int, int, int] | None = None
         self._keys: dict[str, AccessKey] = {}
 
-    def keys(self) -> tuple[AccessKey, ...]:
+    def all(self) -> tuple[AccessKey, ...]:
         """All keys, oldest first, expired ones too. BadDataFolder when the file cannot be read."""
         return tuple(self._read())
 

@@ -88,6 +88,7 @@ class Tokens:
         key = self._keys.get(claims.sub)
         if (
             claims.iat * SECOND_NS > now_ns + AHEAD_S * SECOND_NS
+            or claims.exp - claims.iat > LIFE_S
             or key is None
             or not key.good(now_ns)
             or ROLES.index(claims.role) > ROLES.index(key.role)
