@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Final
 
 from engine.access.identity import Identity
-from engine.access.keys import KEY_CHARACTERS, PREFIX, KeyRing
+from engine.access.keys import KEY_CHARACTERS, PREFIX, AccessKey, KeyRing
 from engine.access.rates import SECOND_NS, Connections, Rates, Verdict, caller_of
 from engine.access.tokens import TOKEN_CHARACTERS, Tokens
 from engine.api.problems import Problem
@@ -53,8 +53,7 @@ class Door:
         self._requests = Rates(rate)
         self._failures = Rates(FAILURES, FAILURES_PER_NS)
         self._connections = Connections(connections)
-        self._known: OrderedDict[bytes, Identity] = OrderedDict()
-        self._known_of = keys.generation
+        self._known: OrderedDict[bytes, tuple[Identity, AccessKey | None]] = OrderedDict()
         self._admitted = self._limited = self._turned_away = self._failed = self._blocked = 0
 
     def identify(self, headers: Mapping[str, str], address: str, now_ns: int) -> Identity:
@@ -102,7 +101,7 @@ class Door:
             found = self._checked(credential, now_ns)
         except Problem as problem:
             raise self._failed_by(address, now_ns, problem) from None
-        self._known[digest] = found
+        self._known[digest] = found, self.keys.get(found.key)
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
         return found
@@ -166,16 +165,13 @@ class Door:
 
     def _remembered(self, digest: bytes, now_ns: int) -> Identity | None:
         """Whose it was, if it is still good: a hash instead of a signature for each request."""
-        known = self._known.get(digest)
-        good = known is not None and self.still_good(known, now_ns)  # looks at the keys' file too
-        if self._known_of != self.keys.generation:  # a key with the same id may have another secret now
-            self._known_of = self.keys.generation
-            self._known.clear()
-            return None
-        if known is None or not good:
+        identity, key = self._known.get(digest, (None, None))
+        # A key with the same id may have another secret since.
+        if identity is None or self.keys.get(identity.key) != key or not self.still_good(identity, now_ns):
+            self._known.pop(digest, None)
             return None
         self._known.move_to_end(digest)
-        return known
+        return identity
 
     def _checked(self, credential: str, now_ns: int) -> Identity:
         if not credential or len(credential) > max(KEY_CHARACTERS, TOKEN_CHARACTERS):

@@ -61,7 +61,6 @@ class KeyRing:
 
     def __init__(self, folder: Path, steady: Callable[[], int] = time.monotonic_ns) -> None:
         self.path: Final = folder / NAME
-        self.generation = 0  # grows with each change that was seen
         self.trouble = ""  # why the file cannot be used: nobody's key is good until it can
         self._steady = steady
         self._looked_ns = -LOOK_EVERY_NS
@@ -138,10 +137,7 @@ class KeyRing:
             self.trouble = ""
         except (BadDataFolder, OSError) as error:
             seen, keys, self.trouble = None, {}, str(error)
-        if keys != self._keys:
-            self._keys = keys
-            self.generation += 1
-        self._seen = seen
+        self._keys, self._seen = keys, seen
 
     def _stamp(self) -> tuple[int, int, int] | None:
         """What changes when the file is replaced; None where there is none."""

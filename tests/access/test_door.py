@@ -223,6 +223,15 @@ def test_failed_logins_of_an_address_are_limited_and_its_known_callers_stay(rig:
     assert (rig.door.view().failures, rig.door.view().blocked) == (FAILURES + 1, 4)
 
 
+def test_a_key_that_was_known_is_not_another_with_its_id(rig: Rig) -> None:
+    key_id, text = rig.key()
+    assert rig.identify(text).key == key_id
+    held = rig.keys.path.read_text()
+    rig.keys.path.write_text(held.replace(rig.keys.all()[0].digest, "0" * 64))
+    rig.steady_ns += LOOK_EVERY_NS
+    assert rig.refused(text) == "bad_credentials"
+
+
 def test_a_whole_ipv6_site_shares_its_failures(rig: Rig) -> None:
     for n in range(FAILURES):
         rig.refused("vsk_wrong_wrong", address=f"2001:db8::{n:x}:1")
