@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -12,26 +11,14 @@ from dashboards.streams.common import Json, fresh, head, ms, recorded_key, sourc
 from dashboards.view import NS_A_SECOND, View, start_of
 from engine.market.batches import Rows
 from engine.telemetry.histogram import QUANTILES, quantiles
-from engine.telemetry.latency import SUMMARY, StageLatency, merge
+from engine.telemetry.latency import SUMMARY, StageLatency, counts_since
 from engine.telemetry.past import LATENCY
 from engine.telemetry.ring import Ring
+from engine.telemetry.stages import STAGES
 
 PERCENTILES: Final = ("p50", "p90", "p95", "p99", "p999")
 NINES: Final = tuple(round(0.05 * step, 2) for step in range(1, 81))  # 10^-nines is the share above
 SPARK_POINTS: Final = 60
-
-# stage -> (label, what is measured between which two points)
-STAGES: Final = {
-    "receive": ("Receive", "venue's clock to our receipt, less the clock offset"),
-    "decode": ("Decode", "bytes to batch, one frame"),
-    "sequence": ("Sequence", "order and gap check, book, candle, one batch"),
-    "publish": ("Publish", "rings and board, one turn"),
-    "ack": ("Acknowledge", "an order's intended arrival to its match"),
-    "match": ("Match", "kernel time of an order, mean of its turn"),
-    "poll": ("Poll", "page's request to the server's reply"),
-    "draw": ("Draw", "reply to painted frame, in the browser"),
-    "total": ("Total", "newest event received to painted frame"),
-}
 
 
 def measured_key(view: View) -> str:
@@ -115,17 +102,6 @@ def offset_note(view: View, stage: StageLatency) -> str:
     return f"clock offset {view.source.offset_ns / 1e6:+,.1f} ms taken off".replace("-", "\N{MINUS SIGN}")
 
 
-@lru_cache(maxsize=128)
-def _window_counts(
-    stage: StageLatency, start_ns: int, buckets_end: int, seconds_end: int
-) -> tuple[npt.NDArray[np.int64], int]:
-    rows = stage.buckets.since(0, buckets_end).rows
-    rows = rows[rows["ts_ns"] >= start_ns]
-    summary = stage.seconds.last(stage.seconds.capacity, seconds_end).rows
-    greatest = summary["greatest"][summary["ts_ns"] >= start_ns]
-    return merge(rows), int(greatest.max()) if len(greatest) else 0
-
-
 def window_counts(view: View, stage: StageLatency) -> tuple[npt.NDArray[np.int64], int]:
     """(counts by bucket over the window, greatest value in ns); cached until the next second closes.
 
@@ -133,7 +109,7 @@ def window_counts(view: View, stage: StageLatency) -> tuple[npt.NDArray[np.int64
     answered with what there is.
     """
     heads = (view.heads.get(stage.buckets.name, 0), view.heads.get(stage.seconds.name, 0))
-    return _window_counts(stage, start_by(view, stage), *heads)
+    return counts_since(stage, start_by(view, stage), *heads)
 
 
 def stage_row(view: View, stage: StageLatency) -> Json:

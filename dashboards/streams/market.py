@@ -19,13 +19,14 @@ from dashboards.streams.common import (
 )
 from dashboards.view import NS_A_SECOND, View
 from engine.market import metrics as metrics_of
+from engine.market import seams
 from engine.market.batches import CANDLE, TRADE, Rows
 from engine.market.candles import roll_up
+from engine.market.seams import with_running
 from engine.telemetry.hub import IMBALANCE_LEVELS, METRIC
 
 DEPTH_LEVELS: Final = 240
 TAPE_ROWS: Final = 200
-MINUTE_NS: Final = MINUTE_S * NS_A_SECOND
 
 
 def market_key(view: View) -> str:
@@ -96,27 +97,11 @@ def joined(view: View) -> tuple[Rows, int]:
         return np.empty(0, CANDLE), 0
     # At most one row a second, so the window and the bucket it begins in hold at most this many.
     rows = view.last(view.market.candles, view.params.window_s + view.params.interval_s + 2)
-    running = view.book.candle if view.book is not None else None
-    if running is not None and (len(rows) == 0 or running["ts_open_ns"][0] > rows["ts_open_ns"][-1]):
-        rows = np.concatenate((rows, running))
+    rows = with_running(rows, view.book.candle if view.book is not None else None)
     if view.params.interval_s < MINUTE_S:
         return rows, 0
-    minutes = once_each(view.last(view.market.minutes, view.market.minutes.capacity))
-    minutes = minutes[minutes["ts_open_ns"] >= first_candle_ms(view) * 1_000_000]
-    if len(rows):
-        whole = -(-int(rows["ts_open_ns"][0]) // MINUTE_NS) * MINUTE_NS  # the first minute that is all ours
-        minutes = minutes[minutes["ts_open_ns"] < whole]
-    if not len(minutes):
-        return rows, 0
-    seam = int(minutes["ts_open_ns"][-1]) + MINUTE_NS
-    return np.concatenate((minutes, rows[rows["ts_open_ns"] >= seam])), seam
-
-
-def once_each(rows: Rows) -> Rows:
-    """CANDLE rows, oldest first, one for each opening time: what was asked for again counts as it came last."""
-    rows = rows[np.argsort(rows["ts_open_ns"], kind="stable")]
-    opened = rows["ts_open_ns"]
-    return rows[np.append(opened[1:] != opened[:-1], True)] if len(rows) else rows
+    minutes = view.last(view.market.minutes, view.market.minutes.capacity)
+    return seams.joined(rows, minutes, first_candle_ms(view) * 1_000_000)
 
 
 def candles(view: View, cursor: Json) -> tuple[Json, Json]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -110,3 +111,17 @@ class StageLatency:
 def merge(rows: Rows) -> npt.NDArray[np.int64]:
     """Counts by bucket, (BUCKETS,) int64, of BUCKET rows; exact. About 5 ns a row."""
     return np.bincount(rows["bucket"], weights=rows["count"], minlength=BUCKETS).astype(np.int64)
+
+
+@lru_cache(maxsize=128)
+def counts_since(
+    stage: StageLatency, start_ns: int, buckets_end: int, seconds_end: int
+) -> tuple[npt.NDArray[np.int64], int]:
+    """(counts by bucket since `start_ns`, by the clock of the stage's rows; greatest value in ns): of what was in its
+    rings when their heads were `buckets_end` and `seconds_end`. Kept until a second closes, so not to be written to.
+    """
+    rows = stage.buckets.since(0, buckets_end).rows
+    rows = rows[rows["ts_ns"] >= start_ns]
+    summary = stage.seconds.last(stage.seconds.capacity, seconds_end).rows
+    greatest = summary["greatest"][summary["ts_ns"] >= start_ns]
+    return merge(rows), int(greatest.max()) if len(greatest) else 0
