@@ -8,7 +8,9 @@ from typing import Final
 
 from engine.websocket_frames import DEFLATED, frame
 
-WINDOW_BITS: Final = 12  # 4 KiB: messages are seldom longer, and listeners that ask for a small window get one
+WINDOW_BITS: Final = (
+    12  # 4 KiB: messages are seldom longer, and listeners that ask for a small window get one
+)
 LEAST_BYTES: Final = 128  # shorter ones gain nothing
 _TAIL: Final = b"\x00\x00\xff\xff"
 _WINDOW: Final = re.compile(r"\s*server_max_window_bits\s*=\s*\"?([0-9]{1,2})\"?\s*")
@@ -47,7 +49,11 @@ def _window(parameters: list[str]) -> int | None:
             if match is None or not WINDOW_BITS <= int(match[1]) <= 15:
                 return None
             window = int(match[1])
-        elif key not in ("server_no_context_takeover", "client_no_context_takeover", "client_max_window_bits"):
+        elif key not in (
+            "server_no_context_takeover",
+            "client_no_context_takeover",
+            "client_max_window_bits",
+        ):
             return None
     return window
 

@@ -11,51 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-
-class Candle(msgspec.Struct, frozen=True):
-    """One candle. `ts` is when it opened; `final`: it has closed and will not change."""
-
-    ts: str
-    ts_ms: int
-    interval: str
-    open: str
-    high: str
-    low: str
-    close: str
-    volume: str
-    vwap: str | None
-    trades: int
-    final: bool
-
-
-class Tick(msgspec.Struct, frozen=True):
-    """Best prices and the last trade. What there is none of is None. `ts` is of the newest depth event."""
-
-    venue: str
-    source: str
-    symbol: str
-    bid: str | None
-    bid_size: str | None
-    ask: str | None
-    ask_size: str | None
-    last: str | None
-    mid: str | None
-    spread: str | None
-    spread_bp: str | None
-    state: str
-    ts: str
-    ts_ms: int
-
-
-class Trade(msgspec.Struct, frozen=True):
-    """One trade; `side` is the aggressor's: "buy", "sell", "" where the venue does not say."""
-
-    id: str
-    price: str
-    size: str
-    side: str
-    ts: str
-    ts_ms: int
+from engine.api.models import Candle, Tick, Trade
 
 
 class Level(NamedTuple):
@@ -74,8 +30,8 @@ class Book(msgspec.Struct, frozen=True):
     depth: int
     state: str
     sequence: int
-    ts: str
-    ts_ms: int
+    ts: str | None
+    ts_ms: int | None
     bids: list[Level]
     asks: list[Level]
 
@@ -88,12 +44,12 @@ class LatencyRow(msgspec.Struct, frozen=True):
     ts: str
     ts_ms: int
     count: int
-    p50_ns: int
-    p90_ns: int
-    p95_ns: int
-    p99_ns: int
-    p999_ns: int
-    max_ns: int
+    p50_us: float
+    p90_us: float
+    p95_us: float
+    p99_us: float
+    p999_us: float
+    max_us: float
 
 
 class ThroughputRow(msgspec.Struct, frozen=True):
@@ -114,7 +70,7 @@ class ThroughputRow(msgspec.Struct, frozen=True):
 
 
 class Alert(msgspec.Struct, frozen=True):
-    """One time a rule came true. `what`: fired, ended, acknowledged. Times 0: not yet."""
+    """One time a rule came true. `what` happened: fired, ended, acknowledged."""
 
     what: str
     id: int
@@ -125,8 +81,10 @@ class Alert(msgspec.Struct, frozen=True):
     value: str
     ts: str
     ts_ms: int
-    ended_ms: int
-    acknowledged_ms: int
+    ended_ts: str | None
+    ended_ts_ms: int | None
+    acknowledged_ts: str | None
+    acknowledged_ts_ms: int | None
 
 
 class Available(msgspec.Struct, frozen=True):

@@ -1,9 +1,9 @@
 """What a listener may say: its operations, read from JSON text, each checked; and the names of topics. Pure.
 
-    {"op": "subscribe", "id": 1, "channel": "candles", "venue": "builtin", "symbol": "BTC-USDT"}
-    {"op": "subscribe", "id": 2, "channel": "book", "symbol": "BTC-USDT", "depth": 50, "resume": {"epoch": "..", "seq": 7}}
-    {"op": "unsubscribe", "id": 3, "topic": "candles:builtin:BTC-USDT"}
-    {"op": "auth", "token": ".."}  {"op": "ping", "id": 4}  {"op": "list", "id": 5}
+{"op": "subscribe", "id": 1, "channel": "candles", "venue": "builtin", "symbol": "BTC-USDT"}
+{"op": "subscribe", "channel": "book", "symbol": "BTC-USDT", "depth": 50, "resume": {"epoch": "..", "seq": 7}}
+{"op": "unsubscribe", "id": 3, "topic": "candles:builtin:BTC-USDT"}
+{"op": "auth", "token": ".."}  {"op": "ping", "id": 4}  {"op": "list", "id": 5}
 """
 
 from __future__ import annotations
