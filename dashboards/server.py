@@ -1,4 +1,4 @@
-"""The web server: Hypercorn in this process, behind a guard on Host and Origin.
+"""The web server: Hypercorn in this process, behind a guard on Host and Origin, and a login where one is demanded.
 
 Hypercorn drops a client that has not sent a whole request head within the keep-alive time and holds no
 worker thread for a body that trickles in, so half-open clients starve nobody. No worker processes: pages
@@ -10,18 +10,25 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+import ssl
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 
-from engine.errors import PortInUse
+from dashboards.login import Login
+from engine.errors import BadSetting, PortInUse
 from engine.guard import refusal
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+Tls = tuple[Path, Path]  # certificate chain, its key
 
+ROLE = "venuescope.role"
+CSP = "Content-Security-Policy"
+OPEN = "/assets/"
 KEEP_ALIVE_S = 10.0
 READ_TIMEOUT_S = 30
 BODY_MAX_BYTES = 1 << 20
@@ -36,15 +43,29 @@ HEADERS = [
 ]
 
 
-def guarded(app: Wsgi, allowed_hosts: Collection[str] = ()) -> Wsgi:
-    """`app`, answering 403 with a sentence to requests whose Host or Origin is foreign.
+def content_policy(hashes: Collection[str] = ()) -> str:
+    """What a page may load and run: this server's files, and the inline scripts with these hashes (`'sha256-...'`)."""
+    scripts = " ".join(("'self'", *hashes))
+    return (
+        f"default-src 'self'; script-src {scripts}; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data: blob:; font-src 'self' data:; object-src 'none'; base-uri 'none'; "
+        "frame-ancestors 'none'; form-action 'self'"
+    )
 
+
+def guarded(
+    app: Wsgi, allowed_hosts: Collection[str] = (), login: Login | None = None, hashes: Collection[str] = ()
+) -> Wsgi:
+    """`app`, answering 403 with a sentence to requests that other sites sent, and asking for a login if there is one.
+
+    `hashes` are those of Dash's inline scripts, `app.csp_hashes()`. `environ[ROLE]` is what the browser may do.
     Answers say what they cost: `Server-Timing: cpu` is the request thread's own time in ms, which a browser's
     network panel shows.
     """
+    policy = content_policy(hashes)
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        why = refusal(environ.get("HTTP_HOST"), environ.get("HTTP_ORIGIN"), allowed_hosts)
+        why = _refusal(environ, allowed_hosts)
         if why is not None:
             body = why.encode()
             start_response(
@@ -57,9 +78,45 @@ def guarded(app: Wsgi, allowed_hosts: Collection[str] = ()) -> Wsgi:
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
             spent_ms = (time.thread_time_ns() - started_ns) / 1e6
             timing = ("Server-Timing", f"cpu;dur={spent_ms:.3f}")
-            return start_response(status, [*headers, *HEADERS, timing], exc_info)
+            # Of two policies both must allow; a page that brings its own has the stricter one.
+            own = [] if any(name == CSP for name, _ in headers) else [(CSP, policy)]
+            return start_response(status, [*headers, *HEADERS, *own, timing], exc_info)
 
-        return _with_a_first_chunk(app(environ, start))
+        return _with_a_first_chunk(_behind_login(app, login)(environ, start))
+
+    return answer
+
+
+def _refusal(environ: dict[str, Any], allowed_hosts: Collection[str]) -> str | None:
+    """Why a request is refused, as a sentence; None = it may pass.
+
+    A browser says where a request comes from. A page of this machine's other ports is another site to us, though
+    its cookies are the same; links from anywhere may open a page.
+    """
+    why = refusal(environ.get("HTTP_HOST"), environ.get("HTTP_ORIGIN"), allowed_hosts)
+    if why is None and environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+        from_where = environ.get("HTTP_SEC_FETCH_SITE")
+        if from_where in ("cross-site", "same-site"):
+            return "The request comes from a page of another site."
+    return why
+
+
+def _behind_login(app: Wsgi, login: Login | None) -> Wsgi:
+    """`app` for those who are logged in; its files, which hold nothing of anybody, for the login page too."""
+    if login is None:
+        return app
+
+    def answer(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        if login.serves(path):
+            return login.answer(environ, start)
+        role = login.role(environ)
+        if role is not None:
+            environ[ROLE] = role
+            return app(environ, start)
+        if path.startswith(OPEN) and environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+            return app(environ, start)
+        return login.turn_away(environ, start)
 
     return answer
 
@@ -94,9 +151,31 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
-async def serve(app: Wsgi, sock: socket.socket, stop: asyncio.Event) -> None:
-    """Serve `app` on a bound socket until `stop` is set; requests under way get a second to end."""
+def check_tls(files: Tls) -> None:
+    """BadSetting when the certificate and its key cannot be used together."""
+    cert, key = files
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
+            cert, key, password=lambda: b""
+        )  # nobody is there to be asked
+    except (OSError, ValueError) as error:  # what is wrong with their bytes is an OSError too
+        reason = (
+            error.strerror or "they are not a certificate and its key" if isinstance(error, OSError) else ""
+        )
+        why = f"{reason or 'they are not a certificate and its key'} (tls_key {key})"
+        raise BadSetting("tls_cert", str(cert), why) from None
+
+
+async def serve(app: Wsgi, sock: socket.socket, stop: asyncio.Event, tls: Tls | None = None) -> None:
+    """Serve `app` on a bound socket until `stop` is set; requests under way get a second to end.
+
+    `tls`: certificate chain and key, PEM, checked before with `check_tls`.
+    """
     config = Config()
+    if tls is not None:
+        config.certfile, config.keyfile = (str(path) for path in tls)
+        config.alpn_protocols = ["http/1.1"]  # whose half-open requests are known to be dropped
+        config.ssl_handshake_timeout = KEEP_ALIVE_S
     config.bind = [f"fd://{sock.fileno()}"]
     config.keep_alive_timeout = KEEP_ALIVE_S
     config.read_timeout = READ_TIMEOUT_S

@@ -1,10 +1,14 @@
-"""Which requests a loopback server may answer: a rebound DNS name or a foreign page must not reach it."""
+"""Which requests a server may answer: a rebound DNS name or a foreign page must not reach it."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Collection
+from ipaddress import IPv6Address, ip_address
 from typing import Final
 from urllib.parse import urlsplit
+
+import psutil
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -35,3 +39,33 @@ def refusal(host: str | None, origin: str | None, allowed: Collection[str] = ())
     if parts.scheme not in ("http", "https") or host_of(parts.netloc) not in names:
         return "The Origin header names another site."
     return None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a server bound to `host`, an IP address or localhost."""
+    return host == "localhost" or ip_address(host).is_loopback
+
+
+def own_names(host: str) -> frozenset[str]:
+    """What a server bound to `host` is called beside loopback's names: the address, or all of this machine's.
+
+    Where `host` is every address (0.0.0.0, ::) these are the machine's name, with `.local` too, and the addresses
+    it has now. An address can be allowed where a name cannot: it cannot be bound to another machine's page.
+    """
+    if is_loopback(host):
+        return frozenset({host})
+    if not ip_address(host).is_unspecified:
+        return frozenset({_plain(host)})
+    name = socket.gethostname().lower().rstrip(".")
+    found = {name, f"{name.partition('.')[0]}.local"} if name else set()
+    for each in (each for card in psutil.net_if_addrs().values() for each in card):
+        if each.family in (socket.AF_INET, socket.AF_INET6):
+            found.add(_plain(each.address))
+    return frozenset(found)
+
+
+def _plain(address: str) -> str:
+    """An address as browsers write it, without the network card."""
+    found = ip_address(address.partition("%")[0])
+    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
+    return str(mapped or found)
