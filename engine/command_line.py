@@ -6,6 +6,7 @@ What a command does is imported when it runs: the command line itself starts at 
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -93,34 +94,93 @@ def run_profile(
 @_engine.command("keys")
 def manage_keys(
     action: Annotated[str, typer.Argument(help="create, list or revoke.")] = "list",
-    key: Annotated[str, typer.Argument(help="Of revoke: the API key.")] = "",
-    account: Annotated[str, typer.Option(help="Of create: the account it is for.")] = "main",
+    key: Annotated[str, typer.Argument(help="Of revoke: the key, or what `list` calls it.")] = "",
+    role: Annotated[
+        str, typer.Option(help="Of create: read, trade or admin; each holds those before it. [default: read]")
+    ] = "",
+    expires: Annotated[
+        str, typer.Option(help="Of create: how long it is good (30d), or until when. [default: no end]")
+    ] = "",
     label: Annotated[str, typer.Option(help="Of create: what you call it.")] = "",
-    read_only: Annotated[bool, typer.Option("--read-only", help="Of create: it may not trade.")] = False,
+    account: Annotated[
+        str, typer.Option(help="Of create: make a key of the built-in exchange, for this account of it.")
+    ] = "",
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Of create: make a key of the exchange that may not trade.")
+    ] = False,
     url: EXCHANGE_URL = "",
 ) -> None:
-    """Make, list or revoke API keys of the built-in exchange; a secret is shown once."""
+    """Make, list or revoke keys of the API and the dashboard, and of the built-in exchange; shown in full once."""
+    if action == "create" and (account or read_only):
+        if role or expires:
+            raise BadSetting(
+                "account", account or "main", "--role and --expires are of keys of the API; leave them out"
+            )
+        _create_exchange_key(account or "main", label, url, trade=not read_only)
+    elif action == "create":
+        _create_access_key(role or "read", label, expires)
+    elif action == "list":
+        _list_keys(url)
+    elif action == "revoke":
+        _revoke_key(key, url)
+    else:
+        raise BadSetting("keys", action, "choose create, list or revoke")
+
+
+def _create_access_key(role: str, label: str, expires: str) -> None:
+    from engine.access import console
+    from engine.access.keys import KeyRing
+
+    now_ns = time.time_ns()
+    ring = KeyRing(settings.load().data_dir)
+    made, text = ring.create(role, label, now_ns, console.end_of(expires, now_ns))
+    print(f"key   {text}\nrole  {made.role}")
+    print("It lets programs into the market-data API and browsers into the dashboard. It is not shown again.")
+
+
+def _create_exchange_key(account: str, label: str, url: str, *, trade: bool) -> None:
     from engine import owner
     from engine.exchange.keystore import KeyStore
 
     chosen = settings.load()
-    store, at = KeyStore(chosen.data_dir, chosen.config_dir), url or _exchange_url()
-    if action == "create":
-        made = asyncio.run(owner.create_key(at, store, account, label, trade=not read_only))
-        print(f"API key  {made['api_key']}\nsecret   {made['secret']}\naccount  {made['account']}")
-        print("The secret is not shown again.")
-    elif action == "list":
-        rows = asyncio.run(owner.list_keys(at, store))
-        print(f"{'API key':<34}{'account':<16}{'may':<8}label")
-        for row in rows:
-            may = "trade" if row["trade"] else "read"
-            print(f"{row['api_key']:<34}{row['account']:<16}{may:<8}{row['label']}")
-    elif action == "revoke":
-        if not asyncio.run(owner.revoke_key(at, store, key)):
-            raise BadSetting("key", key, "there is no such key")
-        print("revoked")
-    else:
-        raise BadSetting("keys", action, "choose create, list or revoke")
+    store = KeyStore(chosen.data_dir, chosen.config_dir)
+    made = asyncio.run(owner.create_key(url or _exchange_url(), store, account, label, trade=trade))
+    print(f"API key  {made['api_key']}\nsecret   {made['secret']}\naccount  {made['account']}")
+    print("The secret is not shown again.")
+
+
+def _list_keys(url: str) -> None:
+    from engine import owner
+    from engine.access import console
+    from engine.access.keys import KeyRing
+    from engine.exchange.keystore import KeyStore
+
+    chosen = settings.load()
+    print("Of the API and the dashboard:")
+    print("\n".join(console.table(KeyRing(chosen.data_dir).all(), time.time_ns())))
+    store = KeyStore(chosen.data_dir, chosen.config_dir)
+    rows = asyncio.run(owner.list_keys(url or _exchange_url(), store))
+    print("\nOf the built-in exchange:")
+    print(f"{'API key':<34}{'account':<16}{'may':<8}label")
+    for row in rows:
+        may = "trade" if row["trade"] else "read"
+        print(f"{row['api_key']:<34}{row['account']:<16}{may:<8}{row['label']}")
+
+
+def _revoke_key(key: str, url: str) -> None:
+    from engine import owner
+    from engine.access import console
+    from engine.access.keys import KeyRing
+    from engine.exchange.keystore import KeyStore
+
+    chosen = settings.load()
+    wanted = console.id_of(key)
+    if not KeyRing(chosen.data_dir).revoke(wanted):
+        store = KeyStore(chosen.data_dir, chosen.config_dir)
+        if not asyncio.run(owner.revoke_key(url or _exchange_url(), store, wanted)):
+            # Not what was given: it may be a whole key of another folder.
+            raise BadSetting("key", wanted, "there is no such key")
+    print("revoked")
 
 
 STORE = Annotated[
