@@ -84,7 +84,8 @@ def save(record: Record) -> Step:
                 record.failed, record.detail,
             )  # fmt: skip
             table = "webhooks"
-    return f"INSERT OR REPLACE INTO {table} VALUES ({', '.join('?' * len(row))})", row
+    marks = ", ".join("?" * len(row))
+    return f"INSERT OR REPLACE INTO {table} VALUES ({marks})", row  # noqa: S608  the table is one of four above
 
 
 def drop(record: Record) -> tuple[Step, ...]:
@@ -226,8 +227,9 @@ class Pen:
         """Done once these steps, and all before them, are on the disk; else it has AlertsUnusable."""
         if self._done is None:
             self._done = asyncio.get_running_loop().create_future()
-            self._done.add_done_callback(_seen)
         done = self._done
+        shown = asyncio.shield(done)  # who is cancelled while he waits must not undo it for the others
+        shown.add_done_callback(_seen)
         if self.failure is None and len(self._steps) + len(steps) > WAITING_MOST:
             self._fail(
                 AlertsUnusable(str(self._database.path), "cannot be written fast enough: the disk hangs")
@@ -235,11 +237,11 @@ class Pen:
         if self.failure is not None:
             self._done = None
             done.set_exception(self.failure.with_traceback(None))
-            return done
+            return shown
         self._steps += steps
         if self._writing is None:
             self._writing = asyncio.get_running_loop().create_task(self._write())
-        return done
+        return shown
 
     async def close(self) -> None:
         """Write what waits, then give the thread and the database back."""

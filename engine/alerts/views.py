@@ -30,6 +30,7 @@ class RuleView:
     fired: int
     fired_ns: int  # when it last did
     created_ns: int
+    stage: str = ""  # of p99_ms: "receive"
 
 
 @dataclass(frozen=True, slots=True)
