@@ -36,11 +36,17 @@
     updown: ["colours", "safe", word(["safe", "classic"]), true],
     paused: ["paused", false, (value) => value === "1", false],
     slim: ["rail", false, (value) => value === "slim", true],
+    notify: [null, false, (value) => value === "1", true],
+    sound: [null, false, (value) => value === "1", true],
+    side: ["side", "buy", word(["buy", "sell"]), true],
+    amount: ["amount", "", (value) => (value === "" || /^\d{1,12}(\.\d{1,8})?$/.test(value) ? value : undefined), true],
   };
   const write = {
     hidden: (value) => value.join(","),
     paused: () => "1",
     slim: () => "slim",
+    notify: () => "1",
+    sound: () => "1",
   };
 
   const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);

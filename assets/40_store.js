@@ -162,7 +162,7 @@
       if (again && !delta.reset && (name === "trades" || name === "events")) continue;
       const join = merge[name] || (COLUMNS[name] ? rows(name) : whole);
       if (join(s, delta)) s.rev = ++store.rev;
-      if (answer.market && !["health", "events", "limits", "venues", "listing", "exchange", "exchange_latency", "history"].includes(name)) s.market = answer.market;
+      if (answer.market && !["health", "events", "limits", "venues", "listing", "exchange", "exchange_latency", "history", "alerts"].includes(name)) s.market = answer.market;
     }
   };
   // The UTC day of a time, when it is not today.

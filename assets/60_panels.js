@@ -3,7 +3,7 @@
   "use strict";
   const V = window.venuescope;
   const F = V.format, D = V.dom;
-  const MARKET = new Set(["depth", "candles", "trades", "metrics", "latency", "stages", "distribution"]);
+  const MARKET = new Set(["depth", "impact", "candles", "trades", "metrics", "latency", "stages", "distribution"]);
   const OLD_MS = 10_000; // what is older has no green dot beside it
   const SILENT_MS = 3000; // the matching engine's figures come each second
   const DOT = { live: "", stale: "is-stale", reconnecting: "is-stale", connecting: "is-sync", resyncing: "is-sync", ended: "is-off", loading: "is-off", error: "is-error", paused: "is-paused", past: "is-past", off: "is-off", disconnected: "is-error", compiling: "is-sync" };
@@ -25,6 +25,8 @@
     if (stream === "health" && ["streams", "clocks"].includes(name)) return ["plug", "No venue is connected", "Connections, clocks and snapshots of live markets are listed here.", connect];
     if (stream === "candles") return ["empty", `No candles in the last ${windowWord()}`, `${symbol} has not traded since.`, wider];
     if (stream === "trades") return ["empty", `No trades in the last ${windowWord()}`, `${symbol} has not traded since.`, null];
+    if (stream === "impact" && a && a.market && a.market.size_unit !== a.market.base) return ["empty", "Not known for contracts", "The venue counts contracts here, and what one is worth is not published with the book.", null];
+    if (stream === "impact") return ["empty", "No mid to compare with", `One side of the book of ${symbol} is empty.`, null];
     if (stream === "depth") return ["empty", "The book is empty", `${symbol} has no resting orders.`, null];
     if (stream === "latency" || stream === "distribution") return ["empty", `No samples in the last ${windowWord()}`, "No event with a venue's time came in.", wider];
     if (stream === "events" && a && a.past) return ["empty", "Nothing was said then", "Events of that time are listed here where they were recorded.", null];
@@ -45,6 +47,7 @@
       case "depth": return V.charts.depth.empty(s);
       case "limits": return panel.dataset.part === "endpoints" ? !s.endpoints || !s.endpoints.length : !s.venues || !s.venues.length;
       case "exchange": case "exchange_book": case "exchange_stages": case "profile": return V.exchange.empty(panel, s);
+      case "impact": return !s.rows || !s.rows.some((row) => row.buy || row.sell);
       case "prices": return !s.rows || !s.rows.length;
       case "funding": return !s.funding;
       case "trades": return !s.rows || !s.rows.t.length;
@@ -72,7 +75,7 @@
       const [done, total] = engine.kernels || [0, 0];
       return ["compiling", null, ["refresh", `Compiling kernels ${done} of ${total}`, "On the first start only; later starts take them from the cache.", null]];
     }
-    const own = stream === "history" ? V.history.judge(panel, s) : V.exchange.judge(panel, stream, s);
+    const own = stream === "history" ? V.history.judge(panel, s) : stream === "alerts" ? V.alerts.judge(panel, s) : V.exchange.judge(panel, stream, s);
     if (own) return own;
     const shown = a.sources.filter((one) => one.shown);
     if (!V.exchange.streams.has(stream) && !shown.length && (!s || !["health", "events", "limits", "matching", "funding"].includes(stream))) {
@@ -85,19 +88,20 @@
     const since = source && source.since ? F.time(source.since) : "";
     const over = source && source.state === "ended";
     const last = source ? F.time(source.now) : ""; // by the replay's own clock
-    if (source && stream === "depth" && !over && source.state !== "reconnecting" && s.state !== "SYNCED" && (s.state === "BUFFERING" || source.state === "resyncing"))
+    const book = stream === "depth" || stream === "impact";
+    if (source && book && !over && source.state !== "reconnecting" && s.state !== "SYNCED" && (s.state === "BUFFERING" || source.state === "resyncing"))
       return ["resyncing", null, ["sync", `${source.label}: the book is being rebuilt`, `${source.detail ? sentence(source.detail) + " " : ""}Nothing is drawn until it is right again.`, null]];
     const empty = isEmpty(panel, s);
     const again = source && source.run === "replay" ? ["Play again", "replay", {}] : null;
     const why = source && source.detail ? sentence(source.detail) : "";
     if (source && source.state === "error" && empty) return ["error", null, ["warn", `${source.label} failed`, `${why ? why + " " : ""}Other sources are not affected.`, again]];
     if (source && source.state === "loading" && empty) return ["loading", null, null];
-    if (over && (empty || (stream === "depth" && s.state !== "SYNCED"))) return ["ended", null, ["refresh", `The replay ended at ${last}`, "There is nothing of it to show here.", ["Play again", "replay", {}]]];
+    if (over && (empty || (book && s.state !== "SYNCED"))) return ["ended", null, ["refresh", `The replay ended at ${last}`, "There is nothing of it to show here.", ["Play again", "replay", {}]]];
     if (empty) return ["empty", null, nothing(panel.dataset.panel, stream)];
     if (source && source.state === "error") return ["error", ["error", `${source.label} failed at ${since}`, why, again], null];
     if (source && source.state === "ended") return ["ended", ["ended", `The replay ended at ${last}`, source.detail || "", ["Play again", "replay", {}]], null];
     if (source && source.state === "reconnecting") return ["stale", ["stale", `Reconnecting since ${since}`, why, null, V.venues.nextTry(source)], null];
-    if (source && (source.state === "stale" || (stream === "depth" && s.state === "STALE"))) return ["stale", ["stale", `Stale since ${since}`, source.detail || "", null], null];
+    if (source && (source.state === "stale" || (book && s.state === "STALE"))) return ["stale", ["stale", `Stale since ${since}`, source.detail || "", null], null];
     if (stream === "matching" && s.age_ms > SILENT_MS) return ["stale", ["stale", `No figures since ${F.time(s.ts)}`, "The built-in exchange gives none; see Tasks.", null], null];
     const late = V.exchange.late(stream, s);
     if (late) return ["stale", ["stale", late, "The engine gives none; see Health.", null], null];
@@ -133,7 +137,9 @@
     const [sign, title, more, act, code] = what;
     const mark = sign === "sync" ? D.make("i", "vs-dot is-sync is-big") : D.icon(sign);
     const box = D.make("div", "vs-state", mark, D.make("b", "", title), D.make("p", "", more));
-    if (act) box.append(D.make("div", "row", D.button(act[0], act[1], "vs-btn is-sm", act[2])));
+    // One thing to do about it, or a few to choose from.
+    const acts = act ? (Array.isArray(act[0]) ? act : [act]) : [];
+    if (acts.length) box.append(D.make("div", acts.length > 1 ? "row is-many" : "row", ...acts.map(([word, name, data]) => D.button(word, name, "vs-btn is-sm", data))));
     if (code) box.append(D.make("code", "vs-cmd", code));
     host.append(box);
   };
@@ -184,7 +190,7 @@
   };
   const count = (name, stream, s) => {
     try {
-      return (counted[name] || V.exchange.counted[name] || V.history.counted[name] || counted[stream] || (() => ""))(s);
+      return (counted[name] || V.exchange.counted[name] || V.history.counted[name] || V.alerts.counted[name] || counted[stream] || (() => ""))(s);
     } catch {
       return ""; // rows of that part have not come yet
     }
@@ -195,6 +201,7 @@
     latency: (s) => `${s.step || 1} s buckets, log scale`,
     stages: () => `${F.unit("stages", null)} throughout`,
     prices: (s) => (s.rows ? V.live.between(s) : ""),
+    impact: (s) => (V.impact.ends(s) ? "> : the shown book ends before that" : ""),
   };
 
   // A panel's remark: what its rows tell and what the stream says, else what stands there always.
@@ -232,7 +239,7 @@
         const cells = foot.children;
         const age = s && s.age_ms !== null && s.age_ms !== undefined ? s.age_ms + (V.state.paused || V.link.gone() ? Date.now() - V.link.at : 0) : null;
         const word = WORDS[state] || "";
-        const aged = (stream === "history" || V.exchange.streams.has(stream)) && state === "live" && (age === null || age > OLD_MS); // nothing new, though nothing is wrong
+        const aged = (stream === "history" || (stream === "alerts" && !V.alerts.age(panel, s)) || V.exchange.streams.has(stream)) && state === "live" && (age === null || age > OLD_MS); // nothing new, though nothing is wrong
         // A past that is paused has no age: its clock stands.
         const past = V.store.answer && V.store.answer.past, stands = past && past.state === "paused" && !past.now.includes(stream) && (state === "live" || state === "empty");
         const says = stands ? {
@@ -243,7 +250,7 @@
           note: remark(panel, stream, s),
         } : {
           dot: V.dot(aged ? "off" : state === "empty" ? (age === null ? "off" : "live") : state),
-          age: !s || (ALONE.has(state) && word) ? word || "waiting" : [word, age === null ? "no data" : F.age(age)].filter(Boolean).join(age === null ? ", " : " "),
+          age: !s || (ALONE.has(state) && word) ? word || "waiting" : stream === "alerts" && V.alerts.age(panel, s) ? V.alerts.age(panel, s) : [word, age === null ? "no data" : F.age(age)].filter(Boolean).join(age === null ? ", " : " "),
           n: s && !["off", "compiling"].includes(state) ? count(name, stream, s) : "",
           lost: s ? `${F.group(s.lost || 0)} lost` : "0 lost",
           note: ["off", "compiling"].includes(state) ? "" : remark(panel, stream, s),

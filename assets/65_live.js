@@ -624,6 +624,8 @@
     live.prices(parts);
     V.exchange.update(parts);
     V.history.update(parts);
+    V.alerts.update(parts);
+    V.impact.update(parts);
     V.venues.update(parts);
   };
 })();

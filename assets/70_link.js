@@ -19,10 +19,11 @@
   let sent = "";
   link.ask = (force = false) => {
     if (!link.started) return;
-    const { symbol, hidden, source, window: seconds, interval, stage, budget, account, traded, part, exview, hzoom, hat, hwhat } = V.state;
+    const { symbol, hidden, source, window: seconds, interval, stage, budget, account, traded, part, exview, hzoom, hat, hwhat, amount } = V.state;
     const streams = [...new Set([...link.streams, ...link.also])].sort();
     const params = { client: V.client, symbol, hidden, source, window: seconds, interval, stage, budget, account, traded, part, exview, streams };
     if (streams.includes("history")) Object.assign(params, { histzoom: hzoom, histat: hat, histwhat: hwhat, histof: V.history.asked || null });
+    if (streams.includes("impact") && amount) params.amount = amount;
     for (const key of ["symbol", "source", "budget", "account", "traded"]) if (!params[key]) delete params[key];
     const text = JSON.stringify(params);
     if (text === sent && !force) return;
@@ -46,7 +47,7 @@
       V.say(V.state.paused ? "Paused" : "Resumed");
     }
     if (changed.includes("hz")) tune(true);
-    if (changed.some((key) => ["symbol", "hidden", "source", "window", "interval", "stage", "budget", "account", "traded", "part", "exview", "hzoom", "hat", "hwhat"].includes(key))) link.ask();
+    if (changed.some((key) => ["symbol", "hidden", "source", "window", "interval", "stage", "budget", "account", "traded", "part", "exview", "hzoom", "hat", "hwhat", "amount"].includes(key))) link.ask();
     if (changed.includes("off")) V.controlsOpen(document.body.classList.contains("is-off-open"));
     if (changed.includes("theme") || changed.includes("updown")) link.redraw();
     V.controls();
@@ -330,6 +331,7 @@
       V.panels.update();
       V.past.update();
       V.history.warn();
+      V.alerts.told();
       badge();
       banner();
     } catch (error) {

@@ -85,7 +85,7 @@
     if (event.target.id === "shell-scrim") return controls(false);
     const el = event.target.closest && event.target.closest("[data-act]");
     if (!el) return;
-    const act = acts[el.dataset.act] || V.exchange.acts[el.dataset.act] || V.history.acts[el.dataset.act];
+    const act = acts[el.dataset.act] || V.exchange.acts[el.dataset.act] || V.history.acts[el.dataset.act] || V.alerts.acts[el.dataset.act];
     if (act) act(el);
   });
   document.addEventListener("change", (event) => {
@@ -108,7 +108,7 @@
       return;
     }
     if (inField || event.target.isContentEditable) return;
-    const link = /^[1-9]$/.test(event.key) ? document.querySelectorAll(".vs-link")[Number(event.key) - 1] : null;
+    const link = /^[0-9]$/.test(event.key) ? document.querySelectorAll(".vs-link")[(Number(event.key) + 9) % 10] : null;
     if (link) link.click();
     else if (event.key === "p" || event.key === "P") acts.pause();
     else if (event.key === "v" || event.key === "V") acts.venues();

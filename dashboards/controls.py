@@ -17,7 +17,7 @@ PALETTES = (("safe", "Blue and orange"), ("classic", "Green and red"))
 
 SHORTCUTS = (
     ("P", "pause and resume"),
-    ("1 to 9", "go to a page"),
+    ("1 to 9, 0", "go to a page; 9 alerts, 0 health"),
     ("T", "dark or light"),
     ("V", "live venues: connect, symbols, polls"),
     ("O", "the order ticket of the built-in exchange"),
@@ -89,6 +89,16 @@ def bar() -> Component:
                 name="Freeze view: the engine and a replay go on",
             ),
             html.Span(className="vs-sep vs-hide-s"),
+            dcc.Link(
+                [
+                    icon("bell"),
+                    html.B("0", className="n", **{"data-f": "alerts.count"}),
+                    html.Span("", className="what", **{"data-f": "alerts.what"}),
+                ],
+                href="/alerts",
+                className="vs-alert-badge",
+                id="shell-alerts",
+            ),
             dcc.Link(
                 [html.I(className="vs-dot is-error"), html.Span("", **{"data-f": "store.word"})],
                 href="/history",
@@ -246,7 +256,13 @@ def rail() -> Component:
     """The pages, the list of keys and what is set once."""
     links = [
         dcc.Link(
-            [icon(page.name), html.Span(page.title)],
+            [
+                icon(page.name),
+                html.Span(page.title),
+                html.B("", className="vs-rail-count", **{"data-f": "alerts.rail"})
+                if page.name == "alerts"
+                else None,
+            ],
             href=page.path,
             title=page.title,
             className="vs-link",
@@ -288,6 +304,7 @@ def off_canvas() -> Component:
         ),
         _field("Simulation rate", _rate("off")),
         _field("Theme", segment("theme", "Theme", THEMES, cls="is-full")),
+        _field("When an alert fires", html.Div(className="vs-alert-ways", **{"data-host": "alert:ways"})),
         _field("Up and down", segment("updown", "Colours of up and down", PALETTES, cls="is-full")),
     ]
     venues = [

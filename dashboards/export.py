@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from dashboards.streams import activity, latency, limits, market, prices, venues
+from dashboards.streams import activity, impact, latency, limits, market, prices, venues
 from dashboards.streams.common import Json, step_s
 from dashboards.view import NS_A_SECOND, View
 from engine.errors import BadCommand
@@ -133,6 +133,35 @@ def _depth(view: View, _telemetry: Telemetry, _part: str, low: float, high: floa
                         )
                     )
     return columns, rows
+
+
+def _impact(view: View, _telemetry: Telemetry, _part: str, _low: float, _high: float) -> Table:
+    """Both sides of every amount, and of the one asked for."""
+    columns = (
+        *(
+            *TIMES,
+            "amount",
+            "side",
+            "average_price",
+            "worst_price",
+            "impact_bp",
+            "filled",
+            "levels",
+            "exhausted",
+        ),
+    )
+    book = view.book
+    if book is None:
+        return columns, []
+    return columns, [
+        (
+            *(*when(book.ts_recv_ns), amount, side),
+            *(found[name] for name in ("average", "worst", "bp", "filled", "levels", "exhausted")),
+        )
+        for amount in impact.amounts(view.params.amount)
+        for side in impact.SIDES
+        if (found := impact.walked(book, side, amount)) is not None
+    ]
 
 
 def _candles(view: View, _telemetry: Telemetry, _part: str, low: float, high: float) -> Table:
@@ -453,6 +482,7 @@ def _flat(value: Any) -> Any:
 
 _TABLES: Final[dict[str, Callable[[View, Telemetry, str, float, float], Table]]] = {
     "depth": _depth,
+    "impact": _impact,
     "candles": _candles,
     "trades": _trades,
     "metrics": _metrics,

@@ -41,6 +41,8 @@ STREAMS = frozenset(
         "exchange_stages",
         "profile",
         "history",
+        "alerts",
+        "impact",
     ]
 )
 

@@ -1,4 +1,4 @@
-"""The Dash application: one shell, nine pages, one poll."""
+"""The Dash application: one shell, ten pages, one poll."""
 
 from __future__ import annotations
 
@@ -16,6 +16,22 @@ from dashboards import charts, controls, exchange_faults, exchange_refusals, exc
 from dashboards.pages import PAGES
 from dashboards.source import PageSource
 from engine.errors import BadCommand
+
+ONLY_LOOK = "This session may only look."
+ROLE = "venuescope.role"  # in a request's environment, put there by the server that checks who it is
+# Commands that take an admin: they make, show or take away what others are let in by, or told with.
+ADMIN = frozenset(
+    (
+        "webhook_add",
+        "webhook_remove",
+        "webhook_test",
+        "exchange_create_key",
+        "exchange_revoke_key",
+        "exchange_fault",
+        "exchange_clear_fault",
+        "exchange_halt",
+    )
+)
 
 HERE = Path(__file__).resolve().parent
 ASSETS = HERE.parent / "assets"
@@ -132,6 +148,19 @@ def _layout() -> html.Div:
     )
 
 
+def role() -> str:
+    """What the session of the present request may do; an admin where no login is demanded."""
+    return str(flask.request.environ.get(ROLE) or "admin")
+
+
+def allow(command: str, role: str) -> None:
+    """BadCommand with a sentence when a session of that role may not give the command."""
+    if role not in ("trade", "admin"):
+        raise BadCommand(ONLY_LOOK)
+    if command in ADMIN and role != "admin":
+        raise BadCommand("This takes a session with the role admin.")
+
+
 def _register(app: dash.Dash, source: PageSource) -> None:
     @app.callback(
         Output(ids.ANSWER, "data"),
@@ -152,15 +181,17 @@ def _register(app: dash.Dash, source: PageSource) -> None:
             return no_update
         held = cursors or {}
         answer = source.poll({**params, "painted": painted or []}, held.get("of") or {})
-        return {**answer, "base": held.get("n", 0)}
+        return {**answer, "base": held.get("n", 0), "role": role()}
 
     @app.callback(Output(ids.TOAST, "data"), Input(ids.COMMAND, "data"), prevent_initial_call=True)
     def command(request: dict[str, Any] | None) -> Any:
         """What came of a command the engine took; a sentence when it did not take it."""
         if not request:
             return no_update
+        name = str(request.get("name"))
         try:
-            result = source.command(str(request.get("name")), dict(request.get("args") or {}))
+            allow(name, role())
+            result = source.command(name, dict(request.get("args") or {}))
         except BadCommand as error:
             return {"id": request.get("id"), "text": str(error), "more": "Nothing was changed."}
         return {"id": request.get("id"), "text": "", "result": result}

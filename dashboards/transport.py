@@ -17,6 +17,7 @@ Parameters (`params`, JSON object made by `assets/20_state.js`)::
     budget    str    the budget the Limits page looks at ("bybit"); absent or unknown: all
     account   str    the account of the built-in exchange the Exchange page looks at; absent or unknown: the first
     traded    str    the symbol of its order ticket; absent or unknown: the first
+    amount    str    an amount of quote whose impact the Book page looks at, as decimal text; absent: none
     part      str    the stage of its latency chart: "ack" by default
     exview    str    what is seen of the Exchange page; its clients are told while that is "clients", or absent
     histzoom  str    zoom of the History page's calendar: "90d", "30d", "day", "hour"; absent: by what there is
@@ -67,6 +68,10 @@ Answer::
               "live"|"reconnecting", detail (why it is not live), since, next_try (ms or null), books:
               [synced, followed]}]: every live market there is
     bans     [{id (the budget), label, until (ms), reason, waiting (calls)}]: bans that hold now
+    alerts   {state: "off"|"running"|"failed", unacknowledged (firings), firing (rules that are true now), newest:
+             null | {id (ascending), text (the rule's sentence), source, value (when it fired), started, ended,
+             acknowledged (ms or null)}}
+    role     "read"|"trade"|"admin" (added by the shell): what this session may do; "read" looks only
     streams  {name: stream}, of those asked for:
 
 Prices and sizes are integers in units of 10^-price_decimals and 10^-size_decimals; latencies are
@@ -192,6 +197,19 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
                  rows: [[place in the order, {runs: [[cells, recorded, fetched later, hole, in part]] (shares of a
                  cell in thousandths), kinds, of (what is measured), shares (the same of the whole stretch so far),
                  holes}]]: those that changed}
+    alerts      {state: "off"|"running"|"failed", detail, most (rules), kept (firings); and each of these whole, when it
+                 changed: rules: [{id, text (as a sentence), metric, symbol, venue, above, threshold (decimal text),
+                 for_s, webhooks: [name], enabled, created}], values: of the rules, in their order: [{id, state: "off"|
+                 "no data"|"quiet"|"pending"|"firing", since, value (decimal text), away (from the threshold, likewise;
+                 negative past it; "" not known), where (the source), fired, fired_at}], firings: the newest 100, newest
+                 first: [{id, rule, text, source, symbol, value, started, ended, acknowledged, deliveries: [{webhook,
+                 state: "waiting"|"sending"|"delivered"|"failed"|"unknown", attempts, next, detail, delivered}]}],
+                 webhooks: [{name, host, template, delivered, failed, waiting, detail (of the newest failure)}],
+                 metrics: [[metric, label, words, unit, of_symbol, example]]}
+    impact      {state (of the book, as of depth), rows: [{amount (quote, decimal text), own (the one
+                 asked for), buy: walk, sell: walk}]} with walk: null (no mid) | {average, worst (prices, decimal text),
+                 bp (from the mid, against the taker), filled (base, decimal text), cost (quote, likewise), levels
+                 (used), exhausted (the shown book ends before the amount does)}; unchanged since the cursor: no rows
 """
 
 from __future__ import annotations
@@ -206,10 +224,12 @@ from typing import Any, Final, Protocol
 from dashboards import exchange_streams as exchange
 from dashboards import export as exports
 from dashboards import history_streams as history
+from dashboards.alerts_export import export as export_of_alerts
 from dashboards.exchange_export import export as export_of_exchange
 from dashboards.history_export import export as export_of_history
 from dashboards.past import past_fields
-from dashboards.streams import activity, latency, market, matching, prices, venues
+from dashboards.streams import activity, impact, latency, market, matching, prices, venues
+from dashboards.streams import alerts as alerts_of
 from dashboards.streams import limits as limits_of
 from dashboards.streams.common import Json, Stream, ms
 from dashboards.view import NS_A_SECOND, Params, View, Views, look
@@ -274,6 +294,8 @@ class Transport:
             "exchange_stages": exchange.stages,
             "profile": exchange.profile,
             "history": history.history,
+            "alerts": alerts_of.alerts,
+            "impact": impact.impact,
         }
         self._lock = threading.Lock()
         self._lost_rows = 0
@@ -319,6 +341,7 @@ class Transport:
             "market": market_fields(view),
             "venues": venues.venue_fields(view),
             "bans": venues.ban_fields(view),
+            "alerts": alerts_of.alerts_head(view.alerts),
             "streams": streams,
         }
         self._note(params.get("painted"), time.perf_counter_ns() - started)
@@ -332,6 +355,8 @@ class Transport:
         )
         if request.get("chart") in exchange.NAMES:
             return export_of_exchange(view, request)
+        if request.get("chart") == "alerts":
+            return export_of_alerts(view, request)
         if request.get("chart") == history.NAME:
             return export_of_history(view, request)
         return exports.export(view, self._telemetry, request)

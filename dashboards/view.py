@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Final
 
+from engine.alerts.views import AlertsView
 from engine.errors import BadCommand
 from engine.market.batches import Rows
 from engine.telemetry.board import BookView, EngineView, LimitsView, SourceView, VenueView
@@ -46,6 +47,7 @@ class Params:
     interval_s: int = 1
     stage: str = "receive"
     budget: str = ""
+    amount: str = ""
     streams: tuple[str, ...] = ()
 
     @classmethod
@@ -67,6 +69,7 @@ class Params:
             interval_s=interval_s,
             stage=str(raw.get("stage") or "receive")[:20],
             budget=str(raw.get("budget") or "")[:40],
+            amount=str(raw.get("amount") or "")[:20],
             streams=tuple(name for name in known_streams if name in streams)
             if isinstance(streams, list)
             else (),
@@ -114,6 +117,7 @@ class View:
     heads: dict[str, int]
     events: EventLog  # of now, or what was said in that past
     events_head: int
+    alerts: AlertsView
     tables: dict[str, dict[str, Any]]  # of the streams that are tables of one moment, where it asked for them
 
     def since(self, ring: Ring, cursor: int) -> Slice:
@@ -271,6 +275,7 @@ def look(
         heads={ring.name: ring.head for ring in rings},
         events=events,
         events_head=events.written,
+        alerts=board.alerts,
         tables=tables,
     )
 

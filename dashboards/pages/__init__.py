@@ -7,7 +7,18 @@ from typing import NamedTuple
 
 from dash.development.base_component import Component
 
-from dashboards.pages import book, exchange, health, history, latency, limits, market, overview, throughput
+from dashboards.pages import (
+    alerts,
+    book,
+    exchange,
+    health,
+    history,
+    latency,
+    limits,
+    market,
+    overview,
+    throughput,
+)
 
 
 class Page(NamedTuple):
@@ -28,5 +39,6 @@ PAGES = (
     Page("limits", "Limits", "/limits", limits.layout),
     Page("exchange", "Exchange", "/exchange", exchange.layout),
     Page("history", "History", "/history", history.layout),
+    Page("alerts", "Alerts", "/alerts", alerts.layout),
     Page("health", "Health", "/health", health.layout),
 )

@@ -1,4 +1,4 @@
-"""Book: cumulative depth, spread and imbalance over time, the ladder."""
+"""Book: cumulative depth, spread and imbalance over time, what an order would pay, the ladder."""
 
 from __future__ import annotations
 
@@ -20,6 +20,32 @@ def layout(**_: object) -> Component:
         read=panels.readout(("Spread", "metrics.spread"), ("Imbalance", "metrics.imbalance")),
         units=(("tr", "{unit.quote}"), ("br", "{utc.metrics}")),
         note="above zero: more bids than asks",
+    )
+    impact = panels.panel(
+        "impact",
+        "Impact",
+        "What a market order would pay now",
+        streams=["impact"],
+        body=html.Div(
+            [
+                html.Div(className="vs-impact-form", **{"data-host": "impact:form"}),
+                panels.readout(
+                    ("Average", "impact.average"),
+                    ("Impact", "impact.bp"),
+                    ("Levels", "impact.levels"),
+                    ("Filled", "impact.filled", "is-line"),
+                ),
+                panels.table(
+                    "impact:rows",
+                    [("Amount", ""), ("Buy at", "n"), ("bp", "n"), ("Sell at", "n"), ("bp", "n")],
+                    cls="is-impact",
+                    caption="Average price and impact by amount",
+                ),
+            ],
+            className="vs-impact",
+        ),
+        note="from the mid, fees not counted",
+        cls="is-impact",
     )
     ladder = panels.panel(
         "ladder",
@@ -54,6 +80,13 @@ def layout(**_: object) -> Component:
         "book",
         "Book",
         html.Div(
-            [html.Div([shared.depth("is-tall"), spread], className="vs-stack"), ladder], className="vs-cols"
+            [
+                html.Div(
+                    [shared.depth("is-tall"), html.Div([spread, impact], className="vs-book-row")],
+                    className="vs-stack",
+                ),
+                ladder,
+            ],
+            className="vs-cols",
         ),
     )

@@ -39,6 +39,20 @@ INTERVALS = {60: 1, 300: 1, 900: 5, 3600: 15}
 REPLAY_MS = 1_723_120_000_000.0  # 2024-08-08
 SPREADS = (1.0, 1.0, 1.0, 1.0, 2.0, 1.0, 1.0, 3.0)
 QUANTILES = (("p50", 1.0), ("p90", 1.6), ("p95", 2.05), ("p99", 3.3), ("p999", 4.6))
+ALERTS: dict[str, Any] = {
+    "state": "running",
+    "detail": "",
+    "most": 500,
+    "kept": 0,
+    "rules": [],
+    "values": [],
+    "firings": [],
+    "webhooks": [],
+    "metrics": [
+        ["mid", "Mid price", "mid", "", True, "70000"],
+        ["spread_bp", "Spread", "spread", "bp", True, "5"],
+    ],
+}
 EXCHANGE: dict[str, dict[str, Any]] = {
     "exchange": {
         **{name: [] for name in ("t", "orders", "acks", "rejects", "fills", "messages", "clients")},
@@ -136,6 +150,7 @@ class FakeSource:
             "market": None,
             "venues": [],
             "bans": [],
+            "alerts": {"state": "running", "unacknowledged": 0, "firing": 0, "newest": None},
             "streams": {},
         }
         shown = [s for s in answer["sources"] if s["shown"]]
@@ -375,6 +390,8 @@ class FakeSource:
             "funding": {"funding": None},
             "venues": {"rows": []},
             "listing": {"lists": {}},
+            "impact": {"state": "EMPTY", "rows": []},
+            "alerts": ALERTS,
             **EXCHANGE,
         }[name]  # fmt: skip
 
@@ -400,6 +417,10 @@ class FakeSource:
             )
         if name == "history":  # a store is played by `history_source.py`; here there is none
             return HISTORY, 1, 0.0, 0
+        if name == "alerts":  # alerts are played by `alert_source.py`; here nothing is watched
+            return ALERTS, 1, 0.0, 0
+        if name == "impact":
+            return self._impact(symbol, at), 1, 42.0, 480
         if name in EXCHANGE:  # the built-in exchange is played by `exchange_source.py`; here it is off
             return EXCHANGE[name], 1, 0.0, 0
         if name == "prices":
@@ -478,6 +499,23 @@ class FakeSource:
             "imbalance": (totals[0] - totals[1]) / (totals[0] + totals[1]),
             **sides,
         }
+
+    def _impact(self, symbol: str, at: float) -> dict[str, Any]:
+        mid = self._mid(symbol, at)
+        walk = {
+            "average": f"{mid:.2f}",
+            "worst": f"{mid:.2f}",
+            "bp": 0.42,
+            "filled": "0.5",
+            "cost": "10000",
+            "levels": 3,
+            "exhausted": False,
+        }
+        rows = [
+            {"amount": amount, "own": False, "buy": walk, "sell": walk}
+            for amount in ("1000", "10000", "100000", "1000000")
+        ]
+        return {"state": "STALE" if self.mode == "stale" else "SYNCED", "rows": rows}
 
     def _candle(self, symbol: str, t: int, step: int, at: float) -> Row:
         _, decimals, size_decimals = SYMBOLS[symbol]

@@ -81,7 +81,10 @@ def main() -> None:
     parser.add_argument("--url", help="an application that is already serving")
     parser.add_argument("--mode", default="live", help="state of the fake source")
     parser.add_argument(
-        "--source", default="fake", choices=("fake", "venues", "exchange", "history"), help="what is served"
+        "--source",
+        default="fake",
+        choices=("fake", "venues", "exchange", "history", "alerts"),
+        help="what is served",
     )
     parser.add_argument("--script", default="", help="JavaScript run in the page before its picture")
     parser.add_argument("--name", default="", help="put behind the file's name")
@@ -100,6 +103,7 @@ def main() -> None:
             "venues": ("venue_source", "VenueSource"),
             "exchange": ("exchange_source", "ExchangeSource"),
             "history": ("history_source", "HistorySource"),
+            "alerts": ("alert_source", "AlertSource"),
             "fake": ("fake_source", "FakeSource"),
         }[args.source]
         source = getattr(load(made[0]), made[1])()

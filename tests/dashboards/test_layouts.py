@@ -49,7 +49,7 @@ def attribute(component: Component, name: str) -> Any:
     return component.to_plotly_json()["props"].get(name)
 
 
-def test_there_are_nine_pages_with_their_own_paths() -> None:
+def test_there_are_ten_pages_with_their_own_paths() -> None:
     assert PAGE_NAMES == [
         "overview",
         "book",
@@ -59,9 +59,10 @@ def test_there_are_nine_pages_with_their_own_paths() -> None:
         "limits",
         "exchange",
         "history",
+        "alerts",
         "health",
     ]
-    assert len({page.path for page in PAGES}) == 9
+    assert len({page.path for page in PAGES}) == 10
 
 
 @pytest.mark.parametrize("page", PAGES, ids=PAGE_NAMES)

@@ -93,7 +93,20 @@ def test_an_answer_has_every_stream_asked_for_and_no_other_and_is_json() -> None
     answer = page.poll()
     assert list(answer["streams"]) == ALL
     assert set(answer) == {
-        *("v", "epoch", "now", "cursors", "engine", "past", "sources", "market", "venues", "bans", "streams"),
+        *(
+            "v",
+            "epoch",
+            "now",
+            "cursors",
+            "engine",
+            "past",
+            "sources",
+            "market",
+            "venues",
+            "bans",
+            "streams",
+            "alerts",
+        ),
     }
     for stream in answer["streams"].values():
         assert {"key", "reset", "age_ms", "n", "lost", "note"} <= set(stream)
