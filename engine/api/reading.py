@@ -17,6 +17,7 @@ FOUND_KEPT: Final = 1_024
 NAME_MOST: Final = 40
 ALIKE: Final = 2  # letters that close names have in common at their begin
 COMPARED: Final = 100
+_SIGNS: Final = {ord(sign): None for sign in "-/_: "}
 # Where no venue is named: the first that is live; else the first that is nearly so. Their state goes with the answer.
 PREFERRED: Final = ("live", "resyncing", "stale", "reconnecting", "ended", "error", "loading")
 
@@ -60,7 +61,7 @@ class Markets:
         Problem not_subscribed where the venue lists it and it is not followed; unknown_symbol, naming close ones,
         otherwise.
         """
-        found = self._symbol(source, name)
+        found = self.followed_as(source, name)
         if found is None:
             raise self._no_symbol((source,), name)
         return found
@@ -117,15 +118,28 @@ class Markets:
         detail = f"venue={name[:NAME_MOST]!r} is no live market; there are {_named(known)}"
         raise Problem("unknown_venue", detail if known else "this program has no live markets", venues=known)
 
+    def followed_as(self, source: SourceView, name: str) -> str | None:
+        """The universal name of a symbol of a source, as `symbol`; None where it has none such."""
+        upper = name.strip().upper()
+        for symbol in source.symbols:
+            if symbol.upper() == upper:
+                return symbol
+        asked = plain(name)
+        for symbol in source.symbols:  # the venue's own name goes first: BTCUSDT is a perpetual at some
+            state = self.intake.state_of(source.source, symbol)
+            if state is not None and asked and plain(state.instrument.native) == asked:
+                return symbol
+        return next((symbol for symbol in source.symbols if plain(symbol) == asked), None)
+
     def listed_as(self, venue: VenueView, name: str) -> str | None:
         """The universal name of what a venue lists, in any case and with any sign between; None where it lists none
         such, or its list is not known.
         """
         listed, names = self._listed.get(venue.venue, ((), {}))
         if listed is not venue.listed and listed != venue.listed:
-            names = {_plain(symbol): symbol for symbol in reversed(venue.listed)}
+            names = {plain(symbol): symbol for symbol in reversed(venue.listed)}
             self._listed[venue.venue] = venue.listed, names
-        return names.get(_plain(name))
+        return names.get(plain(name))
 
     def _find(self, venue: str, name: str) -> tuple[SourceView, str]:
         if venue:
@@ -134,7 +148,7 @@ class Markets:
         sources = self.sources()
         if not sources:
             raise self._not_ready()
-        having = [(one, symbol) for one in sources if (symbol := self._symbol(one, name)) is not None]
+        having = [(one, symbol) for one in sources if (symbol := self.followed_as(one, name)) is not None]
         if not having:
             raise self._no_symbol(sources, name)
         return min(having, key=lambda pair: PREFERRED.index(pair[0].state))  # the first of the best
@@ -143,18 +157,6 @@ class Markets:
         if not sources:
             raise self._not_ready()
         return min(sources, key=lambda one: PREFERRED.index(one.state))
-
-    def _symbol(self, source: SourceView, name: str) -> str | None:
-        upper = name.strip().upper()
-        for symbol in source.symbols:
-            if symbol.upper() == upper:
-                return symbol
-        plain = _plain(name)
-        for symbol in source.symbols:  # the venue's own name goes first: BTCUSDT is a perpetual at some
-            state = self.intake.state_of(source.source, symbol)
-            if state is not None and plain and _plain(state.instrument.native) == plain:
-                return symbol
-        return next((symbol for symbol in source.symbols if _plain(symbol) == plain), None)
 
     def _no_symbol(self, sources: Iterable[SourceView], name: str) -> Problem:
         """Why a symbol is not there, and what would work."""
@@ -215,9 +217,9 @@ class Markets:
         return Problem("no_data", detail)
 
 
-def _plain(name: str) -> str:
-    """Letters and digits alone, in capitals: BTC-USDT, btc/usdt and BTC_USDT are one."""
-    return "".join(letter for letter in name.upper() if letter.isalnum())
+def plain(name: str) -> str:
+    """A name without the signs between its parts, in capitals: BTC-USDT, btc/usdt and BTC_USDT are one."""
+    return name.upper().translate(_SIGNS)
 
 
 def _listed(view: VenueView | None) -> tuple[str, ...]:
