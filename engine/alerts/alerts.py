@@ -43,6 +43,14 @@ Note = Callable[[Level, str, str, str], None]  # (level, source or "", what, tex
 OnEvent = Callable[[What, FiringView], None]
 
 
+class NoSuch(BadCommand):
+    """There is no rule, firing or webhook of that name."""
+
+
+class NotRunning(BadCommand):
+    """Alerts have not begun yet, or stopped because of the disk."""
+
+
 class Seals(Protocol):
     """What keeps secrets on the disk: `engine.sealing.Sealer`."""
 
@@ -180,6 +188,8 @@ class Alerts:
         for watched in self._rules.values():
             if not watched.record.enabled:
                 continue
+            if self._running_pen().failure is not None:
+                return
             turn = watched.judge.look(now_ns, self._values.of(watched.rule))
             if turn is None:
                 continue
@@ -212,15 +222,14 @@ class Alerts:
         self._note("warn", source, "alert", f"{record.text}: {value}")
         self._keep(("fired", (firing,)), *steps, *self._make_room())
 
-    def _end(self, watched: Watched, now_ns: int) -> tuple[Step, ...]:
+    def _end(self, watched: Watched, now_ns: int) -> None:
         """End the rule's firing, if it has one."""
         firing, watched.firing = watched.firing, None
         if firing is None:
-            return ()
+            return
         firing.ended_ns = now_ns
         self._note("info", firing.source, "alert", f"no longer: {firing.text}")
         self._keep(("ended", (firing,)), save(firing))
-        return ()
 
     def _make_room(self) -> tuple[Step, ...]:
         """Drop the oldest firing that is acknowledged, else the oldest that is over, where there are too many."""
@@ -315,7 +324,7 @@ class Alerts:
         """Note that somebody saw this firing, or all with 0; how many were new."""
         self._running_pen()
         if id_ and id_ not in self._firings:
-            raise BadCommand(f"there is no firing {id_}; it may have been too long ago")
+            raise NoSuch(f"there is no firing {id_}; it may have been too long ago")
         asked = [self._firings[id_]] if id_ else list(self._firings.values())
         new = [firing for firing in asked if not firing.acknowledged_ns]
         now_ns = self._clock()
@@ -468,7 +477,7 @@ class Alerts:
 
     def _running_pen(self) -> Pen:
         if self._pen is None or self._pen.failure is not None:
-            raise BadCommand(f"alerts do not run{': ' + self.view.detail if self.view.detail else ' yet'}")
+            raise NotRunning(f"alerts do not run{': ' + self.view.detail if self.view.detail else ' yet'}")
         return self._pen
 
     def _running_courier(self) -> Courier:
@@ -478,18 +487,22 @@ class Alerts:
     def _rule(self, id_: str) -> Watched:
         self._running_pen()
         if id_ not in self._rules:
-            raise BadCommand(f"there is no rule {id_[:40]!r}")
+            raise NoSuch(f"there is no rule {id_[:40]!r}")
         return self._rules[id_]
 
     def _webhook(self, name: str) -> WebhookRecord:
         self._running_pen()
         if name not in self._webhooks:
             known = ", ".join(self._webhooks) or "none yet"
-            raise BadCommand(f"there is no webhook {name[:40]!r}; there are: {known}")
+            raise NoSuch(f"there is no webhook {name[:40]!r}; there are: {known}")
         return self._webhooks[name]
 
     def _named(self, webhooks: Sequence[str]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(self._webhook(name).name for name in webhooks))
+        unknown = next((name for name in webhooks if name not in self._webhooks), None)
+        if unknown is not None:
+            known = ", ".join(self._webhooks) or "none yet; add it first"
+            raise BadRule(unknown, f"is no webhook; there are: {known}")
+        return tuple(dict.fromkeys(webhooks))
 
 
 def _opened(folder: Path) -> tuple[Database, Kept]:

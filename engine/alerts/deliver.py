@@ -36,6 +36,10 @@ DELIVERY: Final = "Venuescope-Delivery"
 _HOST: Final = re.compile(r"[A-Za-z0-9._:\[\]-]{1,255}")
 
 
+class BadTarget(BadCommand):
+    """A webhook is not described as its template needs it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Template:
     """A kind of webhook. Texts in `url`, `auth` and `fields` are filled from what the user gave, and {message}."""
@@ -122,10 +126,10 @@ class After:
 
 
 def target_of(name: str, args: Mapping[str, Any], secret: str) -> Target:
-    """The target a user describes: {template, url, ...}. BadCommand with a sentence for what cannot be."""
+    """The target a user describes: {template, url, ...}. BadTarget with a sentence for what cannot be."""
     template = TEMPLATES.get(str(args.get("template") or "json"))
     if template is None:
-        raise BadCommand(
+        raise BadTarget(
             f"there is no template {str(args['template'])[:40]!r}; choose of {', '.join(TEMPLATES)}"
         )
     url = args.get("url") or ""
@@ -136,12 +140,12 @@ def target_of(name: str, args: Mapping[str, Any], secret: str) -> Target:
         if isinstance(value, int) and not isinstance(value, bool):
             value = str(value)  # Telegram's chats are numbers
         if not isinstance(value, str) or not 0 < len(value.strip()) <= FIELD_MAX or not value.isprintable():
-            raise BadCommand(
+            raise BadTarget(
                 f"a webhook of {template.name} needs {', '.join(needed)}: {key} is missing or not text"
             )
         given[key] = value.strip()
     if not url and not template.url:
-        raise BadCommand("a webhook needs its url, as https://example.org/alerts")
+        raise BadTarget("a webhook needs its url, as https://example.org/alerts")
     if not url:
         url = _filled(template.url, {key: quote(value, safe=":") for key, value in given.items()})
     return Target(name, template.name, _address(url), secret, given)
@@ -155,20 +159,20 @@ def _address(url: object) -> str:
         or not url.isprintable()
         or " " in url
     ):
-        raise BadCommand(
+        raise BadTarget(
             f"url must be text of at most {URL_MAX:,} plain characters, as https://example.org/alerts"
         )
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise BadCommand(f"the url cannot be used: {error}") from error
+        raise BadTarget(f"the url cannot be used: {error}") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise BadCommand("a webhook's url begins with https:// or http:// and names a host")
+        raise BadTarget("a webhook's url begins with https:// or http:// and names a host")
     if parts.username is not None or "@" in parts.netloc or not _HOST.fullmatch(parts.netloc) or port == 0:
-        raise BadCommand("a webhook's url names a host, and maybe a port, but no user or password")
+        raise BadTarget("a webhook's url names a host, and maybe a port, but no user or password")
     if parts.fragment:
-        raise BadCommand("a webhook's url has no part behind #")
+        raise BadTarget("a webhook's url has no part behind #")
     return url
 
 

@@ -19,13 +19,14 @@ from engine.errors import BadCommand
 
 EXAMPLE: Final = "BTC/USDT mid on any venue above 70000 for 5 s"
 TEXT_MAX: Final = 200
-THRESHOLD_BELOW: Final = Decimal(10) ** 15
+THRESHOLD_BELOW: Final = Decimal(10) ** 10  # with its decimals, what Decimal works with exactly
 THRESHOLD_DECIMALS: Final = 18
 FOR_MAX_NS: Final = 24 * 3_600 * 10**9
 SECOND_NS: Final = 10**9
 MINUTE_NS: Final = 60 * SECOND_NS
 SIMULATED: Final = "builtin"
 STAGE_MAX: Final = 24
+NUMBER_MAX: Final = 40
 
 _SYMBOL: Final = re.compile(r"[A-Z0-9]{1,16}-[A-Z0-9]{1,16}(-[A-Z0-9]{1,16}){0,3}")
 _VENUE: Final = re.compile(r"[a-z0-9_]{1,40}")
@@ -181,7 +182,7 @@ def parse(text: str, venues: Collection[str] = ()) -> Rule:
     """
     if len(text) > TEXT_MAX:
         raise BadRule("", f"a rule has at most {TEXT_MAX} characters, as in {EXAMPLE}")
-    words = text.split()
+    words = text.encode("utf-8", "replace").decode().split()
     if not words:
         raise BadRule("", f"write a rule, as in {EXAMPLE}")
     symbol = ""
@@ -373,7 +374,7 @@ def _for(words: list[str]) -> tuple[int, list[str]]:
 def _number(given: object, what: str) -> Decimal:
     if isinstance(given, bool) or not isinstance(given, str | int | float | Decimal):
         raise BadRule("", f"{what} must be a number")
-    found = _NUMBER.fullmatch(str(given).strip())
+    found = _NUMBER.fullmatch(str(given).strip()) if len(str(given)) < NUMBER_MAX else None
     try:
         if found is None or found[2]:
             raise BadRule(str(given), f"is no number for {what}: write 70000 or 70000.5")
