@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +14,7 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 CONNECTING = 50  # at a time
 TEXT = WSMsgType.TEXT
+OK = b"HTTP/1.1 200 "
 STAMP = b'"ts_ms":'
 
 
@@ -24,9 +24,9 @@ class Pulled:
 
     answered: int = 0
     seconds: float = 0.0
-    statuses: Counter[int] = field(default_factory=Counter)
+    cpu: float = 0.0  # of this process: its time over the run's
     bodies: list[bytes] = field(default_factory=list)  # the last of each caller
-    strange: int = 0  # answers that are not as the rest: of another length, or begun otherwise
+    strange: list[bytes] = field(default_factory=list)  # answers with another status, or that begin otherwise
 
     @property
     def rps(self) -> float:
@@ -42,12 +42,12 @@ class Caller(asyncio.Protocol):
         self.asking = False
         self.gone = False
         self.held = b""
-        self.body = b""
-        self.transport: asyncio.Transport | None = None
+        self.size = 0  # of the answer before, whole: most are alike, and need no reading again
+        self.last = b""
+        self.transport: Any = None  # uvloop's is no asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It may ask from now on."""
-        assert isinstance(transport, asyncio.Transport)
         self.transport = transport
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -56,27 +56,23 @@ class Caller(asyncio.Protocol):
 
     def ask(self) -> None:
         """One more request."""
-        assert self.transport is not None
         self.transport.write(self.request)
 
     def data_received(self, data: bytes) -> None:
         """An answer, or a part of one."""
-        data = self.held + data
-        at = data.find(b"\r\n\r\n")
-        length = data.find(b"Content-Length: ", 0, at) if at >= 0 else -1
-        if length < 0:
-            self.held = data
-            return
-        end = at + 4 + int(data[length + 16 : data.index(b"\r", length)])
-        if len(data) < end:
-            self.held = data
-            return
-        self.held, self.body = b"", data[at + 4 : end]
+        if self.held or len(data) != self.size or not data.startswith(OK):
+            data = self.held + data
+            at = data.find(b"\r\n\r\n")
+            length = data.find(b"Content-Length: ", 0, at) if at >= 0 else -1
+            if length < 0 or len(data) < at + 4 + int(data[length + 16 : data.index(b"\r", length)]):
+                self.held = data
+                return
+            self.held, self.size = b"", len(data)
         found = self.found
         found.answered += 1
-        found.statuses[int(data[9:12])] += 1
-        if not self.body.startswith(self.begins):
-            found.strange += 1
+        if not data.startswith(OK) or self.begins not in data:
+            found.strange.append(data)
+        self.last = data
         if self.asking:
             self.ask()
 
@@ -89,21 +85,21 @@ async def pull(port: int, path: str, connections: int, seconds: float, begins: b
         (await loop.create_connection(lambda: Caller(request, found, begins), "127.0.0.1", port))[1]
         for _ in range(connections)
     ]
-    started = time.perf_counter()
+    started, spent = time.perf_counter(), time.process_time()
     for each in callers:
         each.asking = True
         each.ask()
     await asyncio.sleep(seconds)
     found.seconds = time.perf_counter() - started
+    found.cpu = (time.process_time() - spent) / found.seconds
     answered = found.answered
     for each in callers:
         each.asking = False
     await asyncio.sleep(0.05)  # what is under way
     found.answered = answered
-    found.bodies = [each.body for each in callers]
+    found.bodies = [each.last.partition(b"\r\n\r\n")[2] for each in callers]
     assert not any(each.gone for each in callers), "a connection ended"
     for each in callers:
-        assert each.transport is not None
         each.transport.close()
     return found
 
@@ -147,7 +143,7 @@ class Listener(WSListener):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """One message."""
-        if frame.msg_type is not TEXT and frame.msg_type != TEXT:
+        if frame.msg_type != TEXT:
             if frame.msg_type == WSMsgType.CLOSE:
                 self.closed = f"{frame.get_close_code()} {frame.get_close_message()}"
                 transport.disconnect()
@@ -163,7 +159,7 @@ class Listener(WSListener):
         if self.kept is not None:
             self.kept.append(data)
         if data.startswith(b'{"type":"candle"') or data.startswith(b'{"type": "candle"'):
-            stamp = data.index(b'"ts_ms":') + 8
+            stamp = data.index(STAMP) + len(STAMP)
             listeners.waits.append(now_ns - int(data[stamp : stamp + 14].strip(b" ,}")) * 1_000_000)
 
 

@@ -125,7 +125,6 @@ async def fastapi() -> None:
         application,
         log_level="warning",
         access_log=False,
-        ws="websockets",
         ws_per_message_deflate=False,
         lifespan="off",
     )

@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
@@ -33,6 +33,7 @@ from engine.access.door import Door
 from engine.access.keys import KeyRing
 from engine.access.tokens import Tokens
 from engine.api import market_routes
+from engine.api.ohlc import OhlcHistory
 from engine.api.options import ApiOptions
 from engine.api.push.push import Push
 from engine.api.reading import Markets
@@ -113,13 +114,10 @@ def build(rate: int, folder: Path) -> tuple[ApiServer, Push, Market]:
     door = Door(keys, Tokens(b"s" * 32, keys), demanded=False, rate=rate, connections=2_000)
     push = Push(markets, telemetry, clock, door)
     options = ApiOptions(port=0, rate=rate, connections=2_000, config_dir=folder, data_dir=folder)
-    server = ApiServer(options, routes_of(markets), door, push, clock, lambda *_: None)
+    server = ApiServer(
+        options, market_routes.routes(markets, OhlcHistory(None)), door, push, clock, lambda *_: None
+    )
     return server, push, market
-
-
-def routes_of(markets: Markets) -> tuple[Any, ...]:
-    """The market's routes."""
-    return market_routes.routes(markets)
 
 
 async def serve(rate: int) -> None:

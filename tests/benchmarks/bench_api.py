@@ -13,9 +13,9 @@ push        500 listeners that follow ticks and candles. msgs_per_s: what reache
             through best (the numbers tried and what came are in `offered`; a listener that is behind is spared old
             ticks, so these are messages that came, not that were due). Beside it a broadcaster by FastAPI on uvicorn,
             with `json.dumps` and `send_text` for each listener in an `asyncio.gather`, which sends the API's own
-            messages, ten ticks to a candle, without a pause. p50_ms, p99_ms: from a one-second candle's `ts_ms`, when it
-            was made (whole ms), until a listener has it, while each listener also gets 20 ticks a second; both clocks
-            are this machine's. usual_p99_ms is the broadcaster's with candles alone.
+            messages, ten ticks to a candle, without a pause. p50_ms, p99_ms: from a one-second candle's `ts_ms`, when
+            it was made (whole ms), until a listener has it, while each listener also gets 20 ticks a second; both
+            clocks are this machine's. usual_p99_ms is the broadcaster's with candles alone.
 limited_ok  an address that asks beyond its limit gets 429 with Retry-After, one beside it is served throughout, and the
             first is served again after that time.
 
@@ -54,7 +54,7 @@ HERE = Path(__file__).resolve().parent
 CONNECTIONS, LISTENERS = 16, 500
 UNLIMITED, LIMITED = 1_000_000, 50
 SYMBOL, PATH = "B00-USDT", "/v1/tick/B00-USDT"
-OFFERED = (2, 6, 12, 24)  # symbols that move
+OFFERED = (4, 12, 24, 48)  # symbols that move
 TICKS_TO_A_CANDLE = 10
 PULL_S, PULL_ROUNDS = {False: 3.0, True: 0.8}, {False: 7, True: 3}
 PUSH_S, PUSH_ROUNDS = {False: 4.0, True: 1.2}, {False: 5, True: 2}
@@ -133,8 +133,7 @@ async def pulled(child: Child, seconds: float, begins: bytes) -> tuple[Pulled, f
     spent = child.cpu_s
     found = await pull(child.port, PATH, CONNECTIONS, seconds, begins)
     cpu_us = (child.cpu_s - spent) / found.answered * 1e6
-    assert set(found.statuses) == {200}, found.statuses
-    assert not found.strange, f"{found.strange} answers are not as they should be"
+    assert not found.strange, f"{len(found.strange)} answers are not as they should be: {found.strange[0]!r}"
     for body in found.bodies:
         tick = json.loads(body)
         assert tick["symbol"] == SYMBOL, tick
@@ -163,6 +162,7 @@ async def measure_pull(ours: Child, bare: Child, quick: bool) -> dict[str, Any]:
         "bare_rps": round(median(each.rps for each, _ in turns["bare"])),
         "cpu_us": round(median(cpu for _, cpu in turns["ours"]), 1),
         "bare_cpu_us": round(median(cpu for _, cpu in turns["bare"]), 1),
+        "client_cpu": round(max(each.cpu for side in turns.values() for each, _ in side), 2),
         "bytes": len(body),
     }
 
