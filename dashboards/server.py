@@ -158,16 +158,16 @@ def check_tls(files: Tls) -> None:
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
             cert, key, password=lambda: b""
         )  # nobody is there to be asked
-    except (OSError, ValueError) as error:  # what is wrong with their bytes is an OSError too
-        reason = (
-            error.strerror or "they are not a certificate and its key" if isinstance(error, OSError) else ""
-        )
-        why = f"{reason or 'they are not a certificate and its key'} (tls_key {key})"
-        raise BadSetting("tls_cert", str(cert), why) from None
+    except (ssl.SSLError, ValueError) as error:
+        why = f"it and tls_key {key} are not a certificate and the key that belongs to it, in PEM, without a password"
+        raise BadSetting("tls_cert", str(cert), why) from error
+    except OSError as error:
+        why = f"it or tls_key {key} cannot be read: {error.strerror}"
+        raise BadSetting("tls_cert", str(cert), why) from error
 
 
 async def serve(app: Wsgi, sock: socket.socket, stop: asyncio.Event, tls: Tls | None = None) -> None:
-    """Serve `app` on a bound socket until `stop` is set; requests under way get a second to end.
+    """Serve `app` on a bound socket, which it takes over, until `stop` is set; requests under way get a second to end.
 
     `tls`: certificate chain and key, PEM, checked before with `check_tls`.
     """
@@ -176,7 +176,7 @@ async def serve(app: Wsgi, sock: socket.socket, stop: asyncio.Event, tls: Tls | 
         config.certfile, config.keyfile = (str(path) for path in tls)
         config.alpn_protocols = ["http/1.1"]  # whose half-open requests are known to be dropped
         config.ssl_handshake_timeout = KEEP_ALIVE_S
-    config.bind = [f"fd://{sock.fileno()}"]
+    config.bind = [f"fd://{sock.detach()}"]  # Hypercorn closes it, and a second time would close another's
     config.keep_alive_timeout = KEEP_ALIVE_S
     config.read_timeout = READ_TIMEOUT_S
     config.wsgi_max_body_size = BODY_MAX_BYTES
