@@ -24,6 +24,7 @@ from engine.telemetry.counters import SECONDS_KEPT
 LIMIT_MOST: Final = 5_000  # candles, trades, levels a side
 USUAL_CANDLES: Final = 500  # of a stretch, where no limit is given
 THREAD_FROM: Final = 400  # rows: more take the loop longer than it may be held
+LEVELS_THREAD_FROM: Final = 2_000
 TICKS_KEPT: Final = 1_024
 LATE_NS: Final = (
     CANDLE_GRACE_NS + 100_000_000
@@ -119,12 +120,15 @@ class MarketRoutes:
             candles=candles,
         )
 
-    def book(self, call: Call) -> models.Book:
+    async def book(self, call: Call) -> models.Book:
         """The book as it stands now."""
         given = call.arguments
+        depth, zone = given["depth"], given["tz"]
         source, symbol = self._markets.find(given["venue"], given["symbol"])
-        view = self._markets.deep_book(source, symbol, given["depth"])
-        return answers.book(source, symbol, view, given["depth"], given["tz"])
+        view = self._markets.deep_book(source, symbol, depth)
+        if len(view.bids) + len(view.asks) < LEVELS_THREAD_FROM:
+            return answers.book(source, symbol, view, depth, zone)
+        return await asyncio.to_thread(answers.book, source, symbol, view, depth, zone)
 
     async def trades(self, call: Call) -> models.Trades:
         """The newest trades, or those from a number on."""

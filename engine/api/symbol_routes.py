@@ -31,12 +31,11 @@ class SymbolRoutes:
         """What each venue lists."""
         given, board = call.arguments, self._telemetry.board
         live = {one.source.venue: one for one in board.sources if one.source.run == "live"}
-        found: list[models.AvailableVenue] = []
-        for source in board.sources:
-            if source.source.run == "sim":
-                found.append(
-                    self._listed(source.source.venue, source.label, source.state, source.symbols, given)
-                )
+        found = [
+            self._listed(source.source.venue, source.label, source.state, source.symbols, given)
+            for source in board.sources
+            if source.source.run == "sim"
+        ]
         for view in board.venues:
             source_view = live.get(view.venue)
             state = answers.venue_state(view, source_view)
