@@ -10,6 +10,7 @@ from engine.errors import VenuescopeError
 CODES: Final[dict[str, tuple[int, str]]] = {
     "bad_argument": (400, "An argument is not as described"),
     "bad_interval": (400, "There are no candles of that length"),
+    "bad_request": (400, "The request is no HTTP"),
     "bad_body": (400, "The body is not as described"),
     "bad_rule": (400, "The alert's rule cannot be used"),
     "unauthenticated": (401, "Say who you are"),
@@ -25,6 +26,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "no_data": (404, "There is no data yet"),
     "bad_method": (405, "The path does not take this method"),
     "not_acceptable": (406, "None of the accepted formats is offered"),
+    "too_slow": (408, "The body did not come in time"),
     "conflict": (409, "It cannot be done as things stand"),
     "too_large": (413, "The body is too large"),
     "unsupported_media": (415, "The body's type is not taken"),

@@ -1,0 +1,409 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from engine.api.connections import MAX_HEADERS, Connections
+from engine.api.problems import Problem
+from engine.api.request_ids import RequestIds
+from engine.api.route import Call, Parameter, Route
+from engine.api.route_table import RouteTable
+from engine.api.server import MAX_BODY
+from tests.api.server_rig import Served, market, serving
+
+
+class Thing(msgspec.Struct, kw_only=True, frozen=True):
+    symbol: str
+    depth: int
+    at_ns: int = 0
+
+
+class Order(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    name: str
+    count: int = 1
+
+
+def thing(call: Call) -> Thing:
+    if call.arguments["symbol"] == "NONE":
+        raise Problem("unknown_symbol", "there is BTC-USDT", symbols=["BTC-USDT"])
+    if call.arguments["symbol"] == "BOOM":
+        raise RuntimeError("the secret of the house")
+    return Thing(
+        symbol=call.arguments["symbol"], depth=call.arguments["depth"], at_ns=call.arguments["at"] or 0
+    )
+
+
+async def order(call: Call) -> Thing:
+    return Thing(symbol=call.body.name, depth=call.body.count)
+
+
+SYMBOL = Parameter("symbol", "path", "text", "Symbol", example="BTC-USDT")
+DEPTH = Parameter("depth", "query", "whole", "Levels", default=10, least=1, most=100)
+AT = Parameter("at", "query", "moment", "When")
+ROUTES = (
+    Route("GET", "/thing/{symbol}", "read", "Market", "A thing", thing, Thing, (SYMBOL, DEPTH, AT)),
+    Route("POST", "/thing", "trade", "Market", "Makes one", order, Thing, body=Order, status=201),
+    Route("DELETE", "/thing/{symbol}", "admin", "Market", "Ends one", lambda _: None, None, (SYMBOL,)),
+)
+Test = Callable[[Served], Awaitable[None]]
+
+
+def run(folder: Path, test: Test, routes: tuple[Route, ...] = ROUTES, **options: Any) -> Served:
+    """The test against a server; the server after its end."""
+
+    async def main() -> Served:
+        async with serving(folder, routes, **options) as served:
+            await test(served)
+        return served
+
+    return asyncio.run(main())
+
+
+def test_a_route_answers_at_both_its_paths_in_each_form(tmp_path: Path) -> None:
+    async def test(api: Served) -> None:
+        for path in ("/thing/BTC-USDT", "/v1/thing/BTC-USDT", "/v1/thing/BTC-USDT?depth=10"):
+            for _ in range(2):  # the second time its arguments are known
+                status, headers, told = await api.ask(path)
+                assert (status, told) == (200, {"symbol": "BTC-USDT", "depth": 10, "at_ns": 0})
+                assert headers["Content-Type"] == "application/json"
+        _, headers, told = await api.ask(
+            "/thing/BTC%2FUSDT?depth=3", headers={"Accept": "application/msgpack"}
+        )
+        assert msgspec.msgpack.decode(told) == {"symbol": "BTC/USDT", "depth": 3, "at_ns": 0}
+        _, headers, told = await api.ask("/thing/BTC-USDT", headers={"Accept": "text/csv"})
+        assert headers["Content-Type"].startswith("text/csv")
+        assert told == b"symbol,depth,at_ns\r\nBTC-USDT,10,0\r\n"
+
+    run(tmp_path, test)
+
+
+def test_a_moment_is_read_anew_each_time(tmp_path: Path) -> None:
+    async def test(api: Served) -> None:
+        first = (await api.ask("/thing/A?at=10m"))[2]["at_ns"]
+        api.desk.now += 5_000_000_000
+        assert (await api.ask("/thing/A?at=10m"))[2]["at_ns"] == first + 5_000_000_000
+
+    run(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "options", "status", "code"),
+    [
+        ("GET", "/nothing", {}, 404, "no_route"),
+        ("GET", "/v1", {}, 200, ""),
+        ("GET", "/v1/v1/thing/A", {}, 404, "no_route"),
+        ("GET", "/thing/", {}, 404, "no_route"),
+        ("GET", "/thing/A/B", {}, 404, "no_route"),
+        ("GET", "/" + "x" * 3_000, {}, 404, "no_route"),
+        ("GET", "/thing/NONE", {}, 404, "unknown_symbol"),
+        ("GET", "/thing/A?depth=0", {}, 400, "bad_argument"),
+        ("GET", "/thing/A?wrong=1", {}, 400, "bad_argument"),
+        ("GET", "/thing/%ff", {}, 400, "bad_argument"),
+        ("GET", "/thing/BOOM", {}, 500, "broken"),
+        ("GET", "/thing/A", {"headers": {"Accept": "image/png"}}, 406, "not_acceptable"),
+        ("GET", "/thing/A", {"headers": {"Host": "evil.example"}}, 403, "foreign"),
+        ("GET", "/thing/A", {"headers": {"Origin": "https://evil.example"}}, 403, "foreign"),
+        ("GET", "/ws", {"headers": {"Origin": "https://evil.example"}}, 403, "foreign"),
+        ("GET", "/docs", {"headers": {"Host": "evil.example"}}, 403, "foreign"),
+        ("GET", "/thing/A", {"headers": {"X-Api-Key": "vsk_wrong"}}, 401, "bad_credentials"),
+        ("GET", "/healthz", {"headers": {"Authorization": "Bearer wrong"}}, 401, "bad_credentials"),
+        ("PUT", "/thing/A", {}, 405, "bad_method"),
+        ("OPTIONS", "/thing/A", {}, 405, "bad_method"),
+        ("POST", "/docs", {}, 405, "bad_method"),
+        ("POST", "/thing", {"data": b"{"}, 400, "bad_body"),
+        ("POST", "/thing", {"json": {"name": 1}}, 400, "bad_body"),
+        ("POST", "/thing", {"json": {"name": "a", "more": 1}}, 400, "bad_body"),
+        ("POST", "/thing", {"json": {}}, 400, "bad_body"),
+        (
+            "POST",
+            "/thing",
+            {"data": b"<a/>", "headers": {"Content-Type": "text/xml"}},
+            415,
+            "unsupported_media",
+        ),
+        ("POST", "/thing", {"json": {}, "headers": {"Content-Encoding": "gzip"}}, 415, "unsupported_media"),
+        ("POST", "/thing", {"data": b"x" * (MAX_BODY + 1)}, 413, "too_large"),
+        ("POST", "/thing", {"json": {"name": "a"}}, 201, ""),
+        ("DELETE", "/thing/A", {}, 204, ""),
+    ],
+)
+def test_what_is_refused_says_so(
+    tmp_path: Path, method: str, path: str, options: dict[str, Any], status: int, code: str
+) -> None:
+    if "data" in options:
+        options = {"headers": {"Content-Type": "application/json"}, **options}
+
+    async def test(api: Served) -> None:
+        found, headers, told = await api.ask(path, method, **options)
+        assert found == status
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        if code:
+            assert headers["Content-Type"] == "application/problem+json"
+            assert (told["code"], told["status"]) == (code, status)
+            assert told["request_id"] == headers["X-Request-Id"]
+            assert told["title"] and told["detail"] and told["type"] == f"/docs#{code}"
+            assert "secret" not in json.dumps(told)
+            assert dict(api.server.view().refused) == {code: 1}
+
+    run(tmp_path, test)
+
+
+def test_a_path_tells_its_methods(tmp_path: Path) -> None:
+    async def test(api: Served) -> None:
+        assert (await api.ask("/thing/A", "POST"))[1]["Allow"] == "DELETE, GET, HEAD"
+        status, headers, body = await api.ask("/thing/A", "HEAD")
+        assert (status, body, int(headers["Content-Length"]) > 0) == (200, b"", True)
+
+    run(tmp_path, test)
+
+
+def test_a_request_bears_one_name_all_the_way(tmp_path: Path) -> None:
+    async def test(api: Served) -> None:
+        given = {"headers": {"X-Request-Id": "my-request.7"}}
+        assert (await api.ask("/thing/A", **given))[1]["X-Request-Id"] == "my-request.7"
+        assert (await api.ask("/thing/NONE", **given))[2]["request_id"] == "my-request.7"
+        made = [(await api.ask("/thing/A", headers={"X-Request-Id": "<b>"}))[1]["X-Request-Id"] for _ in "ab"]
+        assert made[0] != made[1] and "<" not in made[0]
+
+    run(tmp_path, test)
+
+
+def test_names_of_requests_are_sane_and_differ() -> None:
+    ids = RequestIds("start")
+    assert ids.of(None) == "start-00000001"
+    assert ids.of("x" * 65) == "start-00000002"
+    assert ids.of("a\nb") == "start-00000003"
+    assert ids.of("abc") == "abc"
+
+
+def test_too_many_requests_are_told_when_to_come_again(tmp_path: Path) -> None:
+    async def test(api: Served) -> None:
+        answers = [await api.ask("/thing/A") for _ in range(4)]
+        assert [status for status, _, _ in answers] == [200, 200, 200, 429]
+        assert [each["RateLimit-Remaining"] for _, each, _ in answers] == ["2", "1", "0", "0"]
+        assert answers[3][1]["Retry-After"] == "1"
+        assert answers[3][1]["RateLimit-Limit"] == "3"
+        assert answers[3][2]["code"] == "too_many_requests"
+        api.desk.now += 1_000_000_000
+        assert (await api.ask("/nothing"))[0] == 404  # counted too
+        assert (await api.ask("/docs"))[0] == 200
+        assert (await api.ask("/healthz"))[0] == 200
+        assert (await api.ask("/docs"))[0] == 429
+
+    run(tmp_path, test, rate=3)
+
+
+def test_roles_open_what_they_hold(tmp_path: Path) -> None:
+    calls = (
+        ("GET", "/thing/A", {}),
+        ("POST", "/thing", {"json": {"name": "a"}}),
+        ("DELETE", "/thing/A", {}),
+        ("GET", "/metrics", {}),
+        ("GET", "/healthz", {}),
+        ("GET", "/docs", {}),
+    )
+
+    async def test(api: Served) -> None:
+        async def statuses(headers: dict[str, str]) -> list[int]:
+            return [(await api.ask(path, method, headers=headers, **more))[0] for method, path, more in calls]
+
+        made = {role: api.keys.create(role, role, api.desk.now) for role in ("read", "trade", "admin")}
+        assert await statuses({}) == [401, 401, 401, 401, 200, 200]
+        assert await statuses({"X-Api-Key": made["read"][1]}) == [200, 403, 403, 200, 200, 200]
+        assert await statuses({"Authorization": f"Bearer {made['trade'][1]}"}) == [
+            200,
+            201,
+            403,
+            200,
+            200,
+            200,
+        ]
+        token = api.tokens.make(made["admin"][0], "admin", api.desk.now).text
+        assert await statuses({"Authorization": f"Bearer {token}"}) == [200, 201, 204, 200, 200, 200]
+        assert "WWW-Authenticate" in (await api.ask("/thing/A"))[1]
+        assert (await api.ask("/ws"))[2]["identity"] is None  # it says who it is in its first message
+        api.keys.revoke(made["read"][0].id)
+        assert (await api.ask("/thing/A", headers={"X-Api-Key": made["read"][1]}))[0] == 401
+
+    run(tmp_path, test, demanded=True)
+
+
+def test_without_demand_a_websocket_is_handed_on_with_its_caller(tmp_path: Path) -> None:
+    async def test(api: Served) -> None:
+        for path in ("/ws", "/v1/ws?format=json"):
+            assert (await api.ask(path))[2] == {"identity": "127.0.0.1", "address": "127.0.0.1"}
+
+    run(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"NONSENSE\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"GET /thing/A HTTP/9.9\r\nHost: localhost\r\n\r\n",
+        b"GET /thing/A HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * 20_000 + b"\r\n\r\n",
+        b"GET /" + b"y" * 20_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"A: b\r\n" * (2 * MAX_HEADERS) + b"\r\n",
+        b"POST /thing HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nBad Header: x\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_is_answered_400_and_cut(tmp_path: Path, sent: bytes) -> None:
+    async def test(api: Served) -> None:
+        told = await api.raw(sent)
+        assert told.startswith(b"HTTP/1.1 400 ") or told.startswith(b"HTTP/1.0 400 ")
+        head, _, body = told.partition(b"\r\n\r\n")
+        assert b"application/problem+json" in head
+        assert json.loads(body)["code"] == "bad_request"
+        assert api.server.view().bad_requests == 1
+
+    run(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    "chunks", [b"zz\r\nhello\r\n0\r\n\r\n", b"5\r\nhelloXX\r\n0\r\n\r\n"], ids=["length", "end"]
+)
+def test_broken_chunks_are_no_body(tmp_path: Path, chunks: bytes) -> None:
+    async def test(api: Served) -> None:
+        head = b"POST /thing HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+        told = await api.raw(head + chunks)
+        assert told.split(b" ")[1] == b"400"
+        assert api.server.view().broken == 0
+
+    run(tmp_path, test)
+
+
+def test_a_body_in_chunks_is_bounded_too(tmp_path: Path) -> None:
+    async def chunks() -> Any:
+        for _ in range(20):
+            yield b" " * 8_192
+
+    async def test(api: Served) -> None:
+        status, headers, told = await api.ask(
+            "/thing", "POST", data=chunks(), headers={"Content-Type": "application/json"}
+        )
+        assert (status, told["code"], headers["Connection"]) == (413, "too_large", "close")
+
+    run(tmp_path, test)
+
+
+def test_an_address_holds_so_many_connections(tmp_path: Path) -> None:
+    async def test(api: Served) -> None:
+        held = [await asyncio.open_connection(*api.address) for _ in range(3)]
+        told = await api.raw(b"")
+        assert told.startswith(b"HTTP/1.1 429 ")
+        assert json.loads(told.partition(b"\r\n\r\n")[2])["code"] == "too_many_connections"
+        view = api.server.view()
+        assert (view.connections, view.turned_away) == (3, 1)
+        for _, writer in held:
+            writer.close()
+        async with asyncio.timeout(5):
+            while api.server.view().connections:
+                await asyncio.sleep(0)
+        assert (await api.ask("/healthz"))[0] == 200
+
+    run(tmp_path, test, connections=3)
+
+
+def test_a_taken_port_is_noted_once_and_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.api.server.RETRY_S", 0.01)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+
+        async def main() -> None:
+            from tests.api.server_rig import ApiOptions
+            from tests.api.server_rig import Served as Rig
+
+            rig = Rig(tmp_path, ROUTES, market(), ApiOptions(port=port))
+            task = asyncio.create_task(rig.server.run())
+            async with asyncio.timeout(5):
+                while rig.server.view().state != "port taken":
+                    await asyncio.sleep(0.001)
+                await asyncio.sleep(0.05)
+                assert len(rig.notes) == 1
+                assert str(port) in rig.server.view().detail
+                taken.close()
+                while rig.server.view().state != "serving":
+                    await asyncio.sleep(0.001)
+            assert [level for level, *_ in rig.notes] == ["error", "info"]
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            assert rig.server.view().state == "stopped"
+            with pytest.raises(OSError):
+                await asyncio.open_connection("127.0.0.1", port)
+
+        asyncio.run(main())
+
+
+def test_a_connection_of_which_nothing_is_taken_is_cut() -> None:
+    class Transport:
+        aborted = False
+
+        def get_write_buffer_size(self) -> int:
+            return 100
+
+        def abort(self) -> None:
+            self.aborted = True
+
+    class Handler:
+        transport = Transport()
+
+    async def main() -> None:
+        from engine.api.counts import Counts
+
+        async def nothing(_: Any) -> Any:
+            raise AssertionError
+
+        server = Connections(nothing, Counts(), RequestIds(), 10)
+        handler: Any = Handler()
+        server._callers[handler] = "127.0.0.1"
+        for now in (100.0, 110.0, 130.0):
+            server.cut_stalled(now)
+            assert not Transport.aborted and not handler.transport.aborted
+        server.cut_stalled(130.5)
+        assert handler.transport.aborted
+        assert server.counts.stalled == 1
+
+    asyncio.run(main())
+
+
+def test_two_routes_cannot_be_the_same() -> None:
+    with pytest.raises(ValueError, match="GET /thing/{symbol} is there twice"):
+        RouteTable([ROUTES[0], ROUTES[0]])
+
+
+def test_plain_paths_go_before_arguments() -> None:
+    routes = [
+        Route("GET", "/alerts/{id}", None, "Alerts", "", thing, None, (SYMBOL,)),
+        Route("GET", "/alerts/firings", None, "Alerts", "", thing, None),
+        Route("POST", "/alerts/firings/{id}/acknowledge", None, "Alerts", "", thing, None),
+    ]
+    table = RouteTable(routes)
+    found = {
+        path: table.find(path)
+        for path in (
+            "/alerts/firings",
+            "/v1/alerts/7",
+            "/alerts/firings/7/acknowledge",
+            "/alerts",
+            "/alerts/7/x",
+        )
+    }
+    assert [each[0].path if each else None for each in found.values()] == [
+        "/alerts/firings",
+        "/alerts/{id}",
+        "/alerts/firings/{id}/acknowledge",
+        None,
+        None,
+    ]
+    assert found["/v1/alerts/7"] is not None and found["/v1/alerts/7"][1] == {"id": "7"}
