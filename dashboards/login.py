@@ -80,11 +80,11 @@ class Login:
         if method == "POST":
             return self._log_in_by_form(environ, start)
         if method not in ("GET", "HEAD"):
-            return _say(start, "405 Method Not Allowed", login_page.form("/"), [("Allow", "GET, HEAD, POST")])
+            return _ask(start, "405 Method Not Allowed", "/", headers=[("Allow", "GET, HEAD, POST")])
         given = _fields(environ.get("QUERY_STRING", ""))
         onward = _onward(given.get("next", ""))
         if "token" not in given or method == "HEAD":
-            return _say(start, "200 OK", login_page.form(onward))
+            return _ask(start, "200 OK", onward)
         return self._log_in(
             environ,
             start,
@@ -108,7 +108,7 @@ class Login:
     def _log_in_by_form(self, environ: Environ, start: Start) -> Iterable[bytes]:
         body = environ["wsgi.input"].read(FORM_BYTES + 1)
         if len(body) > FORM_BYTES:
-            return _say(start, "413 Content Too Large", login_page.form("/", "That was too long."))
+            return _ask(start, "413 Content Too Large", "/", "That was too long.")
         given = _fields(body.decode("utf-8", "replace"))
         onward = _onward(given.get("next", ""))
         return self._log_in(
@@ -135,13 +135,12 @@ class Login:
                 self.blocked += 1
                 wait = max(1, math.ceil(wait_s))
                 trouble = f"Too many wrong tokens came from your address; try again in {wait} s."
-                page = login_page.form(onward, trouble)
-                return _say(start, "429 Too Many Requests", page, [("Retry-After", str(wait))])
+                return _ask(start, "429 Too Many Requests", onward, trouble, [("Retry-After", str(wait))])
             right, key = self._check(credential.strip(), now_ns)
             if not right:
                 self.failed += 1
                 self._failures.take(caller, now_ns)
-                return _say(start, "401 Unauthorized", login_page.form(onward, _WRONG))
+                return _ask(start, "401 Unauthorized", onward, _WRONG)
             for name in _cookies(environ):
                 self._sessions.close(name)
             session = self._sessions.open(key, now_ns)
@@ -163,12 +162,20 @@ class Login:
         return _say(start, "200 OK", login_page.farewell(), [_cookie(environ, "", 0)])
 
 
+def _ask(
+    start: Start, status: str, onward: str, trouble: str = "", headers: Iterable[tuple[str, str]] = ()
+) -> Iterable[bytes]:
+    """The form. A page that sends no referrer sends its form with `Origin: null`, which is refused as foreign."""
+    return _say(start, status, login_page.form(onward, trouble), headers, referrer="same-origin")
+
+
 def _say(
     start: Start,
     status: str,
     body: bytes,
     headers: Iterable[tuple[str, str]] = (),
     form: str = "text/html; charset=utf-8",
+    referrer: str = "no-referrer",
 ) -> Iterable[bytes]:
     start(
         status,
@@ -177,6 +184,7 @@ def _say(
             ("Content-Length", str(len(body))),
             ("Cache-Control", "no-store"),
             ("Content-Security-Policy", CSP),
+            ("Referrer-Policy", referrer),
             *headers,
         ],
     )

@@ -53,12 +53,18 @@ def content_policy(hashes: Collection[str] = ()) -> str:
     )
 
 
+def script_hashes(app: Any) -> list[str]:
+    """Hashes of a Dash application's inline scripts, all of them: it adds one of its own with the first request."""
+    app.server.test_client().get("/")
+    return list(app.csp_hashes())
+
+
 def guarded(
     app: Wsgi, allowed_hosts: Collection[str] = (), login: Login | None = None, hashes: Collection[str] = ()
 ) -> Wsgi:
     """`app`, answering 403 with a sentence to requests that other sites sent, and asking for a login if there is one.
 
-    `hashes` are those of Dash's inline scripts, `app.csp_hashes()`. `environ[ROLE]` is what the browser may do.
+    `hashes` are those of the pages' inline scripts, see `script_hashes`. `environ[ROLE]` is what the browser may do.
     Answers say what they cost: `Server-Timing: cpu` is the request thread's own time in ms, which a browser's
     network panel shows.
     """
@@ -78,9 +84,9 @@ def guarded(
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
             spent_ms = (time.thread_time_ns() - started_ns) / 1e6
             timing = ("Server-Timing", f"cpu;dur={spent_ms:.3f}")
-            # Of two policies both must allow; a page that brings its own has the stricter one.
-            own = [] if any(name == CSP for name, _ in headers) else [(CSP, policy)]
-            return start_response(status, [*headers, *HEADERS, *own, timing], exc_info)
+            own = {name for name, _ in headers}  # a page that brings its own policy means it
+            more = [each for each in (*HEADERS, (CSP, policy)) if each[0] not in own]
+            return start_response(status, [*headers, *more, timing], exc_info)
 
         return _with_a_first_chunk(_behind_login(app, login)(environ, start))
 
