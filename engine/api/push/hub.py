@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from engine.alerts.views import FiringView
+from engine.api.answers import Interval
 from engine.api.problems import Problem
 from engine.api.push import protocol
 from engine.api.push.encodings import Message
@@ -148,7 +149,7 @@ class Hub:
         if place is None:
             return AlertReader(self._reading.telemetry)
         if asked.channel == protocol.CANDLES:
-            return CandleReader(place, asked.interval, now_ns)
+            return CandleReader(place, cast("Interval", asked.interval), now_ns)
         if asked.channel == protocol.BOOK:
             return BookReader(place, asked.depth)
         made: dict[str, Callable[[Place], Reader]] = {

@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC
 from typing import Final, Protocol
 
 import numpy as np
 
+from engine.api.answers import Interval, candles, moment, tick, trades
 from engine.api.problems import Problem
-from engine.api.push.book_diffs import Shown, difference
-from engine.api.push.decimals import MS_NS, candle_of, candles_of, levels_of, tick_of, trades_of
+from engine.api.push.book_diffs import LevelRow, Shown, difference
 from engine.api.push.encodings import Kind
-from engine.api.push.messages import Book, Envelope, iso
+from engine.api.push.messages import Book, Envelope, Level
 from engine.api.push.topics import Said
 from engine.market.batches import CANDLE, Rows
 from engine.market.candles import INTERVALS_NS, roll_up
-from engine.market.instruments import Instrument
+from engine.market.instruments import Instrument, format_decimal
 from engine.market.state import SymbolState
 from engine.telemetry.board import BookView, SourceView
 from engine.telemetry.hub import MarketRings, Telemetry
 from engine.telemetry.ring import Ring
 
+MS_NS: Final = 1_000_000
 SECOND_NS: Final = 1_000_000_000
 BOOK_EVERY_NS: Final = 100_000_000
 TRADES_AT_ONCE: Final = 200  # in one message; some 0.5 ms of writing
+TRADES_SHOWN: Final = 20
 TRADES_BEHIND: Final = 4_000  # more that wait are given up, and counted
 CANDLES_AT_ONCE: Final = 100
 CANDLES_SHOWN: Final = 60
 GRACE_NS: Final = (
     2 * SECOND_NS
 )  # a second's candle comes this long after its end at most, by the source's clock
+EVER_NS: Final = 1 << 62
 NONE: Final[Sequence[Said]] = ()
 
 
@@ -154,7 +158,7 @@ class CandleReader(_RingReader):
 
     ring_name = "candles"
 
-    def __init__(self, place: Place, interval: str, now_ns: int) -> None:
+    def __init__(self, place: Place, interval: Interval, now_ns: int) -> None:
         super().__init__(place)
         self._interval, self._interval_ns = interval, INTERVALS_NS[interval]
         self._second = now_ns // SECOND_NS
@@ -189,7 +193,7 @@ class CandleReader(_RingReader):
 
     def snapshot(self, now_ns: int) -> Envelope | None:
         """The newest closed candles up to what was read, then the running one."""
-        candles = []
+        shown = []
         if self._rings is not None and self._instrument is not None:
             seconds = CANDLES_SHOWN * (self._interval_ns // SECOND_NS)
             rows = self._ring.last(min(seconds, self._ring.capacity), self._cursor).rows
@@ -197,11 +201,11 @@ class CandleReader(_RingReader):
                 rows = roll_up(rows, self._interval_ns)
                 if len(self._open):
                     rows = rows[:-1]
-            candles = candles_of(rows, self._instrument, self._interval, True)
+            shown = candles(rows, self._instrument, self._interval, UTC, EVER_NS)
         running, units = self._running(), self._place.instrument
         if running is not None and units is not None:
-            candles.append(candle_of(running, units, self._interval, False))
-        return Envelope(type="snapshot", ts_ms=now_ns // MS_NS, candles=candles)
+            shown += candles(running, units, self._interval, UTC, 0)
+        return Envelope(type="snapshot", ts_ms=now_ns // MS_NS, candles=shown)
 
     def _finals(self, rows: Rows) -> list[Rows]:
         """The candles that closed seconds close, each of shape (1,)."""
@@ -243,7 +247,7 @@ class CandleReader(_RingReader):
         return roll_up(np.concatenate((self._open, running)), self._interval_ns)[-1:]
 
     def _said(self, row: Rows, instrument: Instrument, final: bool, now_ns: int, lost: int) -> Said:
-        candle = candle_of(row, instrument, self._interval, final)
+        (candle,) = candles(row, instrument, self._interval, UTC, EVER_NS if final else 0)
         envelope = Envelope(type="candle", ts_ms=now_ns // MS_NS, candle=candle, lost=lost or None)
         return Said(envelope, Kind.KEPT if final else Kind.NEWEST)
 
@@ -272,17 +276,17 @@ class TradeReader(_RingReader):
         envelope = Envelope(
             type="trades",
             ts_ms=now_ns // MS_NS,
-            trades=trades_of(rows, instrument),
+            trades=trades(rows, instrument, UTC),
             lost=lost + more or None,
         )
         return (Said(envelope, Kind.KEPT),)
 
     def snapshot(self, now_ns: int) -> Envelope | None:
         """The newest trades up to what was read."""
-        trades = []
+        shown = []
         if self._rings is not None and self._instrument is not None:
-            trades = trades_of(self._ring.last(20, self._cursor).rows, self._instrument)
-        return Envelope(type="snapshot", ts_ms=now_ns // MS_NS, trades=trades)
+            shown = trades(self._ring.last(TRADES_SHOWN, self._cursor).rows, self._instrument, UTC)
+        return Envelope(type="snapshot", ts_ms=now_ns // MS_NS, trades=shown)
 
 
 class TickReader:
@@ -307,14 +311,15 @@ class TickReader:
         if told == self._told:
             return NONE
         self._told = told
-        tick = tick_of(self._place.source, view)
-        return (Said(Envelope(type="tick", ts_ms=now_ns // MS_NS, tick=tick), Kind.NEWEST),)
+        return (Said(self._envelope("tick", view, now_ns), Kind.NEWEST),)
 
     def snapshot(self, now_ns: int) -> Envelope | None:
         """The tick as it was said last."""
-        if self._view is None:
-            return None
-        return Envelope(type="snapshot", ts_ms=now_ns // MS_NS, tick=tick_of(self._place.source, self._view))
+        return self._envelope("snapshot", self._view, now_ns) if self._view is not None else None
+
+    def _envelope(self, kind: str, view: BookView, now_ns: int) -> Envelope:
+        found = tick(self._place.source, view.instrument.symbol, view, UTC)
+        return Envelope(type=kind, ts_ms=now_ns // MS_NS, tick=found)
 
 
 class BookReader:
@@ -366,6 +371,7 @@ class BookReader:
 
     def _envelope(self, kind: str, view: BookView, shown: Shown, now_ns: int) -> Envelope:
         instrument, source = view.instrument, self._place.source.source
+        ts, ts_ms = moment(view.ts_event_ns, UTC)
         book = Book(
             venue=source.venue,
             source=source.key,
@@ -373,8 +379,8 @@ class BookReader:
             depth=self._depth,
             state=view.state,
             sequence=view.sequence,
-            ts=iso(view.ts_event_ns) if view.ts_event_ns else None,
-            ts_ms=view.ts_event_ns // MS_NS if view.ts_event_ns else None,
+            ts=ts,
+            ts_ms=ts_ms,
             bids=levels_of(shown.bids, instrument),
             asks=levels_of(shown.asks, instrument),
         )
@@ -391,3 +397,9 @@ def _told(view: BookView | None) -> tuple[object, ...]:
         return ()
     best = (*view.bids[:1].tolist(), None, *view.asks[:1].tolist())
     return (*best, view.last_price, view.last_trade_ns, view.state, *_units(view))
+
+
+def levels_of(rows: Sequence[LevelRow], instrument: Instrument) -> list[Level]:
+    """(price, size) pairs as text; size 0, that of a level that went, is "0"."""
+    price, size = instrument.price_decimals, instrument.size_decimals
+    return [Level(format_decimal(at, price), format_decimal(of, size) if of else "0") for at, of in rows]

@@ -5,8 +5,6 @@ Prices and sizes are exact decimal text. Each time is there twice: `ts` is ISO 8
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -128,14 +126,3 @@ class Envelope(msgspec.Struct, kw_only=True, omit_defaults=True):
     topics: list[str] | None = None
     channels: list[str] | None = None
     available: list[Available] | None = None
-
-
-def iso(ns: int) -> str:
-    """ISO 8601 in UTC with milliseconds: "2026-11-21T02:40:56.000Z"."""
-    seconds, rest = divmod(ns, 1_000_000_000)
-    return f"{_second(seconds)}.{rest // 1_000_000:03d}Z"
-
-
-@lru_cache(maxsize=256)
-def _second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from datetime import UTC
 from typing import Final
 
 from engine.alerts.views import FiringView
+from engine.api.answers import iso, moment
 from engine.api.push.encodings import Kind
 from engine.api.push.market_readers import NONE, Place
-from engine.api.push.messages import Alert, Envelope, LatencyRow, ThroughputRow, iso
+from engine.api.push.messages import Alert, Envelope, LatencyRow, ThroughputRow
 from engine.api.push.topics import Said
 from engine.market.batches import Rows
 from engine.telemetry.hub import Telemetry
@@ -69,7 +71,7 @@ class LatencyReader:
             LatencyRow(
                 source=self._place.key[0],
                 stage=stage,
-                ts=iso(int(row["ts_ns"])),
+                ts=iso(int(row["ts_ns"]), UTC),
                 ts_ms=int(row["ts_ns"]) // MS_NS,
                 count=int(row["count"]),
                 p50_us=int(row["p50"]) / US_NS,
@@ -122,7 +124,9 @@ class ThroughputReader:
 
     def _rows(self, rows: Rows) -> list[ThroughputRow]:
         key = self._place.key[0]
-        return [ThroughputRow(key, iso(ts_ns), ts_ns // MS_NS, *counts) for ts_ns, *counts in rows.tolist()]
+        return [
+            ThroughputRow(key, iso(ts_ns, UTC), ts_ns // MS_NS, *counts) for ts_ns, *counts in rows.tolist()
+        ]
 
 
 class AlertReader:
@@ -166,7 +170,8 @@ class AlertReader:
 
 def alert_of(what: str, firing: FiringView) -> Alert:
     """A firing as a message has it."""
-    ended, seen = firing.ended_ns, firing.acknowledged_ns
+    ended_ts, ended_ts_ms = moment(firing.ended_ns, UTC)
+    seen_ts, seen_ts_ms = moment(firing.acknowledged_ns, UTC)
     return Alert(
         what=what,
         id=firing.id,
@@ -175,10 +180,10 @@ def alert_of(what: str, firing: FiringView) -> Alert:
         source=firing.source,
         symbol=firing.symbol,
         value=firing.value,
-        ts=iso(firing.started_ns),
+        ts=iso(firing.started_ns, UTC),
         ts_ms=firing.started_ns // MS_NS,
-        ended_ts=iso(ended) if ended else None,
-        ended_ts_ms=ended // MS_NS if ended else None,
-        acknowledged_ts=iso(seen) if seen else None,
-        acknowledged_ts_ms=seen // MS_NS if seen else None,
+        ended_ts=ended_ts,
+        ended_ts_ms=ended_ts_ms,
+        acknowledged_ts=seen_ts,
+        acknowledged_ts_ms=seen_ts_ms,
     )

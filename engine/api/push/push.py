@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Literal, Protocol
 
 from aiohttp import WSMsgType, web
@@ -388,8 +387,3 @@ async def _handshake(request: web.BaseRequest, extensions: str) -> web.WebSocket
     )
     await socket.prepare(request.clone(headers=headers))
     return socket
-
-
-def proto_text() -> bytes:
-    """`market.proto` as it is published."""
-    return (Path(__file__).resolve().parent / "market.proto").read_bytes()
