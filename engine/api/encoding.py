@@ -99,7 +99,8 @@ def _liked(accept: str, offered: tuple[Format, ...]) -> Format:
     wishes = _wishes(accept)
     best, liked = offered[0], 0.0
     for form in offered:
-        quality = max((_quality(name, wishes) for name, known in NAMES.items() if known == form), default=0.0)
+        # A format has several names: what is said of one of them by name counts before what is said of all types.
+        _, quality = max(_quality(name, wishes) for name, known in NAMES.items() if known == form)
         if quality > liked:
             best, liked = form, quality
     if not liked:
@@ -123,14 +124,14 @@ def _wishes(accept: str) -> list[tuple[str, float]]:
     return found
 
 
-def _quality(name: str, wishes: Iterable[tuple[str, float]]) -> float:
-    """How much a media type is liked: its most exact range counts."""
+def _quality(name: str, wishes: Iterable[tuple[str, float]]) -> tuple[int, float]:
+    """(how exactly it is named, how much it is liked) of a media type: its most exact range counts."""
     ranges = {"*/*": 1, name.partition("/")[0] + "/*": 2, name: 3}
     exact, quality = 0, 0.0
     for wish, liked in wishes:
         if ranges.get(wish, 0) > exact:
             exact, quality = ranges[wish], liked
-    return quality
+    return exact, quality
 
 
 # --- CSV ------------------------------------------------------------------------------------------------------
