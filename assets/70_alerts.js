@@ -61,7 +61,7 @@
     }
   };
   const tell = (newest, more) => {
-    const where = [newest.source && label(newest.source), newest.value].filter(Boolean).join(": ");
+    const where = [newest.source && label(newest.source), newest.value && X.grouped(newest.value)].filter(Boolean).join(": ");
     D.toast(newest.text, [where, more ? `and ${more} more` : ""].filter(Boolean).join(", "), "alert");
     if (V.state.sound) beep();
     if (V.state.notify && "Notification" in window && Notification.permission === "granted") new Notification(newest.text, { body: where, tag: `venuescope-${newest.id}` });

@@ -182,6 +182,7 @@
     const found = ((A.stream() || {}).rules || []).find((one) => one.id === el.dataset.id);
     if (!found) return;
     set({ by: "choose", id: found.id, metric: found.metric, symbol: found.symbol || looked(), venue: found.venue, above: found.above, threshold: found.threshold, seconds: String(found.for_s), webhooks: [...found.webhooks], text: found.text, stage: (/^p99 of (\w+) /.exec(found.text) || [])[1] || "" });
+    for (const key of ["symbol", "threshold", "seconds"]) form[key].input.value = draft[key];
     form.el.scrollIntoView({ block: "nearest" });
     form.threshold.input.focus();
     form.threshold.input.select();

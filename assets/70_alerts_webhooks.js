@@ -138,9 +138,11 @@
     window.dash_clientside.set_props("shell-toast", { data: null }); // the answer held the secret
     draft.busy = false;
     if (!answer.ok) return set({ said: X.capital(answer.why), tone: "bad" });
-    if (answer.result.secret && draft.template === "json") Object.assign(kept, { name, secret: answer.result.secret });
+    const signed = Boolean(answer.result.secret) && draft.template === "json";
+    if (signed) Object.assign(kept, { name, secret: answer.result.secret });
     delete pane.more.dataset.of;
     set({ open: false, name: "", more: {}, template: "json" });
+    if (signed) pane.secret.scrollIntoView({ block: "nearest" });
     V.say(`Webhook ${name} added`);
   };
   Object.assign(A.acts, {
@@ -151,7 +153,7 @@
       const answer = await A.order("webhook_test", { name }, "Test sent");
       delete el.dataset.busy;
       el.disabled = false;
-      if (answer.ok) D.toast(`A test is on its way to ${name}`, X.capital(answer.result.detail || answer.result.sentence || ""), "info");
+      if (answer.ok) D.toast(`Test of ${name}`, X.capital(answer.result.detail || "It is on its way"), "info");
     },
     "hook-remove": async (el) => {
       if (!X.twice(el, "Sure?")) return;
