@@ -10,29 +10,32 @@ import asyncio
 import contextlib
 import errno
 import gc
-import logging
 import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import structlog
 import typer
 
-from engine import command_line, kernels, settings
+from engine import command_line, guard, kernels, logs, settings
 from engine.clock import SteadyClock
 from engine.errors import BadSetting, CallFailed, StorageError, UserError
 from engine.exchange.own_venue import own_venue
 from engine.storage.names import USUAL
 
 if TYPE_CHECKING:
+    from dashboards.login import Login
     from dashboards.server import Wsgi
+    from engine.api.options import ApiOptions
     from engine.builtin import Served
+    from engine.diagnosis import Reached
     from engine.replays import OpenRecorded
     from engine.service import Engine
 
@@ -64,7 +67,9 @@ command_line.add_to(cli)
 @cli.callback(invoke_without_command=True)
 def serve(
     context: typer.Context,
-    host: Annotated[str | None, typer.Option(help="Address to bind; loopback only.")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address to bind; any but loopback demands a login.")
+    ] = None,
     # Numbers are taken as text: the settings check them, and say what is wrong in one sentence.
     port: Annotated[
         str | None, typer.Option(metavar="NUMBER", help="Port of the dashboard. [default: 8050]")
@@ -114,7 +119,7 @@ def serve(
         venue_url=venue_url,
         record=record,
     )
-    _configure_log(chosen.log_level)
+    logs.configure(chosen.log_level, chosen.log_format)
     if not asyncio.run(run(chosen, replay, SPEEDS[speed or "1"], table_s=table or 0.0)):
         structlog.get_logger(__name__).error("the engine's thread did not end in time")
         raise typer.Exit(1)
@@ -142,7 +147,7 @@ def fetch_history(
 ) -> None:
     """Fetch candles of many symbols over months, within the limits; a fetch that was broken off goes on."""
     chosen = settings.load(venue_url=venue_url)
-    _configure_log(chosen.log_level)
+    logs.configure(chosen.log_level, chosen.log_format)
     kernels.activate(chosen.cache_dir / "numba", KERNEL_MODULES)
 
     from engine.limits.desk import LimitDesk
@@ -178,6 +183,23 @@ def fetch_history(
     except CallFailed as error:
         print(f"venuescope: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
+
+
+@cli.command("doctor")
+def examine(
+    json_form: Annotated[bool, typer.Option("--json", help="The findings as JSON.")] = False,
+) -> None:
+    """Check ports, disk, clock, versions, compiled kernels and whether venues answer; exit 1 when something is bad."""
+    from engine import doctor
+
+    raise typer.Exit(doctor.main(settings.load, _reach, KERNEL_MODULES, json_form=json_form))
+
+
+async def _reach(chosen: settings.Settings) -> Sequence[Reached]:
+    """Ask each venue for its time."""
+    from feeds.reaching import reach
+
+    return await reach(chosen)
 
 
 def _number(text: str | None) -> int | str | None:
@@ -219,7 +241,7 @@ def record_venue(
         venues=() if simulated else (market,),
         symbols={market: names} if names and not simulated else None,
     )
-    _configure_log(chosen.log_level)
+    logs.configure(chosen.log_level, chosen.log_format)
     raise typer.Exit(asyncio.run(_record(chosen, names, seconds)))
 
 
@@ -234,7 +256,7 @@ def import_capture(
 ) -> None:
     """Take a foreign capture over into what is recorded: whole or not at all, and once."""
     chosen = settings.load()
-    _configure_log(chosen.log_level)
+    logs.configure(chosen.log_level, chosen.log_format)
     kernels.activate(chosen.cache_dir / "numba", KERNEL_MODULES)
 
     from engine.storage.console import Progress
@@ -285,7 +307,7 @@ def replay_recorded(
     if speed not in SPEEDS:
         raise BadSetting("speed", speed, f"choose one of {', '.join(SPEEDS)}")
     chosen = settings.load(port=_number(port))
-    _configure_log(chosen.log_level)
+    logs.configure(chosen.log_level, chosen.log_format)
 
     from engine.moments import moment_of
     from engine.storage import catalog
@@ -347,6 +369,7 @@ class Application:
 
     engine: Engine
     wsgi: Wsgi
+    login: Login | None  # where all must say who they are
 
 
 def build_engine(
@@ -412,6 +435,7 @@ def build_engine(
             days=chosen.retention_days,
             budget_bytes=chosen.disk_budget_gb * 10**9,
         ),
+        api=_api(chosen),
         clock=clock,
     )
 
@@ -428,12 +452,49 @@ def build(
     clock = SteadyClock()
     engine = build_engine(chosen, replay, speed, recorded=recorded, clock=clock, folder=folder)
 
+    from dashboards.login import Login
     from dashboards.server import guarded
     from dashboards.shell import create_app
     from dashboards.transport import Transport
+    from engine.access.keys import KeyRing
 
     pages = create_app(Transport(engine, clock))
-    return Application(engine, guarded(pages.server.wsgi_app, chosen.allowed_hosts))
+    login = Login(KeyRing(chosen.data_dir)) if _demanded(chosen) else None
+    wsgi = guarded(pages.server.wsgi_app, _names(chosen), login, pages.csp_hashes())
+    return Application(engine, wsgi, login)
+
+
+def _demanded(chosen: settings.Settings) -> bool:
+    """Whether all must say who they are."""
+    return chosen.auth == "always" or not guard.is_loopback(chosen.host)
+
+
+def _names(chosen: settings.Settings) -> tuple[str, ...]:
+    """What this machine may be called in Host and Origin headers."""
+    return (*chosen.allowed_hosts, *sorted(guard.own_names(chosen.host)))
+
+
+def _tls(chosen: settings.Settings) -> tuple[Path, Path] | None:
+    """Certificate chain and key, if there are any."""
+    if chosen.tls_cert is None or chosen.tls_key is None:
+        return None
+    return chosen.tls_cert, chosen.tls_key
+
+
+def _api(chosen: settings.Settings) -> ApiOptions:
+    from engine.api.options import ApiOptions
+
+    return ApiOptions(
+        host="127.0.0.1" if chosen.host == "localhost" else chosen.host,
+        port=chosen.api_port if chosen.api == "on" else None,
+        allowed_hosts=_names(chosen),
+        rate=chosen.api_rate,
+        connections=chosen.api_connections,
+        demanded=_demanded(chosen),
+        tls=_tls(chosen),
+        config_dir=chosen.config_dir,
+        data_dir=chosen.data_dir,
+    )
 
 
 def _recorded_opener(folder: Path, clock: SteadyClock) -> OpenRecorded:
@@ -470,22 +531,38 @@ async def run(
     stop = asyncio.Event()
     _on_signals(stop.set)
     gc.set_threshold(*GARBAGE)
+    tls = _tls(chosen)
+    if tls is not None:
+        server.check_tls(tls)
     sock = server.listen(chosen.host, chosen.port)
     async with own_venue(chosen) as chosen:
         application = build(chosen, replay, speed, recorded=recorded, folder=folder)
         if table_s:
             _load_table()
         application.engine.start()
-        name = "[::1]" if chosen.host == "::1" else "localhost"
-        print(f"Venuescope on http://{name}:{chosen.port} (Ctrl-C ends it)", flush=True)
+        _greet(chosen, application.login)
         table = _print_table(application.engine, table_s) if table_s else None
         try:
-            await server.serve(application.wsgi, sock, stop)
+            await server.serve(application.wsgi, sock, stop, tls)
         finally:
             if table is not None:
                 table.cancel()
             ended = application.engine.stop()
     return ended
+
+
+def _greet(chosen: settings.Settings, login: Login | None) -> None:
+    """Say where the pages are, and how one gets in."""
+    scheme = "http" if chosen.tls_cert is None else "https"
+    name = "localhost"
+    if chosen.host != "localhost" and not ip_address(chosen.host).is_unspecified:
+        name = f"[{chosen.host}]" if ":" in chosen.host else chosen.host.replace("127.0.0.1", "localhost")
+    url = f"{scheme}://{name}:{chosen.port}"
+    print(f"Venuescope on {url} (Ctrl-C ends it)", flush=True)
+    if login is not None:
+        print(f"Log in with this link, or a key of `keys create`: {login.link(url)}", flush=True)
+        if scheme == "http" and not guard.is_loopback(chosen.host):
+            print("Nothing is encrypted on the way: set tls_cert and tls_key, or use a tunnel.", flush=True)
 
 
 def _load_table() -> None:
@@ -510,7 +587,8 @@ def _served(chosen: settings.Settings) -> Served | None:
     from engine.exchange.keystore import KeyStore
     from feeds import wiring
 
-    host = "127.0.0.1" if chosen.host == "localhost" else chosen.host
+    # Nobody is asked there who they are, so it stays on this machine whatever the pages are bound to.
+    host = chosen.host if chosen.host == "::1" else "127.0.0.1"
     store = KeyStore(chosen.data_dir, chosen.config_dir)
     return Served(host, chosen.exchange_port, chosen.order_port, store, wiring.limits_of(chosen))
 
@@ -522,21 +600,6 @@ def _on_signals(stop: Callable[[], None]) -> None:
             loop.add_signal_handler(number, stop)
         except NotImplementedError:  # Windows has none on its loops
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
-
-
-def _configure_log(level: str) -> None:
-    minimum = logging.getLevelNamesMapping()[level.upper()]
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(minimum),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-    logging.basicConfig(level=max(minimum, logging.WARNING))
 
 
 def main(arguments: list[str] | None = None) -> Any:

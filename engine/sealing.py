@@ -126,6 +126,14 @@ class Sealer:
             raise
 
 
+def signing_secret(sealer: Sealer, purpose: str) -> tuple[bytes, str]:
+    """32 bytes to sign with, and why they are good for this run alone; "" = they outlive it."""
+    try:
+        return sealer.derive(purpose), ""
+    except (OSError, BadMaster) as error:
+        return secrets.token_bytes(MASTER_BYTES), str(error)
+
+
 def _write_new(path: Path, data: bytes) -> None:
     """A new file for its owner alone, on the disk. FileExistsError when there is one."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)

@@ -22,6 +22,10 @@ import psutil
 import structlog
 
 from engine import kernels
+from engine.alerts import commands as alerting
+from engine.alerts.alerts import Alerts
+from engine.api.assembly import Api
+from engine.api.options import ApiOptions
 from engine.builtin import BuiltIn, Served
 from engine.clock import SteadyClock
 from engine.errors import BadCommand, KernelError
@@ -33,6 +37,7 @@ from engine.intake import Intake
 from engine.profiling import Profiler
 from engine.replays import OpenRecorded, OpenReplay, Replays
 from engine.runtime import Runtime, every, watch_lag
+from engine.sealing import Sealer, signing_secret
 from engine.settings import RATE_MAX
 from engine.storage import commands as storage
 from engine.storage.store import Store, StoreOptions
@@ -59,7 +64,8 @@ class Engine:
     `open_replay` makes the replay asked for at the command line, if any; `open_sample` the one that pages
     can start, `open_recorded` a stretch out of the store. They may take seconds and must not block the loop.
     Without `exchange_log` the built-in exchange begins anew at each start. `open_markets` makes the live venues
-    and their limits. Without `served` no client can connect to the built-in exchange.
+    and their limits. Without `served` no client can connect to the built-in exchange. With `api` there are alerts,
+    and, unless its port is None, the market-data API.
     """
 
     def __init__(
@@ -77,6 +83,7 @@ class Engine:
         open_markets: OpenMarkets | None = None,
         served: Served | None = None,
         store: StoreOptions | None = None,
+        api: ApiOptions | None = None,
         clock: SteadyClock | None = None,
     ) -> None:
         self.clock = clock or SteadyClock()
@@ -87,6 +94,10 @@ class Engine:
         self._looked_ns = self._looked_at_house_ns = 0  # at the live venues; at the built-in exchange
         self.built_in = BuiltIn(seed, rate, history_s, self.clock, exchange_log, served)
         self.runtime = Runtime(self._report)
+        self.alerts: Alerts | None = None
+        self.api: Api | None = None
+        if api is not None:
+            self.alerts, self.api = self._open_api(api)
         self._groups = tuple(kernel_groups)
         self._modules = tuple(name for group in kernel_groups for name in group)
         self._directory = kernel_directory
@@ -114,6 +125,18 @@ class Engine:
 
         BadCommand with a sentence when it cannot be done.
         """
+        handler = self._handler(name)
+        done = self.runtime.submit(lambda: handler(args))
+        try:
+            return done.result(COMMAND_TIMEOUT_S)
+        except FutureTimeout as error:
+            done.cancel()
+            raise BadCommand(
+                "the engine did not answer within 2 s; the command may not have been done"
+            ) from error
+
+    def _handler(self, name: str) -> Callable[[dict[str, Any]], Any]:
+        """What does a command. BadCommand when there is none of that name."""
         handler: Callable[[dict[str, Any]], Any] | None = {
             "set_rate": self._set_rate,
             "connect_venue": self._connect_venue,
@@ -129,16 +152,11 @@ class Engine:
             handler = partial(self._tell_house, name)
         if name in storage.COMMANDS:
             handler = partial(self._tell_store, name)
+        if name in alerting.COMMANDS:
+            handler = partial(self._tell_alerts, name)
         if handler is None:
             raise BadCommand(f"the engine has no command named {name[:40]!r}")
-        done = self.runtime.submit(lambda: handler(args))
-        try:
-            return done.result(COMMAND_TIMEOUT_S)
-        except FutureTimeout as error:
-            done.cancel()
-            raise BadCommand(
-                "the engine did not answer within 2 s; the command may not have been done"
-            ) from error
+        return handler
 
     def note_page(self, stage: str, values_ns: list[int]) -> None:
         """Record latencies that pages measured; does not wait. Works while kernels are being compiled."""
@@ -151,6 +169,8 @@ class Engine:
         self._profiler = Profiler(asyncio.get_running_loop(), self.clock)
         self.runtime.supervise("loop lag", lambda: watch_lag(LAG_S, self._note_lag))
         self.runtime.supervise("publish", lambda: every(PUBLISH_S, self._publish))
+        if self.api is not None:
+            self.runtime.supervise("market-data API", self.api.server.run)
         await self._ready_kernels()
         if self.telemetry.board.engine.state == "failed":
             return
@@ -165,6 +185,10 @@ class Engine:
         if self._live is not None:
             live = self._live
             self.runtime.supervise("live venues", lambda: self._serve_venues(live))
+        if self.api is not None:
+            self.runtime.supervise("push", self.api.push.run)
+        if self.alerts is not None:
+            self.runtime.supervise("alerts", self.alerts.run)
         if self._open_replay is not None:
             self._replays.begin(self._open_replay)
 
@@ -240,6 +264,32 @@ class Engine:
             raise BadCommand("nothing can be recorded here")
         return await storage.carry_out(self.store, name, args)
 
+    async def _tell_alerts(self, name: str, args: dict[str, Any]) -> Any:
+        self._check_running()
+        if self.alerts is None:
+            raise BadCommand("there are no alerts here")
+        return await alerting.carry_out(self.alerts, name, args)
+
+    def _open_api(self, options: ApiOptions) -> tuple[Alerts, Api | None]:
+        sealer = Sealer(options.config_dir)
+        alerts = Alerts(options.data_dir, sealer, self.telemetry, self.clock, self._note_store)
+        if options.port is None:
+            return alerts, None
+        secret, trouble = signing_secret(sealer, "tokens of the market-data API")
+        if trouble:
+            self._event("warn", "api", f"tokens end with the program: {trouble}")
+        store = self.store.folder if self.store is not None else None
+        api = Api(
+            *(options, secret, self.telemetry, self.intake, alerts, store),
+            *(self._do, self.clock, self._note_store),
+        )
+        return alerts, api
+
+    async def _do(self, name: str, args: dict[str, Any]) -> Any:
+        """A command of somebody on the engine's own loop."""
+        found = self._handler(name)(args)
+        return await found if asyncio.iscoroutine(found) else found
+
     def export_path(self, job: str) -> Path | None:
         """The finished file of an export, None when there is none. From any thread."""
         return self.store.jobs.path_of(job) if self.store is not None else None
@@ -269,7 +319,14 @@ class Engine:
     def _publish(self) -> None:
         board = self.telemetry.board
         self.intake.publish()
-        board.tasks, board.queues = self.runtime.tasks(), (self.runtime.queue(), *self._house_queues())
+        board.tasks, board.queues = (
+            self.runtime.tasks(),
+            (
+                self.runtime.queue(),
+                *self._house_queues(),
+                *(self.api.queues() if self.api is not None else ()),
+            ),
+        )
         command_log = self.built_in.command_log
         board.command_log = command_log.view() if command_log is not None else None
         view = self._replays.view()
@@ -282,6 +339,8 @@ class Engine:
             self._show(replay=view, skipped=built_in.skipped, rate_actual=built_in.rate_actual)
         if self.store is not None:
             board.storage = self.store.view
+        if self.alerts is not None:
+            board.alerts = self.alerts.view
         board.profile = self._profiler.view if self._profiler is not None else None
         house = built_in.house
         if house is not None:

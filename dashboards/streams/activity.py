@@ -23,7 +23,7 @@ from dashboards.streams.common import (
     step_s,
     whole_seconds,
 )
-from dashboards.streams.latency import SPARK_POINTS, STAGES, second_key, spark, window_counts
+from dashboards.streams.latency import SPARK_POINTS, second_key, spark, window_counts
 from dashboards.streams.limits import throttled_tail
 from dashboards.streams.market import market_key
 from dashboards.streams.venues import MARKETS, connection_tables
@@ -36,6 +36,7 @@ from engine.telemetry.events import Event
 from engine.telemetry.histogram import quantiles
 from engine.telemetry.hub import Telemetry
 from engine.telemetry.past import COUNTERS
+from engine.telemetry.stages import STAGES
 
 RATES: Final = ("messages", "orders", "trades")
 COUNTED_THEN: Final = ("messages", "orders")  # what is replayed does not say how many there were

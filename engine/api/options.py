@@ -14,7 +14,7 @@ class ApiOptions:
     """Settings of the API, checked. `rate` requests a second and `connections` are for each address and each key."""
 
     host: str = "127.0.0.1"
-    port: int = PORT  # 0 = any free one
+    port: int | None = PORT  # 0 = any free one; None = it is not served
     allowed_hosts: tuple[str, ...] = ()  # further names that Host and Origin headers may bear
     rate: int = 200
     connections: int = 1_000
