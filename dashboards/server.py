@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 import socket
 import ssl
 import time
@@ -189,5 +190,5 @@ async def serve(app: Wsgi, sock: socket.socket, stop: asyncio.Event, tls: Tls | 
     config.graceful_timeout = 1.0
     config.shutdown_timeout = 1.0
     config.include_server_header = False
-    config.loglevel = "WARNING"
+    config.errorlog = logging.getLogger("hypercorn.error")  # not written past the program's log
     await hypercorn_serve(app, config, shutdown_trigger=stop.wait, mode="wsgi")
