@@ -84,6 +84,8 @@ class Login:
         given = _fields(environ.get("QUERY_STRING", ""))
         onward = _onward(given.get("next", ""))
         if "token" not in given or method == "HEAD":
+            if self.role(environ) is not None:
+                return _say(start, "303 See Other", b"", [("Location", onward)])
             return _ask(start, "200 OK", onward)
         return self._log_in(
             environ,
@@ -103,6 +105,10 @@ class Login:
         # As it came in: the server has taken the path apart.
         wanted = quote(environ["PATH_INFO"].encode("latin-1")) + (f"?{query}" if query else "")
         to = f"/login?next={quote(_onward(wanted), safe='')}"
+        if (
+            environ.get("HTTP_SEC_FETCH_SITE") == "cross-site"
+        ):  # it may be logged in, and its cookie stayed behind
+            return _say(start, "200 OK", login_page.passage(to))
         return _say(start, "303 See Other", b"", [("Location", to)])
 
     def _log_in_by_form(self, environ: Environ, start: Start) -> Iterable[bytes]:

@@ -29,7 +29,7 @@ _PAGE = """<!DOCTYPE html>
 """
 
 _FORM = """<h1>Log in</h1>
-<p>Other machines can reach this program, so it asks who you are.</p>
+<p>This program asks who you are before it shows anything.</p>
 {trouble}<form method="post" action="/login">
 <input type="hidden" name="next" value="{onward}">
 <label for="credential">Token or API key</label>
@@ -54,6 +54,15 @@ def welcome(onward: str) -> bytes:
         "logged in",
         f'<h1>You are logged in</h1>\n<p>Venuescope opens at once.</p>\n<a class="vs-btn is-primary" '
         f'href="{escape(onward)}">Go on</a>',
+        f'<meta http-equiv="refresh" content="0;url={escape(onward)}">\n',
+    )
+
+
+def passage(onward: str) -> bytes:
+    """A page that goes on at once, for who comes from another site: the next request brings the cookie along."""
+    return _page(
+        "one moment",
+        f'<h1>One moment</h1>\n<a class="vs-btn is-primary" href="{escape(onward)}">Go on</a>',
         f'<meta http-equiv="refresh" content="0;url={escape(onward)}">\n',
     )
 

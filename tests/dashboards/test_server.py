@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime
 import http.client
 import re
 import socket
 import ssl
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +23,7 @@ from dashboards.login import FAILURES, Login
 from engine.access.keys import LOOK_EVERY_NS, KeyRing
 from engine.access.sessions import IDLE_NS, LIFE_S
 from engine.errors import BadSetting
+from tests.dashboards.serving import Serving
 
 SECOND_NS = 10**9
 NOW_NS = 1_795_000_000 * SECOND_NS
@@ -43,7 +42,7 @@ class Answer(NamedTuple):
     body: str
 
 
-class Served:
+class Served(Serving):
     """An application served on a port of its own, by a thread; with a login whose clocks the test moves."""
 
     def __init__(self, folder: Path | None = None, tls: server.Tls | None = None) -> None:
@@ -51,32 +50,13 @@ class Served:
         self.keys = KeyRing(folder, lambda: self.steady_ns) if folder is not None else None
         self.login = Login(self.keys, lambda: self.now_ns) if self.keys is not None else None
         self.app = server.guarded(pages, ["desk.example"], self.login, ["'sha256-AAAA'"])
-        self._tls = tls
-        self._sock = server.listen("127.0.0.1", 0)
-        self.port: int = self._sock.getsockname()[1]
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
-
-    async def _run(self) -> None:
-        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        self._ready.set()
-        await server.serve(self.app, self._sock, self._stop, self._tls)
-
-    def __enter__(self) -> Served:
-        self._thread.start()
-        assert self._ready.wait(10)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
-        assert not self._thread.is_alive()
+        super().__init__(self.app, tls)
 
     def ask(self, path: str = "/", method: str = "GET", body: str = "", **headers: str) -> Answer:
-        if self._tls is None:
+        if self.tls is None:
             connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         else:
-            trust = ssl.create_default_context(cafile=str(self._tls[0]))
+            trust = ssl.create_default_context(cafile=str(self.tls[0]))
             trust.check_hostname = False
             connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=10, context=trust)
         with_dashes = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -210,6 +190,16 @@ def test_the_link_is_answered_with_a_page_that_goes_on(served: Served) -> None:
     assert answer.headers["referrer-policy"] == "no-referrer"
     assert served.ask(Cookie=cookie_of(answer)).body == "/ for admin"
     assert served.login.link("http://desk:8050") == f"http://desk:8050/login?token={served.login.token}"
+
+
+def test_who_is_logged_in_and_comes_from_another_site_is_let_in(served: Served) -> None:
+    """The first request has no cookie, which is strict; what that page leads to has."""
+    answer = served.ask("/book", Accept="text/html", Sec_Fetch_Site="cross-site")
+    assert (answer.status, "set-cookie" in answer.headers) == (200, False)
+    assert '<meta http-equiv="refresh" content="0;url=/login?next=%2Fbook">' in answer.body
+    assert served.ask("/login?next=%2Fbook").status == 200
+    answer = served.ask("/login?next=%2Fbook", Cookie=served.cookie())
+    assert (answer.status, answer.headers["location"]) == (303, "/book")
 
 
 def test_no_page_of_the_login_has_inline_scripts_or_styles(served: Served) -> None:
