@@ -6,8 +6,6 @@ columns of numbers never do (as `engine.storage.csv_text` has it).
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
@@ -140,17 +138,16 @@ def _quality(name: str, wishes: Iterable[tuple[str, float]]) -> tuple[int, float
 def csv_of(answer: Any) -> bytes:
     """The answer as CSV with a header: a line for each row of its list, or one line where it has none.
 
-    A book's lines are side, level, price, size. What is nested deeper is JSON text in its cell; null is empty.
+    A book's lines are side, level, price, size. What is nested deeper is JSON text in its cell; null is empty. Cost:
+    some 1.5 us a line of 16 cells.
     """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
     header, lines = _table(answer)
-    writer.writerow(header)
-    writer.writerows([_cell(value) for value in line] for line in lines)
-    return out.getvalue().encode()
+    columns = [_column(values) for values in zip(*lines, strict=True)]
+    texts = [",".join(_column(header)), *map(",".join, zip(*columns, strict=True)), ""]
+    return "\r\n".join(texts).encode()
 
 
-def _table(answer: Any) -> tuple[list[str], Iterable[list[Any]]]:
+def _table(answer: Any) -> tuple[list[str], Iterable[Sequence[Any]]]:
     if isinstance(answer, Book):
         levels = [
             [answer.symbol, side, place, *level]
@@ -176,28 +173,46 @@ def _table(answer: Any) -> tuple[list[str], Iterable[list[Any]]]:
 
 def _rows(
     names: list[str], values: list[Any], rows: Sequence[Any], called: str, kind: Any
-) -> tuple[list[str], Iterable[list[Any]]]:
+) -> tuple[list[str], Iterable[Sequence[Any]]]:
     """Outer values beside each row's own; an outer name that rows have too is theirs."""
     if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
         return [*names, called], [[*values, row] for row in rows]
     own = [field.name for field in msgspec.structs.fields(kind)]
     kept = [(name, value) for name, value in zip(names, values, strict=True) if name not in own]
-    outer = [value for _, value in kept]
-    lines = ([*outer, *(getattr(row, name) for name in own)] for row in rows)
-    return [*(name for name, _ in kept), *own], lines
+    outer = tuple(value for _, value in kept)
+    return [*(name for name, _ in kept), *own], [outer + msgspec.structs.astuple(row) for row in rows]
 
 
-def _cell(value: Any) -> Any:
-    """A value as a cell: exact, and nothing that a spreadsheet would run."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
+def _column(values: Sequence[Any]) -> Sequence[str]:
+    """A column's cells. Looked at as one text first: mostly there is nothing in it to guard or to quote."""
+    kinds = set(map(type, values))
+    if kinds == {str}:
+        lines = "\n".join(values)
+        if lines.count("\n") == len(values) - 1 and _SPECIAL.search(f"\n{lines}") is None:
+            return values
+    elif kinds <= {int, float}:
+        return list(map(str, values))
+    elif kinds <= _FEW:
+        return [_FEW_CELLS[value] for value in values]
+    return list(map(_cell, values))
+
+
+def _cell(value: Any) -> str:
+    """A value as a cell: exact, quoted where it must be, and nothing that a spreadsheet would run."""
+    if value is None or isinstance(value, bool):
+        return _FEW_CELLS[value]
     if isinstance(value, (list, tuple, dict, msgspec.Struct)):
         value = _JSON.encode(value).decode()
-    if isinstance(value, str) and value[:1] in _GUARDED and not _NUMBER.fullmatch(value):
-        return f"'{value}"
-    return value
+    text = str(value)
+    if text[:1] in _GUARDED and not _NUMBER.fullmatch(text):
+        text = f"'{text}"
+    if _QUOTED.search(text):
+        text = '"' + text.replace('"', '""') + '"'
+    return text
 
 
 _GUARDED: Final = frozenset(GUARDED)
+_FEW: Final = {bool, type(None)}
+_FEW_CELLS: Final[dict[bool | None, str]] = {True: "true", False: "false", None: ""}
+_QUOTED: Final = re.compile('[",\r\n]')
+_SPECIAL: Final = re.compile(f'[",\r]|\n[{re.escape(GUARDED)}]')  # in cells, one on a line

@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.api import models
 from engine.api.encoding import Kept, encode, negotiate
@@ -108,6 +110,20 @@ def test_what_is_nested_deeper_is_json_in_its_cell() -> None:
     (row,) = lines(models.AvailableSymbols(venues=[venue]))
     assert row["symbols"] == '["X-Y","Z-Y"]'
     assert [row["symbols"] for row in lines(venue)] == ["X-Y", "Z-Y"]
+
+
+@given(st.lists(st.text(max_size=8), min_size=1, max_size=6))
+def test_any_text_comes_back_out_of_its_cell(texts: list[str]) -> None:
+    changes = [
+        models.AvailableVenue(venue=text, label="x", state=text, count=number, symbols=[])
+        for number, text in enumerate(texts)
+    ]
+    rows = lines(models.AvailableSymbols(venues=changes))
+    assert [int(row["count"]) for row in rows] == list(range(len(texts)))
+    for row, text in zip(rows, texts, strict=True):
+        assert row["venue"] == row["state"]
+        assert row["venue"].removeprefix("'") == text.removeprefix("'")
+        assert row["venue"][:1] not in "=+@\t\r" or row["venue"] == ""
 
 
 @pytest.mark.parametrize(
