@@ -20,7 +20,6 @@ from engine.api.route_table import VERSION
 
 FOLDER: Final = Path(__file__).parent / "page"
 TOKENS: Final = Path(__file__).parents[2] / "assets" / "10_tokens.css"
-PROTO: Final = Path(__file__).parent / "push" / "market.proto"
 BASE: Final = "http://127.0.0.1:8052"  # of examples; the page's script puts its own address there
 FORMATS: Final = (
     ("application/json", "JSON"),
@@ -49,6 +48,8 @@ CHANNELS: Final = (
     ("alerts", "alerts as they begin, end and are acknowledged"),
 )
 
+TELLING: Final = frozenset({"depth", "side", "quote", "interval", "limit"})
+
 Page = tuple[bytes, str]  # body, content type
 
 
@@ -56,7 +57,7 @@ def pages(routes: Sequence[Route], openapi: bytes, *, demanded: bool) -> dict[st
     """What the documentation consists of, by path. `demanded`: callers must say who they are."""
     html = (document(routes, demanded=demanded).encode(), "text/html; charset=utf-8")
     described = (openapi, "application/json")
-    found = {
+    return {
         "/docs": html,
         "/docs/": html,
         VERSION + "/docs": html,
@@ -66,12 +67,6 @@ def pages(routes: Sequence[Route], openapi: bytes, *, demanded: bool) -> dict[st
         "/openapi.json": described,
         VERSION + "/openapi.json": described,
     }
-    if PROTO.is_file():
-        found["/market.proto"] = found[VERSION + "/market.proto"] = (
-            PROTO.read_bytes(),
-            "text/plain; charset=utf-8",
-        )
-    return found
 
 
 def document(routes: Sequence[Route], *, demanded: bool) -> str:
@@ -105,7 +100,7 @@ def curl_of(route: Route, base: str = BASE) -> str:
         shown = _example(one)
         if one.where == "path":
             path = path.replace("{" + one.name + "}", shown or one.name)
-        elif one.required or (one.example and one.name in ("depth", "side", "quote", "interval", "limit")):
+        elif _is_shown(one):
             query.append(f"{one.name}={shown}")
     url = base + VERSION + path.rstrip("/") if path != "/" else base + "/"
     url += "?" + "&".join(query) if query else ""
@@ -240,9 +235,10 @@ def _route(route: Route) -> str:
 def _field(one: Parameter) -> str:
     must = one.where == "path" or one.required
     mark = '<b class="must">needed</b>' if must else ""
-    filled = _example(one) if must else ""
+    filled = _example(one) if must or _is_shown(one) else ""
     if one.kind == "choice":
-        options = [] if must else ['<option value=""></option>']
+        absent = f"{one.default} (default)" if one.default else ""
+        options = [] if must else [f'<option value="">{escape(absent)}</option>']
         options += [
             f"<option{' selected' if must and choice == filled else ''}>{escape(choice)}</option>"
             for choice in one.choices
@@ -258,10 +254,10 @@ def _field(one: Parameter) -> str:
             f'<input name="{one.name}" data-where="{one.where}" value="{escape(filled)}" '
             f'placeholder="{escape(hint)}" autocomplete="off" spellcheck="false"{" required" if must else ""}>'
         )
-    bounds = f" {one.least:,} to {one.most:,}." if one.kind == "whole" and one.most < 2**53 else ""
+    bounds = f"; {one.least:,} to {one.most:,}" if one.kind == "whole" and one.most < 2**53 else ""
     return (
         f'<label class="field"><span class="name"><code>{one.name}</code>{mark}</span>{control}'
-        f'<span class="remark">{escape(one.help)}{bounds}</span></label>'
+        f'<span class="remark">{_marked(one.help)}{bounds}</span></label>'
     )
 
 
@@ -272,14 +268,15 @@ def _push() -> str:
     client = escape(LISTEN.format(base=BASE.replace("http", "ws")))
     return (
         '<section aria-labelledby="push"><h2 id="push">Push</h2><p>A WebSocket at <code>/ws</code> sends what '
-        "happens, as it happens. <code>?format=json</code>, <code>msgpack</code> or <code>protobuf</code> chooses the form of its "
-        "messages; what you send is always JSON.</p>"
+        "happens, as it happens. <code>?format=json</code>, <code>msgpack</code> or <code>protobuf</code> "
+        "chooses the form of its messages; what you send is always JSON.</p>"
         f"<table><thead><tr><th>channel</th><th>brings</th></tr></thead><tbody>{rows}</tbody></table>"
         f'<div class="curl"><pre><code>{client}</code></pre>'
         '<button type="button" class="copy quiet">Copy</button></div>'
-        '<p class="remark">Each message bears <code>topic</code> and <code>seq</code>, which grows by one. After a lost '
-        'connection, <code>"resume": {"epoch": "9f2c", "seq": 7}</code> goes on '
-        "where it ended. A listener that does not read is sent less, then cut with code 1013 and a reason.</p></section>"
+        '<p class="remark">Each message bears <code>topic</code> and <code>seq</code>, which grows by one. '
+        'After a lost connection, <code>"resume": {"epoch": "9f2c", "seq": 7}</code> goes on '
+        "where it ended. A listener that does not read is sent less, then cut with code 1013 and a reason."
+        "</p></section>"
     )
 
 
@@ -289,9 +286,10 @@ def _problems() -> str:
         for code, (status, title) in CODES.items()
     )
     return (
-        '<section aria-labelledby="problems"><h2 id="problems">Problems</h2><p class="remark">What is refused is '
-        "told as <code>application/problem+json</code>: a stable <code>code</code>, a <code>detail</code> that says what "
-        "would work, and the <code>request_id</code> that the log has too.</p><table><thead><tr><th>code</th><th>status</th>"
+        '<section aria-labelledby="problems"><h2 id="problems">Problems</h2><p class="remark">What is '
+        "refused is told as <code>application/problem+json</code>: a stable <code>code</code>, a "
+        "<code>detail</code> that says what would work, and the <code>request_id</code> that the log has too.</p>"
+        "<table><thead><tr><th>code</th><th>status</th>"
         f"<th>means</th></tr></thead><tbody>{rows}</tbody></table></section>"
     )
 
@@ -302,6 +300,11 @@ def _example(one: Parameter) -> str:
     if one.choices:
         return one.choices[0]
     return str(one.default) if isinstance(one.default, int | str) else ""
+
+
+def _is_shown(one: Parameter) -> bool:
+    """Whether an argument of a query is given in examples: it must be, or it tells what the route can do."""
+    return one.where == "query" and (one.required or bool(one.example and one.name in TELLING))
 
 
 def _method(route: Route) -> str:

@@ -61,7 +61,7 @@ def description(routes: Sequence[Route]) -> dict[str, Any]:
     """The description. Struct names in the answers must be unique, or they are told apart by their modules."""
     types = [kind for route in routes for kind in (route.answer, route.body) if kind is not None]
     schemas, components = msgspec.json.schema_components(types, ref_template=REF)
-    by_type = iter(schemas)
+    by_type = iter(_plain(schemas))
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         answer = next(by_type) if route.answer is not None else None
@@ -82,7 +82,7 @@ def description(routes: Sequence[Route]) -> dict[str, Any]:
         ],
         "paths": paths,
         "components": {
-            "schemas": {**components, "Problem": _problem_schema()},
+            "schemas": {**_plain(components), "Problem": _problem_schema()},
             "headers": _headers(),
             "securitySchemes": {
                 "bearer": {
@@ -94,6 +94,18 @@ def description(routes: Sequence[Route]) -> dict[str, Any]:
             },
         },
     }
+
+
+def _plain(schema: Any) -> Any:
+    """A schema where tuples of one kind, as [price, size], are lists of fixed length: tools know those better."""
+    if isinstance(schema, Mapping):
+        made = {name: _plain(value) for name, value in schema.items()}
+        kinds = made.get("prefixItems")
+        if kinds and all(kind == kinds[0] for kind in kinds):
+            del made["prefixItems"]
+            made["items"] = kinds[0]
+        return made
+    return [_plain(each) for each in schema] if isinstance(schema, list | tuple) else schema
 
 
 def statuses(route: Route) -> dict[int, list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,13 @@ class Served:
     """A server that serves, what it is made of, and a session of a client."""
 
     def __init__(
-        self, folder: Path, routes: Sequence[Route], desk: Desk, options: ApiOptions, push: Any = None
+        self,
+        folder: Path,
+        routes: Sequence[Route],
+        desk: Desk,
+        options: ApiOptions,
+        push: Any = None,
+        access: Callable[[Served], Sequence[Route]] = lambda _: (),
     ) -> None:
         self.desk = desk
         self.keys = KeyRing(folder)
@@ -66,7 +72,7 @@ class Served:
         own = program_routes(desk.telemetry, lambda: desk.now, self.metrics)
         self.server = ApiServer(
             options,
-            [*own, *routes],
+            [*own, *routes, *access(self)],
             self.door,
             push or FakePush(),
             lambda: desk.now,
@@ -108,11 +114,12 @@ async def serving(
     *,
     desk: Desk | None = None,
     push: Any = None,
+    access: Callable[[Served], Sequence[Route]] = lambda _: (),
     **options: Any,
 ) -> AsyncIterator[Served]:
     """A server that serves `routes` and the program's own."""
     settings = {"port": 0, "rate": 10_000, **options}
-    served = Served(folder, routes, desk or market(), ApiOptions(**settings), push)
+    served = Served(folder, routes, desk or market(), ApiOptions(**settings), push, access)
     task = asyncio.create_task(served.server.run())
     async with asyncio.timeout(5):
         while not served.server.url:
