@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
-from typing import Final
+from typing import Final, NamedTuple
 
 SECOND_NS: Final = 1_000_000_000
 CALLERS: Final = 10_000
@@ -36,8 +35,7 @@ def caller_of(address: str) -> str:
     return f"{IPv6Address(int(found) >> 64 << 64)}/64" if not found.is_loopback else str(found)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """Whether a call may pass, and what its sender is told of the budget."""
 
     ok: bool
@@ -57,42 +55,43 @@ class Rates:
         self.burst: Final = burst or count
         self.callers: Final = callers
         self.forgotten = 0  # callers that made room for others
-        self._full_at: OrderedDict[Hashable, int] = OrderedDict()  # in 1/count ns
+        self._size = self.burst * per_ns  # of a bucket, in 1/count ns, as all that is kept
+        self._room = self._size - per_ns  # what may be missing for a call to pass
+        self._second = count * SECOND_NS
+        self._full_at: OrderedDict[Hashable, int] = OrderedDict()
 
     def __len__(self) -> int:
         """Callers known."""
         return len(self._full_at)
 
     def look(self, caller: Hashable, now_ns: int) -> Verdict:
-        """What `take` would say, spending nothing."""
-        return self._verdict(self._missing(caller, now_ns))
+        """What `take` would say, spending nothing; `remaining` before the call."""
+        missing = self._missing(caller, now_ns * self.count)
+        return self._told(missing <= self._room, missing)
 
     def take(self, caller: Hashable, now_ns: int) -> Verdict:
         """Spend one call if the bucket holds one; a refused call costs nothing."""
-        missing = self._missing(caller, now_ns)
-        verdict = self._verdict(missing)
-        if verdict.ok:
+        now = now_ns * self.count
+        missing = self._missing(caller, now)
+        passes = missing <= self._room
+        if passes:
             missing += self.per_ns
-        self._full_at[caller] = now_ns * self.count + missing
+        self._full_at[caller] = now + missing
         self._full_at.move_to_end(caller)
         if len(self._full_at) > self.callers:
             self._full_at.popitem(last=False)
             self.forgotten += 1
-        return verdict if not verdict.ok else self._told(True, missing)
+        return self._told(passes, missing)
 
-    def _missing(self, caller: Hashable, now_ns: int) -> int:
+    def _missing(self, caller: Hashable, now: int) -> int:
         """What the bucket lacks, in 1/count ns. A clock that went back makes it empty at most, never worse."""
-        now = now_ns * self.count
-        return max(0, min(self._full_at.get(caller, now) - now, self.burst * self.per_ns))
+        missing = self._full_at.get(caller, now) - now
+        return 0 if missing < 0 else min(missing, self._size)
 
-    def _verdict(self, missing: int) -> Verdict:
-        return self._told(missing + self.per_ns <= self.burst * self.per_ns, missing)
-
-    def _told(self, ok: bool, missing: int) -> Verdict:
-        scale = self.count * SECOND_NS
-        wait = 0.0 if ok else (missing + self.per_ns - self.burst * self.per_ns) / scale
-        remaining = (self.burst * self.per_ns - missing) // self.per_ns
-        return Verdict(ok, wait, self.burst, remaining, missing / scale)
+    def _told(self, passes: bool, missing: int) -> Verdict:
+        wait_s = 0.0 if passes else (missing - self._room) / self._second
+        remaining = (self._size - missing) // self.per_ns
+        return Verdict(passes, wait_s, self.burst, remaining, missing / self._second)
 
 
 class Connections:

@@ -173,6 +173,7 @@ def test_who_calls_is_told(rig: Rig) -> None:
     assert (told.way, told.expires, told.expires_ms) == ("token", token.expires, token.expires_ms)
 
 
+@pytest.mark.filterwarnings("ignore::jwt.InsecureKeyLengthWarning")
 @pytest.mark.parametrize(
     "changes",
     [

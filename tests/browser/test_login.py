@@ -80,7 +80,7 @@ def test_a_browser_logs_in_by_the_form_and_by_a_link_of_another_site(tab: Tab) -
     tab.painted("/health")
     tab.driver.get(f"{tab.elsewhere}/login")
     tab.js("location.href = arguments[0]", f"{tab.url}/limits")
-    tab.painted("/limits")
+    tab.until(lambda: tab.driver.current_url == f"{tab.url}/limits")
 
 
 @pytest.mark.nightly
