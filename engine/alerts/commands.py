@@ -92,7 +92,7 @@ def webhook_name(args: Args) -> str:
     name = args.get("name")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise BadTarget(
-            "a webhook\'s name is 1 to 40 letters, digits, points, dashes or underlines, as ops-team"
+            "a webhook's name is 1 to 40 letters, digits, points, dashes or underlines, as ops-team"
         )
     return name
 

@@ -69,8 +69,9 @@ class Courier:
         while self._pen.failure is None:
             self._wake.clear()
             wait_s = self._begin_due(self._clock())
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), wait_s)
+            with contextlib.suppress(TimeoutError):  # wait_for of Python 3.11 can lose a cancellation
+                async with asyncio.timeout(wait_s):
+                    await self._wake.wait()
 
     async def close(self) -> None:
         """Wait a moment for attempts under way, so that their fate is known; then give them up."""
