@@ -17,7 +17,7 @@ from tests.api.server_rig import Served
 from tests.engine.markets import Desk
 
 
-async def _command(name: str, args: dict[str, Any]) -> Any:  # noqa: ARG001
+async def _command(name: str, args: dict[str, Any]) -> Any:
     raise BadCommand("the venue is not connected")
 
 
