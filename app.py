@@ -453,14 +453,14 @@ def build(
     engine = build_engine(chosen, replay, speed, recorded=recorded, clock=clock, folder=folder)
 
     from dashboards.login import Login
-    from dashboards.server import guarded
+    from dashboards.server import guarded, script_hashes, script_hashes
     from dashboards.shell import create_app
     from dashboards.transport import Transport
     from engine.access.keys import KeyRing
 
     pages = create_app(Transport(engine, clock))
     login = Login(KeyRing(chosen.data_dir)) if _demanded(chosen) else None
-    wsgi = guarded(pages.server.wsgi_app, _names(chosen), login, pages.csp_hashes())
+    wsgi = guarded(pages.server.wsgi_app, _names(chosen), login, script_hashes(pages))
     return Application(engine, wsgi, login)
 
 
