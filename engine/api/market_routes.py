@@ -205,7 +205,7 @@ class MarketRoutes:
         given, board = call.arguments, self._markets.telemetry.board
         budgets = board.limits
         if given["venue"]:
-            wanted = given["venue"].strip().lower()
+            wanted = given["venue"].strip().lower().removesuffix(":live")
             spent = {view.venue.lower(): view.limits or view.venue for view in board.venues}
             budgets = tuple(one for one in budgets if one.venue.lower() in (wanted, spent.get(wanted)))
             if not budgets:

@@ -52,7 +52,7 @@ def price(
         bid_venue=books[bid[1]][0].source.venue if bid else None,
         ask=format_decimal(ask[0], decimals) if ask else None,
         ask_venue=books[ask[1]][0].source.venue if ask else None,
-        mid=_quarter(mid4, decimals) if mid4 is not None else None,
+        mid=quarter(mid4, decimals) if mid4 is not None else None,
         spread=format_decimal(found["between"], decimals) if found["between"] is not None else None,
         spread_bp=found["between_bp"],
         apart_bp=found["apart_bp"],
@@ -69,7 +69,7 @@ def _compared(symbol: str, books: Sequence[tuple[SourceView, str, BookView]], si
     return symbol if names.count(symbol) > 1 or (names.count(most) < 2 and symbol in names) else most
 
 
-def _quarter(value4: int, decimals: int) -> str:
+def quarter(value4: int, decimals: int) -> str:
     """The text of a quarter of a number, exact, without needless zeros."""
     text = format_decimal(value4 * 25, decimals + 2)
     for _ in range(2):

@@ -16,7 +16,7 @@ NAMED: Final = 8
 FOUND_KEPT: Final = 1_024
 NAME_MOST: Final = 40
 ALIKE: Final = 2  # letters that close names have in common at their begin
-COMPARED: Final = 100
+COMPARED: Final = 40
 _SIGNS: Final = {ord(sign): None for sign in "-/_: "}
 # Where no venue is named: the first that is live; else the first that is nearly so. Their state goes with the answer.
 PREFERRED: Final = ("live", "resyncing", "stale", "reconnecting", "ended", "error", "loading")
@@ -109,8 +109,10 @@ class Markets:
         return found
 
     def venue(self, name: str) -> VenueView:
-        """A live market, connected or not, by its name in any case. Problem unknown_venue names those there are."""
-        asked = name.strip().lower()
+        """A live market, connected or not, by its name in any case or its source's key. Problem unknown_venue names
+        those there are.
+        """
+        asked = name.strip().lower().removesuffix(":live")
         for one in self.telemetry.board.venues:
             if one.venue.lower() == asked:
                 return one

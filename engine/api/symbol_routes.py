@@ -41,7 +41,7 @@ class SymbolRoutes:
             state = answers.venue_state(view, source_view)
             found.append(self._listed(view.venue, view.label, state, view.listed, given))
         if given["venue"]:
-            wanted = given["venue"].strip().lower()
+            wanted = given["venue"].strip().lower().removesuffix(":live").removesuffix(":sim")
             known = [one.venue for one in found]
             found = [one for one in found if one.venue.lower() == wanted]
             if not found:
