@@ -453,7 +453,7 @@ def build(
     engine = build_engine(chosen, replay, speed, recorded=recorded, clock=clock, folder=folder)
 
     from dashboards.login import Login
-    from dashboards.server import guarded, script_hashes, script_hashes
+    from dashboards.server import guarded, script_hashes
     from dashboards.shell import create_app
     from dashboards.transport import Transport
     from engine.access.keys import KeyRing
