@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -23,6 +24,16 @@ from tests.engine.markets import Desk
 
 LIVE = Source("binance_spot", "live")
 CANDLES = {"op": "subscribe", "channel": "candles", "symbol": "BTC-USDT"}
+
+
+def on_a_loop(main: Coroutine[Any, Any, None]) -> None:
+    """Run it on the kind of loop that the engine has."""
+    if sys.platform == "win32":
+        asyncio.run(main)
+    else:
+        import uvloop
+
+        uvloop.run(main)
 
 
 class FakeDoor:

@@ -12,6 +12,7 @@ WINDOW_BITS: Final = (
     12  # 4 KiB: messages are seldom longer, and listeners that ask for a small window get one
 )
 LEAST_BYTES: Final = 128  # shorter ones gain nothing
+LARGEST_SAID: Final = 14  # aiohttp leaves a window of 15 out of its answer, where some clients want one
 _TAIL: Final = b"\x00\x00\xff\xff"
 _WINDOW: Final = re.compile(r"\s*server_max_window_bits\s*=\s*\"?([0-9]{1,2})\"?\s*")
 
@@ -48,7 +49,7 @@ def _window(parameters: list[str]) -> int | None:
             match = _WINDOW.fullmatch(each)
             if match is None or not WINDOW_BITS <= int(match[1]) <= 15:
                 return None
-            window = int(match[1])
+            window = min(int(match[1]), LARGEST_SAID)
         elif key not in (
             "server_no_context_takeover",
             "client_no_context_takeover",

@@ -15,8 +15,8 @@ from engine.api.push.encodings import Kind
 from engine.api.push.messages import Book, Envelope, Level
 from engine.api.push.topics import Said
 from engine.market.batches import CANDLE, Rows
-from engine.market.candles import INTERVALS_NS, roll_up
-from engine.market.instruments import Instrument, format_decimal
+from engine.market.candles import INTERVALS_NS, rescale_candles, roll_up
+from engine.market.instruments import Instrument, format_decimal, rescale_factors
 from engine.market.state import SymbolState
 from engine.telemetry.board import BookView, SourceView
 from engine.telemetry.hub import MarketRings, Telemetry
@@ -252,9 +252,11 @@ class CandleReader(_RingReader):
         return Said(envelope, Kind.KEPT if final else Kind.NEWEST)
 
     def _renewed(self) -> bool:
+        before = self._instrument
         if not super()._renewed():
             return False
-        self._open = np.empty(0, CANDLE)  # in the old units; the interval goes on with what comes
+        if len(self._open) and before is not None and self._instrument is not None:
+            self._open = _rescaled(self._open, before, self._instrument)
         return True
 
 
@@ -385,6 +387,15 @@ class BookReader:
             asks=levels_of(shown.asks, instrument),
         )
         return Envelope(type=kind, ts_ms=now_ns // MS_NS, book=book)
+
+
+def _rescaled(rows: Rows, before: Instrument, after: Instrument) -> Rows:
+    """CANDLE rows in finer units; none where they do not fit."""
+    try:
+        factors = rescale_factors(before, after.price_decimals, after.size_decimals)
+        return rescale_candles(rows, *factors)
+    except (ValueError, OverflowError):
+        return rows[:0]
 
 
 def _units(view: BookView) -> tuple[int, int]:
