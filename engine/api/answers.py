@@ -402,8 +402,9 @@ def milliseconds(ns: int) -> float:
 
 
 def active_symbol(source: SourceView, symbol: str, instrument: Instrument, state: str) -> models.ActiveSymbol:
-    """One followed symbol. A tick or lot of one unit says nothing: it is what stands where none is known."""
+    """One followed symbol. A venue's tick or lot of one unit says nothing: it is what stands where none is known."""
     tick_size, lot_size = instrument.tick_size, instrument.lot_size
+    known = source.source.run == "sim"
     return models.ActiveSymbol(
         **place_of(source),
         symbol=symbol,
@@ -412,8 +413,8 @@ def active_symbol(source: SourceView, symbol: str, instrument: Instrument, state
         quote=instrument.quote,
         price_decimals=instrument.price_decimals,
         size_decimals=instrument.size_decimals,
-        tick_size=format_decimal(tick_size, instrument.price_decimals) if tick_size > 1 else None,
-        lot_size=format_decimal(lot_size, instrument.size_decimals) if lot_size > 1 else None,
+        tick_size=format_decimal(tick_size, instrument.price_decimals) if known or tick_size > 1 else None,
+        lot_size=format_decimal(lot_size, instrument.size_decimals) if known or lot_size > 1 else None,
         size_unit=instrument.size_unit,
         state=cast(Any, state),
         source_state=source.state,

@@ -42,7 +42,8 @@ class Markets:
         """The source of a venue: by its name in any case ("builtin", "BINANCE_SPOT") or its key
         ("binance_spot:replay"); "" = the first that is live, real ones before the simulated.
 
-        Problem unknown_venue names those there are; not_ready where it is not connected, or nothing is open yet.
+        Problem unknown_venue names those there are; no_data where it is off, or only replayed; not_ready where it is
+        being connected, or nothing is open yet.
         """
         if not venue:
             return self._best(self.sources())
@@ -189,12 +190,13 @@ class Markets:
         board = self.telemetry.board
         replayed = [one.source.key for one in board.sources if one.source.venue.lower() == asked]
         if replayed:
-            return Problem("not_ready", f"{asked} is only replayed now: ask for venue={replayed[0]}")
+            return Problem("no_data", f"{asked} is only replayed now: ask for venue={replayed[0]}")
         for view in board.venues:
             if view.venue.lower() == asked:
-                state = f"{view.state}{': ' + view.detail if view.detail else ''}"
-                more = "; it can be connected on the dashboard" if view.state == "off" else ""
-                return Problem("not_ready", f"{view.venue} is {state}{more}", retry_after_s=2.0)
+                if view.state == "off":
+                    return Problem("no_data", f"{view.venue} is off; it can be connected on the dashboard")
+                why = f": {view.detail}" if view.detail else ""
+                return Problem("not_ready", f"{view.venue} is {view.state}{why}", retry_after_s=2.0)
         if not board.sources and not board.venues:
             return self._not_ready()
         known = [

@@ -53,7 +53,7 @@ def test_a_replay_is_named_by_its_key(rig: Rig) -> None:
     rig.at(0.2)
     with pytest.raises(Problem, match="venue=binance_spot:replay") as caught:
         rig.markets.source("binance_spot")
-    assert caught.value.code == "not_ready"
+    assert caught.value.code == "no_data"
 
 
 def test_a_venue_that_is_not_there_is_told_with_those_that_are(rig: Rig) -> None:
@@ -61,6 +61,10 @@ def test_a_venue_that_is_not_there_is_told_with_those_that_are(rig: Rig) -> None
         rig.markets.source("kraken")
     assert caught.value.code == "unknown_venue"
     with pytest.raises(Problem, match="bybit_spot is off; it can be connected") as caught:
+        rig.markets.source("bybit_spot")
+    assert caught.value.code == "no_data"
+    rig.telemetry.board.venues = (listed("bybit_spot", "connecting"),)
+    with pytest.raises(Problem, match="bybit_spot is connecting") as caught:
         rig.markets.source("bybit_spot")
     assert caught.value.code == "not_ready"
 
@@ -102,7 +106,7 @@ def test_names_that_were_found_are_forgotten_with_the_sources(rig: Rig) -> None:
 
 def test_before_any_data_there_is_none(rig: Rig) -> None:
     rig.open(BYBIT)
-    assert refused(rig, "GET /tick/{symbol}", "venue=bybit_spot", symbol="BTC-USDT")[0] == "not_ready"
+    assert refused(rig, "GET /tick/{symbol}", "venue=bybit_spot", symbol="BTC-USDT")[0] == "no_data"
     rig.telemetry.board.sources = (*rig.telemetry.board.sources, rig.markets.source("binance_spot"))
     rig.telemetry.forget_market(SPOT.key, "BTC-USDT")
     assert refused(rig, "GET /tick/{symbol}", "venue=binance_spot", symbol="BTC-USDT")[0] == "no_data"
@@ -353,6 +357,7 @@ def test_active_symbols_are_those_of_every_source(rig: Rig) -> None:
     found = rig.call("GET /symbols").symbols
     assert [row.source for row in found] == ["binance_spot:live", "binance_spot:replay", "builtin:sim"]
     assert (found[0].native, found[0].state, found[0].tick_size) == ("BTCUSDT", "SYNCED", None)
+    assert (found[2].tick_size, found[2].lot_size) == ("0.01", "0.00001")
     assert len(rig.call("GET /symbols", "venue=builtin").symbols) == 1
 
 
