@@ -42,8 +42,12 @@ class FakeDoor:
     def __init__(self) -> None:
         self.tokens: dict[str, Identity] = {}
         self.revoked: set[str] = set()
-        self.connected = 0
-        self.most = 10_000
+        self.holders: dict[str, int] = {}  # connections by key
+        self.most = self.most_of_a_key = 10_000
+
+    @property
+    def connected(self) -> int:
+        return sum(self.holders.values())
 
     def identify_text(self, credential: str, address: str, now_ns: int) -> Identity:
         if credential not in self.tokens:
@@ -55,13 +59,14 @@ class FakeDoor:
         return identity.key not in self.revoked and not expired
 
     def connect(self, identity: Identity | None, address: str) -> bool:
-        if self.connected >= self.most:
+        key = identity.key if identity is not None else ""
+        if self.connected >= self.most or (key and self.holders.get(key, 0) >= self.most_of_a_key):
             return False
-        self.connected += 1
+        self.holders[key] = self.holders.get(key, 0) + 1
         return True
 
     def disconnect(self, identity: Identity | None, address: str) -> None:
-        self.connected -= 1
+        self.holders[identity.key if identity is not None else ""] -= 1
 
 
 class Served:

@@ -209,7 +209,7 @@ def test_one_who_never_reads_is_cut_and_nobody_else_waits() -> None:
                     served.desk.now = START + turn * 10_000_000
                     for _ in range(40):
                         served.desk.trade(10_000, 1)
-                    served.desk.delta([(9_000 - turn, 5)], [])
+                    served.desk.delta([(10_000, turn)], [])
                     await served.turn(turn / 100)
                     trades += 40
                     got = await client.until("trades", turning=False)
@@ -389,6 +389,26 @@ def test_who_does_not_say_who_it_is_hears_nothing() -> None:
                 assert (await client.get())["type"] == "authenticated"
                 await client.send(**CANDLES)
                 assert (await client.get())["type"] == "subscribed"
+
+    on_a_loop(run())
+
+
+def test_a_connection_counts_for_the_key_it_is_authenticated_with() -> None:
+    async def run() -> None:
+        async with serving() as served:
+            served.identity = None
+            served.door.tokens["good"] = Identity("key 1", "read", "key", "1")
+            async with listening(served) as client, listening(served) as other:
+                await client.send(op="auth", token="good")
+                await client.until("authenticated")
+                assert served.door.holders == {"": 1, "1": 1}
+                served.door.most_of_a_key = 1
+                await other.send(op="auth", token="good")
+                assert (await other.get())["code"] == "too_many_connections"
+                assert served.door.holders == {"": 1, "1": 1}
+            while served.door.connected:
+                await asyncio.sleep(0.001)
+            assert served.door.holders == {"": 0, "1": 0}
 
     on_a_loop(run())
 

@@ -48,6 +48,7 @@ class Listener:
     deflater: Deflater
     opened_ns: int
     identity: Identity | None = None
+    counted: Identity | None = None  # whose connection the door counts it as
     topics: dict[str, Topic] = field(default_factory=dict)
     heard_ns: int = 0
     pinged_ns: int = 0

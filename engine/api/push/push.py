@@ -143,7 +143,7 @@ class Push:
             raise Problem(
                 "too_many_connections", "too many connections: close some, or wait", retry_after_s=5.0
             )
-        opened = identity
+        listener: Listener | None = None
         try:
             extensions = deflate.agreed(",".join(request.headers.getall("Sec-WebSocket-Extensions", ())))
             socket = await _handshake(request, extensions)
@@ -157,6 +157,7 @@ class Push:
                 deflater=self._deflater,
                 opened_ns=now_ns,
                 identity=identity,
+                counted=identity,
                 heard_ns=now_ns,
                 pinged_ns=now_ns,
             )
@@ -166,7 +167,7 @@ class Push:
             finally:
                 self._forget(listener)
         finally:
-            self._door.disconnect(opened, address)
+            self._door.disconnect(listener.counted if listener is not None else identity, address)
         return socket
 
     def _format(self, request: web.BaseRequest) -> str:
@@ -240,10 +241,21 @@ class Push:
     def _authenticate(self, listener: Listener, asked: Asked) -> Refused | None:
         """Take a key or token, also a fresh one before the old one expires."""
         now_ns = self._clock()
+        door, address = self._door, listener.address
         try:
-            listener.identity = self._door.identify_text(asked.token, listener.address, now_ns)
+            identity = door.identify_text(asked.token, address, now_ns)
         except Problem as problem:
             return Refused(asked.id, problem.code, problem.detail)
+        before = listener.counted
+        if before is None or before.key != identity.key:
+            door.disconnect(before, address)
+            if not door.connect(identity, address):
+                door.connect(before, address)
+                return Refused(
+                    asked.id, "too_many_connections", "this key holds too many connections: close some"
+                )
+            listener.counted = identity
+        listener.identity = identity
         self._say(listener, Envelope(type="authenticated", id=asked.id, ts_ms=now_ns // MS_NS))
         return None
 
