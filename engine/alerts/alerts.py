@@ -282,8 +282,10 @@ class Alerts:
         self._running_pen()
         if len(self._rules) >= RULES_MOST:
             raise BadCommand(f"there are {RULES_MOST} rules already; remove one first")
-        record = RuleRecord(secrets.token_hex(4), rule.text, self._named(webhooks), enabled, self._clock())
-        self._rules[record.id] = Watched(record, rule, record.created_ns, None)
+        newest_ns = max((watched.record.created_ns for watched in self._rules.values()), default=0)
+        created_ns = max(self._clock(), newest_ns + 1)  # they are read back in this order
+        record = RuleRecord(secrets.token_hex(4), rule.text, self._named(webhooks), enabled, created_ns)
+        self._rules[record.id] = Watched(record, rule, self._clock(), None)
         await self._kept(None, save(record))
         return record.id
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 from engine.alerts.alerts import Alerts
 from engine.alerts.post import Post
@@ -16,6 +18,17 @@ from engine.sealing import Sealer
 from tests.alerts.market import Market
 
 PATIENCE_S = 10.0
+ABOVE = "BTC/USDT mid on any venue above 700 for 0.5 s"
+
+
+def on_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """A test that is a coroutine, as pytest calls it."""
+
+    @wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        asyncio.run(test(*args, **kwargs))
+
+    return run
 
 
 @dataclass

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Coroutine
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +19,7 @@ from engine.alerts.store import AlertsUnusable, Database
 from engine.errors import BadCommand
 from tests.alerts.market import Market
 from tests.alerts.receiver import receiving
-from tests.alerts.running import running
-
-ABOVE = "BTC/USDT mid on any venue above 700 for 0.5 s"
-
-
-def on_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    @wraps(test)
-    def run(*args: Any, **kwargs: Any) -> None:
-        asyncio.run(test(*args, **kwargs))
-
-    return run
-
-
-@pytest.fixture
-def market() -> Market:
-    market = Market()
-    market.book(market.source("binance_spot"), 60_000, 60_000)
-    market.book(market.source("builtin", "sim"), 50_000, 50_000)
-    return market
+from tests.alerts.running import ABOVE, on_a_loop, running
 
 
 class Refusing:

@@ -23,6 +23,7 @@ def texts(market: Market, values: Values, said: str) -> dict[str, str | None]:
 
 @pytest.fixture
 def market() -> Market:
+    """With no source yet."""
     return Market()
 
 
