@@ -197,6 +197,8 @@ def examine(
 
 async def _reach(chosen: settings.Settings) -> Sequence[Reached]:
     """Ask each venue for its time."""
+    kernels.activate(chosen.cache_dir / "numba", KERNEL_MODULES)
+
     from feeds.reaching import reach
 
     return await reach(chosen)

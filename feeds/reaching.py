@@ -12,6 +12,7 @@ from engine.settings import Settings
 from feeds import wiring
 from feeds.dialect import Dialect
 from feeds.rest import RestClient
+from feeds.upkeep import why
 from feeds.venues import DIALECTS
 
 WITHIN_S = 5.0
@@ -35,7 +36,7 @@ async def _ask(dialect: Dialect, desk: LimitDesk, base: str) -> Reached:
     except TimeoutError:
         return Reached(dialect.label, f"no answer within {WITHIN_S:g} s")
     except (CallFailed, LimitError) as error:
-        return Reached(dialect.label, str(error))
+        return Reached(dialect.label, why(error, dialect.endpoints(base).rest))
     finally:
         await client.close()
     return Reached(dialect.label, "", round_trip_ns, offset_ns)
