@@ -7,7 +7,6 @@ begin again with what is stored once it works.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
@@ -114,10 +113,11 @@ class Alerts:
         finally:
             self._pen = self._courier = None
             carrying.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await carrying
-            await courier.close()
-            await pen.close()
+            try:
+                await asyncio.wait([carrying])  # awaiting it alone would mix up its cancellation and ours
+                await courier.close()
+            finally:
+                await pen.close()
 
     def _take(self, kept: Kept, pen: Pen, courier: Courier) -> None:
         """Go on with what is stored."""
