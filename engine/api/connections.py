@@ -39,6 +39,8 @@ class Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         """The answer to what could not be read as a request."""
         server = self._manager
+        if isinstance(exc, ConnectionError):
+            raise exc  # the client has gone
         if request.writer.output_size > 0 or not isinstance(server, Connections):
             raise ConnectionError("a part of the answer is sent already")
         server.counts.bad_requests += 1

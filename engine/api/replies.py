@@ -45,6 +45,13 @@ _PAGE: Final = CIMultiDict(
 )
 
 
+def data_headers(content_type: str) -> CIMultiDict[str]:
+    """Headers that every answer with data of that type bears."""
+    headers = _DATA.copy()
+    headers["Content-Type"] = content_type
+    return headers
+
+
 def reply(
     body: bytes, content_type: str, request_id: str, verdict: Verdict | None, status: int
 ) -> web.Response:

@@ -28,6 +28,7 @@ from engine.api.encoding import CONTENT_TYPES, Format, encode, negotiate
 from engine.api.openapi import describe
 from engine.api.options import ApiOptions
 from engine.api.problems import Problem
+from engine.api.ready import ready, takes_ready
 from engine.api.replies import page, refuse, reply
 from engine.api.request_ids import HEADER, RequestIds
 from engine.api.route import Call, Route
@@ -189,9 +190,11 @@ class ApiServer:
                 response.force_close()
         except ConnectionError:
             raise
-        except Exception:
+        except Exception as error:
             counts.broken += 1
             log.exception("request failed", request_id=request_id, method=request.method, route=told.path)
+            if request.writer.output_size:  # an open WebSocket: there is no telling it by HTTP any more
+                raise ConnectionResetError("the connection cannot go on") from error
             counts.refused("broken")
             ours = Problem("broken", f"This is our mistake; the log has it under request {request_id}.")
             response = refuse(ours, request_id, path[:SHOWN], told.verdict)
@@ -241,6 +244,8 @@ class ApiServer:
             return reply(b"", "", request_id, told.verdict, 204)
         # Long CSV takes too long for the loop; JSON and msgpack of the longest answers take less than a millisecond.
         data = await asyncio.to_thread(encode, answer, form) if form == "csv" else encode(answer, form)
+        if told.verdict is not None and takes_ready(request):
+            return ready(data, CONTENT_TYPES[form], request_id, told.verdict, route.status)
         return reply(data, CONTENT_TYPES[form], request_id, told.verdict, route.status)
 
     def _admit(self, request: web.BaseRequest, route: Route | None, told: _Told) -> tuple[Identity, str]:
@@ -293,7 +298,11 @@ class ApiServer:
         if _has_credentials(headers) or not self._options.demanded:
             identity = self._door.identify(headers, address, now_ns)
         _pass(self._door.admit(identity, address, now_ns))
-        return await self._push.serve(request, identity, address)
+        self._counts.in_flight -= 1  # it is open, and may be for days
+        try:
+            return await self._push.serve(request, identity, address)
+        finally:
+            self._counts.in_flight += 1
 
     def _page(self, request: web.BaseRequest, fixed: tuple[bytes, str]) -> web.Response:
         """A page that is the same for all. It counts against the address's limit, as any request."""

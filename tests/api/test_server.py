@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiohttp import WSMsgType, web
 
 from engine.api.connections import MAX_HEADERS, Connections
 from engine.api.problems import Problem
@@ -178,6 +179,26 @@ def test_a_request_bears_one_name_all_the_way(tmp_path: Path) -> None:
     run(tmp_path, test)
 
 
+def test_the_short_way_answers_as_the_long_one(tmp_path: Path) -> None:
+    async def test(api: Served) -> None:
+        _, short, body = await api.ask("/thing/A")
+        _, long, same = await api.ask("/thing/A", headers={"Connection": "close"})
+        assert body == same
+        assert long["Connection"] == "close"
+        own = {"x-request-id", "ratelimit-remaining", "ratelimit-reset", "date", "connection"}
+        assert {name: value for name, value in short.items() if name.lower() not in own} == {
+            name: value for name, value in long.items() if name.lower() not in own
+        }
+        assert own - {"connection"} <= {name.lower() for name in short}
+        old = await api.raw(b"GET /thing/A HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        assert old.startswith(b"HTTP/1.0 200 OK\r\n")
+        many = b"GET /thing/A HTTP/1.1\r\nHost: localhost\r\n\r\n" * 20
+        last = b"GET /thing/A HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        assert (await api.raw(many + last)).count(b"HTTP/1.1 200 OK\r\n") == 21
+
+    run(tmp_path, test)
+
+
 def test_names_of_requests_are_sane_and_differ() -> None:
     ids = RequestIds("start")
     assert ids.of(None) == "start-00000001"
@@ -244,6 +265,31 @@ def test_without_demand_a_websocket_is_handed_on_with_its_caller(tmp_path: Path)
             assert (await api.ask(path))[2] == {"identity": "127.0.0.1", "address": "127.0.0.1"}
 
     run(tmp_path, test)
+
+
+def test_a_websocket_that_breaks_is_cut_and_no_call_that_is_answered(tmp_path: Path) -> None:
+    class Breaking:
+        api: Served
+
+        async def serve(self, request: web.BaseRequest, identity: Any, address: str) -> web.StreamResponse:
+            assert (identity.name, address) == ("127.0.0.1", "127.0.0.1")
+            socket = web.WebSocketResponse()
+            await socket.prepare(request)
+            await socket.receive()
+            await socket.send_str(str(self.api.server.view().in_flight))
+            raise RuntimeError("broken")
+
+    async def test(api: Served) -> None:
+        push.api = api
+        async with api.session.ws_connect(f"{api.server.url}/ws") as link:
+            await link.send_str("go on")
+            assert await link.receive_str() == "0"
+            assert (await link.receive()).type in (WSMsgType.CLOSED, WSMsgType.CLOSE, WSMsgType.ERROR)
+        view = api.server.view()
+        assert (view.broken, view.bad_requests, view.in_flight) == (1, 0, 0)
+
+    push = Breaking()
+    run(tmp_path, test, push=push)
 
 
 @pytest.mark.parametrize(
