@@ -11,7 +11,7 @@ from dashboards.view import View
 # Streams of the source looked at, by its clock, where that is of the past. All others are of now.
 OF_THE_PAST: Final = frozenset(
     (
-        *("depth", "candles", "trades", "metrics", "funding"),
+        *("depth", "impact", "candles", "trades", "metrics", "funding"),
         *("latency", "stages", "distribution", "throughput", "tiles", "events"),
     )
 )

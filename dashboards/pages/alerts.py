@@ -33,7 +33,7 @@ def _form() -> Component:
         "New rule",
         "",
         streams=["alerts"],
-        part="form",
+        part="rules",
         body=html.Div(
             html.Div(className="vs-form-host", **{"data-host": "alert:form"}),
             className="vs-scroll",

@@ -11,6 +11,7 @@ import pytest
 
 from dashboards import ids, transport
 from dashboards.alerts_export import _PARTS
+from dashboards.past import OF_THE_PAST
 from dashboards.shell import ADMIN, ONLY_LOOK, ROLE, allow, create_app
 from dashboards.streams import alerts, impact
 from engine.alerts.rules import METRICS
@@ -251,3 +252,8 @@ def test_the_contract_tells_of_both() -> None:
     contract = transport.__doc__ or ""
     assert "    alerts   {state" in contract
     assert "    amount    str" in contract
+
+
+def test_impact_is_of_the_past_that_is_looked_at_and_alerts_never_are() -> None:
+    assert "impact" in OF_THE_PAST
+    assert "alerts" not in OF_THE_PAST
