@@ -23,7 +23,7 @@ FRESH_S: Final = 15  # a latency older than this is of the past
 RATE_S: Final = 60
 RATE_NS: Final = RATE_S * SECOND_NS
 BUCKETS_READ: Final = 4_096  # of what was there before the first rule asked
-FRESHENED_MOST: Final = 16  # histograms merged in one round; the others keep their value till the next
+FRESHENED_MOST: Final = 6  # histograms merged in one round; the others keep their value till the next
 CURRENT: Final = ("live", "resyncing")  # states of a source whose books are of now
 REPLAY: Final = "replay"
 
