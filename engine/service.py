@@ -22,6 +22,7 @@ import psutil
 import structlog
 
 from engine import kernels
+from engine.access.tokens import PURPOSE
 from engine.alerts import commands as alerting
 from engine.alerts.alerts import Alerts
 from engine.api.assembly import Api
@@ -275,15 +276,18 @@ class Engine:
         alerts = Alerts(options.data_dir, sealer, self.telemetry, self.clock, self._note_store)
         if options.port is None:
             return alerts, None
-        secret, trouble = signing_secret(sealer, "tokens of the market-data API")
-        if trouble:
-            self._event("warn", "api", f"tokens end with the program: {trouble}")
         store = self.store.folder if self.store is not None else None
         api = Api(
-            *(options, secret, self.telemetry, self.intake, alerts, store),
+            *(options, partial(self._token_secret, sealer), self.telemetry, self.intake, alerts, store),
             *(self._do, self.clock, self._note_store),
         )
         return alerts, api
+
+    def _token_secret(self, sealer: Sealer) -> bytes:
+        secret, trouble = signing_secret(sealer, PURPOSE)
+        if trouble:
+            self._event("warn", "api", f"the API's tokens end with the program: {trouble}")
+        return secret
 
     async def _do(self, name: str, args: dict[str, Any]) -> Any:
         """A command of somebody on the engine's own loop."""

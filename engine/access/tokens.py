@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import jwt
@@ -40,9 +41,15 @@ class Token(NamedTuple):
 class Tokens:
     """Makes and reads tokens. A token is as good as its key: revoked with it, ended with it, never above its role."""
 
-    def __init__(self, secret: bytes, keys: KeyRing) -> None:
-        self._secret = secret
+    def __init__(self, secret: Callable[[], bytes], keys: KeyRing) -> None:
+        self._derive = secret  # when the first token is made or read: who uses none keeps no secret
+        self._derived = b""
         self._keys = keys
+
+    @property
+    def _secret(self) -> bytes:
+        self._derived = self._derived or self._derive()
+        return self._derived
 
     def make(self, key: AccessKey, role: Role, now_ns: int) -> Token:
         """A new token of `role`, which the key's must hold, good for 15 minutes or until the key ends."""

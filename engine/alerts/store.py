@@ -105,38 +105,49 @@ def drop(record: Record) -> tuple[Step, ...]:
 
 
 class Database:
-    """The open database. Every call waits for the disk, and comes from one thread at a time."""
+    """The open database; its file is made with the first change, since most who start the program have no rule.
+
+    Every call waits for the disk, and comes from one thread at a time. AlertsUnusable where a file cannot be used.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
+        self._connection: apsw.Connection | None = None
+        if self.path.exists():
+            self._open()
+
+    def _open(self) -> apsw.Connection:
+        """The connection; AlertsUnusable says why there is none."""
         try:
-            make_folder(folder)
+            make_folder(self.path.parent)
             if not self.path.exists():
                 os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-                sync_folder(folder)
-            self._connection = apsw.Connection(str(self.path), apsw.SQLITE_OPEN_READWRITE)
+                sync_folder(self.path.parent)
+            connection = apsw.Connection(str(self.path), apsw.SQLITE_OPEN_READWRITE)
         except (OSError, apsw.Error) as error:
             raise AlertsUnusable(str(self.path), f"cannot be opened: {error}") from error
         try:
-            self._begin()
+            self._begin(connection)
         except apsw.BusyError as error:
-            self._connection.close()
+            connection.close()
             raise AlertsUnusable(
                 str(self.path), "is used by another Venuescope: stop it, then this goes on"
             ) from error
         except (apsw.NotADBError, apsw.CorruptError) as error:
-            self._connection.close()
+            connection.close()
             raise AlertsUnusable(str(self.path), _damaged(str(error))) from error
         except apsw.Error as error:
-            self._connection.close()
+            connection.close()
             raise AlertsUnusable(str(self.path), f"cannot be used: {error}") from error
         except AlertsUnusable:
-            self._connection.close()
+            connection.close()
             raise
+        self._connection = connection
+        return connection
 
-    def _begin(self) -> None:
-        run = self._connection.execute
-        self._connection.set_busy_timeout(0)
+    def _begin(self, connection: apsw.Connection) -> None:
+        run = connection.execute
+        connection.set_busy_timeout(0)
         run("PRAGMA locking_mode = EXCLUSIVE")  # two programs would each deliver every alert
         application, version = run("PRAGMA application_id").get, run("PRAGMA user_version").get
         if (application, version) != (0, 0) and application != APPLICATION:
@@ -157,13 +168,16 @@ class Database:
 
     def load(self) -> Kept:
         """All that is kept. AlertsUnusable where it cannot be read."""
+        if self._connection is None:
+            return Kept()
         try:
-            return self._load()
+            return self._load(self._connection)
         except (apsw.Error, ValueError, TypeError) as error:
             raise AlertsUnusable(str(self.path), _damaged(str(error))) from error
 
-    def _load(self) -> Kept:
-        run = self._connection.execute
+    @staticmethod
+    def _load(connection: apsw.Connection) -> Kept:
+        run = connection.execute
         kept = Kept()
         for id_, text, webhooks, enabled, *rest in run("SELECT * FROM rules ORDER BY created_ns, id"):
             names = tuple(str(name) for name in orjson.loads(cast(str, webhooks)))
@@ -188,7 +202,7 @@ class Database:
 
     def apply(self, steps: list[Step]) -> None:
         """All of it is on the disk, or, when this raises AlertsUnusable, nothing is."""
-        run = self._connection.execute
+        run = (self._connection or self._open()).execute
         try:
             run("BEGIN IMMEDIATE")
             try:
@@ -206,7 +220,8 @@ class Database:
 
     def close(self) -> None:
         """Give it back; what was applied stays."""
-        self._connection.close()
+        if self._connection is not None:
+            self._connection.close()
 
 
 class Pen:

@@ -29,14 +29,14 @@ Figure = tuple[str, Literal["counter", "gauge"], str, float]
 class Api:
     """Everything of the API: `server` and `push` are to be run, both for ever. One loop, the engine's.
 
-    `secret` signs tokens. `store` is the folder of what is recorded, None where nothing is. `command` does an engine's
-    command on the loop.
+    `secret` gives what tokens are signed with. `store` is the folder of what is recorded, None where nothing is.
+    `command` does an engine's command on the loop.
     """
 
     def __init__(
         self,
         options: ApiOptions,
-        secret: bytes,
+        secret: Callable[[], bytes],
         telemetry: Telemetry,
         intake: Intake,
         alerts: Alerts | None,

@@ -29,7 +29,11 @@ class Rig:
         self.steady_ns = 0
         self.keys = KeyRing(folder, lambda: self.steady_ns)
         self.door = Door(
-            self.keys, Tokens(SECRET, self.keys), demanded=demanded, rate=rate, connections=connections
+            self.keys,
+            Tokens(lambda: SECRET, self.keys),
+            demanded=demanded,
+            rate=rate,
+            connections=connections,
         )
 
     def key(self, role: Role = "admin", expires_ns: int = 0) -> tuple[str, str]:

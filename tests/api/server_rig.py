@@ -59,7 +59,7 @@ class Served:
     ) -> None:
         self.desk = desk
         self.keys = KeyRing(folder)
-        self.tokens = Tokens(b"secret of the tests, 32 bytes ok", self.keys)
+        self.tokens = Tokens(lambda: b"secret of the tests, 32 bytes ok", self.keys)
         self.door = Door(
             self.keys,
             self.tokens,

@@ -111,7 +111,7 @@ def build(rate: int, folder: Path) -> tuple[ApiServer, Push, Market]:
     market = Market(intake, clock)
     markets = Markets(telemetry, intake, clock)
     keys = KeyRing(folder)
-    door = Door(keys, Tokens(b"s" * 32, keys), demanded=False, rate=rate, connections=2_000)
+    door = Door(keys, Tokens(lambda: b"s" * 32, keys), demanded=False, rate=rate, connections=2_000)
     push = Push(markets, telemetry, clock, door)
     options = ApiOptions(port=0, rate=rate, connections=2_000, config_dir=folder, data_dir=folder)
     server = ApiServer(

@@ -492,7 +492,13 @@ def test_the_application_writes_only_what_it_is_told_to(
     monkeypatch.chdir(tmp_path)
     data = tmp_path / "data"
     chosen = settings.load(
-        command_log=mode, data_dir=data, cache_dir=ROOT / ".venuescope", history_s=0, rate=2_000
+        command_log=mode,
+        data_dir=data,
+        config_dir=tmp_path / "config",
+        cache_dir=ROOT / ".venuescope",
+        history_s=0,
+        rate=2_000,
+        api_port=0,
     )
     for life in range(2):
         engine = app.build(chosen).engine
@@ -513,5 +519,6 @@ def test_the_application_writes_only_what_it_is_told_to(
             assert engine.stop()
     if mode == "off":
         assert not data.exists()
+        assert not chosen.config_dir.exists()
     else:
         assert [path.name for path in data.iterdir()] == ["exchange"]
