@@ -336,7 +336,7 @@ async def test_a_disk_that_fails_stops_alerts_until_it_works_again(
 @on_a_loop
 async def test_two_programs_do_not_share_a_folder(tmp_path: Path, market: Market) -> None:
     async with running(tmp_path, market) as first:
-        assert not any(tmp_path.iterdir())  # nobody has a rule yet
+        assert not list(tmp_path.rglob("alerts.sqlite"))  # nobody has a rule yet
         await first.add("BTC/USDT mid above 900")
         async with running(tmp_path, market, until="failed") as second:
             assert "another Venuescope" in second.alerts.view.detail
