@@ -12,6 +12,7 @@ import errno
 import gc
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -556,15 +557,19 @@ async def run(
 def _greet(chosen: settings.Settings, login: Login | None) -> None:
     """Say where the pages are, and how one gets in."""
     scheme = "http" if chosen.tls_cert is None else "https"
-    name = "localhost"
-    if chosen.host != "localhost" and not ip_address(chosen.host).is_unspecified:
-        name = f"[{chosen.host}]" if ":" in chosen.host else chosen.host.replace("127.0.0.1", "localhost")
+    name, everywhere = "localhost", chosen.host != "localhost" and ip_address(chosen.host).is_unspecified
+    if everywhere:
+        name = socket.gethostname()
+    elif chosen.host not in ("localhost", "127.0.0.1"):
+        name = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
     url = f"{scheme}://{name}:{chosen.port}"
     print(f"Venuescope on {url} (Ctrl-C ends it)", flush=True)
     if login is not None:
         print(f"Log in with this link, or a key of `keys create`: {login.link(url)}", flush=True)
-        if scheme == "http" and not guard.is_loopback(chosen.host):
-            print("Nothing is encrypted on the way: set tls_cert and tls_key, or use a tunnel.", flush=True)
+    if everywhere:
+        print(f"From elsewhere, an address of this machine does as well as {name}.", flush=True)
+    if scheme == "http" and not guard.is_loopback(chosen.host):
+        print("Nothing is encrypted on the way: set tls_cert and tls_key, or use a tunnel.", flush=True)
 
 
 def _load_table() -> None:

@@ -15,11 +15,15 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 from urllib.parse import parse_qs, quote, urlsplit
 
+import structlog
+
 from dashboards import login_page
 from engine.access.identity import Role
 from engine.access.keys import KEY_CHARACTERS, AccessKey, KeyRing
 from engine.access.rates import SECOND_NS, Rates, caller_of
 from engine.access.sessions import LIFE_S, Sessions
+
+log = structlog.get_logger(__name__)
 
 Environ = dict[str, Any]
 Start = Callable[..., Any]
@@ -146,10 +150,13 @@ class Login:
             if not right:
                 self.failed += 1
                 self._failures.take(caller, now_ns)
+                log.warning("login refused", address=environ.get("REMOTE_ADDR", ""))
                 return _ask(start, "401 Unauthorized", onward, _WRONG)
             for name in _cookies(environ):
                 self._sessions.close(name)
             session = self._sessions.open(key, now_ns)
+        who = f"key {key.id}" if key is not None else "the start-up link"
+        log.info("logged in", address=environ.get("REMOTE_ADDR", ""), by=who)
         return welcome(_cookie(environ, session, LIFE_S))
 
     def _check(self, credential: str, now_ns: int) -> tuple[bool, AccessKey | None]:

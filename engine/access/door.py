@@ -11,11 +11,15 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
+import structlog
+
 from engine.access.identity import Identity
 from engine.access.keys import KEY_CHARACTERS, PREFIX, AccessKey, KeyRing
 from engine.access.rates import SECOND_NS, Connections, Rates, Verdict, caller_of
 from engine.access.tokens import TOKEN_CHARACTERS, Tokens
 from engine.api.problems import Problem
+
+log = structlog.get_logger(__name__)
 
 FAILURES: Final = 10  # failed logins a minute that an address may make
 FAILURES_PER_NS: Final = 60 * SECOND_NS
@@ -191,6 +195,7 @@ class Door:
     def _failed_by(self, address: str, now_ns: int, problem: Problem) -> Problem:
         self._failed += 1
         self._failures.take(caller_of(address), now_ns)
+        log.warning("credentials refused", address=address, code=problem.code)
         return problem
 
 
