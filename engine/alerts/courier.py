@@ -12,7 +12,9 @@ import random
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from engine.alerts.deliver import GIVEN_UP_NS, TEMPLATES, Target, after, outgoing
+import structlog
+
+from engine.alerts.deliver import GIVEN_UP_NS, TEMPLATES, After, Answer, Target, after, outgoing
 from engine.alerts.post import Post
 from engine.alerts.records import DeliveryRecord, FiringRecord, WebhookRecord
 from engine.alerts.rules import SECOND_NS
@@ -25,6 +27,8 @@ ENDING_S: Final = 2.0  # for attempts under way when the program ends
 LOOK_MOST_S: Final = 1.0
 
 Chance = Callable[[], float]
+
+log = structlog.get_logger(__name__)
 
 
 class Courier:
@@ -129,14 +133,29 @@ class Courier:
             await self._pen.put(save(delivery))
         except AlertsUnusable:
             return  # everything is read again once the disk works; nothing was sent
-        answer = await self._post(outgoing(target, delivery, firing, self._clock()))
-        now_ns = self._clock()
-        repeatable = TEMPLATES[target.template].repeatable
-        came = after(answer, delivery, repeatable, now_ns, self._chance())
+        came, now_ns = await self._came(delivery, firing, target)
         delivery.state, delivery.detail, delivery.next_ns = came.state, came.detail, came.next_ns
         if came.state == "delivered":
             delivery.delivered_ns = now_ns
         self._store(delivery)
+
+    async def _came(
+        self, delivery: DeliveryRecord, firing: FiringRecord, target: Target
+    ) -> tuple[After, int]:
+        """Send it: what became of it, and when. A mistake of ours is logged and counts as an attempt that failed."""
+        repeatable = TEMPLATES[target.template].repeatable
+        known = Answer(0, "it could not be written: the log says more", sent=False)
+        try:
+            request = outgoing(target, delivery, firing, self._clock())
+            known = Answer(0, "it could not be sent: the log says more")
+            answer = await self._post(request)
+            known = Answer(answer.status, answer.detail, answer.sent)
+            now_ns = self._clock()
+            return after(answer, delivery, repeatable, now_ns, self._chance()), now_ns
+        except Exception:  # else it would be found as sent, its fate unknown, at the next start
+            log.exception("a delivery went wrong", webhook=delivery.webhook, delivery=delivery.id)
+            now_ns = self._clock()
+            return after(known, delivery, repeatable, now_ns, self._chance()), now_ns
 
     def _store(self, delivery: DeliveryRecord) -> None:
         """A failure to store is told by the pen; then the delivery is found as it was stored last."""

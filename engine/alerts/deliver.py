@@ -261,11 +261,12 @@ def asked_s(header: str, now_ns: int) -> float:
         return float(text)
     try:
         when = parsedate_to_datetime(text)
-    except ValueError:
+        if when.tzinfo is None:
+            when = when.replace(tzinfo=UTC)
+        asked_at_s = when.timestamp()
+    except (ValueError, OverflowError):  # a year or a zone can be any number
         return 0.0
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    return max(0.0, when.timestamp() - now_ns / SECOND_NS)
+    return max(0.0, asked_at_s - now_ns / SECOND_NS)
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:

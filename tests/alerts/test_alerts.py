@@ -112,6 +112,50 @@ async def test_a_failed_delivery_is_tried_again_until_it_arrives(tmp_path: Path,
         assert rig.alerts.view.webhooks[0].detail == ""
 
 
+class Broken(Refusing):
+    """A `Post` with a mistake in it."""
+
+    async def __call__(self, request: Outgoing) -> Answer:
+        await super().__call__(request)
+        if len(self.sent) == 1:
+            raise OverflowError("a mistake")
+        return Answer(200)
+
+
+@on_a_loop
+async def test_a_mistake_of_ours_is_an_attempt_that_failed(tmp_path: Path, market: Market) -> None:
+    post = Broken()
+    async with running(tmp_path, market, post) as rig:
+        await rig.alerts.add_webhook("ops", {"url": "https://example.org"})
+        await rig.add(ABOVE, "ops")
+        market.book("builtin:sim", 70_001, 70_001)
+        rig.look(4)
+        await rig.until(lambda: rig.alerts.view.firings[0].deliveries[0].state == "waiting")
+        delivery = rig.alerts.view.firings[0].deliveries[0]
+        assert (delivery.attempts, delivery.detail) == (1, "it could not be sent: the log says more")
+        market.wait(1)
+        rig.alerts._courier._wake.set()
+        await rig.until(lambda: rig.alerts.view.webhooks[0].delivered)
+
+
+@on_a_loop
+async def test_an_answer_that_asks_for_a_year_that_is_none_is_tried_again(
+    tmp_path: Path, market: Market
+) -> None:
+    async with receiving() as receiver, running(tmp_path, market) as rig:
+        receiver.answer = lambda _: 503 if len(receiver.got) == 1 else 200
+        receiver.headers = {"Retry-After": "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"}
+        await rig.alerts.add_webhook("ops", {"url": receiver.url})
+        await rig.add(ABOVE, "ops")
+        market.book("builtin:sim", 70_001, 70_001)
+        rig.look(4)
+        await rig.until(lambda: rig.alerts.view.firings[0].deliveries[0].state == "waiting")
+        assert rig.alerts.view.firings[0].deliveries[0].detail == "HTTP 503"
+        market.wait(1)
+        rig.alerts._courier._wake.set()
+        await rig.until(lambda: rig.alerts.view.webhooks[0].delivered)
+
+
 @on_a_loop
 async def test_few_deliveries_are_under_way_at_once(tmp_path: Path, market: Market) -> None:
     async with receiving() as receiver, running(tmp_path, market) as rig:

@@ -160,6 +160,12 @@ def test_waits_double_to_five_minutes_and_are_spread(attempts: int, chance: floa
         ("9" * 50, 0.0),
         ("Wed, 18 Nov 2026 11:07:20 GMT", 600.0),
         ("Wed, 18 Nov 2020 11:07:20 GMT", 0.0),
+        ("Wed, 18 Nov 2026 11:07:20 -0000", 600.0),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", 0.0),
+        ("Mon, 01 Jan 2027 00:00:00 +9999999999999999999", 0.0),
+        ("Mon, 01 Jan 2027 00:00:00 +9999", 0.0),
+        ("Mon, 01 Jan 0001 00:00:00 +2359", 0.0),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", 251_607_387_699.0),
     ],
 )
 def test_retry_after_is_seconds_or_a_date(header: str, seconds: float) -> None:

@@ -105,6 +105,7 @@ class Hub:
             detail = f"the program follows {TOPICS_MOST} topics at once, and all are in use"
             return Refused(asked.id, "too_many_topics", detail)
         resumption = topic.resume(asked.resume)
+        goes_on = asked.resume if resumption.resumed else None
         self.say(
             listener,
             Envelope(
@@ -112,7 +113,8 @@ class Hub:
                 id=asked.id,
                 topic=name,
                 epoch=topic.epoch,
-                seq=topic.seq,
+                # What was missed comes after this: who breaks off in between must not count it as had.
+                seq=goes_on.seq if goes_on is not None else topic.seq,
                 resumed=resumption.resumed,
                 ts_ms=now_ns // MS_NS,
             ),
