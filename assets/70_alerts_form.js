@@ -11,7 +11,7 @@
   const looked = () => ((V.store.answer || {}).market || {}).symbol || "BTC-USDT";
   // The sentence of a rule, as the engine writes it.
   A.sentence = (rule) => {
-    const m = A.metric(rule.metric), of = m.ofSymbol ? `${slashed(rule.symbol)} ${m.words}` : rule.metric === "p99_ms" ? `${m.words} of ${rule.stage || (rule.venue === "builtin" ? "ack" : "receive")}` : m.words;
+    const m = A.metric(rule.metric), of = m.ofSymbol ? `${slashed(rule.symbol)} ${m.words}` : rule.stage ? `${m.words} of ${rule.stage}` : m.words;
     return `${of} on ${rule.venue || "any venue"} ${rule.above ? "above" : "below"} ${rule.threshold}${m.unit ? ` ${m.unit}` : ""}${long(rule.for_s)}`;
   };
   A.examples = () => {

@@ -3,7 +3,8 @@
     <symbol> <metric> [on <venue> | on any venue] above|below <number>[unit] [for <number> s|m]
 
 "BTC/USDT mid on any venue above 70000 for 5 s", "p99 of receive on binance_spot above 50 ms", "gaps on any venue above
-3 per minute for 1 m". Without `on` any venue is meant. `parse(rule.text)` is the rule again.
+3 per minute for 1 m". Without `on` any venue is meant; p99 without `of` is of each source's main stage: receive of
+real venues, ack of the built-in exchange. `parse(rule.text)` is the rule again.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ THRESHOLD_DECIMALS: Final = 18
 FOR_MAX_NS: Final = 24 * 3_600 * 10**9
 SECOND_NS: Final = 10**9
 MINUTE_NS: Final = 60 * SECOND_NS
-SIMULATED: Final = "builtin"
 STAGE_MAX: Final = 24
 NUMBER_MAX: Final = 40
 
@@ -133,7 +133,7 @@ class Rule:
     above: bool  # strictly; else strictly below
     threshold: Decimal  # in the metric's unit, exact
     for_ns: int = 0
-    stage: str = ""  # of p99_ms
+    stage: str = ""  # of p99_ms; "" = the main one of each source
 
     @property
     def threshold_text(self) -> str:
@@ -243,8 +243,7 @@ def _checked(rule: Rule, venues: Collection[str]) -> Rule:
     venue = _known(rule.venue, venues)
     stage = rule.stage
     if rule.metric == "p99_ms":
-        stage = stage or ("ack" if venue == SIMULATED else "receive")
-        if not _STAGE.fullmatch(stage):
+        if stage and not _STAGE.fullmatch(stage):
             raise BadRule(
                 stage, "is no stage: write receive, decode, sequence, publish, or ack and match of builtin"
             )

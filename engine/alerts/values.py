@@ -105,9 +105,11 @@ class Values:
         return Reading(silent_ns, SECOND_NS, f"{silent_ns / 1e9:.1f} s")
 
     def _latencies(self, stage: str) -> Readings:
+        """p99 of one stage; of each source's main one where `stage` is ""."""
+        main = {source.source.key: source.stages[0] for source in self._sources if source.stages}
         found: dict[str, Reading | None] = {}
         for (key, name), latency in list(self._telemetry.stages.items()):
-            if name != stage or key.endswith(":" + REPLAY):
+            if name != (stage or main.get(key)) or key.endswith(":" + REPLAY):
                 continue
             window = self._p99.get((key, name))
             if window is None or window.latency is not latency:

@@ -30,7 +30,7 @@ class RuleView:
     fired: int
     fired_ns: int  # when it last did
     created_ns: int
-    stage: str = ""  # of p99_ms: "receive"
+    stage: str = ""  # of p99_ms: "receive"; "" = the main one of each source
 
 
 @dataclass(frozen=True, slots=True)

@@ -167,3 +167,23 @@ def test_latencies_of_replays_are_left_out(market: Market, values: Values) -> No
         market.telemetry.stage(key, "loop").advance(START + SECOND)
     market.now_ns = START + 2 * SECOND
     assert texts(market, values, "p99 of loop above 1") == {"engine": "5 ms"}
+
+
+def test_p99_without_a_stage_is_of_the_main_one_of_each_source(market: Market, values: Values) -> None:
+    market.source("builtin", "sim")
+    market.source("binance_spot")
+    for key, name in (
+        ("builtin:sim", "ack"),
+        ("builtin:sim", "match"),
+        ("binance_spot:live", "receive"),
+        ("binance_spot:live", "decode"),
+        ("engine", "loop"),
+    ):
+        stage = market.telemetry.stage(key, name)
+        stage.record_one(START, 5_000_000 if name in ("ack", "receive") else 1_000_000)
+        stage.advance(START + SECOND)
+    market.now_ns = START + 2 * SECOND
+    both = {"builtin:sim": "5 ms", "binance_spot:live": "5 ms"}
+    assert texts(market, values, "p99 on any venue above 1") == both
+    assert texts(market, values, "p99 on builtin above 1") == {"builtin:sim": "5 ms"}
+    assert texts(market, values, "p99 of match on builtin above 1") == {"builtin:sim": "1 ms"}
