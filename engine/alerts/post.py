@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 from typing import Final, Protocol
 
 import aiohttp
@@ -76,7 +78,10 @@ def _why(error: BaseException) -> str:
     if isinstance(error, aiohttp.ClientSSLError):
         return "TLS failed"
     if isinstance(error, aiohttp.ClientConnectorError):
-        return error.os_error.strerror or type(error.os_error).__name__
+        code = error.os_error.errno  # its own text may be asyncio's, with the address in it
+        if code == errno.ECONNREFUSED:
+            return "nothing listens there"
+        return os.strerror(code) if code and code > 0 else "it cannot be reached"
     if isinstance(error, asyncio.TimeoutError):
         return "it took too long"
     return type(error).__name__

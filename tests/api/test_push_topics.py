@@ -62,17 +62,17 @@ def traded(desk: Desk, at: float, size: int = 100, price: int = 10_000) -> None:
 # --- candles ----------------------------------------------------------------------------------------------------
 
 
-def test_a_running_candle_is_said_at_each_second_and_a_closed_one_as_soon_as_it_closes() -> None:
+def test_a_running_candle_is_said_once_in_its_second_and_a_closed_one_as_soon_as_it_closes() -> None:
     desk = market()
     said = topic(desk, CandleReader(place(desk), "1s", desk.now))
     traded(desk, 0.3)
-    assert said.read(desk.at(0.99).now) == []
-    assert candles(said.read(desk.at(1.0).now)) == [(0, "0.00100", False)]
-    assert said.read(desk.at(1.4).now) == []
-    traded(desk, 1.5)  # the first of the next second closes the one before
-    assert candles(said.read(desk.at(1.5).now)) == [(0, "0.00100", True)]
-    assert candles(said.read(desk.at(2.0).now)) == [(1, "0.00100", False)]
-    assert said.read(desk.at(2.9).now) == []
+    assert said.read(desk.at(0.49).now) == []
+    assert candles(said.read(desk.at(0.5).now)) == [(0, "0.00100", False)]
+    assert said.read(desk.at(1.1).now) == []
+    traded(desk, 1.2)  # the first of the next second closes the one before
+    assert candles(said.read(desk.at(1.2).now)) == [(0, "0.00100", True)]
+    assert candles(said.read(desk.at(1.51).now)) == [(1, "0.00100", False)]
+    assert said.read(desk.at(2.4).now) == []
     assert candles(said.read(desk.at(3.0).now)) == [(1, "0.00100", True)]  # its second is long over
     assert said.read(desk.at(4.0).now) == []  # a second without trades has no candle
     assert said.seq == 4

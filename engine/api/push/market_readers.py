@@ -24,6 +24,7 @@ from engine.telemetry.ring import Ring
 
 MS_NS: Final = 1_000_000
 SECOND_NS: Final = 1_000_000_000
+HALF_NS: Final = SECOND_NS // 2  # after a second's begin its running candle is said
 BOOK_EVERY_NS: Final = 100_000_000
 TRADES_AT_ONCE: Final = 200  # in one message; some 0.5 ms of writing
 TRADES_SHOWN: Final = 20
@@ -150,7 +151,7 @@ class _RingReader:
 
 
 class CandleReader(_RingReader):
-    """Each closed candle once, as soon as it has closed; the running one at each second of the wall clock.
+    """Each closed candle once, as soon as it has closed; the running one in the middle of each second.
 
     A second without trades has no candle. One-second candles close when the engine closes them. Longer ones close with
     the first of a later interval, or when their time is over by the source's clock and nothing runs in them.
@@ -161,7 +162,7 @@ class CandleReader(_RingReader):
     def __init__(self, place: Place, interval: Interval, now_ns: int) -> None:
         super().__init__(place)
         self._interval, self._interval_ns = interval, INTERVALS_NS[interval]
-        self._second = now_ns // SECOND_NS
+        self._second = (now_ns - HALF_NS) // SECOND_NS
         self._open = np.empty(0, CANDLE)  # closed seconds of an interval that has not ended
         self._done_ns = 0  # intervals that begin before this were closed
         if self._rings is not None and self._interval_ns > SECOND_NS:
@@ -183,7 +184,7 @@ class CandleReader(_RingReader):
             row = roll_up(self._open, self._interval_ns)
             self._close()
             said.append(self._said(row, self._instrument, True, now_ns, 0))
-        second = now_ns // SECOND_NS
+        second = (now_ns - HALF_NS) // SECOND_NS
         if second != self._second:
             self._second = second
             row_now, units = self._running(), self._place.instrument
