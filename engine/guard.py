@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import psutil
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+SCHEME_PORTS: Final = {"http": 80, "https": 443}  # of an origin that names none
 
 
 def host_of(authority: str) -> str | None:
@@ -35,10 +36,34 @@ def refusal(host: str | None, origin: str | None, allowed: Collection[str] = ())
         return "The Host header does not name this server; add the name to allowed_hosts if it should."
     if origin is None:
         return None
-    parts = urlsplit(origin)
-    if parts.scheme not in ("http", "https") or host_of(parts.netloc) not in names:
+    try:
+        parts = urlsplit(origin)
+    except ValueError:  # as "http://["
+        return "The Origin header cannot be read."
+    if parts.scheme not in SCHEME_PORTS or host_of(parts.netloc) not in names:
         return "The Origin header names another site."
     return None
+
+
+def foreign_page(host: str | None, origin: str | None, fetch_site: str | None) -> str | None:
+    """Why a call that changes something, or opens a WebSocket, is refused though `refusal` lets it pass.
+
+    Its names are this server's, but a page of another port of the same machine is another site too. `fetch_site`
+    is the Sec-Fetch-Site header; programs send neither it nor Origin. None = it may pass.
+    """
+    if fetch_site in ("cross-site", "same-site"):
+        return "The request comes from a page of another site."
+    if origin is None:
+        return None
+    try:
+        parts = urlsplit(origin)
+        own = SCHEME_PORTS.get(parts.scheme)
+        same = (parts.port or own) == (urlsplit(f"//{host or ''}").port or own)
+    except ValueError:
+        return "The Host or Origin header cannot be read."
+    return (
+        None if same else "The Origin header names another port than the Host header: a page of another site."
+    )
 
 
 def is_loopback(host: str) -> bool:

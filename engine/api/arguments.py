@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from engine.api.bodies import why_not
 from engine.api.problems import Problem
 from engine.api.route import Parameter, Route
 from engine.errors import BadSetting
@@ -98,7 +99,7 @@ def value_of(parameter: Parameter, text: str, now_ns: int) -> Any:
             return number
         case "decimal":
             if not _DECIMAL.fullmatch(text):
-                raise _wrong(parameter, text, "a decimal number, as 1000 or 0.25")
+                raise _wrong(parameter, text, "a decimal number above 0, as 1000 or 0.25")
             return text
         case "choice":
             if text not in parameter.choices:
@@ -147,23 +148,27 @@ def zone_named(name: str) -> tzinfo | None:
 
 
 def body_of(route: Route, data: bytes, content_type: str) -> Any:
-    """The body, decoded into the route's type; None where the route takes none.
+    """The body, decoded into the route's type; None where the route takes none. No bytes are an empty object.
 
-    `content_type` is the header, "" where there is none: JSON then. Problem unsupported_media or bad_body.
+    `content_type` is the header, "" where there is none: a body needs it, since any site's page may send one
+    without. Problem unsupported_media or bad_body.
     """
     if route.body is None:
         return None
-    kind = content_type.partition(";")[0].strip().lower() or BODY_TYPES[0]
+    kind = content_type.partition(";")[0].strip().lower()
+    if not data:
+        kind, data = BODY_TYPES[0], b"{}"
     if kind not in BODY_TYPES:
+        wanted = " or ".join(BODY_TYPES[:2])
         raise Problem(
-            "unsupported_media", f"a body is taken as {' or '.join(BODY_TYPES[:2])}, not {kind[:60]}"
+            "unsupported_media", f"a body needs its Content-Type, {wanted}, not {kind[:60] or 'none'}"
         )
     try:
         if kind == BODY_TYPES[0]:
             return msgspec.json.decode(data, type=route.body)
         return msgspec.msgpack.decode(data, type=route.body)
     except msgspec.ValidationError as error:
-        raise Problem("bad_body", f"the body is not as described: {error}") from error
+        raise Problem("bad_body", why_not(error, route.body)) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         what = "JSON" if kind == BODY_TYPES[0] else "msgpack"
         raise Problem("bad_body", f"the body is no {what}: {error}") from error

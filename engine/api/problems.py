@@ -30,6 +30,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "conflict": (409, "It cannot be done as things stand"),
     "too_large": (413, "The body is too large"),
     "unsupported_media": (415, "The body's type is not taken"),
+    "upgrade_required": (426, "The path speaks WebSocket, version 13"),
     "too_many_requests": (429, "Too many requests"),
     "too_many_connections": (429, "Too many connections"),
     "too_many_failures": (429, "Too many failed logins"),

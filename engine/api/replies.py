@@ -104,6 +104,10 @@ def refuse(
         headers["Retry-After"] = "1"
     if problem.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="venuescope"'
+    if problem.status == 426:
+        headers["Sec-WebSocket-Version"] = "13"
+        headers["Upgrade"] = "websocket"
+        headers["Connection"] = "Upgrade, close"
     if allow:
         headers["Allow"] = allow
     return web.Response(

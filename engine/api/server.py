@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
+import re
+import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -50,6 +53,7 @@ PUSH: Final = frozenset({"/ws", VERSION + "/ws"})
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE"})  # that are counted by name
 READING: Final = frozenset({"GET", "HEAD"})
 _ENDING: Final = frozenset({"too_large", "too_slow"})  # what still comes is no request
+_ABSOLUTE: Final = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
 WILDCARDS: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104
 
 Note = Callable[[Level, str, str, str], None]  # level, source, what, text
@@ -140,15 +144,14 @@ class ApiServer:
         await runner.setup()
         try:
             tls = _tls(*options.tls) if options.tls is not None else None
-            site = web.TCPSite(runner, options.host, options.port, backlog=BACKLOG, ssl_context=tls)
-            await site.start()
+            await _site(runner, options.host, options.port, tls).start()
         except OSError as error:
             await runner.cleanup()
             detail = f"port {options.port} of {options.host} cannot be served: {error.strerror or error}"
             if detail != self._detail:
-                self._note(
-                    "error", "", "api", f"the API is not served: {detail}; trying every {RETRY_S:.0f} s"
-                )
+                told = f"the API is not served: {detail}; trying every {RETRY_S:.0f} s"
+                self._note("error", "", "api", told)
+                log.error(told)  # the terminal tells it too
             self._state, self._detail = ("failed" if options.tls else "port taken"), detail
             return None
         except asyncio.CancelledError:
@@ -169,27 +172,33 @@ class ApiServer:
         counts.requests += 1
         counts.in_flight += 1
         request_id = self._ids.of(request.headers.get(HEADER))
-        path = request.raw_path.partition("?")[0]
+        host, target = _aim(request)
+        path = target.partition("?")[0]
         told = _Told()
         response: web.StreamResponse
         try:
-            foreign = self._foreign(request.headers.get("Host"), request.headers.get("Origin"))
-            if foreign is not None:
-                raise Problem("foreign", foreign)
+            self._check_site(request, host, path)
             if path in PUSH:
-                return await self._serve_push(request)
+                return await self._serve_push(request, told)
             fixed = self._pages.get(path)
             if fixed is not None:
-                response, told.path = self._page(request, fixed), path
+                response, told.path = self._page(request, fixed, told), path
             else:
-                response = await self._answer(request, path, request_id, told)
+                response = await self._answer(request, target, path, request_id, told)
         except Problem as problem:
             counts.refused(problem.code)
             response = refuse(problem, request_id, path[:SHOWN], told.verdict, told.allow)
-            if problem.code in _ENDING:
+            if problem.code in _ENDING or path in PUSH:  # what comes after a handshake may be no HTTP
                 response.force_close()
         except ConnectionError:
             raise
+        except web.HTTPException as error:
+            if request.writer.output_size:
+                raise ConnectionResetError("the connection cannot go on") from error
+            counts.refused("bad_request")
+            unread = Problem("bad_request", f"the request is not as HTTP wants it: {error.reason}")
+            response = refuse(unread, request_id, path[:SHOWN], told.verdict)
+            response.force_close()
         except Exception as error:
             counts.broken += 1
             log.exception("request failed", request_id=request_id, method=request.method, route=told.path)
@@ -204,11 +213,21 @@ class ApiServer:
         counts.answered(method, told.path, response.status, time.perf_counter_ns() - started_ns)
         return response
 
+    def _check_site(self, request: web.BaseRequest, host: str | None, path: str) -> None:
+        """Problem where another site's page sends the request, or it came by a name that is not ours."""
+        headers = request.headers
+        origin = headers.get("Origin")
+        foreign = self._foreign(host, origin)
+        if foreign is None and (request.method not in READING or path in PUSH):
+            foreign = guard.foreign_page(host, origin, headers.get("Sec-Fetch-Site"))
+        if foreign is not None:
+            raise Problem("foreign", foreign)
+
     async def _answer(
-        self, request: web.BaseRequest, path: str, request_id: str, told: _Told
+        self, request: web.BaseRequest, target: str, path: str, request_id: str, told: _Told
     ) -> web.StreamResponse:
         """The answer of the route that the request means. Problem when it is refused."""
-        method, target = request.method, request.raw_path
+        method = request.method
         kept = self._calls.get(target) if method in READING else None
         if kept is not None:
             route, values = kept
@@ -288,27 +307,30 @@ class ApiServer:
         headers = request.headers
         if headers.get("Content-Encoding", "identity") != "identity":
             raise Problem("unsupported_media", "A body is taken uncompressed: leave Content-Encoding out.")
-        data = await _read(request) or b"{}"  # nothing is as good as an empty one, where none of it is needed
-        return body_of(route, data, headers.get("Content-Type", ""))
+        return body_of(route, await _read(request), headers.get("Content-Type", ""))
 
-    async def _serve_push(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _serve_push(self, request: web.BaseRequest, told: _Told) -> web.StreamResponse:
         """Hand a WebSocket on. Without credentials, where they are demanded, its first message brings them."""
         address, headers, now_ns = request.remote or "", request.headers, self._clock()
         identity: Identity | None = None
         if _has_credentials(headers) or not self._options.demanded:
             identity = self._door.identify(headers, address, now_ns)
-        _pass(self._door.admit(identity, address, now_ns))
+        told.verdict = self._door.admit(identity, address, now_ns)
+        _pass(told.verdict)
+        if request.method != "GET":
+            told.allow = "GET"
+            raise Problem("bad_method", f"A WebSocket begins with GET, not {request.method[:16]}.")
         self._counts.in_flight -= 1  # it is open, and may be for days
         try:
             return await self._push.serve(request, identity, address)
         finally:
             self._counts.in_flight += 1
 
-    def _page(self, request: web.BaseRequest, fixed: tuple[bytes, str]) -> web.Response:
+    def _page(self, request: web.BaseRequest, fixed: tuple[bytes, str], told: _Told) -> web.Response:
         """A page that is the same for all. It counts against the address's limit, as any request."""
-        told = _Told()
         self._admit(request, None, told)
         if request.method not in READING:
+            told.allow = "GET, HEAD"
             raise Problem("bad_method", f"This page takes GET, not {request.method[:16]}.")
         return page(*fixed)
 
@@ -322,6 +344,18 @@ class _Told:
         self.path = OTHER
         self.verdict: Verdict | None = None
         self.allow = ""
+
+
+def _aim(request: web.BaseRequest) -> tuple[str | None, str]:
+    """Host and target. A target that says both, as a proxy's client writes it, goes before the Host header."""
+    host, target = request.headers.get("Host"), request.raw_path
+    if target.startswith("/"):
+        return host, target
+    found = _ABSOLUTE.match(target)
+    if found is None:
+        return host, target
+    rest = target[found.end() :]
+    return found[1], rest if rest.startswith("/") else f"/{rest}"
 
 
 def _has_credentials(headers: Mapping[str, str]) -> bool:
@@ -356,6 +390,22 @@ async def _read(request: web.BaseRequest) -> bytes:
     except web.RequestPayloadError as error:
         raise Problem("bad_body", "The body's chunks cannot be read.") from error
     return b"".join(parts)
+
+
+def _site(runner: web.ServerRunner, host: str, port: int | None, tls: ssl.SSLContext | None) -> web.BaseSite:
+    """Where to serve. `::` is every address, of IPv4 too: asyncio alone would take that of IPv6 only. OSError."""
+    if host != "::":
+        return web.TCPSite(runner, host, port, backlog=BACKLOG, ssl_context=tls)
+    both = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
+    try:
+        if os.name == "posix":
+            both.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        both.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        both.bind((host, port or 0))
+        return web.SockSite(runner, both, backlog=BACKLOG, ssl_context=tls)
+    except OSError:
+        both.close()
+        raise
 
 
 def _tls(certificate: Path, key: Path) -> ssl.SSLContext:

@@ -93,9 +93,9 @@ def test_a_zone_is_named() -> None:
         ("from=99999999999999", "from", "to 2262"),
         ("from=1969-01-01", "from", "from 1970"),
         ("from=9999-12-31", "from", "2262|ISO"),
-        ("quote=-1", "quote", "decimal number"),
+        ("quote=-1", "quote", "decimal number above 0"),
         ("quote=1e3", "quote", "decimal number"),
-        ("quote=nan", "quote", "decimal number"),
+        ("quote=nan", "quote", "decimal number above 0"),
         ("tz=Mars/Base", "tz", "Europe/Berlin"),
         ("tz=../../etc/passwd", "tz", "time zone"),
         ("tz=/etc/localtime", "tz", "time zone"),
@@ -161,7 +161,6 @@ POST = route(NAME, body=NewSymbol)
 
 def test_a_body_is_json_or_msgpack() -> None:
     wanted = NewSymbol(symbol="a", venue="b")
-    assert body_of(POST, b'{"symbol": "a", "venue": "b"}', "") == wanted
     assert body_of(POST, b'{"symbol": "a", "venue": "b"}', "Application/JSON; charset=utf-8") == wanted
     assert body_of(POST, msgspec.msgpack.encode(wanted), "application/msgpack") == wanted
     assert body_of(ALL, b"whatever", "text/plain") is None
@@ -171,15 +170,21 @@ def test_a_body_is_json_or_msgpack() -> None:
     ("data", "kind", "code", "sentence"),
     [
         (b"symbol=a", "application/x-www-form-urlencoded", "unsupported_media", "application/json"),
-        (b"", "", "bad_body", "no JSON"),
+        (b'{"symbol": "a", "venue": "b"}', "", "unsupported_media", "not none"),
+        (b"", "", "bad_body", "symbol is missing: send {"),
         (b"{", "application/json", "bad_body", "no JSON"),
         (b'{"symbol": "\xff", "venue": "b"}', "application/json", "bad_body", "body"),
-        (b"[" * 50_000, "application/json", "bad_body", "body"),
+        (b"[" * 50_000, "application/json", "bad_body", "send an object"),
         (b"\xc1", "application/msgpack", "bad_body", "no msgpack"),
-        (b'{"symbol": "a"}', "application/json", "bad_body", "missing required field `venue`"),
-        (b'{"symbol": 1, "venue": "b"}', "application/json", "bad_body", "`$.symbol`"),
-        (b'{"symbol": "", "venue": "b"}', "application/json", "bad_body", "length >= 1"),
-        (b'{"symbol": "a", "venue": "b", "x": 1}', "application/json", "bad_body", "unknown field `x`"),
+        (b'{"venue": "a"}', "application/json", "bad_body", "symbol is missing"),
+        (
+            b'{"symbol": 1, "venue": "b"}',
+            "application/json",
+            "bad_body",
+            "symbol is text, not a whole number",
+        ),
+        (b'{"symbol": "", "venue": "b"}', "application/json", "bad_body", "symbol has at least 1 character"),
+        (b'{"symbol": "a", "venue": "b", "x": 1}', "application/json", "bad_body", "no field 'x'"),
     ],
 )
 def test_a_body_that_is_not_as_described_is_refused(data: bytes, kind: str, code: str, sentence: str) -> None:

@@ -10,13 +10,17 @@ from typing import Any
 import msgspec
 import pytest
 from aiohttp import WSMsgType, web
+from structlog.testing import capture_logs
 
 from engine.api.connections import MAX_HEADERS, Connections
 from engine.api.problems import Problem
+from engine.api.push.push import Push
+from engine.api.reading import Markets
 from engine.api.request_ids import RequestIds
 from engine.api.route import Call, Parameter, Route
 from engine.api.route_table import RouteTable
 from engine.api.server import MAX_BODY
+from tests.api.push_rig import FakeDoor
 from tests.api.server_rig import Served, market, serving
 
 
@@ -113,6 +117,25 @@ def test_a_moment_is_read_anew_each_time(tmp_path: Path) -> None:
         ("GET", "/thing/A", {"headers": {"Origin": "https://evil.example"}}, 403, "foreign"),
         ("GET", "/ws", {"headers": {"Origin": "https://evil.example"}}, 403, "foreign"),
         ("GET", "/docs", {"headers": {"Host": "evil.example"}}, 403, "foreign"),
+        ("GET", "/thing/A", {"headers": {"Origin": "http://["}}, 403, "foreign"),
+        ("GET", "/docs", {"headers": {"Origin": "http://["}}, 403, "foreign"),
+        ("GET", "/ws", {"headers": {"Origin": "http://["}}, 403, "foreign"),
+        ("GET", "/thing/A", {"headers": {"Origin": "http://localhost:9"}}, 200, ""),
+        ("GET", "/thing/A", {"headers": {"Sec-Fetch-Site": "cross-site"}}, 200, ""),
+        ("GET", "/ws", {"headers": {"Origin": "http://localhost:9"}}, 403, "foreign"),
+        ("GET", "/v1/ws", {"headers": {"Sec-Fetch-Site": "same-site"}}, 403, "foreign"),
+        ("DELETE", "/thing/A", {"headers": {"Origin": "http://localhost:9"}}, 403, "foreign"),
+        ("DELETE", "/thing/A", {"headers": {"Sec-Fetch-Site": "same-site"}}, 403, "foreign"),
+        ("POST", "/thing", {"json": {"name": "a"}, "headers": {"Origin": "null"}}, 403, "foreign"),
+        (
+            "POST",
+            "/thing",
+            {"json": {"name": "a"}, "headers": {"Sec-Fetch-Site": "cross-site"}},
+            403,
+            "foreign",
+        ),
+        ("POST", "/thing", {"json": {"name": "a"}, "headers": {"Sec-Fetch-Site": "same-origin"}}, 201, ""),
+        ("POST", "/ws", {}, 405, "bad_method"),
         ("GET", "/thing/A", {"headers": {"X-Api-Key": "vsk_wrong"}}, 401, "bad_credentials"),
         ("GET", "/healthz", {"headers": {"Authorization": "Bearer wrong"}}, 401, "bad_credentials"),
         ("PUT", "/thing/A", {}, 405, "bad_method"),
@@ -126,6 +149,13 @@ def test_a_moment_is_read_anew_each_time(tmp_path: Path) -> None:
             "POST",
             "/thing",
             {"data": b"<a/>", "headers": {"Content-Type": "text/xml"}},
+            415,
+            "unsupported_media",
+        ),
+        (
+            "POST",
+            "/thing",
+            {"data": b'{"name": "a"}', "headers": {}, "skip_auto_headers": ["Content-Type"]},
             415,
             "unsupported_media",
         ),
@@ -163,8 +193,54 @@ def test_a_path_tells_its_methods(tmp_path: Path) -> None:
         assert (await api.ask("/thing/A", "POST"))[1]["Allow"] == "DELETE, GET, HEAD"
         status, headers, body = await api.ask("/thing/A", "HEAD")
         assert (status, body, int(headers["Content-Length"]) > 0) == (200, b"", True)
+        for path, allowed in (("/docs", "GET, HEAD"), ("/ws", "GET")):
+            status, headers, _ = await api.ask(path, "POST")
+            assert (status, headers["Allow"]) == (405, allowed)
+            assert headers["RateLimit-Limit"] == "10000"
 
     run(tmp_path, test)
+
+
+def test_a_page_of_the_api_itself_may_call_it(tmp_path: Path) -> None:
+    async def test(api: Served) -> None:
+        headers = {"Origin": api.server.url, "Sec-Fetch-Site": "same-origin"}
+        assert (await api.ask("/thing", "POST", json={"name": "a"}, headers=headers))[0] == 201
+        assert (await api.ask("/ws", headers=headers))[0] == 200
+
+    run(tmp_path, test)
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "status"),
+    [
+        (b"http://localhost/thing/A?depth=7", b"localhost", 200),
+        (b"HTTP://127.0.0.1:8052/thing/A?depth=7", b"evil.example", 200),  # the target goes before
+        (b"http://localhost/docs", b"localhost", 200),
+        (b"http://localhost", b"localhost", 200),
+        (b"http://localhost?depth=7", b"localhost", 400),
+        (b"http://localhost/nothing", b"localhost", 404),
+        (b"http://evil.example/thing/A", b"localhost", 403),
+    ],
+)
+def test_a_target_may_name_the_server_too(tmp_path: Path, target: bytes, host: bytes, status: int) -> None:
+    async def test(api: Served) -> None:
+        told = await api.raw(b"GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n" % (target, host))
+        assert told.startswith(b"HTTP/1.1 %d " % status)
+        if target.endswith(b"A?depth=7"):
+            assert json.loads(told.partition(b"\r\n\r\n")[2])["depth"] == 7
+
+    run(tmp_path, test)
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="there is no IPv6 here")
+def test_every_address_is_served_for_both_families(tmp_path: Path) -> None:
+    async def test(api: Served) -> None:
+        port = int(api.server.url.rpartition(":")[2])
+        for host in ("127.0.0.1", "[::1]"):
+            async with api.session.get(f"http://{host}:{port}/healthz") as answer:
+                assert answer.status == 200
+
+    run(tmp_path, test, host="::")
 
 
 def test_a_request_bears_one_name_all_the_way(tmp_path: Path) -> None:
@@ -265,6 +341,73 @@ def test_without_demand_a_websocket_is_handed_on_with_its_caller(tmp_path: Path)
             assert (await api.ask(path))[2] == {"identity": "127.0.0.1", "address": "127.0.0.1"}
 
     run(tmp_path, test)
+
+
+def test_what_aiohttp_refuses_is_told_as_a_problem(tmp_path: Path) -> None:
+    class Strict:
+        async def serve(self, request: web.BaseRequest, identity: Any, address: str) -> web.StreamResponse:
+            await web.WebSocketResponse().prepare(request)
+            raise AssertionError
+
+    async def test(api: Served) -> None:
+        status, _, told = await api.ask("/ws", headers={"Upgrade": "websocket"})
+        assert (status, told["code"]) == (400, "bad_request")
+        assert (api.server.view().broken, dict(api.server.view().refused)) == (0, {"bad_request": 1})
+
+    run(tmp_path, test, push=Strict())
+
+
+_GOOD = {
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "version", "changed", "status"),
+    [
+        ("GET", "1.1", {"Connection": "keep-alive, upgrade", "Upgrade": "WebSocket"}, 101),
+        ("GET", "1.1", {"Connection": ""}, 400),
+        ("GET", "1.1", {"Upgrade": ""}, 400),
+        ("GET", "1.1", {"Sec-WebSocket-Key": ""}, 400),
+        ("GET", "1.1", {"Sec-WebSocket-Key": "abc"}, 400),
+        ("GET", "1.1", {"Sec-WebSocket-Version": "7"}, 426),
+        ("GET", "1.1", {"Sec-WebSocket-Version": ""}, 426),
+        ("GET", "1.0", {}, 400),
+        ("POST", "1.1", {}, 405),
+        ("HEAD", "1.1", {}, 405),
+    ],
+)
+def test_a_handshake_is_as_the_standard_wants_it(
+    tmp_path: Path, method: str, version: str, changed: dict[str, str], status: int
+) -> None:
+    async def main() -> None:
+        desk = market()
+        push = Push(
+            Markets(desk.telemetry, desk.intake, lambda: desk.now),
+            desk.telemetry,
+            lambda: desk.now,
+            FakeDoor(),
+        )
+        async with serving(tmp_path, (), desk=desk, push=push) as api:
+            lines = [f"{name}: {text}" for name, text in {**_GOOD, **changed}.items() if text]
+            reader, writer = await asyncio.open_connection(*api.address)
+            writer.write(
+                "\r\n".join([f"{method} /ws HTTP/{version}", "Host: localhost", *lines, "", ""]).encode()
+            )
+            async with asyncio.timeout(5):
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                assert int(head.split()[1]) == status
+                if status != 101:
+                    assert "application/problem+json" in head
+                    await reader.read()  # it ends here
+                assert ("Sec-WebSocket-Version: 13" in head) is (status == 426)
+            writer.close()
+            assert api.server.view().broken == 0
+
+    asyncio.run(main())
 
 
 def test_a_websocket_that_breaks_is_cut_and_no_call_that_is_answered(tmp_path: Path) -> None:
@@ -391,7 +534,10 @@ def test_a_taken_port_is_noted_once_and_tried_again(tmp_path: Path, monkeypatch:
             with pytest.raises(ConnectionRefusedError):
                 await asyncio.open_connection("127.0.0.1", port)
 
-        asyncio.run(main())
+        with capture_logs() as said:
+            asyncio.run(main())
+        assert [each["log_level"] for each in said] == ["error"]
+        assert f"port {port} of 127.0.0.1 cannot be served" in said[0]["event"]
 
 
 def test_a_connection_of_which_nothing_is_taken_is_cut() -> None:

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from engine.guard import host_of, is_loopback, own_names, refusal
+from engine.guard import foreign_page, host_of, is_loopback, own_names, refusal
 
 PASS = [
     ("localhost:8050", None),
@@ -33,6 +33,10 @@ REFUSED = [
     ("localhost", "file://localhost"),
     ("localhost", ""),
     ("localhost", "http://localhost.evil.example"),
+    ("localhost", "http://["),
+    ("localhost", "http://[::1"),
+    ("localhost", "http://\uff0f"),
+    ("localhost", "http://localhost:x"),
 ]
 
 
@@ -46,6 +50,34 @@ def test_foreign_and_malformed_names_are_refused(host: str | None, origin: str |
     why = refusal(host, origin, ["desk.example"])
     assert why is not None
     assert why.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "site", "passes"),
+    [
+        ("localhost:8052", None, None, True),  # a program
+        ("localhost:8052", "http://localhost:8052", None, True),
+        ("localhost:8052", "http://localhost:8052", "same-origin", True),
+        ("localhost:8052", None, "none", True),  # typed
+        ("desk.example", "https://desk.example", None, True),
+        ("desk.example", "https://desk.example:443", None, True),
+        ("desk.example:80", "http://desk.example", None, True),
+        ("[::1]:8052", "http://[::1]:8052", None, True),
+        ("localhost:8052", "http://localhost:9999", None, False),
+        ("localhost:8052", "http://localhost", None, False),
+        ("localhost", "http://localhost:8052", None, False),
+        ("localhost:8052", "http://localhost:x", None, False),
+        ("localhost:8052", "http://[", None, False),
+        ("localhost:8052", None, "cross-site", False),
+        ("localhost:8052", "http://localhost:8052", "same-site", False),
+    ],
+)
+def test_a_page_of_another_port_changes_nothing(
+    host: str, origin: str | None, site: str | None, passes: bool
+) -> None:
+    why = foreign_page(host, origin, site)
+    assert (why is None) is passes
+    assert why is None or why.endswith(".")
 
 
 def test_a_host_keeps_its_name_without_the_port() -> None:

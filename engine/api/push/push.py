@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
-from aiohttp import WSMsgType, web
+from aiohttp import HttpVersion11, WSMsgType, web
 from multidict import CIMultiDict
 
 from engine.access.identity import Identity
@@ -37,6 +38,7 @@ PING_EVERY_NS: Final = 15 * SECOND_NS
 SILENT_NS: Final = 45 * SECOND_NS
 HEARTBEAT_S: Final = 5
 IGNORED_MOST: Final = 200
+_KEY: Final = re.compile(r"[A-Za-z0-9+/]{22}==")
 _ENDED: Final = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR)
 
 
@@ -132,7 +134,7 @@ class Push:
     ) -> web.StreamResponse:
         """One listener from handshake to end. `identity` None: it says with its first message who it is, within 5 s.
 
-        Problem bad_argument or too_many_connections before the handshake.
+        Problem bad_argument, bad_request, upgrade_required or too_many_connections before the handshake.
         """
         transport = request.transport
         form = self._format(request)
@@ -174,8 +176,7 @@ class Push:
         form = request.query.get("format", FORMATS[0])
         if form not in FORMATS:
             raise Problem("bad_argument", f"format is one of {', '.join(FORMATS)}")
-        if request.headers.get("Upgrade", "").strip().lower() != "websocket":
-            raise Problem("bad_argument", "this path speaks WebSocket: connect to it with ws:// or wss://")
+        _check_handshake(request)
         return form
 
     async def _talk(self, listener: Listener, socket: web.WebSocketResponse[Literal[False]]) -> None:
@@ -377,6 +378,23 @@ class Push:
                     self._hub.dirty[listener] = None
                 if beats:
                     self._hub.push(listener, beat)
+
+
+def _check_handshake(request: web.BaseRequest) -> None:
+    """Problem where the request does not open a WebSocket as RFC 6455 (4.2.1) has it."""
+    headers = request.headers
+    if headers.get("Upgrade", "").strip().lower() != "websocket":
+        raise Problem("bad_argument", "this path speaks WebSocket: connect to it with ws:// or wss://")
+    if request.version != HttpVersion11:
+        raise Problem("bad_request", "a WebSocket begins with HTTP/1.1")
+    if "upgrade" not in (
+        each.strip().lower() for each in ",".join(headers.getall("Connection", ())).split(",")
+    ):
+        raise Problem("bad_request", "a WebSocket's handshake says Connection: Upgrade")
+    if headers.get("Sec-WebSocket-Version", "").strip() != "13":
+        raise Problem("upgrade_required", "a WebSocket's handshake says Sec-WebSocket-Version: 13")
+    if not _KEY.fullmatch(headers.get("Sec-WebSocket-Key", "").strip()):
+        raise Problem("bad_request", "a WebSocket's handshake has a Sec-WebSocket-Key: 16 bytes in base64")
 
 
 async def _handshake(request: web.BaseRequest, extensions: str) -> web.WebSocketResponse[Literal[False]]:
