@@ -239,5 +239,6 @@ def _allowed(key: str, message: str) -> str:
     known = Settings.model_fields.get(key.split(".")[0])
     if known is None:
         return f"there is no such setting; there are {', '.join(sorted(Settings.model_fields))}"
+    message = message.removeprefix("Value error, ")  # pydantic's, before a sentence of ours
     sentence = message[0].lower() + message[1:]
     return f"{sentence} ({known.description})"

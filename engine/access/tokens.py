@@ -20,6 +20,7 @@ PURPOSE: Final = "api tokens"  # what the secret is derived for
 AHEAD_S: Final = 60  # a token of a clock that was that far ahead is still good
 TOKEN_CHARACTERS: Final = 1_024
 _NOT_VALID: Final = "The token is not valid; get a new one with POST /token."
+_KEY_GONE: Final = "The key that the token was made for is revoked or gone; log in with another key."
 
 
 class _Claims(msgspec.Struct, frozen=True):
@@ -93,10 +94,11 @@ class Tokens:
         if now_ns >= claims.exp * SECOND_NS:
             raise Problem("expired", "The token has expired; get a new one with POST /token.")
         key = self._keys.get(claims.sub)
+        if key is None:
+            raise Problem("bad_credentials", _KEY_GONE)
         if (
             claims.iat * SECOND_NS > now_ns + AHEAD_S * SECOND_NS
             or claims.exp - claims.iat > LIFE_S
-            or key is None
             or not key.good(now_ns)
             or ROLES.index(claims.role) > ROLES.index(key.role)
         ):

@@ -423,8 +423,12 @@ class NewSymbol(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     ]
     venue: Annotated[
         str,
-        Meta(min_length=1, max_length=40, description="The live market", examples=["binance_spot"]),
-    ]
+        Meta(
+            max_length=40,
+            description="The live market; without it, the first live one that lists the symbol",
+            examples=["binance_spot"],
+        ),
+    ] = ""
 
 
 class SymbolChange(Struct, kw_only=True, frozen=True):

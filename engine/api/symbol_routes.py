@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from engine.api import answers, models
+from engine.api.arguments import NAMED_MOST
 from engine.api.market_routes import SYMBOL, VENUE
 from engine.api.problems import Problem
 from engine.api.reading import Markets
@@ -73,7 +74,7 @@ class SymbolRoutes:
     async def add(self, call: Call) -> models.SymbolChange:
         """Follow one more symbol of a live market."""
         wanted: models.NewSymbol = call.body
-        view = self._live(wanted.venue)
+        view = self._live(wanted.venue) if wanted.venue.strip() else self._listing(wanted.symbol)
         name = self._markets.listed_as(view, wanted.symbol) or wanted.symbol.strip()
         try:
             await self._command("add_symbol", {"venue": view.venue, "symbol": name})
@@ -123,6 +124,26 @@ class SymbolRoutes:
             )
         source, name = having[0]
         return self._markets.venue(source.source.venue), name
+
+    def _listing(self, symbol: str) -> VenueView:
+        """The first live market that lists the symbol; Problem bad_argument, with what to name, where there is none."""
+        venues = self._telemetry.board.venues
+        listing = [one for one in venues if self._markets.listed_as(one, symbol) is not None]
+        found = next((one for one in listing if one.state == "live"), None)
+        if found is not None:
+            return found
+        if not venues:
+            return self._markets.venue("")  # says that there are none
+        shown = symbol.strip()[:NAMED_MOST]
+        if listing:
+            why = f"{', '.join(one.venue for one in listing)} list{'s' * (len(listing) == 1)} it, and none is live now"
+        else:
+            why = f"it may be {', '.join(one.venue for one in venues)}"
+        raise Problem(
+            "bad_argument",
+            f"no live venue lists {shown!r}: name the one that is meant by venue; {why}",
+            argument="venue",
+        )
 
     def _live(self, venue: str) -> VenueView:
         """The live market; Problem conflict for the built-in exchange and for replays, which list what they have."""
@@ -193,7 +214,7 @@ def routes(markets: Markets, telemetry: Telemetry, command: Command) -> tuple[Ro
             symbols.add,
             models.SymbolChange,
             body=models.NewSymbol,
-            problems=("unknown_venue", "unknown_symbol", "conflict"),
+            problems=("bad_argument", "unknown_venue", "unknown_symbol", "conflict"),
         ),
         Route(
             "DELETE",

@@ -131,6 +131,8 @@ def test_a_revoked_key_is_refused_at_once_with_all_its_tokens(rig: Rig, tmp_path
     rig.steady_ns += LOOK_EVERY_NS
     assert [rig.door.still_good(caller, NOW_NS) for caller in callers] == [False, False]
     assert [rig.refused(each) for each in (text, token)] == ["bad_credentials"] * 2
+    with pytest.raises(Problem, match="revoked or gone"):
+        rig.identify(token)
 
 
 def test_a_token_is_good_for_a_quarter_of_an_hour(rig: Rig) -> None:

@@ -392,7 +392,25 @@ def test_what_cannot_be_added_is_a_problem(rig: Rig) -> None:
     assert refused(rig, "POST /add_symbol", body=b'{"symbol": "X", "venue": "kraken"}')[0] == "unknown_venue"
     code, detail = refused(rig, "POST /add_symbol", body=b'{"symbol": "X", "venue": "builtin"}')
     assert (code, "live markets are binance_spot, bybit_spot" in detail) == ("conflict", True)
-    assert refused(rig, "POST /add_symbol", body=b'{"symbol": "X"}')[0] == "bad_body"
+    code, detail = refused(rig, "POST /add_symbol", body=b'{"symbol": "X"}')
+    assert (code, "no live venue lists 'X': name the one" in detail) == ("bad_argument", True)
+    assert "binance_spot, bybit_spot" in detail
+
+
+def test_without_a_venue_a_symbol_is_added_at_the_first_live_one_that_lists_it(rig: Rig) -> None:
+    venues = (
+        listed("kraken_spot", "off"),
+        listed("okx_spot", symbols=("SOL-USDT",)),
+        listed("binance_spot"),
+        listed("bybit_spot"),
+    )
+    rig.telemetry.board.venues = venues
+    answer = rig.call("POST /add_symbol", body=b'{"symbol": "ethusdt"}')
+    assert (answer.venue, answer.symbol) == ("binance_spot", "ETH-USDT")
+    assert rig.call("POST /add_symbol", body=b'{"symbol": "SOL-USDT", "venue": ""}').venue == "okx_spot"
+    rig.telemetry.board.venues = venues[:1]
+    code, detail = refused(rig, "POST /add_symbol", body=b'{"symbol": "ETH-USDT"}')
+    assert (code, "kraken_spot lists it, and none is live now" in detail) == ("bad_argument", True)
 
 
 def test_a_symbol_is_removed_where_it_is_followed(rig: Rig) -> None:
