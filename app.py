@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import structlog
 import typer
 
-from engine import command_line, guard, kernels, logs, settings
+from engine import command_line, guard, kernels, logs, open_files, settings
 from engine.clock import SteadyClock
 from engine.errors import BadSetting, CallFailed, StorageError, UserError
 from engine.exchange.own_venue import own_venue
@@ -531,6 +531,7 @@ async def run(
     """
     from dashboards import server
 
+    files = open_files.raise_limit()
     stop = asyncio.Event()
     _on_signals(stop.set)
     gc.set_threshold(*GARBAGE)
@@ -546,7 +547,7 @@ async def run(
         _greet(chosen, application.login)
         table = _print_table(application.engine, table_s) if table_s else None
         try:
-            await server.serve(application.wsgi, sock, stop, tls)
+            await server.serve(application.wsgi, sock, stop, tls, files)
         finally:
             if table is not None:
                 table.cancel()

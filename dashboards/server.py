@@ -1,8 +1,8 @@
 """The web server: Hypercorn in this process, behind a guard on Host and Origin, and a login where one is demanded.
 
 Hypercorn drops a client that has not sent a whole request head within the keep-alive time and holds no
-worker thread for a body that trickles in, so half-open clients starve nobody. No worker processes: pages
-read this process's rings.
+worker thread for a body that trickles in, which is bounded in time too, as connections are in number (see
+`connections`), so half-open clients starve nobody. No worker processes: pages read this process's rings.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from hypercorn.asyncio import serve as hypercorn_serve
+from hypercorn.app_wrappers import WSGIWrapper
 from hypercorn.config import Config
 
+from dashboards.connections import IN_ALL, Front
 from dashboards.login import Login
 from engine.errors import BadSetting, PortInUse
 from engine.guard import refusal
@@ -173,22 +174,24 @@ def check_tls(files: Tls) -> None:
         raise BadSetting("tls_cert", str(cert), why) from error
 
 
-async def serve(app: Wsgi, sock: socket.socket, stop: asyncio.Event, tls: Tls | None = None) -> None:
+async def serve(
+    app: Wsgi, sock: socket.socket, stop: asyncio.Event, tls: Tls | None = None, files: int = 0
+) -> None:
     """Serve `app` on a bound socket, which it takes over, until `stop` is set; requests under way get a second to end.
 
-    `tls`: certificate chain and key, PEM, checked before with `check_tls`.
+    `tls`: certificate chain and key, PEM, checked before with `check_tls`. `files`: how many this process may
+    have open (0: nobody knows), of which connections take half at most.
     """
     config = Config()
     if tls is not None:
         config.certfile, config.keyfile = (str(path) for path in tls)
         config.alpn_protocols = ["http/1.1"]  # whose half-open requests are known to be dropped
         config.ssl_handshake_timeout = KEEP_ALIVE_S
-    config.bind = [f"fd://{sock.detach()}"]  # Hypercorn closes it, and a second time would close another's
     config.keep_alive_timeout = KEEP_ALIVE_S
     config.read_timeout = READ_TIMEOUT_S
-    config.wsgi_max_body_size = BODY_MAX_BYTES
     config.graceful_timeout = 1.0
     config.shutdown_timeout = 1.0
     config.include_server_header = False
     config.errorlog = logging.getLogger("hypercorn.error")  # not written past the program's log
-    await hypercorn_serve(app, config, shutdown_trigger=stop.wait, mode="wsgi")
+    most = min(IN_ALL, files // 2) if files else IN_ALL
+    await Front(WSGIWrapper(app, BODY_MAX_BYTES), config, most).run(sock, stop)

@@ -13,7 +13,7 @@ class Serving:
     """Served by a thread while it is entered."""
 
     def __init__(self, app: server.Wsgi, tls: server.Tls | None = None) -> None:
-        self.app, self.tls = app, tls
+        self.app, self.tls, self.files = app, tls, 0
         self._sock = server.listen("127.0.0.1", 0)
         self.port: int = self._sock.getsockname()[1]
         self._ready = threading.Event()
@@ -22,7 +22,7 @@ class Serving:
     async def _run(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         self._ready.set()
-        await server.serve(self.app, self._sock, self._stop, self.tls)
+        await server.serve(self.app, self._sock, self._stop, self.tls, self.files)
 
     def __enter__(self) -> Self:
         self._thread.start()

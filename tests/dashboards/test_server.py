@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import datetime
+import errno
 import http.client
+import logging
 import re
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,8 +22,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from structlog.testing import capture_logs
 
-from dashboards import server
+from dashboards import connections, server
 from dashboards.login import FAILURES, Login
 from engine.access.keys import LOOK_EVERY_NS, KeyRing
 from engine.access.sessions import IDLE_NS, LIFE_S
@@ -326,6 +332,152 @@ def test_150_half_open_clients_are_dropped(free: Served) -> None:
         assert client.recv(10) == b""
         client.close()
     assert free.ask().status == 200
+
+
+def drip(port: int) -> socket.socket:
+    """A client in the middle of its request's body."""
+    client = socket.create_connection(("127.0.0.1", port), timeout=10)
+    client.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nx")
+    return client
+
+
+def ended(client: socket.socket) -> bytes:
+    """What it is told before its connection ends."""
+    told = b""
+    with client, contextlib.suppress(ConnectionError):
+        while got := client.recv(1_000):
+            told += got
+    return told
+
+
+def test_a_body_that_drips_in_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "ARRIVAL_S", 0.2)
+    with Served() as served, drip(served.port) as client:
+        client.settimeout(0.05)
+        for _ in range(100):
+            client.sendall(b"x")
+            try:
+                told = client.recv(1_000)
+                break
+            except TimeoutError:
+                continue
+        assert told.startswith(b"HTTP/1.1 408 ")
+        assert served.ask().status == 200
+
+
+def test_an_answer_may_take_longer_than_its_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "ARRIVAL_S", 0.1)
+    monkeypatch.setattr(server, "KEEP_ALIVE_S", 0.1)
+    never = threading.Event()
+
+    def slow(_: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        start("200 OK", [("Content-Type", "text/plain")])
+        for part in (b"a", b"b", b"c"):
+            never.wait(0.15)
+            yield part
+
+    served = Served()
+    served.app = slow
+    with served:
+        assert served.ask("/", "POST", "all of it").body == "abc"
+
+
+def test_a_request_that_is_broken_off_is_not_run() -> None:
+    run: list[str] = []
+
+    def noted(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        run.append(environ["PATH_INFO"])
+        return pages(environ, start)
+
+    served = Served()
+    served.app = noted
+    with served:
+        client = drip(served.port)
+        client.shutdown(socket.SHUT_WR)
+        assert b" 200 " not in ended(client)
+        assert served.ask("/whole").status == 200
+    assert run == ["/whole"]
+
+
+@pytest.mark.parametrize(("own", "all_together"), [(8, 1_024), (1_024, 16)])
+@pytest.mark.parametrize("begin", [drip, lambda port: half_open(port, 1)[0]])
+def test_who_waits_longest_makes_room(
+    monkeypatch: pytest.MonkeyPatch, own: int, all_together: int, begin: Callable[[int], socket.socket]
+) -> None:
+    monkeypatch.setattr(connections, "PER_ADDRESS", own)
+    served = Served()
+    served.files = 2 * all_together
+    with served, contextlib.ExitStack() as stack, capture_logs() as lines:
+        clients = [stack.enter_context(begin(served.port)) for _ in range(30)]
+        assert [served.ask().status for _ in range(5)] == [200] * 5
+        for client in clients[:14]:
+            client.settimeout(10)
+            assert ended(client) == b""
+    assert [line["event"] for line in lines] == ["connections that wait are dropped"]
+
+
+def test_who_is_being_answered_makes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "PER_ADDRESS", 2)
+    under_way, go_on = threading.Semaphore(0), threading.Event()
+
+    def held(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        under_way.release()
+        assert go_on.wait(10)
+        return pages(environ, start)
+
+    served = Served()
+    served.app = held
+    with served, contextlib.ExitStack() as stack:
+        clients = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", served.port), timeout=10))
+            for _ in "ab"
+        ]
+        for client in clients:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            assert under_way.acquire(timeout=10)
+        assert ended(socket.create_connection(("127.0.0.1", served.port), timeout=10)) == b""
+        go_on.set()
+        assert all(b" 200 " in ended(client) for client in clients)
+
+
+def test_who_says_nothing_over_tls_makes_room_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "PER_ADDRESS", 8)
+    with Served(tmp_path, certificate(tmp_path)) as served, contextlib.ExitStack() as stack:
+        clients = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", served.port), timeout=10))
+            for _ in range(30)
+        ]
+        assert served.ask("/login").status == 200
+        assert ended(clients[0]) == b""
+
+
+def test_a_system_that_has_no_more_files_is_told_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind: Any = asyncio.SelectorEventLoop
+    real, left = kind.sock_accept, [3]
+
+    async def accept(loop: Any, sock: socket.socket) -> Any:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return await real(loop, sock)
+
+    monkeypatch.setattr(kind, "sock_accept", accept)
+    monkeypatch.setattr(connections, "RETRY_S", 0.01)
+    with capture_logs() as lines, Served() as served:
+        assert served.ask().status == 200
+    assert [(line["event"], line["log_level"]) for line in lines] == [
+        ("no more connections can be taken", "warning")
+    ]
+
+
+def test_an_end_with_half_open_requests_is_quiet(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING), capture_logs() as lines:
+        with Served() as served:
+            clients = [*half_open(served.port, 5), *(drip(served.port) for _ in range(5))]
+            assert served.ask().status == 200
+        for client in clients:
+            client.close()
+    assert (caplog.records, lines) == ([], [])
 
 
 def certificate(folder: Path) -> server.Tls:
