@@ -39,7 +39,7 @@
     notify: [null, false, (value) => value === "1", true],
     sound: [null, false, (value) => value === "1", true],
     side: ["side", "buy", word(["buy", "sell"]), true],
-    amount: ["amount", "", (value) => (value === "" || /^\d{1,12}(\.\d{1,8})?$/.test(value) ? value : undefined), true],
+    amount: ["amount", "10000", (value) => (/^\d{1,12}(\.\d{1,8})?$/.test(value) ? value : undefined), true],
   };
   const write = {
     hidden: (value) => value.join(","),

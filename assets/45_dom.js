@@ -168,7 +168,7 @@
     const host = dom.host("toasts");
     if (!host) return;
     const body = dom.make("div", "", dom.make("b", "", title), more ? dom.make("div", "vs-sec", more) : null);
-    const el = dom.make("div", `vs-toast is-${kind}`, dom.icon({ warn: "warn", alert: "bell" }[kind] || "copy"), body, dom.button(dom.icon("x"), "untoast", "vs-btn is-bare is-icon is-sm"));
+    const el = dom.make("div", `vs-toast is-${kind}`, dom.icon({ warn: "warn", alert: "bell", done: "tick" }[kind] || "copy"), body, dom.button(dom.icon("x"), "untoast", "vs-btn is-bare is-icon is-sm"));
     el.lastElementChild.setAttribute("aria-label", "Close");
     el.setAttribute("role", "alert");
     while (host.children.length > 2) host.firstElementChild.remove();

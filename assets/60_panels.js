@@ -239,7 +239,7 @@
         const cells = foot.children;
         const age = s && s.age_ms !== null && s.age_ms !== undefined ? s.age_ms + (V.state.paused || V.link.gone() ? Date.now() - V.link.at : 0) : null;
         const word = WORDS[state] || "";
-        const aged = (stream === "history" || (stream === "alerts" && !V.alerts.age(panel, s)) || V.exchange.streams.has(stream)) && state === "live" && (age === null || age > OLD_MS); // nothing new, though nothing is wrong
+        const aged = (stream === "history" || (stream === "alerts" && !V.alerts.age(s)) || V.exchange.streams.has(stream)) && state === "live" && (age === null || age > OLD_MS); // nothing new, though nothing is wrong
         // A past that is paused has no age: its clock stands.
         const past = V.store.answer && V.store.answer.past, stands = past && past.state === "paused" && !past.now.includes(stream) && (state === "live" || state === "empty");
         const says = stands ? {
@@ -250,7 +250,7 @@
           note: remark(panel, stream, s),
         } : {
           dot: V.dot(aged ? "off" : state === "empty" ? (age === null ? "off" : "live") : state),
-          age: !s || (ALONE.has(state) && word) ? word || "waiting" : stream === "alerts" && V.alerts.age(panel, s) ? V.alerts.age(panel, s) : [word, age === null ? "no data" : F.age(age)].filter(Boolean).join(age === null ? ", " : " "),
+          age: !s || (ALONE.has(state) && word) ? word || "waiting" : stream === "alerts" && V.alerts.age(s) ? V.alerts.age(s) : [word, age === null ? "no data" : F.age(age)].filter(Boolean).join(age === null ? ", " : " "),
           n: s && !["off", "compiling"].includes(state) ? count(name, stream, s) : "",
           lost: s ? `${F.group(s.lost || 0)} lost` : "0 lost",
           note: ["off", "compiling"].includes(state) ? "" : remark(panel, stream, s),

@@ -14,7 +14,7 @@
     return Number.isFinite(x) && x > 0 && x <= 1e12 ? String(Number(x.toFixed(8))) : null;
   };
   const commit = () => {
-    const text = form.input.value.trim(), found = text === "" ? "" : read(text);
+    const text = form.input.value.trim(), found = text === "" ? QUICK[1][0] : read(text);
     D.attr(form.input, "aria-invalid", found === null ? "true" : null);
     if (found !== null) V.set({ amount: found });
   };
@@ -53,10 +53,11 @@
     const m = (V.store.answer || {}).market, unit = m ? m.quote : "";
     D.text(form.unit, unit);
     const amount = V.state.amount, own = F.group(Number(amount), 8).replace(/\.?0+$/, "");
-    if (document.activeElement !== form.input && !form.input.hasAttribute("aria-invalid")) {
-      const text = amount ? own : "";
-      if (form.input.value !== text) form.input.value = text;
-    }
+    if (document.activeElement !== form.input && !form.input.hasAttribute("aria-invalid") && form.input.value !== own) form.input.value = own;
+    const [paid, bought, , sold] = table.closest("table").querySelectorAll("th"), priced = unit ? `, ${unit}` : "";
+    D.text(paid, `Amount${priced}`);
+    D.text(bought, `Buy at${priced}`);
+    D.text(sold, `Sell at${priced}`);
     if (!s || !s.rows) return;
     const side = V.state.side, mark = `${s.rev}/${D.turn}/${side}/${amount}`;
     if (table.dataset.was === mark) return;

@@ -97,19 +97,21 @@
     return answer;
   };
   // A button that asks once more before it does what cannot be undone.
+  const asked = new WeakMap(); // of buttons that ask: what they said before, and what makes them forget it
   X.twice = (el, words) => {
-    if (el.dataset.sure) return true;
-    const was = el.textContent;
-    el.dataset.sure = "1";
+    if (asked.has(el)) return true;
+    asked.set(el, { was: el.textContent, timer: setTimeout(() => X.unsure(el), 4000) });
     el.classList.add("is-sure");
     el.textContent = words;
-    setTimeout(() => {
-      if (!el.dataset.sure) return;
-      delete el.dataset.sure;
-      el.classList.remove("is-sure");
-      el.textContent = was;
-    }, 4000);
     return false;
+  };
+  // As it was before it asked: it was answered, or the button is another thing's now.
+  X.unsure = (el) => {
+    const { was, timer } = asked.get(el) || {};
+    if (!asked.delete(el)) return;
+    clearTimeout(timer);
+    el.classList.remove("is-sure");
+    el.textContent = was;
   };
 
   // ---------- what a panel says ----------

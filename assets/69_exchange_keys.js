@@ -183,9 +183,7 @@
     keys.forEach((key, i) => {
       const [name, who, tag, used, revoke] = rows[i].children;
       if (revoke.dataset.of !== key.api_key) {
-        delete revoke.dataset.sure; // the row is another key's now
-        revoke.classList.remove("is-sure");
-        D.text(revoke, "Revoke");
+        X.unsure(revoke); // the row is another key's now
         revoke.dataset.of = key.api_key;
       }
       D.text(name, short(key.api_key));
@@ -200,12 +198,10 @@
   X.acts["ex-revoke"] = async (el) => {
     const key = el.dataset.of;
     if (!X.twice(el, "Revoke?")) return;
-    delete el.dataset.sure;
+    X.unsure(el);
     el.disabled = true;
     const answer = await X.order("exchange_revoke_key", { api_key: key }, "Key revoked");
     el.disabled = false;
-    el.classList.remove("is-sure");
-    D.text(el, "Revoke");
     if (answer.ok) secrets.delete(key);
   };
 })();

@@ -173,9 +173,7 @@
     "ex-cancel-all": async (el) => {
       const account = X.account();
       if (!account || !account.open_count || !X.twice(el, `Cancel all ${F.group(account.open_count)}?`)) return;
-      delete el.dataset.sure;
-      el.classList.remove("is-sure");
-      D.text(el, "Cancel all");
+      X.unsure(el);
       el.disabled = true;
       for (const [symbol] of X.stream().lists.symbols) {
         const answer = await X.order("exchange_cancel_all", { account: account.name, symbol });

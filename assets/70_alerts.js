@@ -86,6 +86,9 @@
     const bare = document.title.replace(/^\(\d+\) /, ""), title = n ? `(${n}) ${bare}` : bare;
     if (document.title !== title) document.title = title;
     ways();
+    const leave = document.getElementById("shell-session"), { session } = V.store.answer;
+    if (leave && leave.hidden === Boolean(session)) leave.hidden = !session;
+    D.put("session.may", session ? `This session's role is ${A.role()}` : "");
   };
   // Notifications and sound: off until somebody wants them, in this browser alone.
   const WAYS = [["notify", "Notify", "A notification of this browser when an alert fires"], ["sound", "Sound", "A sound when an alert fires"]];
@@ -133,9 +136,10 @@
     if (name === "alert-firings" && !s.firings.length) return ["empty", null, ["bell", "Nothing has fired", s.rules.length ? "Each time a rule comes true is listed here, until long after it is over." : "What fires is listed here, until long after it is over.", null]];
     return V.state.paused ? ["paused", null, null] : ["live", null, null];
   };
-  A.age = (panel, s) => {
-    if (!s || s.state !== "running" || !["alert-form", "alert-rules", "alert-webhooks"].includes(panel.dataset.panel)) return "";
-    return "watched";
+  // What its footer says in place of an age: of what is watched, the newest firing may be long ago.
+  A.age = (s) => {
+    if (!s || s.state !== "running") return "";
+    return V.link.gone() ? "disconnected" : V.state.paused ? "paused" : "watched";
   };
   const many = (n, word, words = `${word}s`) => `${F.group(n)} ${n === 1 ? word : words}`;
   A.counted = {
@@ -146,6 +150,14 @@
   };
   const SHORT = { "per minute": "/min" };
   const unit = (rule) => ((u) => (u ? ` ${SHORT[u] || u}` : ""))(A.metric(rule.metric).unit);
+  // A value as the engine tells it, with its unit.
+  const valued = (text) => (text === "" ? "–" : X.grouped(text.replace(/ (per minute)$/, (_, u) => ` ${SHORT[u]}`)));
+  // Why a rule waits for a market that nobody brings; null where somebody does.
+  const unheard = (rule) => {
+    if (!rule.enabled || !rule.symbol) return null;
+    const heard = V.store.answer.sources.some((one) => one.run !== "replay" && (!rule.venue || one.venue === rule.venue) && one.symbols.includes(rule.symbol));
+    return heard ? null : `${rule.venue ? `${A.venue(rule.venue)} does not follow` : "No open venue follows"} ${rule.symbol}; it is watched when ${rule.venue ? "it" : "one"} does`;
+  };
   const tagged = (cls, text, title = null) => ({
     draw(td) {
       if (!td.firstElementChild) td.append(D.make("span", "vs-tag"));
@@ -162,17 +174,18 @@
       const v = at.get(rule.id) || { state: "off", value: "", away: "", where: "", fired: 0 };
       const past = v.away.startsWith("-"), price = !A.metric(rule.metric).unit;
       return [
-        tagged(`is-alert ${STATE[v.state] || ""}`, v.state),
+        tagged(`is-alert ${STATE[v.state] || ""}`, v.state, unheard(rule)),
         {
           cls: "wide name rule",
           draw(td) {
-            if (!td.firstElementChild) td.append(D.make("span", ""), D.make("small", ""));
-            D.text(td.firstElementChild, rule.text);
-            D.text(td.lastElementChild, rule.webhooks.length ? ` → ${rule.webhooks.join(", ")}` : "");
+            if (!td.firstElementChild) td.append(D.make("span", "vs-rule", D.make("span", ""), D.make("small", "")));
+            const [says, told] = td.firstElementChild.children;
+            D.text(says, rule.text);
+            D.text(told, rule.webhooks.length ? `→ ${rule.webhooks.join(", ")}` : "");
             D.attr(td, "title", [rule.text, rule.webhooks.length ? `told: ${rule.webhooks.join(", ")}` : "", v.where ? `nearest at ${label(v.where)}` : ""].filter(Boolean).join("; "));
           },
         },
-        { text: v.value === "" ? "–" : X.grouped(v.value) + unit(rule), cls: "n", tone: v.value === "" ? "mut" : "" },
+        { text: valued(v.value), cls: "n", tone: v.value === "" ? "mut" : "" },
         { text: v.away === "" ? "–" : past || Number(v.away) === 0 ? `${X.grouped(v.away.replace("-", ""))}${price ? "" : unit(rule)} past` : X.grouped(v.away) + (price ? "" : unit(rule)), cls: "n", tone: v.away === "" ? "mut" : past ? "warn" : "" },
         { text: v.since ? F.span(Math.max(0, now - v.since) / 1000) : "–", cls: "n" },
         {
@@ -193,7 +206,7 @@
             for (const el of [on, edit, gone]) {
               if (el.dataset.id !== rule.id) {
                 el.dataset.id = rule.id;
-                delete el.dataset.sure;
+                X.unsure(el);
               }
               if (el.disabled !== Boolean(fixed)) el.disabled = Boolean(fixed);
               D.attr(el, "title", fixed || null);
@@ -253,7 +266,7 @@
         },
         { text: one.text, cls: one.acknowledged ? "wide" : "wide name" },
         one.source ? label(one.source) : "–",
-        { text: one.value === "" ? "–" : X.grouped(one.value), cls: "n" },
+        { text: valued(one.value), cls: "n" },
         { text: one.ended ? F.age(one.ended - one.started) : `${F.span(Math.max(0, now - one.started) / 1000)}+`, cls: "n", tone: one.ended ? "" : "bad" },
         { cls: "sent", draw: (td) => deliveries(td, one.deliveries) },
         {
@@ -285,6 +298,7 @@
     },
     "alert-remove": async (el) => {
       if (!X.twice(el, "Sure?")) return;
+      X.unsure(el);
       el.disabled = true;
       await A.order("alert_remove", { id: el.dataset.id }, "Rule removed");
       el.disabled = false;

@@ -34,6 +34,13 @@
     show();
   };
   const clear = () => set({ id: "", threshold: "", text: "", stage: "" });
+  // Whether there was an edit to leave.
+  A.leave = () => {
+    if (!draft.id || !form || !form.el.isConnected) return false;
+    clear();
+    if (document.activeElement === form.threshold.input) form.threshold.input.value = ""; // what is typed into is left alone by `show`
+    return true;
+  };
 
   const build = (host) => {
     const el = document.createElement("form"), f = { el, host };
@@ -158,6 +165,7 @@
     D.text(form.says, now.why && !now.calm ? now.why : A.sentence(now.why ? { ...draft, symbol: draft.symbol.trim().toUpperCase().replace(/\//g, "-"), threshold: "…", for_s: Number(draft.seconds) || 0 } : now));
     D.attr(form.says, "data-tone", now.why ? (now.calm ? "mut" : "bad") : null);
     for (const name of ["symbol", "threshold", "seconds"]) D.attr(form[name].input, "aria-invalid", !typing && now.at === name && !now.calm ? "true" : null);
+    D.text(form.el.closest(".vs-panel").querySelector("h2"), draft.id ? "Edit rule" : "New rule");
     D.text(form.send, draft.id ? "Save the rule" : "Make this rule");
     form.cancel.hidden = !draft.id;
     form.send.disabled = draft.busy || Boolean(fixed) || (typing ? !draft.text.trim() : Boolean(now.why));

@@ -110,7 +110,7 @@
       for (const button of acts.children) {
         if (button.dataset.name !== one.name) {
           button.dataset.name = one.name;
-          delete button.dataset.sure;
+          X.unsure(button);
         }
         if (button.disabled !== Boolean(fixed) && !button.dataset.busy) button.disabled = Boolean(fixed);
         D.attr(button, "title", fixed || null);
@@ -153,10 +153,13 @@
       const answer = await A.order("webhook_test", { name }, "Test sent");
       delete el.dataset.busy;
       el.disabled = false;
-      if (answer.ok) D.toast(`Test of ${name}`, X.capital(answer.result.detail || "It is on its way"), "info");
+      if (!answer.ok) return;
+      const { arrived, detail } = answer.result; // arrived is not there while nothing is known
+      D.toast(`Test of ${name}${arrived === false ? " failed" : ""}`, X.capital(detail || "It is on its way"), arrived === undefined ? "info" : arrived ? "done" : "warn");
     },
     "hook-remove": async (el) => {
       if (!X.twice(el, "Sure?")) return;
+      X.unsure(el);
       el.disabled = true;
       await A.order("webhook_remove", { name: el.dataset.name }, "Webhook removed");
       el.disabled = false;

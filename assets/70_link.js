@@ -340,7 +340,8 @@
   };
   // Dash leaves the tick disabled when a request is refused, and a second request would make it drop the answer
   // to the first. So a server that is away is probed, and asked when it is back, or once in ten seconds.
-  const PROBE = "/assets/head/favicon.svg";
+  // What is asked for is nobody's who is not logged in: a session that has ended is told from a server that is away.
+  const PROBE = "/_favicon.ico";
   const probe = { busy: false, at: 0, failed: false, asked: 0 };
   const seek = () => {
     if (!link.gone()) {
@@ -350,7 +351,8 @@
     if (probe.busy || Date.now() - probe.at < 1000) return;
     Object.assign(probe, { busy: true, at: Date.now() });
     fetch(PROBE, { method: "HEAD", cache: "no-store", signal: AbortSignal.timeout(3000) })
-      .then(() => {
+      .then(({ status }) => {
+        if (link.gone() && status === 401) return location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
         if (!link.gone() || !(probe.failed || Date.now() - probe.asked > 10_000)) return;
         Object.assign(probe, { failed: false, asked: Date.now() });
         props("shell-tick", { disabled: false });

@@ -105,6 +105,7 @@
     if (event.key === "Escape") {
       if (opened()) controls(false);
       else if (document.querySelector(".vs-panel[data-max]")) maximise(null);
+      else V.alerts.leave();
       return;
     }
     if (inField || event.target.isContentEditable) return;

@@ -306,6 +306,16 @@ def off_canvas() -> Component:
         _field("Theme", segment("theme", "Theme", THEMES, cls="is-full")),
         _field("When an alert fires", html.Div(className="vs-alert-ways", **{"data-host": "alert:ways"})),
         _field("Up and down", segment("updown", "Colours of up and down", PALETTES, cls="is-full")),
+        html.Div(
+            [
+                html.Span("", className="vs-sec", **{"data-f": "session.may"}),
+                # No link of the pages' own: the server answers it.
+                html.A("Log out", href="/logout", className="vs-btn"),
+            ],
+            className="vs-session",
+            id="shell-session",
+            hidden=True,
+        ),
     ]
     venues = [
         html.P(

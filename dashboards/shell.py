@@ -181,7 +181,12 @@ def _register(app: dash.Dash, source: PageSource) -> None:
             return no_update
         held = cursors or {}
         answer = source.poll({**params, "painted": painted or []}, held.get("of") or {})
-        return {**answer, "base": held.get("n", 0), "role": role()}
+        return {
+            **answer,
+            "base": held.get("n", 0),
+            "role": role(),
+            "session": ROLE in flask.request.environ,
+        }
 
     @app.callback(Output(ids.TOAST, "data"), Input(ids.COMMAND, "data"), prevent_initial_call=True)
     def command(request: dict[str, Any] | None) -> Any:

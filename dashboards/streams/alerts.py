@@ -83,9 +83,13 @@ def alerts_head(found: AlertsView) -> Json:
 
 
 def away(rule: RuleView) -> str:
-    """How far the newest value is from the threshold, as decimal text; negative where it is past it, "" unknown."""
+    """How far the newest value is from the threshold, as decimal text in the metric's unit.
+
+    Negative where it is past it, "" unknown.
+    """
+    unit = METRICS[rule.metric].unit  # stands behind the value, not behind the threshold
     try:
-        value, threshold = Decimal(rule.value), Decimal(rule.threshold)
+        value, threshold = Decimal(rule.value.removesuffix(f" {unit}")), Decimal(rule.threshold)
     except InvalidOperation:
         return ""
     if not value.is_finite() or not threshold.is_finite():

@@ -84,7 +84,8 @@ async def _webhook_test(alerts: Alerts, args: Args) -> dict[str, Any]:
     if not done:
         test.add_done_callback(_looked_at)
         return {"detail": "no answer yet; the webhook's line will say if it failed"}
-    return {"detail": told(test.result())}
+    answer = test.result()
+    return {"arrived": 200 <= answer.status < 300, "detail": told(answer)}
 
 
 def webhook_name(args: Args) -> str:

@@ -392,11 +392,13 @@ async def test_a_test_says_what_came_of_it(tmp_path: Path, market: Market) -> No
     async with receiving() as receiver, running(tmp_path, market) as rig:
         await rig.alerts.add_webhook("ops", {"url": receiver.url})
         assert await carry_out(rig.alerts, "webhook_test", {"name": "ops"}) == {
-            "detail": "it arrived: HTTP 200"
+            "arrived": True,
+            "detail": "it arrived: HTTP 200",
         }
         receiver.answer = lambda _: 404
         assert await carry_out(rig.alerts, "webhook_test", {"name": "ops"}) == {
-            "detail": "it was refused: HTTP 404"
+            "arrived": False,
+            "detail": "it was refused: HTTP 404",
         }
         rig.look()
         assert rig.alerts.view.webhooks[0].detail == "test: HTTP 404"

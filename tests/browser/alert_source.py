@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from engine.alerts.rules import Rule, parse, rule_of
+from engine.alerts.rules import METRICS, Rule, parse, rule_of
 from engine.alerts.views import AlertsView, DeliveryView, FiringView, RuleView, WebhookView
 from engine.errors import BadCommand
 from tests.browser.venue_source import SECOND, VenueSource
@@ -20,12 +20,17 @@ from tests.browser.venue_source import SECOND, VenueSource
 MODES = ("live", "calm", "fresh", "off", "failed")
 RULES = (
     ("BTC/USDT mid on any venue above 104000 for 5 s", ("desk", "phone"), "firing", "104236.425"),
-    ("ETH/USDT spread on binance_spot above 5 bp for 2 s", ("desk",), "pending", "5.4"),
-    ("p99 of receive on any venue above 250 ms for 10 s", (), "quiet", "61.25"),
-    ("staleness on bybit_spot above 10 s", ("desk",), "firing", "12.4"),
+    ("ETH/USDT spread on binance_spot above 5 bp for 2 s", ("desk",), "pending", "5.4 bp"),
+    ("p99 of receive on any venue above 250 ms for 10 s", (), "quiet", "61.3 ms"),
+    ("staleness on bybit_spot above 10 s", ("desk",), "firing", "12.4 s"),
     ("gaps on any venue above 3 per minute for 1 m", (), "no data", ""),
     ("SOL/USDT last on bybit_linear below 180.5", (), "off", ""),
 )
+
+
+def _quiet(metric: str) -> str:
+    """A value of the metric with its unit, as the engine writes it."""
+    return f"1.25 {METRICS[metric].unit}".strip()
 
 
 class AlertSource(VenueSource):
@@ -170,8 +175,12 @@ class AlertSource(VenueSource):
         venues = [*self.markets, "builtin"]
         return parse(args["text"], venues) if "text" in args else rule_of(args, venues)
 
+    def _made_rule(self, args: dict[str, Any]) -> RuleView:
+        rule = self._read(args)
+        return self._rule(rule, tuple(args.get("webhooks", ())), "quiet", _quiet(rule.metric))
+
     def _do_alert_add(self, args: dict[str, Any]) -> dict[str, Any]:
-        rule = self._rule(self._read(args), tuple(args.get("webhooks", ())), "quiet", "1.25")
+        rule = self._made_rule(args)
         self.alerts = replace(self.alerts, rules=(*self.alerts.rules, rule))
         return {"id": rule.id}
 
@@ -181,9 +190,11 @@ class AlertSource(VenueSource):
             raise BadCommand("there is no such rule")
         if "enabled" in args:
             on = bool(args["enabled"])
-            new = replace(found, enabled=on, state="quiet" if on else "off", value="" if not on else "1.25")
+            new = replace(
+                found, enabled=on, state="quiet" if on else "off", value=_quiet(found.metric) if on else ""
+            )
         else:
-            made = self._rule(self._read(args), tuple(args.get("webhooks", ())), "quiet", "1.25")
+            made = self._made_rule(args)
             new = replace(made, id=found.id)
         self.alerts = replace(
             self.alerts, rules=tuple(new if rule is found else rule for rule in self.alerts.rules)
@@ -220,4 +231,6 @@ class AlertSource(VenueSource):
         )
 
     def _do_webhook_test(self, args: dict[str, Any]) -> dict[str, Any]:
-        return {"detail": "HTTP 200"}
+        if args["name"] == "phone":
+            return {"arrived": False, "detail": "it was refused: HTTP 404"}
+        return {"arrived": True, "detail": "it arrived: HTTP 200"}

@@ -108,6 +108,37 @@ def test_how_far_a_value_is_from_its_threshold(
     assert alerts.away(rule) == expected
 
 
+@pytest.mark.parametrize(
+    ("metric", "threshold", "value", "expected"),
+    [
+        ("bid", "70000", "69999.9", "0.1"),
+        ("ask", "70000", "69999.9", "0.1"),
+        ("mid", "70000", "70000.05", "-0.05"),
+        ("last", "70000", "69999.9", "0.1"),
+        ("spread_bp", "5", "0.019 bp", "4.981"),
+        ("p99_ms", "250", "60.6 ms", "189.4"),
+        ("p99_ms", "250", "1e+03 ms", "-750"),
+        ("throttled", "10", "3 per minute", "7"),
+        ("stale_s", "10", "12.4 s", "-2.4"),
+        ("gaps", "3", "0 per minute", "3"),
+    ],
+)
+def test_how_far_is_told_of_every_metric_in_its_unit(
+    source: AlertSource, metric: str, threshold: str, value: str, expected: str
+) -> None:
+    """A value is a text with its unit, as the engine writes it."""
+    rule = replace(source.alerts.rules[0], metric=metric, threshold=threshold, value=value)
+    assert alerts.away(rule) == expected
+
+
+def test_values_of_played_rules_carry_the_unit_of_their_metric(source: AlertSource) -> None:
+    for rule in source.alerts.rules:
+        unit = METRICS[rule.metric].unit
+        assert not rule.value or rule.value.endswith(f" {unit}" if unit else tuple("0123456789"))
+    told = source.poll(ALL, {})["streams"]["alerts"]["values"]
+    assert [one["away"] != "" for one in told] == [bool(rule.value) for rule in source.alerts.rules]
+
+
 def test_the_form_offers_what_the_engine_watches() -> None:
     assert {name for name, *_ in alerts.METRIC_ROWS} == set(METRICS)
 
@@ -246,6 +277,30 @@ def test_the_role_of_the_request_decides(source: AlertSource) -> None:
     assert given(source, "trade")["text"] == ""
     assert source.alerts.unacknowledged == 0
     assert given(source, None)["text"] == ""  # no login is demanded
+
+
+@pytest.mark.parametrize(("role", "session"), [(None, False), ("read", True), ("admin", True)])
+def test_an_answer_says_whether_there_is_a_session_to_leave(
+    source: AlertSource, role: str | None, session: bool
+) -> None:
+    client = create_app(source).server.test_client()
+    body = {
+        "output": f"{ids.ANSWER}.data",
+        "outputs": {"id": ids.ANSWER, "property": "data"},
+        "inputs": [
+            {"id": ids.TICK, "property": "n_intervals", "value": 1},
+            {"id": ids.PARAMS, "property": "data", "value": {"streams": []}},
+        ],
+        "state": [
+            {"id": ids.CURSORS, "property": "data", "value": None},
+            {"id": ids.PAINTED, "property": "data", "value": None},
+        ],
+        "changedPropIds": [f"{ids.TICK}.n_intervals"],
+    }
+    environ = {} if role is None else {ROLE: role}
+    answer = client.post("/_dash-update-component", json=body, environ_overrides=environ).get_json()
+    found = answer["response"][ids.ANSWER]["data"]
+    assert (found["role"], found["session"]) == (role or "admin", session)
 
 
 def test_the_contract_tells_of_both() -> None:
