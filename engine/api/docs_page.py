@@ -6,20 +6,21 @@ Nothing is loaded from elsewhere and nothing stands inline: the page lives under
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-
-from engine.api.openapi import GROUPS, REF, operation_id, statuses
+from engine.api.bodies import body_example
+from engine.api.openapi import GROUPS, operation_id, statuses
 from engine.api.problems import CODES
 from engine.api.route import Parameter, Route
 from engine.api.route_table import VERSION
 
 FOLDER: Final = Path(__file__).parent / "page"
-TOKENS: Final = Path(__file__).parents[2] / "assets" / "10_tokens.css"
+ASSETS: Final = Path(__file__).parents[2] / "assets"
+TOKENS: Final = ASSETS / "10_tokens.css"
+FONT: Final = ASSETS / "vendor" / "inter-latin-wght-normal.woff2"
 BASE: Final = "http://127.0.0.1:8052"  # of examples; the page's script puts its own address there
 FORMATS: Final = (
     ("application/json", "JSON"),
@@ -64,6 +65,8 @@ def pages(routes: Sequence[Route], openapi: bytes, *, demanded: bool) -> dict[st
         "/docs/docs.css": ((FOLDER / "docs.css").read_bytes(), "text/css; charset=utf-8"),
         "/docs/docs.js": ((FOLDER / "docs.js").read_bytes(), "text/javascript; charset=utf-8"),
         "/docs/tokens.css": (TOKENS.read_bytes(), "text/css; charset=utf-8"),
+        "/docs/inter.css": (FONT.with_name("inter.css").read_bytes(), "text/css; charset=utf-8"),
+        f"/docs/{FONT.name}": (FONT.read_bytes(), "font/woff2"),
         "/openapi.json": described,
         VERSION + "/openapi.json": described,
     }
@@ -75,7 +78,7 @@ def document(routes: Sequence[Route], *, demanded: bool) -> str:
     groups += sorted({route.group for route in routes} - GROUPS.keys())
     parts = [
         _HEAD,
-        '<body><a class="skip" href="#main">To the routes</a>',
+        f'<body{" data-demanded" * demanded}><a class="skip" href="#main">To the routes</a>',
         _bar(),
         '<div class="frame">',
         _contents(routes, groups),
@@ -87,14 +90,14 @@ def document(routes: Sequence[Route], *, demanded: bool) -> str:
             f'<section aria-labelledby="{_id(name)}"><h2 id="{_id(name)}">{escape(name)}</h2>'
             f'<p class="remark">{escape(GROUPS.get(name, ""))}</p>'
         )
-        parts += [_route(route) for route in routes if route.group == name]
+        parts += [_route(route, demanded=demanded) for route in routes if route.group == name]
         parts.append("</section>")
     parts += [_push(), _problems(), "</main></div></body></html>\n"]
     return "".join(parts)
 
 
-def curl_of(route: Route, base: str = BASE) -> str:
-    """A command that calls the route with its examples."""
+def curl_of(route: Route, base: str = BASE, *, demanded: bool = False) -> str:
+    """A command that calls the route with its examples, and with a key where one is demanded."""
     path, query = route.path, []
     for one in route.parameters:
         shown = _example(one)
@@ -107,54 +110,28 @@ def curl_of(route: Route, base: str = BASE) -> str:
     words = ["curl"]
     if route.method != "GET":
         words += ["-X", route.method]
+    if demanded and route.role is not None:
+        words += ["-H", '"X-Api-Key: $VENUESCOPE_KEY"']
     if route.body is not None:
         words += ["-H", "'Content-Type: application/json'", "-d", shlex.quote(body_example(route.body))]
     return " ".join([*words, f"'{url}'" if query else url])
-
-
-def body_example(kind: Any) -> str:
-    """A body with what it must have, as JSON."""
-    (schema,), components = msgspec.json.schema_components([kind], ref_template=REF)
-    return msgspec.json.encode(_sample(schema, components)).decode()
-
-
-def _sample(schema: Mapping[str, Any], components: Mapping[str, Any]) -> Any:
-    """A value of a schema: an example, its default, or the simplest there is."""
-    reference = schema.get("$ref")
-    if reference:
-        return _sample(components[reference.rsplit("/", 1)[1]], components)
-    if schema.get("examples"):
-        return schema["examples"][0]
-    if "properties" in schema:
-        wanted = schema.get("required") or [
-            name for name, each in schema["properties"].items() if each.get("examples")
-        ]
-        return {name: _sample(schema["properties"][name], components) for name in wanted}
-    for name in ("default", "const"):
-        if name in schema:
-            return schema[name]
-    if schema.get("enum"):
-        return schema["enum"][0]
-    for several in ("anyOf", "oneOf"):
-        if several in schema:
-            return _sample(schema[several][0], components)
-    simplest = {"string": "", "integer": 1, "number": 1.0, "boolean": True, "array": [], "object": {}}
-    return simplest.get(schema.get("type", ""))
 
 
 _HEAD: Final = (
     '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Market-data API \N{MIDDLE DOT} Venuescope'
     '</title><meta name="viewport" content="width=device-width, initial-scale=1">'
     '<link rel="icon" href="data:,"><script src="/docs/docs.js"></script>'
-    '<link rel="stylesheet" href="/docs/tokens.css"><link rel="stylesheet" href="/docs/docs.css"></head>'
+    '<link rel="stylesheet" href="/docs/inter.css"><link rel="stylesheet" href="/docs/tokens.css">'
+    '<link rel="stylesheet" href="/docs/docs.css"></head>'
 )
 
 
 def _bar() -> str:
     return (
         '<header class="bar"><a class="brand" href="#main">Venuescope</a><span class="what">Market-data API</span>'
-        '<label class="key"><span>Key or token</span><input id="credential" type="password" autocomplete="off" '
-        'spellcheck="false" placeholder="vsk_\N{HORIZONTAL ELLIPSIS}, kept in this tab"></label>'
+        '<form class="key"><label><span>Key or token</span><input id="credential" type="password" '
+        'autocomplete="off" spellcheck="false" placeholder="vsk_\N{HORIZONTAL ELLIPSIS}, kept in this tab">'
+        "</label></form>"
         '<label class="form"><span>Answer as</span><select id="accept">'
         + "".join(f'<option value="{value}">{name}</option>' for value, name in FORMATS)
         + '</select></label><button id="theme" type="button" class="quiet">Theme: system</button></header>'
@@ -170,7 +147,7 @@ def _contents(routes: Sequence[Route], groups: Sequence[str]) -> str:
         rows.append(f'<h2><a href="#{_id(name)}">{escape(name)}</a></h2><ul>')
         rows += [
             f'<li data-route="{escape(route.method)} {escape(route.path.lower())}"><a href="#{operation_id(route)}">'
-            f"{_method(route)}<span>{escape(route.path)}</span></a></li>"
+            f"{_method(route)}<span>{_path(route.path)}</span></a></li>"
             for route in routes
             if route.group == name
         ]
@@ -203,7 +180,7 @@ def _opening(*, demanded: bool) -> str:
     )
 
 
-def _route(route: Route) -> str:
+def _route(route: Route, *, demanded: bool) -> str:
     identity = operation_id(route)
     role = f'<span class="role">{route.role}</span>' if route.role else '<span class="role open">open</span>'
     body = ""
@@ -223,9 +200,10 @@ def _route(route: Route) -> str:
     return (
         f'<details class="route" id="{identity}"><summary>{_method(route)}<code class="path">{_path(route.path)}</code>'
         f'<span class="says">{escape(route.summary)}</span>{role}</summary>'
-        f'<form class="try" data-method="{route.method}" data-path="{escape(route.path)}">'
+        f'<form class="try" data-method="{route.method}" data-path="{escape(route.path)}"'
+        f"{' data-open' * (route.role is None)}>"
         f"{fields or '<p class=remark>Takes no arguments.</p>'}{body}{refused}"
-        f'<div class="curl"><pre><code>{escape(curl_of(route))}</code></pre>'
+        f'<div class="curl"><pre><code>{escape(curl_of(route, demanded=demanded))}</code></pre>'
         '<button type="button" class="copy quiet">Copy</button></div>'
         '<div class="send"><button type="submit">Try</button><span class="outcome" role="status"></span></div>'
         '<pre class="answer" tabindex="0" hidden></pre></form></details>'

@@ -17,7 +17,8 @@ from engine.api.request_ids import HEADER as REQUEST_ID
 PROBLEM: Final = "application/problem+json"
 DOCS: Final = "/docs"
 PAGE_POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; "
     "base-uri 'none'; frame-ancestors 'none'; form-action 'none'"
 )
 _SECURITY: Final[Mapping[str, str]] = {
@@ -39,7 +40,6 @@ _PAGE: Final = CIMultiDict(
         **_SECURITY,
         "Cache-Control": "no-cache",
         "Content-Security-Policy": PAGE_POLICY,
-        "Cross-Origin-Opener-Policy": "same-origin",
         "X-Frame-Options": "DENY",
     }
 )
@@ -65,9 +65,14 @@ def reply(
     return web.Response(body=body, status=status, headers=headers)
 
 
-def page(body: bytes, content_type: str) -> web.Response:
-    """An answer that is the same for all: the page of the documentation and what it loads."""
+def page(body: bytes, content_type: str, *, trusted: bool) -> web.Response:
+    """An answer that is the same for all: the page of the documentation and what it loads.
+
+    `trusted`: by TLS or on this machine. Browsers take the opener policy from no other, and complain of it.
+    """
     headers = _PAGE.copy()
+    if trusted:
+        headers["Cross-Origin-Opener-Policy"] = "same-origin"
     headers["Content-Type"] = content_type
     return web.Response(body=body, headers=headers)
 

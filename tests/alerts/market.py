@@ -43,7 +43,8 @@ class Market:
         view = SourceView(
             source=source, label=venue, colour=1, opened_ns=self.now_ns, state=state, detail="",
             since_ns=self.now_ns, newest_ns=self.now_ns, clock=lambda wall_ns: wall_ns, symbols=symbols,
-            stages=("ack", "match") if run == "sim" else ("receive", "decode"), books_synced=1, frames=0, gaps=0, resyncs=0, dropped=0, malformed=0,
+            stages=("ack", "match") if run == "sim" else ("receive", "decode"),
+            books_synced=1, frames=0, gaps=0, resyncs=0, dropped=0, malformed=0,
             offset_ns=None, agreement=(0, 0), unchecked=0, late=0, levels_dropped=0,
         )  # fmt: skip
         board.sources = (*(s for s in board.sources if s.source != source), view)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,8 @@ def test_arguments_have_bounds_choices_and_examples() -> None:
     assert (levels["level"]["minItems"], levels["level"]["maxItems"]) == (2, 2)
     assert operation_id(route) == "get_a_symbol"
     assert curl_of(route) == "curl 'http://127.0.0.1:8052/v1/a/BTC-USDT?side=buy&depth=5'"
+    assert curl_of(route, demanded=True).startswith('curl -H "X-Api-Key: $VENUESCOPE_KEY" ')
+    assert "X-Api-Key" not in curl_of(replace(route, role=None), demanded=True)
 
 
 def test_the_page_shows_every_route_and_nothing_stands_inline(routes: tuple[Route, ...]) -> None:

@@ -57,7 +57,8 @@ function command(form) {
   const accept = document.getElementById("accept").value;
   if (form.dataset.method !== "GET") words.push("-X", form.dataset.method);
   if (accept !== "application/json") words.push("-H", quoted(`Accept: ${accept}`));
-  if (document.getElementById("credential").value.trim()) words.push("-H", '"X-Api-Key: $VENUESCOPE_KEY"');
+  const demanded = "demanded" in document.body.dataset && !("open" in form.dataset);
+  if (demanded || document.getElementById("credential").value.trim()) words.push("-H", '"X-Api-Key: $VENUESCOPE_KEY"');
   if (body) words.push("-H", quoted("Content-Type: application/json"), "-d", quoted(body.value));
   words.push(quoted(location.origin + target(form)));
   form.querySelector(".curl code").textContent = words.join(" ");
@@ -150,14 +151,22 @@ document.addEventListener("DOMContentLoaded", () => {
   try {
     credential.value = sessionStorage.getItem("venuescope.docs.key") || "";
   } catch { /* none is kept */ }
-  credential.addEventListener("input", () => keep(sessionStorage, "venuescope.docs.key", credential.value.trim()));
+  const forms = [...document.querySelectorAll("form.try")];
+  const redo = () => forms.forEach(command);
+  credential.addEventListener("input", () => {
+    keep(sessionStorage, "venuescope.docs.key", credential.value.trim());
+    redo();
+  });
+  credential.form.addEventListener("submit", (event) => event.preventDefault());
+  document.getElementById("accept").addEventListener("input", redo);
   document.getElementById("theme").addEventListener("click", () => {
     keep(localStorage, "venuescope.docs.theme", THEMES[(THEMES.indexOf(wanted()) + 1) % THEMES.length]);
     paint();
   });
   document.getElementById("find").addEventListener("input", (event) => find(event.target.value));
   for (const code of document.querySelectorAll(".curl code")) code.textContent = here(code.textContent);
-  for (const form of document.querySelectorAll("form.try")) {
+  redo(); // a key may be kept, and the browser may keep what was chosen
+  for (const form of forms) {
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       call(form);
