@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from engine import settings
-from engine.errors import BadSetting
+from engine.errors import BadSetting, UserError
 
 _engine = typer.Typer()
 
@@ -179,7 +179,7 @@ def _revoke_key(key: str, url: str) -> None:
         store = KeyStore(chosen.data_dir, chosen.config_dir)
         if not asyncio.run(owner.revoke_key(url or _exchange_url(), store, wanted)):
             # Not what was given: it may be a whole key of another folder.
-            raise BadSetting("key", wanted, "there is no such key")
+            raise UserError(f"there is no key {wanted!r}; `keys list` names those there are")
     print("revoked")
 
 

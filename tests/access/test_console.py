@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from engine import command_line
 from engine.access.console import end_of, table
 from engine.access.keys import AccessKey, KeyRing
-from engine.errors import BadSetting
+from engine.errors import BadSetting, UserError
 from engine.exchange.keystore import KeyStore
 
 SECOND_NS = 10**9
@@ -56,7 +56,7 @@ def test_a_key_is_made_listed_without_its_secret_and_revoked(
     assert text.split("_", 2)[2] not in listed
     assert keys("revoke", key.id) == "revoked\n"
     assert ring.all() == ()
-    with pytest.raises(BadSetting, match="there is no such key"):
+    with pytest.raises(UserError, match=r"^there is no key .*; `keys list` names"):
         keys("revoke", key.id)
 
 
@@ -68,7 +68,7 @@ def test_a_key_may_only_read_unless_told_and_is_revoked_by_its_text_too(
     found = ring.find(text)
     assert found is not None
     assert (found.role, found.expires_ns) == ("read", 0)
-    with pytest.raises(BadSetting) as caught:
+    with pytest.raises(UserError) as caught:
         keys("revoke", "vsk_0_" + text[-20:])
     assert text[-20:] not in str(caught.value)
     assert keys("revoke", text) == "revoked\n"
