@@ -34,6 +34,7 @@ LISTENERS_MOST: Final = 2_000
 MESSAGE_CUT: Final = 4 * MESSAGE_MOST  # a message above it is not even read
 AUTHENTICATE_S: Final = 5.0
 CLOSE_WITHIN_S: Final = 2.0
+SLOW_CLOSE_WITHIN_S: Final = 20.0  # why it is cut comes behind what it has not read: it may be a while
 PING_EVERY_NS: Final = 15 * SECOND_NS
 SILENT_NS: Final = 45 * SECOND_NS
 HEARTBEAT_S: Final = 5
@@ -349,7 +350,7 @@ class Push:
     def _cut_slow(self, listener: Listener) -> None:
         listener.slow = False
         self._counts["slow"] += 1
-        asyncio.get_running_loop().call_later(CLOSE_WITHIN_S, listener.transport.abort)
+        asyncio.get_running_loop().call_later(SLOW_CLOSE_WITHIN_S, listener.transport.abort)
 
     def _care(self, now_ns: int) -> None:
         """Once a second: heartbeats, pings, and the end of who is silent or may not listen any more."""
