@@ -181,7 +181,7 @@
             if (!td.firstElementChild) td.append(D.make("span", "vs-rule", D.make("span", ""), D.make("small", "")));
             const [says, told] = td.firstElementChild.children;
             D.text(says, rule.text);
-            D.text(told, rule.webhooks.length ? `→ ${rule.webhooks.join(", ")}` : "");
+            D.text(told, rule.webhooks.length ? `→ ${rule.webhooks[0]}${rule.webhooks.length > 1 ? ` +${rule.webhooks.length - 1}` : ""}` : "");
             D.attr(td, "title", [rule.text, rule.webhooks.length ? `told: ${rule.webhooks.join(", ")}` : "", v.where ? `nearest at ${label(v.where)}` : ""].filter(Boolean).join("; "));
           },
         },

@@ -169,6 +169,40 @@ def test_a_rule_is_switched_edited_and_removed_at_the_second_press(page: AlertPa
     assert page.sent("alert_remove") == []
     page.click(remove)
     page.until(lambda: page.count(ROWS) == len(RULES) - 1)
+    assert page.text(remove) == "Remove"  # the row is the next rule's now, and nobody asked for that one
+    assert page.count(".is-sure") == 0
+    page.click(remove)
+    page.until(lambda: page.text(remove) == "Sure?")
+    assert len(page.sent("alert_remove")) == 1
+
+
+@pytest.mark.nightly
+def test_escape_leaves_an_edit_and_changes_nothing(page: AlertPage) -> None:
+    title = ".is-alert-form h2"
+    page.click(f'{ROWS}:nth-child(1) [data-act="alert-edit"]')
+    page.until(lambda: page.text(title) == "Edit rule")
+    page.field("Threshold", "5" + Keys.ESCAPE)
+    page.until(lambda: page.text(title) == "New rule")
+    assert page.text(MAKE) == "Make this rule"
+    assert page.sent("alert_change") == []
+
+
+@pytest.mark.nightly
+def test_values_are_shown_with_one_unit_and_how_far_is_left(page: AlertPage) -> None:
+    cell = f"{ROWS}:nth-child({{}}) td:nth-child({{}})"
+    assert page.text(cell.format(2, 3)) == "5.4 bp"
+    assert page.text(cell.format(2, 4)) == "0.4 bp past"
+    assert page.text(cell.format(3, 3)) == "61.3 ms"
+    assert page.text(cell.format(3, 4)) == "188.7 ms"
+    page.write(".vs-form.is-alert input[aria-label='Symbol']", "FOO-BAR")
+    page.field("Threshold", "5")
+    page.until(lambda: "FOO/BAR" in page.text(SAYS))
+    page.click(MAKE)
+    page.until(lambda: page.count(ROWS) == len(RULES) + 1)
+    title = "return document.querySelector(arguments[0]).title"
+    page.until(
+        lambda: "No open venue follows FOO-BAR" in page.js(title, f"{ROWS}:last-child .vs-tag.is-alert")
+    )
 
 
 @pytest.mark.nightly
@@ -200,7 +234,9 @@ def test_a_webhook_is_added_and_its_secret_shown_once(page: AlertPage) -> None:
     page.js("[...document.querySelectorAll('.vs-secret button')].at(-1).click()")
     page.until(lambda: page.text(".vs-secret") == "")
     page.click('.hook [data-act="hook-test"]')
-    page.until(lambda: "HTTP 200" in page.text(".vs-toast"))
+    page.until(lambda: "HTTP 200" in page.text(".vs-toast.is-done"))
+    page.click('.hook [data-act="hook-test"][data-name="phone"]')
+    page.until(lambda: "HTTP 404" in page.text(".vs-toast.is-warn"))
 
 
 @pytest.mark.nightly

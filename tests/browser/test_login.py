@@ -84,6 +84,19 @@ def test_a_browser_logs_in_by_the_form_and_by_a_link_of_another_site(tab: Tab) -
 
 
 @pytest.mark.nightly
+def test_a_page_whose_session_has_ended_asks_for_a_login(tab: Tab) -> None:
+    tab.driver.get(tab.login.link(tab.url) + "&next=/book")
+    tab.painted("/book")
+    tab.until(lambda: not tab.js("return document.getElementById('shell-session').hidden"))
+    tab.driver.delete_all_cookies()
+    tab.until(lambda: tab.driver.current_url.startswith(f"{tab.url}/login?next=%2Fbook"))
+    tab.submit(tab.login.token)
+    tab.painted("/book")
+    tab.js("document.querySelector('#shell-session a').click()")
+    tab.until(lambda: tab.js("return location.pathname") == "/logout")
+
+
+@pytest.mark.nightly
 def test_no_page_runs_or_loads_what_its_policy_does_not_name(tab: Tab) -> None:
     tab.driver.get(tab.login.link(tab.url))
     tab.painted("/")
