@@ -15,8 +15,9 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 from engine.access.identity import Identity
 from engine.api.push.hub import SUBSCRIPTIONS_MOST
 from engine.api.push.protocol import MESSAGE_MOST
+from engine.market.sequencing import Rule
 from tests.api.push_rig import CANDLES, LIVE, Client, Served, listening, on_a_loop, serving
-from tests.engine.markets import SECOND, START
+from tests.engine.markets import BTC, SECOND, SPOT, START, Desk
 
 TOPIC = "candles:binance_spot:BTC-USDT"
 
@@ -507,6 +508,39 @@ def test_a_topic_ends_with_its_symbol_and_its_source() -> None:
             ended = [await client.until("ended")]
             assert ended[0]["reason"] == "binance_spot:live was closed"
             assert served.push.view().topics == 0
+
+    on_a_loop(run())
+
+
+def test_a_replay_that_is_opened_anew_ends_its_topics_once_and_can_be_followed_again() -> None:
+    async def run() -> None:
+        desk = Desk(SPOT).snapshot([(10_000, 5)], [(10_100, 2)]).at(0.0)
+        async with serving(desk) as served, listening(served) as client:
+            asked = [
+                {**CANDLES, "channel": each, "venue": SPOT.key} for each in ("candles", "book", "trades")
+            ]
+            epochs = []
+            for each in asked:
+                await client.send(**each)
+                epochs.append((await client.until("subscribed"))["epoch"])
+                await client.until("snapshot")
+            desk.intake.open_source(SPOT, "Test venue", [BTC], Rule.BINANCE_SPOT, lambda wall_ns: wall_ns)
+            await served.turn(0.1)
+            ended = [await client.get() for _ in asked]
+            assert [each["type"] for each in ended] == ["ended"] * 3
+            assert {each["reason"] for each in ended} == {
+                "binance_spot:replay was opened anew: subscribe again"
+            }
+            desk.snapshot([(9_000, 1)], [(9_100, 1)]).at(0.2)
+            for each, epoch in zip(asked, epochs, strict=True):
+                await client.send(**each, resume={"epoch": epoch, "seq": 0})
+                told = await client.until("subscribed")
+                assert (told["resumed"], told["topic"]) == (
+                    False,
+                    f"{each['channel']}:binance_spot:replay:BTC-USDT",
+                )
+                snapshot = await client.until("snapshot")
+                assert "book" not in snapshot or snapshot["book"]["bids"] == [["90.00", "0.00001"]]
 
     on_a_loop(run())
 
