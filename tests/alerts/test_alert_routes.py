@@ -141,7 +141,7 @@ async def test_a_webhooks_secret_is_told_once(tmp_path: Path, market: Market) ->
         ("PUT", "/alerts/x", {"enabled": False}, "not_found", "no rule"),
         ("POST", "/webhooks", {"name": "a/b", "url": "https://example.org"}, "bad_body", "letters"),
         ("POST", "/webhooks", {"name": "ops"}, "bad_body", "url"),
-        ("POST", "/webhooks", {"name": "ops", "template": "fax"}, "bad_body", "fax"),
+        ("POST", "/webhooks", {"name": "ops", "template": "fax"}, "bad_body", "telegram or twilio"),
         ("POST", "/webhooks/ops/test", None, "not_found", "none yet"),
     ],
 )
