@@ -188,7 +188,12 @@ class CandleReader(_RingReader):
         if second != self._second:
             self._second = second
             row_now, units = self._running(), self._place.instrument
-            if row_now is not None and units is not None:
+            # One whose interval is over, as nothing has traded since, runs no more: its last word is soon to come.
+            if (
+                row_now is not None
+                and units is not None
+                and now_ns < int(row_now["ts_open_ns"][0]) + self._interval_ns
+            ):
                 said.append(self._said(row_now, units, False, now_ns, 0))
         return said
 
