@@ -35,7 +35,6 @@ ITEMS_MOST: Final = 100  # of one list or mapping
 FRAMES_MOST: Final = 20  # of a traceback
 FIRST: Final = ("timestamp", "level", "event")
 FOREIGN_LEAST: Final = logging.WARNING  # others' loggers tell more than we want to know
-UNNAMED: Final = frozenset({"structlog", "root"})
 
 _NAMES: Final = (
     r"secret|pass(?:wor[dt]|wd|phrase)|token|authori[sz]ation|api[\s_-]?key|signature|cookie|credential|jwt"

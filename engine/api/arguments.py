@@ -25,13 +25,11 @@ TEXT_MOST: Final = 120  # characters of a text argument
 QUERY_MOST: Final = 4_096  # of a whole query
 NAMED_MOST: Final = 40  # characters of a value that a sentence repeats
 BODY_TYPES: Final = ("application/json", "application/msgpack", "application/x-msgpack")
-NO_PARAMETERS: Final[dict[str, Any]] = {}
 
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,20}")
 _DECIMAL: Final = re.compile(r"[0-9]{1,30}(\.[0-9]{1,30})?")
 _MS: Final = re.compile(r"-?[0-9]{1,15}")
 _NS_A_MS: Final = 1_000_000
-_MS_MOST: Final = 253_402_300_799_999  # 9999-12-31: what ISO 8601 can say
 _NS_MOST: Final = 2**63 - 1
 
 
