@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from dashboards.export import TIMES, guarded, iso, when
+from dashboards.export import TIMES, csv_text, iso, when
 from dashboards.streams.alerts import away
 from dashboards.streams.common import Json
 from dashboards.view import View
@@ -22,13 +20,9 @@ def export(view: View, request: Json) -> tuple[str, str]:
     make = _PARTS.get(part)
     if make is None:
         raise BadCommand(f"there is no table named {part[:40]!r}")
-    columns, rows = make(view)
-    out = io.StringIO(newline="")
-    writer = csv.writer(out)
-    writer.writerow(columns)
-    writer.writerows([guarded(cell) for cell in row] for row in rows)
+    text = csv_text(*make(view))
     at = iso(view.wall_ns)[:19].replace(":", "") + "Z"
-    return f"venuescope_alerts_{part}_{at}.csv", out.getvalue()
+    return f"venuescope_alerts_{part}_{at}.csv", text
 
 
 def _utc(at_ns: int) -> str:

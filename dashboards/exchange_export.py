@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from dashboards import exchange_streams as streams
-from dashboards.export import TIMES, guarded, iso, when, x_range
+from dashboards.export import TIMES, csv_text, iso, when, x_range
 from dashboards.streams import latency
 from dashboards.streams.common import Json
 from dashboards.view import View
@@ -39,12 +37,8 @@ def export(view: View, request: Json) -> tuple[str, str]:
     """(file name, CSV text) of one panel; BadCommand when there is no such table or nothing in it to name."""
     name, part = str(request.get("chart", "")), str(request.get("part") or "")
     low, high = x_range(request.get("range"), dated=True)
-    columns, rows = _table(view, name, part, low, high)
-    out = io.StringIO(newline="")
-    writer = csv.writer(out)
-    writer.writerow(columns)
-    writer.writerows([guarded(cell) for cell in row] for row in rows)
-    return file_name(view, name, part), out.getvalue()
+    text = csv_text(*_table(view, name, part, low, high))
+    return file_name(view, name, part), text
 
 
 def file_name(view: View, name: str, part: str) -> str:

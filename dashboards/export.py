@@ -37,12 +37,17 @@ def export(view: View, telemetry: Telemetry, request: Json) -> tuple[str, str]:
     if make is None:
         raise BadCommand(f"there is no chart named {name[:40]!r}")
     low, high = x_range(request.get("range"), dated=name not in ("depth", "distribution"))
-    columns, rows = make(view, telemetry, part, low, high)
+    text = csv_text(*make(view, telemetry, part, low, high))
+    return file_name(view, name, part), text
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """A table as CSV, its cells guarded."""
     out = io.StringIO(newline="")
     writer = csv.writer(out)
     writer.writerow(columns)
     writer.writerows([guarded(cell) for cell in row] for row in rows)
-    return file_name(view, name, part), out.getvalue()
+    return out.getvalue()
 
 
 def guarded(cell: Any) -> Any:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from dashboards import history_streams as streams
-from dashboards.export import TIMES, guarded, iso, when
+from dashboards.export import TIMES, csv_text, iso, when
 from dashboards.history_coverage import FULL
 from dashboards.streams.common import Json
 from dashboards.view import View
@@ -23,12 +21,8 @@ def export(view: View, request: Json) -> tuple[str, str]:
     make = _PARTS.get(part)
     if make is None:
         raise BadCommand(f"there is no table named {part[:40]!r}")
-    columns, rows = make(view)
-    out = io.StringIO(newline="")
-    writer = csv.writer(out)
-    writer.writerow(columns)
-    writer.writerows([guarded(cell) for cell in row] for row in rows)
-    return file_name(view, part), out.getvalue()
+    text = csv_text(*make(view))
+    return file_name(view, part), text
 
 
 def file_name(view: View, part: str) -> str:

@@ -164,7 +164,7 @@ class _Window:
         greatest = int(seconds["greatest"][seconds["ts_ns"] >= from_ns].max())
         (p99,) = quantiles(merge(rows), (0.99,), greatest)
         self._reading = Reading(
-            p99, 1_000_000, f"{p99 / 1e6:.3g} ms" if p99 < 10**9 else f"{p99 / 1e6:.0f} ms"
+            p99, 1_000_000, f"{p99 / 1e6:.3g} ms" if p99 < 999_500_000 else f"{p99 / 1e6:.0f} ms"
         )
         return True
 
