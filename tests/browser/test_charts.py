@@ -202,35 +202,43 @@ def test_a_maximised_panel_fills_the_page_and_goes_back(page: Any) -> None:
     page.until(lambda: page.js("return document.querySelector('#panel-depth').clientWidth") < 800)
 
 
-def test_nothing_overflows_sideways_at_any_width(page: Any) -> None:
-    for width, height in ((1440, 900), (1280, 800), (1024, 768), (390, 844)):
-        page.duo.driver.execute_cdp_cmd(
-            "Emulation.setDeviceMetricsOverride",
-            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 768},
+@pytest.mark.parametrize(
+    ("width", "height"),
+    [
+        (1280, 800),
+        (390, 844),
+        pytest.param(1440, 900, marks=pytest.mark.nightly),
+        pytest.param(1024, 768, marks=pytest.mark.nightly),
+    ],
+)
+def test_nothing_overflows_sideways_at_any_width(page: Any, width: int, height: int) -> None:
+    page.duo.driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 768},
+    )
+    page.open("/?hz=10")
+    for name in ("overview", "book", "market", "latency", "throughput", "limits", "health"):
+        path = f"/{name}"
+        painted = page.js(
+            "document.getElementById('rail-' + arguments[0]).click(); return venuescope.painted", name
         )
-        page.open("/?hz=10")
-        for name in ("overview", "book", "market", "latency", "throughput", "limits", "health"):
-            path = f"/{name}"
-            painted = page.js(
-                "document.getElementById('rail-' + arguments[0]).click(); return venuescope.painted", name
+        page.until(
+            lambda name=name, painted=painted: page.js(
+                """return document.querySelector('[data-page]').dataset.page === arguments[0]
+                    && venuescope.painted > arguments[1] + 2
+                    && venuescope.panels.all().every((p) => p.dataset.state !== 'loading')""",
+                name,
+                painted,
             )
-            page.until(
-                lambda name=name, painted=painted: page.js(
-                    """return document.querySelector('[data-page]').dataset.page === arguments[0]
-                        && venuescope.painted > arguments[1] + 2
-                        && venuescope.panels.all().every((p) => p.dataset.state !== 'loading')""",
-                    name,
-                    painted,
-                )
-            )
-            assert page.js("return document.documentElement.scrollWidth") <= width, f"{path} at {width}"
-            cut = page.js(
-                """return [...document.querySelectorAll('.vs-tile .fig, .vs-badge, .vs-panel header h2, .vs-facts b'
-                  + (innerWidth >= 1200 ? ', .vs-inp input, .vs-scroll' : ''))]
-                .filter((e) => e.offsetParent && e.scrollWidth > e.clientWidth + 1)
-                .filter((e) => getComputedStyle(e).display !== 'inline').map((e) => e.textContent)"""
-            )
-            assert cut == [], f"{path} at {width}"
+        )
+        assert page.js("return document.documentElement.scrollWidth") <= width, f"{path} at {width}"
+        cut = page.js(
+            """return [...document.querySelectorAll('.vs-tile .fig, .vs-badge, .vs-panel header h2, .vs-facts b'
+              + (innerWidth >= 1200 ? ', .vs-inp input, .vs-scroll' : ''))]
+            .filter((e) => e.offsetParent && e.scrollWidth > e.clientWidth + 1)
+            .filter((e) => getComputedStyle(e).display !== 'inline').map((e) => e.textContent)"""
+        )
+        assert cut == [], f"{path} at {width}"
 
 
 def test_a_png_of_a_chart_lands(page: Any) -> None:
