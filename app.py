@@ -12,20 +12,18 @@ import errno
 import gc
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import structlog
 import typer
 
-from engine import command_line, guard, kernels, logs, open_files, settings
+from engine import addresses, command_line, guard, kernels, logs, open_files, settings
 from engine.clock import SteadyClock
 from engine.errors import BadSetting, CallFailed, StorageError, UserError
 from engine.exchange.own_venue import own_venue
@@ -462,26 +460,9 @@ def build(
     from engine.access.keys import KeyRing
 
     pages = create_app(Transport(engine, clock))
-    login = Login(KeyRing(chosen.data_dir)) if _demanded(chosen) else None
-    wsgi = guarded(pages.server.wsgi_app, _names(chosen), login, script_hashes(pages))
+    login = Login(KeyRing(chosen.data_dir)) if addresses.demanded(chosen) else None
+    wsgi = guarded(pages.server.wsgi_app, addresses.names(chosen), login, script_hashes(pages))
     return Application(engine, wsgi, login)
-
-
-def _demanded(chosen: settings.Settings) -> bool:
-    """Whether all must say who they are."""
-    return chosen.auth == "always" or not guard.is_loopback(chosen.host)
-
-
-def _names(chosen: settings.Settings) -> tuple[str, ...]:
-    """What this machine may be called in Host and Origin headers."""
-    return (*chosen.allowed_hosts, *sorted(guard.own_names(chosen.host)))
-
-
-def _tls(chosen: settings.Settings) -> tuple[Path, Path] | None:
-    """Certificate chain and key, if there are any."""
-    if chosen.tls_cert is None or chosen.tls_key is None:
-        return None
-    return chosen.tls_cert, chosen.tls_key
 
 
 def _api(chosen: settings.Settings) -> ApiOptions:
@@ -490,11 +471,11 @@ def _api(chosen: settings.Settings) -> ApiOptions:
     return ApiOptions(
         host="127.0.0.1" if chosen.host == "localhost" else chosen.host,
         port=chosen.api_port if chosen.api == "on" else None,
-        allowed_hosts=_names(chosen),
+        allowed_hosts=addresses.names(chosen),
         rate=chosen.api_rate,
         connections=chosen.api_connections,
-        demanded=_demanded(chosen),
-        tls=_tls(chosen),
+        demanded=addresses.demanded(chosen),
+        tls=addresses.tls(chosen),
         config_dir=chosen.config_dir,
         data_dir=chosen.data_dir,
     )
@@ -535,7 +516,7 @@ async def run(
     stop = asyncio.Event()
     _on_signals(stop.set)
     gc.set_threshold(*GARBAGE)
-    tls = _tls(chosen)
+    tls = addresses.tls(chosen)
     if tls is not None:
         server.check_tls(tls)
     sock = server.listen(chosen.host, chosen.port)
@@ -557,19 +538,13 @@ async def run(
 
 def _greet(chosen: settings.Settings, login: Login | None) -> None:
     """Say where the pages are, and how one gets in."""
-    scheme = "http" if chosen.tls_cert is None else "https"
-    name, everywhere = "localhost", chosen.host != "localhost" and ip_address(chosen.host).is_unspecified
-    if everywhere:
-        name = socket.gethostname()
-    elif chosen.host not in ("localhost", "127.0.0.1"):
-        name = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
-    url = f"{scheme}://{name}:{chosen.port}"
+    url, everywhere = addresses.url(chosen), addresses.everywhere(chosen)
     print(f"Venuescope on {url} (Ctrl-C ends it)", flush=True)
     if login is not None:
         print(f"Log in with this link, or a key of `keys create`: {login.link(url)}", flush=True)
     if everywhere:
-        print(f"From elsewhere, an address of this machine does as well as {name}.", flush=True)
-    if scheme == "http" and not guard.is_loopback(chosen.host):
+        print("From elsewhere, an address of this machine does as well as its name.", flush=True)
+    if chosen.tls_cert is None and not guard.is_loopback(chosen.host):
         print("Nothing is encrypted on the way: set tls_cert and tls_key, or use a tunnel.", flush=True)
 
 

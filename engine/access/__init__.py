@@ -1,0 +1,1 @@
+"""Who may call: keys, tokens, sessions, limits, and the door every call passes."""

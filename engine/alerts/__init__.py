@@ -1,0 +1,1 @@
+"""Alerts: rules over what is seen, when they come true, and who is told."""

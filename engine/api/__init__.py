@@ -1,0 +1,1 @@
+"""The market-data API: every venue's data by REST and WebSocket, described and protected."""
