@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,10 +20,16 @@ FREE_PORTS = {"VENUESCOPE_EXCHANGE_PORT": "0", "VENUESCOPE_ORDER_PORT": "0", "VE
 
 
 def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """A port that was free a moment ago, and that the system gives to nobody who calls from any port.
+
+    Below the range of such ports (32,768 up on Linux): of those, a client that knocks until a server listens
+    may be given the very port it knocks at, is then connected to itself, and the server finds it taken.
+    """
+    for port in random.SystemRandom().sample(range(12_000, 32_000), 100):
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
+    raise SystemExit("no free port among a hundred")
 
 
 def answers(port: int) -> bool:
@@ -32,7 +39,7 @@ def answers(port: int) -> bool:
         return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
-@contextmanager
+@contextlib.contextmanager
 def served(command: Sequence[str], port: int, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """Run `python command...`, wait until `port` answers; ended by SIGTERM, which must give exit code 0."""
     # python caches its own bytecode as a user's would: a benchmark of the start must not differ there
