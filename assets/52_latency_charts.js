@@ -1,0 +1,87 @@
+/* Latency: percentiles over time, samples, the distribution. */
+(() => {
+  "use strict";
+  const V = window.venuescope;
+  const F = V.format;
+  const { lastOf, edges, broken, over, move, apart, logTicks } = V.chart;
+  const charts = V.charts;
+
+  const P = [["p50", "p50"], ["p90", "p90"], ["p95", "p95"], ["p99", "p99"], ["p999", "p99.9"]];
+  const percentiles = (name, { largest = false, beside = null } = {}) => {
+    const unitOf = (s) => {
+      const r = s.rows, known = (list) => list.filter((x) => x !== null);
+      return largest ? F.unit(name, Math.max(...known(r.p999)), true) : F.unit(name, lastOf(known(r.p50)));
+    };
+    // The time on screen: where it stands beside another chart of the same seconds, that chart's.
+    const shared = (s, step) => {
+      const own = edges(s, step), other = beside && V.store.streams[beside];
+      if (!other || !other.rows || !other.rows.t.length || other.step !== s.step) return own;
+      const [x0, x1] = edges(other, step);
+      return [Math.min(own[0], x0), Math.max(own[1], x1)];
+    };
+    const ticked = (s) => {
+      if (!largest) return { key: "" };
+      const unit = unitOf(s), known = [...s.rows.p50, ...s.rows.p999].filter((x) => x > 0).map((x) => F.inUnit(x, unit));
+      const tickvals = logTicks(Math.min(...known), Math.max(...known));
+      return { key: tickvals.join(), layout: { yaxis: { tickmode: "array", tickvals, ticktext: tickvals.map(F.three) } } };
+    };
+    return {
+      stream: name, hz: 4,
+      empty: (s) => !s.rows || !s.rows.t.length || s.rows.p50.every((x) => x === null),
+      shape: (s) => ticked(s),
+      data(s) {
+        const r = s.rows, unit = unitOf(s);
+        const step = (s.step || 1) * 1000, [x0, x1] = shared(s, step);
+        const [x, ys] = broken(r.t, step, P.map(([key]) => r[key].map((v) => F.inUnit(v, unit))));
+        const some = ys[0].find((v) => v !== null);
+        return [...ys.map((y, i) => [i, { x, y, meta: unit }]), [5, { x: [x0, x1], y: [some, some] }]];
+      },
+      after(gd, s) {
+        const { xaxis, yaxis } = gd._fullLayout, unit = F.unit(name, null), labels = [];
+        for (const [key, label] of [...P].reverse()) {
+          const value = lastOf(s.rows[key]);
+          const el = over(name, key, `vs-label is-end is-${key}`);
+          if (!el) continue;
+          if (value === null || value <= 0) {
+            el.hidden = true;
+            continue;
+          }
+          const shown = F.inUnit(value, unit);
+          V.dom.text(el, `${label}  ${F.three(shown)}`);
+          labels.push({ el, y: yaxis._offset + yaxis.d2p(shown) });
+        }
+        for (const { el, y } of apart(labels, 14, yaxis._offset, yaxis._offset + yaxis._length - 7))
+          move(el, xaxis._offset + xaxis._length + 6, y);
+      },
+    };
+  };
+  charts.latency = percentiles("latency");
+  charts.exchange_latency = percentiles("exchange_latency", { largest: true, beside: "exchange" });
+
+  charts.samples = {
+    stream: "latency", hz: 2,
+    empty: charts.latency.empty,
+    shape: () => ({ key: "" }),
+    data(s) {
+      const step = (s.step || 1) * 1000, [x0, x1] = edges(s, step);
+      return [[0, { x: s.rows.t.map((t) => t + step / 2), y: s.rows.count }], [1, { x: [x0, x1], y: [0, 0] }]];
+    },
+  };
+
+  charts.distribution = {
+    stream: "distribution", hz: 1,
+    empty: (s) => !s.us || !s.us.length,
+    shape: () => ({ key: "" }),
+    data(s) {
+      const unit = F.unit("distribution", s.us[Math.floor(s.us.length * 0.1)] || s.us[0]);
+      const x = [], y = [];
+      s.us.forEach((us, i) => {
+        if (us > 0) {
+          x.push(s.nines[i]);
+          y.push(F.inUnit(us, unit));
+        }
+      });
+      return [[0, { x, y, meta: unit }], [1, { x: [0, Math.max(4, lastOf(x) || 4)], y: [y[0], y[0]] }]];
+    },
+  };
+})();
