@@ -1,0 +1,37 @@
+"""What each chart is made of, as plain figures without rows.
+
+Pure: `spec(name)` gives {data, layout} and, where series come and go, `slots`: the traces they are made from.
+Colours are token names ("var(--vs-up)"), resolved in the browser for the theme; the common part of all layouts
+is `template.json`. The client puts arrays into the traces by their order here (`assets/50_charts.js`), and never
+sends a layout again after the first draw: a `bounds` trace, drawn in nothing, holds the window open instead of
+a range, and lines, bands and thresholds are traces, so that a zoom outlives every update.
+"""
+
+from __future__ import annotations
+
+import copy
+
+from dashboards.charts import latency, market, rates
+from dashboards.charts.common import Figure
+
+SPECS: dict[str, Figure] = {
+    "depth": market.depth(),
+    "candles": market.candles(),
+    "latency": latency.latency(),
+    "throughput": rates.throughput(),
+    "messages": rates.rate(),
+    "orders": rates.rate(),
+    "trades": rates.rate(),
+    "metrics": market.metrics(),
+    "distribution": latency.distribution(),
+    "samples": latency.samples(),
+    "limits": rates.limits(),
+    "mids": market.mids(),
+    "exchange_rates": rates.exchange_rates(),
+    "exchange_latency": latency.latency(),
+}
+
+
+def spec(name: str) -> Figure:
+    """A copy of the figure called `name`, without rows."""
+    return copy.deepcopy(SPECS[name])
