@@ -16,15 +16,23 @@
   };
 
   // ---------- parameters ----------
+  // What of the tab's state goes with a poll, by what the poll calls it: always, or with the stream it is for.
+  // An empty text is not sent.
+  const SENT = { symbol: "symbol", hidden: "hidden", source: "source", window: "window", interval: "interval", stage: "stage", budget: "budget", account: "account", traded: "traded", part: "part", exview: "exview" };
+  const SENT_FOR = {
+    history: { hzoom: "histzoom", hat: "histat", hwhat: "histwhat" },
+    impact: { amount: "amount" },
+  };
+  const ASKED = new Set([SENT, ...Object.values(SENT_FOR)].flatMap((names) => Object.keys(names)));
   let sent = "";
   link.ask = (force = false) => {
     if (!link.started) return;
-    const { symbol, hidden, source, window: seconds, interval, stage, budget, account, traded, part, exview, hzoom, hat, hwhat, amount } = V.state;
     const streams = [...new Set([...link.streams, ...link.also])].sort();
-    const params = { client: V.client, symbol, hidden, source, window: seconds, interval, stage, budget, account, traded, part, exview, streams };
-    if (streams.includes("history")) Object.assign(params, { histzoom: hzoom, histat: hat, histwhat: hwhat, histof: V.history.asked || null });
-    if (streams.includes("impact") && amount) params.amount = amount;
-    for (const key of ["symbol", "source", "budget", "account", "traded"]) if (!params[key]) delete params[key];
+    const params = { client: V.client, streams };
+    for (const [key, name] of Object.entries(SENT)) if (V.state[key] !== "") params[name] = V.state[key];
+    for (const [stream, names] of Object.entries(SENT_FOR))
+      if (streams.includes(stream)) for (const [key, name] of Object.entries(names)) if (V.state[key] !== "") params[name] = V.state[key];
+    if (streams.includes("history")) params.histof = V.history.asked || null;
     const text = JSON.stringify(params);
     if (text === sent && !force) return;
     sent = text;
@@ -47,7 +55,7 @@
       V.say(V.state.paused ? "Paused" : "Resumed");
     }
     if (changed.includes("hz")) tune(true);
-    if (changed.some((key) => ["symbol", "hidden", "source", "window", "interval", "stage", "budget", "account", "traded", "part", "exview", "hzoom", "hat", "hwhat", "amount"].includes(key))) link.ask();
+    if (changed.some((key) => ASKED.has(key))) link.ask();
     if (changed.includes("off")) V.controlsOpen(document.body.classList.contains("is-off-open"));
     if (changed.includes("theme") || changed.includes("updown")) link.redraw();
     V.controls();
