@@ -95,6 +95,7 @@ def test_an_export_that_is_gone_becomes_a_toast(page: Any) -> None:
     page.until(lambda: "that view is gone" in page.text(".vs-toasts"))
 
 
+@pytest.mark.nightly
 def test_refreshes_keep_their_pace_and_stay_small(page: Any) -> None:
     page.until(lambda: page.js("return venuescope.polls") > 12, 20)
     page.js(

@@ -385,7 +385,7 @@ def test_a_profile_is_taken_and_its_bars_can_be_looked_into(page: ExchangePage) 
     ("mode", "word", "said"),
     [
         ("off", "Off", "The exchange is off"),
-        ("starting", "Starting", "The exchange is starting"),
+        pytest.param("starting", "Starting", "The exchange is starting", marks=pytest.mark.nightly),
         ("failed", "Not serving", "The exchange is not serving"),
     ],
 )
@@ -630,7 +630,10 @@ def test_orders_are_exported_as_they_are_listed(page: ExchangePage) -> None:
     assert len(rows) == 45
 
 
-@pytest.mark.parametrize("size", [(1440, 900), (1280, 800), (390, 844)])
+@pytest.mark.parametrize(
+    "size",
+    [(1280, 800), *(pytest.param(size, marks=pytest.mark.nightly) for size in ((1440, 900), (390, 844)))],
+)
 def test_nothing_is_cut_or_wider_than_the_window(page: ExchangePage, size: tuple[int, int]) -> None:
     page.duo.driver.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",

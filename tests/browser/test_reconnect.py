@@ -38,6 +38,7 @@ class Server:
         self._thread.join()
 
 
+@pytest.mark.nightly
 def test_a_page_goes_on_by_itself_when_its_server_was_away(dash_duo: Any) -> None:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     source = FakeSource()
