@@ -7,6 +7,7 @@ import threading
 import time
 from typing import Any
 
+import pytest
 from werkzeug.serving import make_server
 
 from dashboards.shell import create_app
