@@ -8,7 +8,8 @@
   const number = (allowed) => (text) => (allowed.includes(Number(text)) ? Number(text) : undefined);
   const word = (allowed) => (text) => (allowed.includes(text) ? text : undefined);
   const text = (value) => (/^[\w./:-]{1,40}$/.test(value) ? value : undefined);
-  const WINDOWS = [60, 300, 900, 3600];
+  const hex = (value) => (value === "" ? "" : /^#?[0-9a-f]{6}$/i.test(value) ? value.replace("#", "").toLowerCase() : undefined);
+  const WINDOWS = [60, 300, 900, 3600, 14400];
   // key: [name in the URL (null: not in it), default, reader, kept between visits]
   const FIELDS = {
     symbol: ["symbol", "", text, true],
@@ -33,7 +34,12 @@
     off: [null, "controls", word(["controls", "venues"]), false],
     hz: ["hz", calm ? 1 : 4, number([1, 2, 4, 10]), true],
     theme: ["theme", "system", word(["dark", "light", "system"]), true],
-    updown: ["colours", "safe", word(["safe", "classic"]), true],
+    updown: ["colours", "safe", word(["safe", "classic", "own"]), true],
+    up: ["up", "", hex, true],
+    down: ["down", "", hex, true],
+    hide: ["hide", [], (value) => value.split(",").filter(text).slice(0, 32), false],
+    max: ["max", "", (value) => (value === "" ? "" : text(value)), false],
+    kiosk: ["kiosk", false, (value) => value === "1", false],
     paused: ["paused", false, (value) => value === "1", false],
     slim: ["rail", false, (value) => value === "slim", true],
     notify: [null, false, (value) => value === "1", true],
@@ -43,6 +49,8 @@
   };
   const write = {
     hidden: (value) => value.join(","),
+    hide: (value) => value.join(","),
+    kiosk: () => "1",
     paused: () => "1",
     slim: () => "slim",
     notify: () => "1",

@@ -61,5 +61,7 @@
   const left = (ms) => (none(ms) ? NONE : ms < 59500 ? `${Math.max(0, Math.ceil(ms / 1000 - 0.05))} s` : span(Math.max(0, ms) / 1000));
   // Blanks as wide as the digits (and the point) that a number of fewer decimals lacks, so that points stay in line.
   const filled = (decimals, most) => (decimals >= most ? "" : (decimals ? "" : "\u2008") + "\u2007".repeat(most - decimals));
-  V.format = { left, filled, sizeUnit, NONE, none, group, signed, scaled, three, si, span, age, time, day, millis, bytes, unit, inUnit };
+  // How long a window is, as figures beside it say it.
+  const windowed = (s) => ({ 60: "1 m", 300: "5 m", 900: "15 m", 3600: "1 h", 14400: "4 h" })[s] || "";
+  V.format = { window: windowed, left, filled, sizeUnit, NONE, none, group, signed, scaled, three, si, span, age, time, day, millis, bytes, unit, inUnit };
 })();

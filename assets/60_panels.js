@@ -9,11 +9,11 @@
   const DOT = { live: "", stale: "is-stale", reconnecting: "is-stale", connecting: "is-sync", resyncing: "is-sync", ended: "is-off", loading: "is-off", error: "is-error", paused: "is-paused", past: "is-past", off: "is-off", disconnected: "is-error", compiling: "is-sync" };
   V.dot = (state) => `vs-dot ${DOT[state] || ""}`.trim();
 
-  const windowWord = () => ({ 60: "minute", 300: "5 minutes", 900: "15 minutes", 3600: "hour" })[V.state.window];
+  const windowWord = () => ({ 60: "minute", 300: "5 minutes", 900: "15 minutes", 3600: "hour", 14400: "4 hours" })[V.state.window];
 
   // What an empty panel says: what was asked, and the one thing to do about it.
   const nothing = (name, stream) => {
-    const a = V.store.answer, symbol = (a && a.market && a.market.symbol) || "This symbol", far = V.state.window === 3600;
+    const a = V.store.answer, symbol = (a && a.market && a.market.symbol) || "This symbol", far = V.state.window >= 3600;
     const wider = far ? null : ["Show 1 h", "set", { key: "window", value: "3600" }];
     const connect = a && a.venues && a.venues.length ? ["Connect a venue", "venues", {}] : null;
     const on = Boolean(a && a.venues && a.venues.some((one) => one.state !== "off"));
@@ -195,10 +195,15 @@
       return ""; // rows of that part have not come yet
     }
   };
+  // Past a quarter of an hour, rows of seconds are thinned out on their way here.
+  const thinned = (how) => (V.state.window > 900 ? how : "");
   const notes = {
     depth: (s) => (s.seq ? `sequence ${F.group(s.seq)}` : ""),
     candles: (s) => (s.interval ? `${s.interval >= 60 ? s.interval / 60 + " m" : s.interval + " s"} candles; hollow rises, filled falls${s.seam ? `; older than ${F.time(s.seam).slice(0, 5)} from the venue's own candles` : ""}` : ""),
     latency: (s) => `${s.step || 1} s buckets, log scale`,
+    metrics: () => thinned("the last second of each 10"),
+    throughput: () => thinned("means of 10 s"),
+    mids: () => thinned("the last second of each 10"),
     stages: () => `${F.unit("stages", null)} throughout`,
     prices: (s) => (s.rows ? V.live.between(s) : ""),
     impact: (s) => (V.impact.ends(s) ? "> : the shown book ends before that" : ""),

@@ -22,8 +22,8 @@
     const percent = known ? `${F.signed(m.change_pct, 2)}%` : "";
     put("quote.percent", known ? arrow(m.change) + percent : "", known ? tone(m.change) : "");
     const part = known && m.change_s < 0.97 * m.window; // it began later, or has hardly traded
-    const span = part ? F.age(m.change_s * 1000) : { 60: "1 m", 300: "5 m", 900: "15 m", 3600: "1 h" }[m ? m.window : 0] || "window";
-    put("quote.window", part ? span : { 60: "1m", 300: "5m", 900: "15m", 3600: "1h" }[V.state.window]);
+    const span = part ? F.age(m.change_s * 1000) : F.window(m ? m.window : 0) || "window";
+    put("quote.window", part ? span : F.window(V.state.window).replace(" ", ""));
     // Both forms where there is room for them; the percentage always.
     const both = known && window.innerWidth >= 1680;
     put("quote.change", known ? `${arrow(m.change)}${both ? `${F.signed(m.change / 10 ** m.price_decimals, m.price_decimals)} (${percent})` : percent}${window.innerWidth < 1380 ? "" : ` ${span}`}` : "", known ? tone(m.change) : "");
@@ -233,7 +233,7 @@
     const s = stream("tiles");
     if (!s || !s.figures || !document.querySelector(".vs-tiles")) return;
     const f = s.figures, m = s.market || {}, a = V.store.answer;
-    const word = { 60: "1 m", 300: "5 m", 900: "15 m", 3600: "1 h" }[V.state.window];
+    const word = F.window(V.state.window);
     const unit = F.unit("tiles", F.none(f.p50) || F.none(f.p99) ? f.p50 : Math.sqrt(f.p50 * f.p99)); // one for both, from between them
     put("tile.real", F.si(f.real));
     const real = a.sources.filter((one) => one.shown && one.run !== "sim").length;
@@ -447,7 +447,7 @@
     }
     put("fact.max.side", row.label);
     put("fact.n", F.group(row.n));
-    put("fact.n.side", { 60: "1 m", 300: "5 m", 900: "15 m", 3600: "1 h" }[V.state.window]);
+    put("fact.n.side", F.window(V.state.window));
     const latency = stream("latency");
     if (latency) put("sub.samples", `${row.label}, events per ${latency.step || 1} s`);
   };

@@ -6,7 +6,6 @@
   const NOTCH = 0.8;
   const TAG = { "within limits": "is-ok", throttling: "is-warn", banned: "is-bad" };
   const TONE = { "is-ok": "mut", "is-warn": "warn", "is-bad": "bad" };
-  const WINDOW = { 60: "1 m", 300: "5 m", 900: "15 m", 3600: "1 h" };
 
   const percent = (w) => (w.limit ? (w.used / w.limit) * 100 : 0);
   // Own, others', reserved, notch.
@@ -156,7 +155,7 @@
     const ended = t.max_wait_ms > 0 || !t.waiting;
     D.put("limits.mean", ended ? wait(t.mean_wait_ms) : "–");
     D.put("limits.max", ended ? wait(t.max_wait_ms) : "–");
-    D.put("sub.limits", `Calls of the last ${WINDOW[V.state.window]}; waits since the start`);
+    D.put("sub.limits", `Calls of the last ${F.window(V.state.window)}; waits since the start`);
   };
 
   V.live.limits = (parts) => {

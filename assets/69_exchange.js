@@ -229,7 +229,7 @@
     const unit = F.unit("exchange-facts", rows ? rows.p99 : null, true);
     for (const key of ["p50", "p99"]) {
       D.put(`exchange.${key}`, on && rows ? F.three(F.inUnit(rows[key], unit)) : "–");
-      D.put(`exchange.${key}.unit`, on && rows ? `${unit}, ${{ 60: "1 m", 300: "5 m", 900: "15 m", 3600: "1 h" }[V.state.window]}` : "");
+      D.put(`exchange.${key}.unit`, on && rows ? `${unit}, ${F.window(V.state.window)}` : "");
     }
   };
 
@@ -308,7 +308,7 @@
         },
       },
     ]));
-    D.put("sub.exchange-stages", `Orders over sockets, REST is not measured; ${unit} throughout, last ${{ 60: "1 m", 300: "5 m", 900: "15 m", 3600: "1 h" }[V.state.window]}`);
+    D.put("sub.exchange-stages", `Orders over sockets, REST is not measured; ${unit} throughout, last ${F.window(V.state.window)}`);
     const grid = host.closest(".row3"), lines = String(Math.max(4, s.rows.length)); // as high as what is in it
     if (grid && grid.style.getPropertyValue("--rows") !== lines) grid.style.setProperty("--rows", lines);
     if (s.rows.length) parts.options("part", s.rows.map((row) => [row.stage, row.label]), V.state.part);

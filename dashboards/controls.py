@@ -10,7 +10,7 @@ from dashboards import ids
 from dashboards.pages import PAGES
 from dashboards.panels import button, icon, segment, select
 
-WINDOWS = (("60", "1m"), ("300", "5m"), ("900", "15m"), ("3600", "1h"))
+WINDOWS = (("60", "1m"), ("300", "5m"), ("900", "15m"), ("3600", "1h"), ("14400", "All"))
 RATES = (("1", "1"), ("2", "2"), ("4", "4"), ("10", "10"))
 THEMES = (("dark", "Dark"), ("light", "Light"), ("system", "System"))
 PALETTES = (("safe", "Blue and orange"), ("classic", "Green and red"))

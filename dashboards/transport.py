@@ -11,8 +11,8 @@ Parameters (`params`, JSON object made by `assets/20_state.js`)::
     source    str    primary source asked for (depth, candles, tape, latency); absent, hidden or unknown:
                      the first shown source that has the symbol, real ones before simulated ones, and a replay out
                      of the store between them
-    window    int    seconds: 60, 300, 900 or 3600
-    interval  int    candle interval in seconds: 0 (by window: 1, 1, 5, 15), 1, 5, 60, 300, 900, 3600
+    window    int    seconds: 60, 300, 900, 3600, or 14400: as far back as is kept
+    interval  int    candle interval in seconds: 0 (by window: 1, 1, 5, 15, 60), 1, 5, 60, 300, 900, 3600
     stage     str    latency stage of the percentile charts: "receive" by default
     budget    str    the budget the Limits page looks at ("bybit"); absent or unknown: all
     account   str    the account of the built-in exchange the Exchange page looks at; absent or unknown: the first
@@ -210,6 +210,12 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
                  asked for), buy: walk, sell: walk}]} with walk: null (no mid) | {average, worst (prices, decimal text),
                  bp (from the mid, against the taker), filled (base, decimal text), cost (quote, likewise), levels
                  (used), exhausted (the shown book ends before the amount does)}; unchanged since the cursor: no rows
+    book_map    {t, bin (price units), first (lowest bin: its prices begin at first * bin), bid, ask (null: not known),
+                 bought, sold (sizes that takers took), bought_at, sold_at (mean prices), z (text: a character for each
+                 of 128 bins, lowest first, of "0-9A-Za-z-_" as 0 to 63; 0 is nothing, k is
+                 most * 10^(5 * ((k - 1) / 62 - 1)) in size units, "." is not known; "" when the column is not), most,
+                 step (s a column), gaps: [[from, to]], keep}: new or changed columns, upsert by t; `n` counts the
+                 frames behind them
 """
 
 from __future__ import annotations
@@ -225,11 +231,13 @@ from dashboards import exchange_streams as exchange
 from dashboards import export as exports
 from dashboards import history_streams as history
 from dashboards.alerts_export import export as export_of_alerts
+from dashboards.book_map_export import export as export_of_book_map
 from dashboards.exchange_export import export as export_of_exchange
 from dashboards.history_export import export as export_of_history
 from dashboards.past import past_fields
 from dashboards.streams import activity, impact, latency, market, matching, prices, venues
 from dashboards.streams import alerts as alerts_of
+from dashboards.streams import book_map as book_map_of
 from dashboards.streams import limits as limits_of
 from dashboards.streams.common import Json, Stream, ms
 from dashboards.view import NS_A_SECOND, Params, View, Views, look
@@ -296,6 +304,7 @@ class Transport:
             "history": history.history,
             "alerts": alerts_of.alerts,
             "impact": impact.impact,
+            "book_map": book_map_of.book_map,
         }
         self._lock = threading.Lock()
         self._lost_rows = 0
@@ -357,6 +366,8 @@ class Transport:
             return export_of_exchange(view, request)
         if request.get("chart") == "alerts":
             return export_of_alerts(view, request)
+        if request.get("chart") == "book_map":
+            return export_of_book_map(view, request)
         if request.get("chart") == history.NAME:
             return export_of_history(view, request)
         return exports.export(view, self._telemetry, request)

@@ -25,9 +25,9 @@ from engine.telemetry.hub import MarketRings, Telemetry
 from engine.telemetry.latency import StageLatency
 from engine.telemetry.ring import Ring, Slice
 
-WINDOWS_S: Final = (60, 300, 900, 3_600)
+WINDOWS_S: Final = (60, 300, 900, 3_600, 14_400)  # the last is as far back as is kept
 INTERVALS_S: Final = (1, 5, 60, 300, 900, 3_600)
-AUTO_INTERVAL_S: Final = {60: 1, 300: 1, 900: 5, 3_600: 15}
+AUTO_INTERVAL_S: Final = {60: 1, 300: 1, 900: 5, 3_600: 15, 14_400: 60}
 VIEWS_A_PAGE: Final = 16
 PAGES: Final = 32
 CLIENT_MAX: Final = 32

@@ -17,7 +17,13 @@ from dashboards.streams.venues import (
 from dashboards.view import NS_A_SECOND, View, start_of
 from engine.telemetry.board import EndpointView, LimitsView, WindowView
 
-STEPS_S: Final = {60: 1, 300: 3, 900: 10, 3_600: 30}  # by window: so many bars are still told apart
+STEPS_S: Final = {
+    60: 1,
+    300: 3,
+    900: 10,
+    3_600: 30,
+    14_400: 120,
+}  # by window: so many bars are still told apart
 SUMMED: Final = ("allowed", "throttled", "refused")
 
 

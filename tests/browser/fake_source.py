@@ -35,7 +35,7 @@ STAGES = (
     ("paint", "Paint", "reply to painted frame", 31_000.0),
     ("total", "Total", "newest event to painted frame", 52_600.0),
 )
-INTERVALS = {60: 1, 300: 1, 900: 5, 3600: 15}
+INTERVALS = {60: 1, 300: 1, 900: 5, 3600: 15, 14400: 60}
 REPLAY_MS = 1_723_120_000_000.0  # 2024-08-08
 SPREADS = (1.0, 1.0, 1.0, 1.0, 2.0, 1.0, 1.0, 3.0)
 QUANTILES = (("p50", 1.0), ("p90", 1.6), ("p95", 2.05), ("p99", 3.3), ("p999", 4.6))
