@@ -22,6 +22,7 @@ STREAMS = frozenset(
         "latency",
         "stages",
         "distribution",
+        "latency_map",
         "throughput",
         "trades",
         "metrics",
@@ -43,6 +44,9 @@ STREAMS = frozenset(
         "history",
         "alerts",
         "impact",
+        "studies",
+        "indexed",
+        "book_map",
     ]
 )
 
@@ -182,6 +186,7 @@ def panel(
         button("CSV", "csv", name=f"{title} as CSV", panel=name),
         button("PNG", "png", name=f"{title} as PNG", panel=name) if chart else None,
         button(icon("max"), "max", name=f"Maximise {title}", panel=name),
+        button(icon("away"), "hide", name=f"Hide {title}", panel=name),
     ]
     plot: list[Any] = []
     if chart:
@@ -211,6 +216,13 @@ def panel(
         [
             html.Header(
                 [
+                    button(
+                        icon("grip"),
+                        "move",
+                        name=f"Move {title}: drag, or the arrow keys",
+                        cls="vs-grip",
+                        grip=name,
+                    ),
                     html.H2(title, id=head_id),
                     html.Span(sub, className="sub", **{"data-f": f"sub.{name}"}),
                     html.Div(list(tools), className="tools") if tools else None,

@@ -17,7 +17,10 @@ Parameters (`params`, JSON object made by `assets/20_state.js`)::
     budget    str    the budget the Limits page looks at ("bybit"); absent or unknown: all
     account   str    the account of the built-in exchange the Exchange page looks at; absent or unknown: the first
     traded    str    the symbol of its order ticket; absent or unknown: the first
+    slo       str    a latency threshold in us, as decimal text; absent: none
     amount    str    an amount of quote whose impact the Book page looks at, as decimal text; absent: none
+    studies   [str]  studies over the candles, at most 6: "sma-20", "ema-50" (periods 2 to 200), "bb-20-2" (and standard
+                     deviations 0.5 to 5), "vwap", "profile"; unknown ones are dropped
     part      str    the stage of its latency chart: "ack" by default
     exview    str    what is seen of the Exchange page; its clients are told while that is "clients", or absent
     histzoom  str    zoom of the History page's calendar: "90d", "30d", "day", "hour"; absent: by what there is
@@ -90,7 +93,13 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
                  keep}: new rows
     stages      {rows: [{stage, label, what, n, p50, p90, p99, p999, max, spark: [p99 or null, 60]}]},
                  whole, each second
-    distribution {nines: [float], us: [float]}: quantile 1-10^-nines over the window, whole, each second
+    distribution {nines: [float], us: [float], other: null | {word ("last minute", "all kept"), n, nines, us}}: quantile
+                 1-10^-nines over the window, and over another stretch; whole, each second
+    latency_map {stage, label, step (s a column), parts (rows an octave: 8, 4, 2, 1), keep, from (ms: nothing older is
+                 held; null: all is), t, c: [[row of the first, count, count, ...]]: new columns and those that grew,
+                 upsert by t; row 0 is below 8 ns, row 1 + parts * k + j begins at 8 ns * 2^k * (1 + j / parts);
+                 slo: null | {us, n (samples of the window surely above), unsure (in the bucket the threshold divides),
+                 of, worst: null | {t, n, of} (second with the largest share)}: when a second closed}
     throughput  {t, series: [{id, label, colour, run, messages, orders, trades}], keep}: per second, new rows,
                  null before a source was opened; live markets in their own order, then all others, last the
                  orders of the built-in exchange's clients (`clients`; its other rates are null);
@@ -144,6 +153,12 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
                  the one looked at; null where that is compared itself)}}
     mids        {t, series: [{id, label, colour, run, bp: mid less the consensus of that second}], step (s), keep}:
                  per second, new rows; live books of the symbol that is compared alone
+    studies     {tokens (of the studies), t, values: {column: [float|null]} (sma-20, ema-50, bb-20-2, bb-20-2.upper,
+                 bb-20-2.lower, vwap.mean and vwap.volume (of each candle), in price units to two decimals; null until
+                 there are as many candles as its period), keep: new or changed candles' values, upsert by t, and
+                 once a second profile: null | {base, step (price units), volumes, control, low, high (rows)}}
+    indexed     {t, series: [{id, label, colour, run, close (in its own price units; null without a trade)}], step (s),
+                 keep}: new candles and the newest three again, upsert by t; all forms of the symbol, at most 8
     funding     {funding: null | {rate_pct (for one interval), interval_s (or null), apr_pct, next (ms or null),
                  mark (or null), premium_bp (mark less mid), ts, decimals}}
     venues      {rows: [{id, symbols: [{symbol, native, state, waiting (for a snapshot)}], listed (how many can be
@@ -230,12 +245,14 @@ from typing import Any, Final, Protocol
 from dashboards import exchange_streams as exchange
 from dashboards import export as exports
 from dashboards import history_streams as history
+from dashboards import studies_export
 from dashboards.alerts_export import export as export_of_alerts
 from dashboards.book_map_export import export as export_of_book_map
 from dashboards.exchange_export import export as export_of_exchange
 from dashboards.history_export import export as export_of_history
+from dashboards.latency_map_export import export as export_of_latency_map
 from dashboards.past import past_fields
-from dashboards.streams import activity, impact, latency, market, matching, prices, venues
+from dashboards.streams import activity, impact, indexed, latency, latency_map, market, matching, prices, studies, venues
 from dashboards.streams import alerts as alerts_of
 from dashboards.streams import book_map as book_map_of
 from dashboards.streams import limits as limits_of
@@ -283,6 +300,7 @@ class Transport:
             "latency": latency.latency,
             "stages": latency.stages,
             "distribution": latency.distribution,
+            "latency_map": latency_map.latency_map,
             "throughput": activity.throughput,
             "trades": market.trades,
             "metrics": market.metrics,
@@ -293,6 +311,8 @@ class Transport:
             "matching": matching.matching,
             "prices": prices.prices,
             "mids": prices.mids,
+            "indexed": indexed.indexed,
+            "studies": studies.studies,
             "funding": prices.funding,
             "venues": venues.venues,
             "listing": venues.listing,
@@ -364,6 +384,10 @@ class Transport:
         )
         if request.get("chart") in exchange.NAMES:
             return export_of_exchange(view, request)
+        if request.get("chart") == "latency_map":
+            return export_of_latency_map(view, request)
+        if request.get("chart") in studies_export.NAMES:
+            return studies_export.export(view, request)
         if request.get("chart") == "alerts":
             return export_of_alerts(view, request)
         if request.get("chart") == "book_map":

@@ -19,6 +19,7 @@ from typing import Any, Final
 from engine.alerts.views import AlertsView
 from engine.errors import BadCommand
 from engine.market.batches import Rows
+from engine.market.studies import Study, parse_all
 from engine.telemetry.board import BookView, EngineView, LimitsView, SourceView, VenueView
 from engine.telemetry.events import EventLog
 from engine.telemetry.hub import MarketRings, Telemetry
@@ -31,8 +32,9 @@ AUTO_INTERVAL_S: Final = {60: 1, 300: 1, 900: 5, 3_600: 15, 14_400: 60}
 VIEWS_A_PAGE: Final = 16
 PAGES: Final = 32
 CLIENT_MAX: Final = 32
+SLO_MAX_US: Final = 1e9
 NS_A_SECOND: Final = 1_000_000_000
-COMPARING: Final = frozenset(("prices", "mids"))  # streams that look at more than the primary source
+COMPARING: Final = frozenset(("prices", "mids", "indexed"))  # streams that look at more than the primary source
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class Params:
     stage: str = "receive"
     budget: str = ""
     amount: str = ""
+    studies: tuple[Study, ...] = ()
+    slo_ns: int = 0  # latency threshold; 0 is none
     streams: tuple[str, ...] = ()
 
     @classmethod
@@ -58,6 +62,7 @@ class Params:
         interval = raw.get("interval")
         interval_s = interval if interval in INTERVALS_S else AUTO_INTERVAL_S[window_s]
         hidden, streams = raw.get("hidden"), raw.get("streams")
+        studies = raw.get("studies")
         return cls(
             client=str(raw.get("client", ""))[:CLIENT_MAX],
             symbol=str(raw.get("symbol") or "")[:40],
@@ -70,10 +75,21 @@ class Params:
             stage=str(raw.get("stage") or "receive")[:20],
             budget=str(raw.get("budget") or "")[:40],
             amount=str(raw.get("amount") or "")[:20],
+            studies=parse_all([str(item)[:12] for item in studies[:16]]) if isinstance(studies, list) else (),
+            slo_ns=threshold_ns(raw.get("slo")),
             streams=tuple(name for name in known_streams if name in streams)
             if isinstance(streams, list)
             else (),
         )
+
+
+def threshold_ns(given: object) -> int:
+    """A latency threshold in ns of microseconds as text or number; 0 for none, and for what is not one."""
+    try:
+        us = float(given) if isinstance(given, str | int | float) else 0.0
+    except ValueError:
+        return 0
+    return round(us * 1_000) if 0.001 <= us <= SLO_MAX_US else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +261,7 @@ def look(
         *counters.values(),
         *limit_rings.values(),
         *((clients,) if clients is not None else ()),
-        *(quote.market.metrics for quote in quotes if quote.market is not None),
+        *(ring for quote in quotes if quote.market is not None for ring in quote.market),
     ]
     return View(
         number=number,

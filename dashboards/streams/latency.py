@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from dashboards.streams.common import Json, fresh, head, ms, recorded_key, source_key, step_s, us
+from dashboards.streams.common import MINUTE_S, Json, fresh, head, ms, recorded_key, source_key, step_s, us
 from dashboards.view import NS_A_SECOND, View, start_of
 from engine.market.batches import Rows
 from engine.telemetry.histogram import QUANTILES, quantiles
@@ -159,11 +159,33 @@ def distribution_points(view: View) -> list[tuple[float, float]]:
     """(nines, us) of the chosen stage over the window, as far out as there are samples to tell."""
     if view.stage is None:
         return []
-    counts, greatest = window_counts(view, view.stage)
+    return points_of(*window_counts(view, view.stage))
+
+
+def points_of(counts: npt.NDArray[np.int64], greatest: int) -> list[tuple[float, float]]:
+    """(nines, us) of counts by bucket, as far out as there are samples to tell."""
     total = int(counts.sum())
     known = [nines for nines in NINES if 10**-nines * total >= 1]
     values = quantiles(counts, [1 - 10**-nines for nines in known], greatest) if known else []
     return [(nines, us(value)) for nines, value in zip(known, values, strict=True)]
+
+
+def compared(view: View, stage: StageLatency) -> Json | None:
+    """What the window's distribution is seen beside: the last minute, or beside that all that is kept."""
+    word, start_ns = "last minute", now_of(view, stage) - MINUTE_S * NS_A_SECOND
+    if view.params.window_s <= MINUTE_S:
+        word, start_ns = "all kept", 0
+    heads = (view.heads.get(stage.buckets.name, 0), view.heads.get(stage.seconds.name, 0))
+    counts, greatest = counts_since(stage, start_ns - start_ns % NS_A_SECOND, *heads)
+    points = points_of(counts, greatest)
+    if not points:
+        return None
+    return {
+        "word": word,
+        "n": int(counts.sum()),
+        "nines": [nines for nines, _ in points],
+        "us": [value for _, value in points],
+    }
 
 
 def distribution(view: View, cursor: Json) -> tuple[Json, Json]:
@@ -177,4 +199,5 @@ def distribution(view: View, cursor: Json) -> tuple[Json, Json]:
     if cursor.get("s") != second:
         points = distribution_points(view)
         stream |= {"nines": [nines for nines, _ in points], "us": [value for _, value in points]}
+        stream["other"] = compared(view, view.stage) if view.stage else None
     return stream, {"k": key, "s": second}
