@@ -252,7 +252,18 @@ from dashboards.exchange_export import export as export_of_exchange
 from dashboards.history_export import export as export_of_history
 from dashboards.latency_map_export import export as export_of_latency_map
 from dashboards.past import past_fields
-from dashboards.streams import activity, impact, indexed, latency, latency_map, market, matching, prices, studies, venues
+from dashboards.streams import (
+    activity,
+    impact,
+    indexed,
+    latency,
+    latency_map,
+    market,
+    matching,
+    prices,
+    studies,
+    venues,
+)
 from dashboards.streams import alerts as alerts_of
 from dashboards.streams import book_map as book_map_of
 from dashboards.streams import limits as limits_of

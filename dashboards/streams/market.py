@@ -23,7 +23,7 @@ from engine.market import seams
 from engine.market.batches import CANDLE, TRADE, Rows
 from engine.market.candles import roll_up
 from engine.market.seams import with_running
-from engine.telemetry.hub import IMBALANCE_LEVELS, METRIC
+from engine.telemetry.hub import IMBALANCE_LEVELS, METRIC, MarketRings
 
 DEPTH_LEVELS: Final = 240
 TAPE_ROWS: Final = 200
@@ -86,22 +86,28 @@ def candle_rows(view: View, since: int | None = None) -> tuple[Rows, int]:
     return roll_up(rows[rows["ts_open_ns"] >= from_ns], step_ns), end
 
 
-def joined(view: View) -> tuple[Rows, int]:
-    """(CANDLE rows behind the candles of the window, oldest first, the running second's last; the time in ns
-    before which they are the venue's own minutes, 0 where all are ours).
+def joined(view: View, before: int = 0) -> tuple[Rows, int]:
+    """(CANDLE rows behind the candles of the window and of `before` intervals ahead of it, oldest first, the running
+    second's last; the time in ns before which they are the venue's own minutes, 0 where all are ours).
 
     Ours are of seconds and begin when the market was connected. For candles of a minute and more, the venue's
     own minutes stand before that, and for the minute in which ours begin, once the venue has closed it.
     """
     if view.market is None:
         return np.empty(0, CANDLE), 0
+    return joined_of(view, view.market, view.book.candle if view.book is not None else None, before)
+
+
+def joined_of(view: View, market: MarketRings, running: Rows | None, before: int = 0) -> tuple[Rows, int]:
+    """The same of any market, `running` being its running second."""
+    before_s = before * view.params.interval_s
     # At most one row a second, so the window and the bucket it begins in hold at most this many.
-    rows = view.last(view.market.candles, view.params.window_s + view.params.interval_s + 2)
-    rows = with_running(rows, view.book.candle if view.book is not None else None)
+    rows = view.last(market.candles, view.params.window_s + view.params.interval_s + before_s + 2)
+    rows = with_running(rows, running)
     if view.params.interval_s < MINUTE_S:
         return rows, 0
-    minutes = view.last(view.market.minutes, view.market.minutes.capacity)
-    return seams.joined(rows, minutes, first_candle_ms(view) * 1_000_000)
+    minutes = view.last(market.minutes, market.minutes.capacity)
+    return seams.joined(rows, minutes, first_candle_ms(view) * 1_000_000 - before_s * NS_A_SECOND)
 
 
 def candles(view: View, cursor: Json) -> tuple[Json, Json]:
