@@ -41,6 +41,7 @@ from engine.storage.names import RecordKind
 from engine.storage.records import Block
 from engine.storage.telemetry_records import KINDS, count_rows, event_rows, latency_rows
 from engine.telemetry.board import BookView, MatchingView
+from engine.telemetry.book_frames import LEVELS
 from engine.telemetry.events import Level
 from engine.telemetry.hub import (
     BAD_FRAME_MAX_BYTES,
@@ -452,8 +453,15 @@ class Intake:
         self._flush(desk)
         if desk.second_ns and desk.second_ns >= desk.begins_ns - desk.begins_ns % SECOND_NS:
             for market in desk.markets.values():
-                if market.state.state is BookState.SYNCED:
+                synced = market.state.state is BookState.SYNCED
+                if synced:
                     market.rings.metrics.publish_one(metric_row(desk.second_ns, market))
+                market.rings.frames.add(
+                    desk.second_ns,
+                    market.state.book.top(LEVELS) if synced else None,
+                    market.rings.trades,
+                    market.state.instrument.tick_size,
+                )
         second_ns = now_ns - now_ns % SECOND_NS
         if desk.past is not None and desk.second_ns:
             desk.past.close(desk.second_ns, second_ns)

@@ -12,6 +12,7 @@ import numpy as np
 
 from engine.market.batches import CANDLE, TRADE, Rows
 from engine.telemetry.board import Board
+from engine.telemetry.book_frames import BookFrames
 from engine.telemetry.counters import SECONDS_KEPT, SourceCounters
 from engine.telemetry.events import EventLog
 from engine.telemetry.latency import StageLatency
@@ -76,6 +77,7 @@ class MarketRings:
         self.minutes = Ring(f"minutes {source} {symbol}", CANDLE, MINUTES_KEPT)  # the venue's own, closed
         self.candles = Ring(f"candles {source} {symbol}", CANDLE, SECONDS_KEPT)  # closed seconds only
         self.metrics = Ring(f"metrics {source} {symbol}", METRIC, SECONDS_KEPT)
+        self.frames = BookFrames(source, symbol)
 
     def add_minutes(self, rows: Rows, now_ns: int) -> None:
         """Take the venue's one-minute CANDLE rows, oldest first: those that are over at `now_ns` are kept, once.
@@ -98,7 +100,7 @@ class MarketRings:
         self.minutes = renewed
 
     def __iter__(self) -> Iterator[Ring]:
-        return iter((self.trades, self.candles, self.metrics, self.minutes))
+        return iter((self.trades, self.candles, self.metrics, self.minutes, *self.frames))
 
 
 class TelemetryFull(MemoryError):

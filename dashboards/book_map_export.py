@@ -1,0 +1,55 @@
+"""CSV of the liquidity heatmap, from the view the browser names; cells are guarded as in `export.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from dashboards.export import TIMES, csv_text, file_name, when, x_range
+from dashboards.streams import book_map
+from dashboards.streams.common import Json
+from dashboards.view import View
+from engine.market.instruments import Instrument, format_decimal
+
+COLUMNS = (
+    *(*TIMES, "price_from", "price_below", "size", "size_unit", "bid_price", "ask_price"),
+    *("bought", "bought_price", "sold", "sold_price"),
+)
+
+
+def export(view: View, request: Json) -> tuple[str, str]:
+    """(file name, CSV text): a row for each bin of each column in the visible time range whose size is known, sizes to
+    the 7 digits a frame holds; what was bought and sold stands beside the column's first row alone.
+    """
+    low, high = x_range(request.get("range"), dated=True)
+    rows = _rows(view, view.book.instrument, low, high) if view.book is not None else ()
+    return file_name(view, "book_map", ""), csv_text(COLUMNS, rows)
+
+
+def _rows(view: View, unit: Instrument, low: float, high: float) -> Iterator[Sequence[Any]]:
+    found = book_map.columns(book_map.frame_rows(view)[0], book_map.step_ns(view))
+    price, size = unit.price_decimals, unit.size_decimals
+
+    def traded(what: tuple[int, int]) -> tuple[str, str]:
+        return (format_decimal(what[0], size), format_decimal(what[1], price)) if what[0] else ("", "")
+
+    for at, start_ns in enumerate(found.starts_ns.tolist()):
+        frame = found.frames[at]
+        sizes, step, first = frame["sizes"], int(frame["step"]), int(frame["first"])
+        if not low <= start_ns / 1e6 <= high or not found.known[at]:
+            continue
+        best = [format_decimal(int(frame[side]), price) for side in ("bid", "ask")]
+        taken: tuple[str, ...] = (*traded(found.bought[at]), *traded(found.sold[at]))
+        for place in np.flatnonzero(~np.isnan(sizes)).tolist():
+            prices = (format_decimal((first + place + end) * step, price) for end in (0, 1))
+            yield (
+                *when(start_ns),
+                *prices,
+                format_decimal(round(float(sizes[place])), size),
+                unit.size_unit,
+                *best,
+                *taken,
+            )
+            taken = ("", "", "", "")

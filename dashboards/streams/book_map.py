@@ -1,0 +1,152 @@
+"""The liquidity heatmap: what rested in the book by time and price, with the mid and what was traded.
+
+A column is made of the frames (`engine.telemetry.book_frames`) of one step: sizes and best prices as the newest of them
+has them, trades of all of them added up, and nothing known where one of them knows nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from dashboards.streams.common import LONG_WINDOW_S, Json, head, ms_list
+from dashboards.streams.market import market_key, outages
+from dashboards.view import NS_A_SECOND, View
+from engine.market.batches import Rows
+from engine.telemetry.book_frames import COARSE_S, FRAME
+from engine.telemetry.ring import Ring
+
+STEP_S: Final = {60: 1, 300: 2, 900: 6, 3_600: 30, 14_400: 120}  # of a column by window: at most 150 columns
+CODES: Final = np.frombuffer(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_", np.uint8)
+MOST: Final = len(CODES) - 1
+UNKNOWN: Final = ord(".")
+DECADES: Final = 5  # below `most` that the codes tell apart, to 10 %
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Columns of the map, oldest first; sizes and prices in the instrument's units."""
+
+    starts_ns: npt.NDArray[np.int64]
+    frames: Rows  # the newest FRAME row of each
+    known: npt.NDArray[np.bool_]
+    bought: list[tuple[int, int]]  # (size, mean price) of what takers bought; zeros = none
+    sold: list[tuple[int, int]]
+
+
+def step_ns(view: View) -> int:
+    """Length of a column, ns."""
+    return STEP_S.get(view.params.window_s, 2) * NS_A_SECOND
+
+
+def ring_of(view: View) -> Ring | None:
+    """The frames that the window is drawn from."""
+    if view.market is None:
+        return None
+    return view.market.frames.coarse if view.params.window_s > LONG_WINDOW_S else view.market.frames.fine
+
+
+def frame_rows(view: View, since: int | None = None) -> tuple[Rows, int]:
+    """(FRAME rows of every column that is new or changed after the ring cursor, of all of the window without one;
+    rows lost before they were read).
+    """
+    ring, step = ring_of(view), step_ns(view)
+    if ring is None:
+        return np.empty(0, FRAME), 0
+    start_ns, lost = view.start_ns - view.start_ns % step, 0
+    frames_a_column = max(1, step // NS_A_SECOND // (COARSE_S if ring is view.market.frames.coarse else 1))  # type: ignore[union-attr]
+    if since is None:
+        rows = view.last(ring, frames_a_column * (view.params.window_s * NS_A_SECOND // step + 2))
+    else:
+        fresh = view.since(ring, since)
+        if not len(fresh.rows):
+            return fresh.rows, fresh.lost
+        first_ns, lost = int(fresh.rows["ts_ns"][0]), fresh.lost
+        start_ns = max(start_ns, first_ns - first_ns % step)
+        rows = view.since(ring, max(0, since - frames_a_column)).rows
+    return rows[rows["ts_ns"] >= start_ns], lost
+
+
+def columns(rows: Rows, step: int) -> Columns:
+    """FRAME rows, oldest first, as columns of `step` ns."""
+    starts = rows["ts_ns"] - rows["ts_ns"] % step
+    firsts = np.flatnonzero(np.diff(starts, prepend=-1))
+    lasts = np.append(firsts[1:], len(rows)) - 1
+    if not len(rows):
+        return Columns(starts, rows, np.zeros(0, np.bool_), [], [])
+    return Columns(
+        starts[firsts],
+        rows[lasts],
+        np.minimum.reduceat(rows["synced"], firsts) > 0,
+        _traded(rows["bought"], rows["bought_price"], firsts),
+        _traded(rows["sold"], rows["sold_price"], firsts),
+    )
+
+
+def _traded(sizes: Any, prices: Any, firsts: Any) -> list[tuple[int, int]]:
+    totals = np.add.reduceat(sizes, firsts)
+    notional = np.add.reduceat(sizes * prices.astype(np.float64), firsts)
+    return list(
+        zip(totals.tolist(), np.rint(notional / np.maximum(totals, 1)).astype(int).tolist(), strict=True)
+    )
+
+
+def scale_of(rows: Rows) -> int:
+    """The power of ten, in size units, that no bin of FRAME rows is above: the size of the highest code."""
+    sizes = rows["sizes"]
+    greatest = float(np.nanmax(sizes)) if len(rows) and not np.isnan(sizes).all() else 0.0
+    return int(10 ** np.ceil(np.log10(max(greatest, 1.0))))
+
+
+def coded(sizes: npt.NDArray[np.float32], most: int) -> str:
+    """One column's sizes as text, a character a bin, lowest price first: 64 codes, of which 0 is nothing and the k-th
+    is most * 10^(5 * ((k - 1) / 62 - 1)), smaller ones as the first; "." is not known.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        tenths = 1 + np.rint((MOST - 1) * (1 + np.log10(sizes / most) / DECADES))
+    codes = np.where(sizes > 0, np.clip(np.nan_to_num(tenths, nan=0.0, neginf=1.0), 1, MOST), 0).astype(
+        np.int64
+    )
+    return np.where(np.isnan(sizes), UNKNOWN, CODES[codes]).astype(np.uint8).tobytes().decode()
+
+
+def book_map(view: View, cursor: Json) -> tuple[Json, Json]:
+    """Columns that are new or changed; all of them again when one holds more than the scale tells."""
+    key = f"{market_key(view)}|{view.params.window_s}"
+    ring, step = ring_of(view), step_ns(view)
+    same = cursor.get("k") == key
+    rows, lost = frame_rows(view, int(cursor.get("n", 0)) if same else None)
+    most = int(cursor.get("m", 0)) if same else scale_of(rows)
+    if same and scale_of(rows) > most:
+        rows, lost = frame_rows(view)[0], lost
+        most = scale_of(rows)
+    found = columns(rows, step)
+    newest = view.book.ts_recv_ns if view.book is not None else 0
+    frames = found.frames
+    sides = [price.tolist() for price in (frames["bid"], frames["ask"])]
+    stream = head(
+        view, f"{key}|{most}", {"k": f"{key}|{cursor.get('m')}"} if same else {}, newest, len(rows)
+    ) | {
+        "t": ms_list(found.starts_ns),
+        "bin": frames["step"].tolist(),
+        "first": frames["first"].tolist(),
+        "bid": [p if known else None for p, known in zip(sides[0], found.known.tolist(), strict=True)],
+        "ask": [p if known else None for p, known in zip(sides[1], found.known.tolist(), strict=True)],
+        "bought": [size for size, _ in found.bought],
+        "bought_at": [price for _, price in found.bought],
+        "sold": [size for size, _ in found.sold],
+        "sold_at": [price for _, price in found.sold],
+        "z": [
+            coded(sizes, most) if known else ""
+            for sizes, known in zip(frames["sizes"], found.known.tolist(), strict=True)
+        ],
+        "most": most,
+        "step": step // NS_A_SECOND,
+        "gaps": outages(view),
+        "keep": (view.start_ns - view.start_ns % step) // 1_000_000,
+        "lost": lost,
+    }
+    return stream, {"k": key, "n": view.heads.get(ring.name, 0) if ring is not None else 0, "m": most}
