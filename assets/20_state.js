@@ -18,6 +18,7 @@
     window: ["window", 300, number(WINDOWS), true],
     interval: ["interval", 0, number([0, 1, 5, 60, 300, 900, 3600]), true],
     stage: ["stage", "receive", text, true],
+    slo: ["slo", "", (value) => (value === "" || (/^\d{1,10}(\.\d{1,3})?$/.test(value) && Number(value) > 0 && Number(value) <= 1e9) ? value : undefined), true],
     budget: ["budget", "", (value) => (value === "" ? "" : text(value)), true],
     health: ["health", "", word(["engine", "venues"]), true],
     account: ["account", "", (value) => (value === "" ? "" : text(value)), true],
@@ -40,21 +41,37 @@
     hide: ["hide", [], (value) => value.split(",").filter(text).slice(0, 32), false],
     max: ["max", "", (value) => (value === "" ? "" : text(value)), false],
     kiosk: ["kiosk", false, (value) => value === "1", false],
+    // The range of time on screen, ms: 0 and 0 the whole window; one below 0 so much before what is newest.
+    at0: ["since", 0, (value) => (/^-?\d{1,13}$/.test(value) ? Number(value) : undefined), false],
+    at1: ["until", 0, (value) => (/^\d{1,13}$/.test(value) ? Number(value) : undefined), false],
     paused: ["paused", false, (value) => value === "1", false],
     slim: ["rail", false, (value) => value === "slim", true],
     notify: [null, false, (value) => value === "1", true],
     sound: [null, false, (value) => value === "1", true],
+    toured: [null, false, (value) => value === "1", true],
     side: ["side", "buy", word(["buy", "sell"]), true],
+    tside: ["tape", "", word(["", "buy", "sell"]), true],
+    tmin: ["least", "", (value) => (/^(\d{0,9}(\.\d{0,8})?)$/.test(value) ? value : undefined), true],
+    flash: ["flash", calm ? "off" : "on", word(["on", "off"]), true],
+    span: ["span", "", word(["", "0.1", "0.5", "1", "5"]), true],
+    logy: ["logy", "lin", word(["lin", "log"]), true],
+    group: ["group", "1", word(["1", "10", "100"]), true],
     amount: ["amount", "10000", (value) => (/^\d{1,12}(\.\d{1,8})?$/.test(value) ? value : undefined), true],
+    studies: ["studies", [], (value) => value.split(",").filter((one) => /^(vwap|profile|(sma|ema)-\d{1,3}|bb-\d{1,3}-\d(\.\d)?)$/.test(one)).slice(0, 6), true],
+    style: ["style", "candles", word(["candles", "bars", "line"]), true],
+    scale: ["scale", "linear", word(["linear", "log", "percent"]), true],
+    compare: ["compare", "mids", word(["mids", "indexed"]), true],
   };
   const write = {
     hidden: (value) => value.join(","),
+    studies: (value) => value.join(","),
     hide: (value) => value.join(","),
     kiosk: () => "1",
     paused: () => "1",
     slim: () => "slim",
     notify: () => "1",
     sound: () => "1",
+    toured: () => "1",
   };
 
   const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
@@ -85,6 +102,19 @@
     const search = out.toString();
     const wanted = location.pathname + (search ? "?" + search : "") + location.hash;
     if (wanted !== location.pathname + location.search + location.hash) history.replaceState(history.state, "", wanted);
+  };
+
+  // The address that shows another browser the same: with what is default here, since it may have kept something else.
+  V.whole = () => {
+    const market = (V.store.answer && V.store.answer.market) || {};
+    const out = new URLSearchParams();
+    for (const [key, [name, standard, read, stays]] of Object.entries(FIELDS)) {
+      const value = (key === "symbol" || key === "source") && market[key] ? market[key] : state[key];
+      const words = value === false ? "0" : (write[key] || String)(value);
+      if (name && (stays || !same(value, standard)) && same(read(words), value)) out.set(name, words);
+    }
+    for (const [name, value] of Object.entries(V.past ? V.past.query(true) : {})) out.set(name, value);
+    return `${location.origin}${location.pathname}?${out}${location.hash}`;
   };
 
   V.set = (changes) => {

@@ -22,6 +22,8 @@
   const SENT_FOR = {
     history: { hzoom: "histzoom", hat: "histat", hwhat: "histwhat" },
     impact: { amount: "amount" },
+    latency_map: { slo: "slo" },
+    studies: { studies: "studies" },
   };
   const ASKED = new Set([SENT, ...Object.values(SENT_FOR)].flatMap((names) => Object.keys(names)));
   let sent = "";
@@ -161,6 +163,7 @@
   const watch = (name, gd) => {
     if (!gd || !gd.on || watched.has(gd)) return;
     watched.add(gd);
+    V.time.watch(gd);
     const panel = gd.closest("section[data-panel]");
     if (panel) eye.observe(panel);
     gd.on("plotly_afterplot", () => {
@@ -189,7 +192,8 @@
     watch(name, gd);
     const was = drawn[name] || {};
     const whole = !(figure && figure.layout && figure.layout.meta && figure.layout.meta.drawn === want);
-    if (!whole && was.rev === s.rev && !force) {
+    const axis = whole ? null : V.time.fitting(gd);
+    if (!whole && was.rev === s.rev && !force && !axis) {
       Object.assign(was, { v: s.v, polls: V.polls });
       return null;
     }
@@ -200,7 +204,7 @@
     }
     const arrays = chart.data(s);
     drawn[name] = { rev: s.rev, v: s.v, polls: V.polls, at: now };
-    return whole ? V.figure(name, s, specs, figure, shape, arrays, panel.clientWidth) : V.patch(arrays);
+    return whole ? V.figure(name, s, specs, figure, shape, arrays, panel.clientWidth) : V.patch(arrays, axis);
   };
 
   link.redraw = () => {
@@ -330,7 +334,7 @@
       if (mine && !el.hasAttribute("aria-current") && window.innerWidth < 768) el.scrollIntoView({ inline: "center", block: "nearest" });
       D.attr(el, "aria-current", mine ? "page" : null);
     }
-    for (const key of ["interval"]) for (const el of document.querySelectorAll(`[data-select="${key}"]`)) if (el.value !== String(V.state[key])) el.value = String(V.state[key]);
+    for (const key of ["interval", "span", "group"]) for (const el of document.querySelectorAll(`[data-select="${key}"]`)) if (el.value !== String(V.state[key])) el.value = String(V.state[key]);
   };
   V.refresh = () => {
     if (!link.started) return;
@@ -340,6 +344,7 @@
       V.past.update();
       V.history.warn();
       V.alerts.told();
+      V.time.update();
       badge();
       banner();
     } catch (error) {
@@ -384,20 +389,24 @@
     seek();
   };
 
+  // What the panels of the page need; hidden ones need nothing.
+  link.need = () => {
+    const page = document.querySelector("[data-page]");
+    const wanted = new Set();
+    if (page)
+      for (const el of page.querySelectorAll("[data-streams]:not([data-away])")) for (const name of el.dataset.streams.split(" ")) if (name) wanted.add(name);
+    if (page && page.dataset.page === "latency") wanted.add("stages");
+    link.streams = [...wanted].sort();
+    link.ask();
+  };
   // A page was put in place: nothing looked up before holds, and it needs other streams.
   const turned = () => {
     D.forget();
     V.controls();
-    const page = document.querySelector("[data-page]");
-    const wanted = new Set();
-    if (page)
-      for (const el of page.querySelectorAll("[data-streams]")) for (const name of el.dataset.streams.split(" ")) if (name) wanted.add(name);
-    if (page && page.dataset.page === "latency") wanted.add("stages");
-    link.streams = [...wanted].sort();
+    V.layout.turned();
     V.controlsOpen(false);
-    for (const el of document.querySelectorAll(".vs-panel[data-max]")) delete el.dataset.max;
     V.address();
-    link.ask();
+    link.need();
     V.refresh();
   };
   const start = () => {

@@ -3,17 +3,14 @@
   "use strict";
   const V = window.venuescope;
 
-  const maximise = (panel) => {
-    const was = document.querySelector(".vs-panel[data-max]");
-    if (was) delete was.dataset.max;
-    const on = panel && panel !== was;
-    if (on) panel.dataset.max = "1";
-    window.dispatchEvent(new Event("resize"));
-  };
   const keys = (open) => window.dash_clientside.set_props("shell-keys", { is_open: open });
+  let from = null; // what had the focus before the controls were opened
   const controls = (open) => {
     const off = document.getElementById("shell-off");
+    if (open && !opened()) from = document.activeElement;
     V.controlsOpen(open);
+    if (!open && from && from.isConnected) from.focus();
+    if (!open) from = null;
     if (open && off) {
       const first = off.querySelector(".vs-line button[aria-pressed=true]");
       if (first) first.focus();
@@ -43,6 +40,8 @@
   const acts = {
     set: (el) => V.setText(el.dataset.key, el.dataset.value),
     pause: () => V.set({ paused: !V.state.paused }),
+    follow: () => V.time.toggle(),
+    link: (el) => V.time.copy(el),
     theme: () => V.set({ theme: V.theme() === "dark" ? "light" : "dark" }),
     controls: () => {
       const other = opened() && V.state.off !== "controls";
@@ -78,7 +77,13 @@
     },
     csv: (el) => V.exportPanel(document.getElementById(`panel-${el.dataset.panel}`)),
     png: (el) => png(el.dataset.panel),
-    max: (el) => maximise(document.getElementById(`panel-${el.dataset.panel}`)),
+    max: (el) => V.layout.maximise(el.dataset.panel),
+    hide: (el) => V.layout.hide(el.dataset.panel, true),
+    layout: () => V.layout.toggle(),
+    "layout-move": (el) => V.layout.move(el.dataset.panel, Number(el.dataset.by)),
+    "layout-reset": () => V.layout.reset(),
+    kiosk: () => V.layout.kiosk(!V.state.kiosk),
+    picture: () => V.picture.page(),
     untoast: (el) => el.closest(".vs-toast").remove(),
   };
   document.addEventListener("click", (event) => {
@@ -104,7 +109,9 @@
     const inField = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName) && event.target.type !== "range";
     if (event.key === "Escape") {
       if (opened()) controls(false);
-      else if (document.querySelector(".vs-panel[data-max]")) maximise(null);
+      else if (V.layout.open(false)) return;
+      else if (V.state.max) V.layout.maximise(V.state.max);
+      else if (V.state.kiosk && !document.querySelector(".modal.show")) V.layout.kiosk(false);
       else V.alerts.leave();
       return;
     }
@@ -112,9 +119,14 @@
     const link = /^[0-9]$/.test(event.key) ? document.querySelectorAll(".vs-link")[(Number(event.key) + 9) % 10] : null;
     if (link) link.click();
     else if (event.key === "p" || event.key === "P") acts.pause();
+    else if (event.key === "f" || event.key === "F") acts.follow();
+    else if (event.key === "c" || event.key === "C") acts.link();
     else if (event.key === "v" || event.key === "V") acts.venues();
     else if (event.key === "o" || event.key === "O") V.exchange.ticket();
     else if (event.key === "t" || event.key === "T") acts.theme();
+    else if (event.key === "k" || event.key === "K") acts.kiosk();
+    else if (event.key === "l" || event.key === "L") acts.layout();
+    else if (event.key === "E" && event.shiftKey) acts.picture();
     else if (event.key === "e" || event.key === "E") V.exportPanel((document.activeElement && document.activeElement.closest("section[data-panel]")) || document.querySelector("section[data-panel]"));
     else if (event.key === " " && V.past.open() && !event.target.closest("button, a, [tabindex]")) V.past.toggle();
     else if (event.key === "?") keys(true);

@@ -13,18 +13,24 @@ from dashboards.panels import button, icon, segment, select
 WINDOWS = (("60", "1m"), ("300", "5m"), ("900", "15m"), ("3600", "1h"), ("14400", "All"))
 RATES = (("1", "1"), ("2", "2"), ("4", "4"), ("10", "10"))
 THEMES = (("dark", "Dark"), ("light", "Light"), ("system", "System"))
-PALETTES = (("safe", "Blue and orange"), ("classic", "Green and red"))
+PALETTES = (("safe", "Blue and orange"), ("classic", "Green and red"), ("own", "Own"))
 
 SHORTCUTS = (
     ("P", "pause and resume"),
+    ("F", "hold the charts' time, or follow what is newest"),
+    ("C", "copy the link of what is on screen"),
     ("1 to 9, 0", "go to a page; 9 alerts, 0 health"),
     ("T", "dark or light"),
     ("V", "live venues: connect, symbols, polls"),
     ("O", "the order ticket of the built-in exchange"),
     ("E", "export the panel in focus, or the first, as CSV"),
     ("Space", "play and pause what is replayed"),
+    ("Shift E", "the whole page as a picture"),
+    ("L", "the layout: show, hide and move panels"),
+    ("K", "kiosk mode: nothing but the panels"),
+    ("Arrows", "move a panel whose handle is in focus"),
     ("?", "this list"),
-    ("Esc", "close what is open, leave a maximised panel"),
+    ("Esc", "close what is open, leave a maximised panel or kiosk mode"),
     ("double click", "bring a zoomed chart back to live"),
 )
 
@@ -38,12 +44,29 @@ def _badge() -> Component:
         ],
         className="vs-badge",
         id="shell-badge",
+        **{"data-tip": "badge"},
     )
 
 
 def _rate(where: str) -> Component:
     """The simulation rate: slider and number are made by the client, which keeps them apart from the engine's value."""
     return html.Div(className="vs-rate", **{"data-host": f"rate:{where}"})
+
+
+def _time() -> tuple[Component, Component]:
+    """Whether the charts follow what is newest, and the address of what is on screen."""
+    follow = button(
+        [html.I(className="vs-dot"), html.Span("Follow live", **{"data-f": "time.word"})],
+        "follow",
+        cls="vs-btn is-bare is-sm vs-follow",
+    )
+    link = button(
+        [icon("link"), html.Span("Copy link", **{"data-f": "link.word"})],
+        "link",
+        cls="vs-btn is-bare is-sm vs-copylink",
+        name="Copy the link of what is on screen",
+    )
+    return follow, link
 
 
 def bar() -> Component:
@@ -64,11 +87,13 @@ def bar() -> Component:
                     html.Span("", **{"data-f": "quote.change"}),
                 ],
                 className="vs-quote vs-hide-s",
+                **{"data-tip": "quote"},
             ),
             html.Span(className="vs-push"),
             html.Span(
                 [html.Span("Window", className="vs-lab"), segment("window", "Window", WINDOWS)],
                 className="vs-ctl vs-hide-s",
+                **{"data-tip": "window"},
             ),
             html.Span(
                 [
@@ -77,16 +102,17 @@ def bar() -> Component:
                     html.Span("Hz", className="vs-lab"),
                 ],
                 className="vs-ctl vs-hide-s",
+                **{"data-tip": "hz"},
             ),
             button(
                 [
                     html.I(className="vs-i vs-i-pause", id="shell-pause-icon"),
                     html.Span("Pause", className="vs-hide-s", **{"data-f": "pause.word"}),
-                    html.Span("P", className="vs-kbd vs-hide-s"),
+                    html.Span("P", className="vs-kbd vs-hide-s", **{"aria-hidden": "true"}),
                 ],
                 "pause",
                 cls="vs-btn w-pause",
-                name="Freeze view: the engine and a replay go on",
+                hint="Freeze view: the engine and a replay go on",
             ),
             html.Span(className="vs-sep vs-hide-s"),
             dcc.Link(
@@ -107,7 +133,13 @@ def bar() -> Component:
             ),
             _badge(),
             html.Span(
-                [html.Span("–", **{"data-f": "clock"}), html.Small(" UTC")], className="vs-clock vs-hide-s"
+                [
+                    html.Span("–", **{"data-f": "clock"}),
+                    html.Small(" UTC"),
+                    html.Small("", className="local", **{"data-f": "clock.local"}),
+                ],
+                className="vs-clock vs-hide-s",
+                **{"data-tip": "clock"},
             ),
             button(
                 html.I(className="vs-i vs-i-sun", id="shell-theme-icon"),
@@ -116,6 +148,7 @@ def bar() -> Component:
                 name="Dark or light",
             ),
             button(icon("sliders"), "controls", cls="vs-btn is-bare is-icon vs-only-s", name="Controls"),
+            button(icon("min"), "kiosk", cls="vs-btn is-bare is-icon vs-only-kiosk", name="Leave kiosk mode"),
         ],
         className="vs-bar-row",
     )
@@ -142,9 +175,11 @@ def bar() -> Component:
                 cls="vs-btn is-bare is-sm",
                 name="Live venues: connect, symbols, polls",
             ),
+            *_time(),
             html.Span(
                 [html.Span("Simulation rate", className="vs-lab vs-rate-of"), _rate("bar")],
                 className="vs-ctl vs-push",
+                **{"data-tip": "rate"},
             ),
         ],
         className="vs-bar-row vs-hide-s",
@@ -272,7 +307,12 @@ def rail() -> Component:
     ]
     end = html.Div(
         [
-            button([icon("keys"), html.Span("Keys")], "keys", name="Keyboard shortcuts"),
+            button(
+                [icon("layout"), html.Span("Layout"), html.B("", **{"data-f": "layout.hidden"})],
+                "layout",
+                name="Layout: show, hide and move panels",
+            ),
+            button([icon("keys"), html.Span("Keys")], "keys", hint="Keyboard shortcuts"),
             button([icon("sliders"), html.Span("Settings")], "controls", name="Settings"),
             button([icon("slim"), html.Span("Collapse")], "slim", name="Collapse the rail"),
         ],
@@ -288,6 +328,61 @@ def _field(label: str, *children: Component) -> Component:
 VIEWS = (("controls", "Controls"), ("venues", "Venues"))
 
 
+def _own() -> Component:
+    """Two colours of the user's own, and a word where they are hard to see or to tell apart.
+
+    The wells are made by the client (`assets/74_colours.js`): Dash has no input for colours.
+    """
+    return html.Div(
+        [
+            html.Div(className="vs-own-two", **{"data-host": "own"}),
+            html.P("", className="vs-own-word", role="status", **{"data-f": "own.word"}),
+        ],
+        className="vs-own",
+        id="shell-own",
+        hidden=True,
+    )
+
+
+def _panels() -> Component:
+    """The page's panels with a switch and two arrows each, made by `assets/75_layout.js`."""
+    return html.Div(className="vs-lay-list", role="group", **{"aria-label": "Panels", "data-layout": ""})
+
+
+def _layout_acts() -> list[Component]:
+    return [
+        html.Div(
+            [
+                button("Reset layout", "layout-reset", cls="vs-btn"),
+                button("Page as PNG", "picture", cls="vs-btn", name="The whole page as a picture"),
+                button("Kiosk mode", "kiosk", cls="vs-btn", name="Nothing but the panels"),
+            ],
+            className="vs-lay-acts",
+        )
+    ]
+
+
+def layout_menu() -> Component:
+    """What is beside the rail's Layout button: the panels of the page, and what is done with all of it."""
+    return html.Section(
+        [
+            html.Div(
+                [
+                    html.H2("Layout"),
+                    button(icon("x"), "layout", cls="vs-btn is-bare is-icon is-sm", name="Close the layout"),
+                ],
+                className="vs-line",
+            ),
+            _panels(),
+            *_layout_acts(),
+        ],
+        className="vs-lay",
+        id="shell-layout",
+        hidden=True,
+        **{"aria-label": "Layout of this page"},
+    )
+
+
 def off_canvas() -> Component:
     """Two columns of which one is seen: all controls (the only ones on a phone, and where theme and colours are
     set), and live venues: what is connected, followed and polled, alike for every browser.
@@ -295,6 +390,7 @@ def off_canvas() -> Component:
     settings = [
         _field("Symbol", select("symbol", "Symbol", cls="is-tall")),
         _field("Window", segment("window", "Window", WINDOWS, cls="is-full")),
+        _field("Time on screen", html.Div(_time(), className="vs-line")),
         _field("Refreshes per second", segment("hz", "Refreshes per second", RATES, cls="is-full")),
         _field(
             "Sources shown in this browser",
@@ -305,7 +401,9 @@ def off_canvas() -> Component:
         _field("Simulation rate", _rate("off")),
         _field("Theme", segment("theme", "Theme", THEMES, cls="is-full")),
         _field("When an alert fires", html.Div(className="vs-alert-ways", **{"data-host": "alert:ways"})),
-        _field("Up and down", segment("updown", "Colours of up and down", PALETTES, cls="is-full")),
+        _field("Up and down", segment("updown", "Colours of up and down", PALETTES, cls="is-full"), _own()),
+        _field("Panels of this page", _panels(), *_layout_acts()),
+        _field("Help", button("Show the tour", "tour", cls="vs-btn")),
         html.Div(
             [
                 html.Span("", className="vs-sec", **{"data-f": "session.may"}),
@@ -361,6 +459,7 @@ def shortcuts() -> Component:
                     className="vs-tab",
                 )
             ),
+            dbc.ModalFooter(button("Show the tour", "tour", cls="vs-btn")),
         ],
         id=ids.KEYS,
         is_open=False,

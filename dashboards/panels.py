@@ -68,11 +68,16 @@ def icon(name: str) -> Component:
     return html.I(className=f"vs-i vs-i-{name}", **{"aria-hidden": "true"})
 
 
-def button(label: Any, act: str, *, name: str = "", cls: str = "", **data: str) -> Component:
-    """A button the client's delegated handler answers to by its `data-act`."""
+def button(label: Any, act: str, *, name: str = "", hint: str = "", cls: str = "", **data: str) -> Component:
+    """A button the client's delegated handler answers to by its `data-act`.
+
+    `name` is what it is called where its label does not say it; `hint` what more there is to say of a label that does.
+    """
     attributes: dict[str, Any] = {"data-act": act, **{f"data-{key}": value for key, value in data.items()}}
     if name:
         attributes |= {"aria-label": name, "title": name}
+    elif hint:
+        attributes["title"] = hint
     return html.Button(label, className=cls or None, type="button", disable_n_clicks=True, **attributes)
 
 

@@ -12,7 +12,7 @@ import dash
 import flask
 from dash import ClientsideFunction, Input, Output, State, dcc, html, no_update
 
-from dashboards import charts, controls, exchange_faults, exchange_refusals, exchange_snippets, ids
+from dashboards import charts, controls, exchange_faults, exchange_refusals, exchange_snippets, ids, words
 from dashboards.pages import PAGES
 from dashboards.source import PageSource
 from engine.errors import BadCommand
@@ -111,9 +111,11 @@ def _layout() -> html.Div:
         "snippets": exchange_snippets.templates(),
         "faults": exchange_faults.choices(),
         "refusals": exchange_refusals.words(),
+        "words": words.WORDS,
     }
     return html.Div(
         [
+            html.A("Skip to the content", href="#main", className="vs-skip"),
             controls.bar(),
             controls.rail(),
             html.Main(
@@ -124,8 +126,11 @@ def _layout() -> html.Div:
                     html.Div(dash.page_container, id=ids.PAGE),
                 ],
                 className="vs-main",
+                id="main",
+                tabIndex="-1",
             ),
             html.Div(className="vs-scrimel", id="shell-scrim"),
+            controls.layout_menu(),
             controls.off_canvas(),
             controls.shortcuts(),
             html.Div(className="vs-toasts", **{"data-host": "toasts"}),

@@ -196,4 +196,6 @@ def test_vendored_files_come_with_their_licences() -> None:
         "inter-latin-wght-normal.woff2",
         "inter.LICENSE.txt",
         "inter.css",
+        "modern-screenshot.LICENSE.txt",
+        "modern-screenshot.js",
     }
