@@ -5,7 +5,9 @@
   const COLUMNS = {
     candles: ["t", "o", "h", "l", "c", "v", "n_trades"],
     latency: ["t", "p50", "p90", "p95", "p99", "p999", "max", "count"],
+    latency_map: ["t", "c"],
     metrics: ["t", "bid", "ask", "imbalance"],
+    book_map: ["t", "bin", "first", "bid", "ask", "bought", "bought_at", "sold", "sold_at", "z"],
     limits: ["t", "allowed", "throttled", "refused", "waiting"],
     exchange: ["t", "orders", "acks", "rejects", "fills", "messages", "clients"],
     exchange_latency: ["t", "p50", "p90", "p95", "p99", "p999", "max", "count"],
@@ -84,6 +86,27 @@
       trim(s.rows, d.keep, names);
       return n > 0;
     },
+    studies(s, d) {
+      if (!s.rows) s.rows = { t: [] };
+      const fresh = { t: d.t, ...d.values };
+      for (const key of Object.keys(fresh)) if (!s.rows[key]) s.rows[key] = new Array(s.rows.t.length).fill(null);
+      const names = Object.keys(s.rows), n = upsert(s.rows, fresh, names);
+      Object.assign(s, { keep: d.keep, tokens: d.tokens });
+      if ("profile" in d) s.profile = d.profile;
+      trim(s.rows, d.keep, names);
+      return n > 0 || "profile" in d;
+    },
+    indexed(s, d) {
+      if (!s.rows) Object.assign(s, { rows: { t: [] }, series: [] });
+      const fresh = { t: d.t };
+      for (const one of d.series) fresh[one.id] = one.close;
+      for (const key of Object.keys(fresh)) if (!s.rows[key]) s.rows[key] = new Array(s.rows.t.length).fill(null);
+      s.series = d.series.map(({ id, label, colour, run }) => ({ id, label, colour, run }));
+      const names = Object.keys(s.rows), n = upsert(s.rows, fresh, names);
+      Object.assign(s, { keep: d.keep, step: d.step });
+      trim(s.rows, d.keep, names);
+      return n > 0;
+    },
     prices(s, d) {
       s.ages = d.ages;
       if (d.rows) Object.assign(s, { rows: d.rows, found: d.found, decimals: d.decimals });
@@ -103,6 +126,7 @@
       if (!s.rows) Object.assign(s, { rows: { t: [], p: [], q: [], side: [], id: [] }, seen: 0 });
       s.seen += d.n || 0;
       const n = d.t ? d.t.length : 0;
+      s.taken = (s.taken || 0) + n; // number of the newest row: what tells rows apart
       for (const name of Object.keys(s.rows)) {
         s.rows[name].push(...(d[name] || []));
         if (s.rows[name].length > TAPE) s.rows[name].splice(0, s.rows[name].length - TAPE);

@@ -1,4 +1,4 @@
-/* Everything that is not a chart: tiles, read-outs, chips, ladder, tape, tables, meters. */
+/* What is neither a chart nor a grid: tiles, read-outs, chips, tables, meters. */
 (() => {
   "use strict";
   const V = window.venuescope;
@@ -245,8 +245,6 @@
       put(`tile.${key}`, F.three(F.inUnit(f[key], unit)));
       put(`tile.${key}.unit`, F.none(f[key]) ? "" : `${unit}, ${word}`);
       put(`tile.${key}.side`, stage);
-      const el = document.querySelector(`[data-f="tile.${key}"]`);
-      D.attr(el && el.closest(".vs-tile"), "title", f.stage_label ? `${f.stage_label}, last ${word}` : "No samples");
     }
     D.attr(document.querySelector(".vs-tiles"), "data-real", real ? "1" : "0");
     put("tile.spread", F.scaled(f.spread, m.price_decimals || 0));
@@ -309,7 +307,7 @@
       put("candles.trades", F.group(c.n));
       const follows = document.querySelector('[data-f="candles.follow"]'), word = V.store.answer.past ? "follow replay" : "follow live";
       if (follows && follows.parentElement.firstChild.data !== word) follows.parentElement.firstChild.data = word;
-      put("candles.follow", V.zoomed(V.graph("candles")) ? "off" : "on", V.zoomed(V.graph("candles")) ? "warn" : "ok");
+      put("candles.follow", V.time.following() ? "on" : "off", V.time.following() ? "ok" : "warn");
     } else for (const key of ["o", "h", "l", "c", "v", "vwap", "trades"]) put(`candles.${key}`, "–");
     const x = stream("metrics");
     if (x && x.rows && x.rows.t.length && x.market) {
@@ -322,72 +320,12 @@
     if (latency && latency.what) put("sub.latency", latency.what[0].toUpperCase() + latency.what.slice(1));
     const shape = stream("distribution");
     put("unit.distribution", shape ? F.unit("distribution", null) : "");
-    for (const name of ["candles", "latency", "metrics", "throughput", "limits", "mids", "exchange", "exchange_latency"]) {
+    for (const name of ["candles", "latency", "latency_map", "metrics", "throughput", "limits", "mids", "indexed", "exchange", "exchange_latency"]) {
       const rows = (stream(name) || {}).rows, day = rows && rows.t ? V.otherDay(lastOf(rows.t)) : "";
       put(`utc.${name}`, day ? `${window.innerWidth < 768 ? day.slice(5) : day} UTC` : "UTC");
     }
     const through = stream("throughput");
     put("unit.throughput", through && through.series ? V.charts.throughput.unit(through) : "");
-  };
-
-  // ---------- ladder and tape ----------
-  const rung = () => D.make("div", "l", D.make("i", ""), D.make("span", "p"), D.make("span", ""), D.make("span", "vs-sec"));
-  const ladder = () => {
-    const s = stream("depth"), asks = D.host("ladder:a"), bids = D.host("ladder:b");
-    if (!asks || !bids || !s || !s.b || !s.market || V.charts.depth.empty(s)) return;
-    const room = asks.clientHeight || 320;
-    if (s.climbed === mark(s) && s.room === room && asks.children.length) return;
-    if (s.climbed !== mark(s)) live.written.add("depth");
-    Object.assign(s, { climbed: mark(s), room });
-    const { price_decimals: k, size_decimals: z, quote: q } = s.market, unit = F.sizeUnit(s.market);
-    put("ladder.price", `Price, ${q}`);
-    put("ladder.size", `Size, ${unit}`);
-    put("ladder.sum", `Sum, ${unit}`);
-    const n = Math.max(6, Math.min(40, Math.floor(room / 21)));
-    const top = Math.max(...s.a.q.slice(0, n), ...s.b.q.slice(0, n));
-    const fill = (host, side, reverse) => {
-      const count = Math.min(n, side.p.length), rows = D.pool(host, count, rung);
-      for (let i = 0; i < count; i++) {
-        const [bar, price, size, sum] = rows[reverse ? count - 1 - i : i].children;
-        const width = `${((side.q[i] / top) * 46).toFixed(1)}%`;
-        if (bar.style.width !== width) bar.style.width = width;
-        D.text(price, F.scaled(side.p[i], k));
-        D.text(size, F.scaled(side.q[i], z));
-        D.text(sum, F.scaled(side.c[i], z));
-      }
-    };
-    fill(asks, s.a, true);
-    fill(bids, s.b, false);
-    const m = V.store.answer.market;
-    const spread = s.a.p[0] - s.b.p[0];
-    put("ladder.last", m ? `${arrow(m.change)}${F.scaled(m.last, k)}` : "–", m ? tone(m.change) : "");
-    put("ladder.spread", `spread ${F.scaled(spread, k)} · ${F.group((spread / ((s.a.p[0] + s.b.p[0]) / 2)) * 1e4, 3)} bp`);
-  };
-  const tape = () => {
-    const host = D.host("tape"), s = stream("trades");
-    if (!host || !s || !s.rows || !s.market) return;
-    const room = host.clientHeight || 500;
-    if (s.taped === mark(s) && s.room === room && host.children.length) return;
-    if (s.taped !== mark(s)) live.written.add("trades");
-    Object.assign(s, { taped: mark(s), room });
-    const { price_decimals: k, size_decimals: z, quote: q } = s.market, r = s.rows;
-    put("tape.price", `Price, ${q}`);
-    const day = V.otherDay(lastOf(r.t));
-    put("tape.time", day ? `${day} UTC` : "Time, UTC");
-    put("tape.size", `Size, ${F.sizeUnit(s.market)}`);
-    const n = Math.min(r.t.length, Math.max(8, Math.floor(room / 21)));
-    const rows = D.pool(host, n, rung);
-    let top = 1;
-    for (let i = 0; i < n; i++) top = Math.max(top, r.q[r.q.length - 1 - i]);
-    for (let i = 0; i < n; i++) {
-      const at = r.t.length - 1 - i, row = rows[i], [bar, price, size, when] = row.children;
-      const side = r.side[at] > 0 ? "up" : r.side[at] < 0 ? "down" : "";
-      if (row.dataset.tone !== side) row.dataset.tone = side;
-      bar.style.width = `${((r.q[at] / top) * 46).toFixed(1)}%`;
-      D.text(price, `${side === "up" ? "▲ " : side === "down" ? "▼ " : ""}${F.scaled(r.p[at], k)}`);
-      D.text(size, F.scaled(r.q[at], z));
-      D.text(when, F.millis(r.t[at]));
-    }
   };
 
   // ---------- tables ----------
@@ -516,39 +454,14 @@
     }
   };
 
-  // ---------- events and health ----------
-  const ABOUT = { "limit-events": "limits", "venue-events": "venue" };
-  live.events = (panel, s) => (ABOUT[panel] ? (s.list || []).filter((e) => e.about === ABOUT[panel]) : s.list || []);
+  // ---------- health ----------
   const labelOf = (id) => {
     const a = V.store.answer, limits = stream("limits");
     const one = a.sources.find((x) => x.id === id) || (a.venues || []).find((x) => x.id === id || x.source === id) || ((limits && limits.venues) || []).find((x) => x.id === id);
     const venue = one ? null : (a.venues || []).find((x) => x.id.startsWith(`${id}_`)); // a budget of several markets
     return one ? one.label : venue ? venue.venue : id;
   };
-  // What an event says without the name that stands beside it.
-  const spared = (text, label) => (label && text.startsWith(`${label} `) ? text.slice(label.length + 1) : text);
-  const events = () => {
-    const s = stream("events");
-    if (!s) return;
-    for (const name of ["events", "limit-events", "venue-events"]) {
-      const host = D.host(name);
-      if (!host || s[`listed:${name}`] === mark(s)) continue;
-      s[`listed:${name}`] = mark(s);
-      const rows = live.events(name, s).slice().reverse();
-      D.table(host, rows.map((e) => [
-        { text: F.time(e.t), cls: "vs-sec" },
-        { text: labelOf(e.source), cls: "name" },
-        {
-          draw(td) {
-            if (!td.firstElementChild) td.append(D.make("span", "vs-tag"));
-            td.firstElementChild.className = `vs-tag ${{ warn: "is-warn", error: "is-bad" }[e.level] || ""}`.trim();
-            D.text(td.firstElementChild, e.what);
-          },
-        },
-        { text: spared(e.text, labelOf(e.source)), cls: "wide" },
-      ]));
-    }
-  };
+  live.labelOf = labelOf;
   const health = () => {
     const s = stream("health");
     if (!s || !s.tasks || s.tabled === mark(s) || !document.querySelector('[data-f="health.lag"]')) return;
@@ -610,13 +523,11 @@
     tiles();
     books();
     reads();
-    ladder();
-    tape();
+    V.grids.update();
     stages();
     facts();
     totals();
     legends();
-    events();
     health();
     const parts = { n, bar, mark, swatch, options };
     live.matching(parts);
@@ -626,6 +537,7 @@
     V.history.update(parts);
     V.alerts.update(parts);
     V.impact.update(parts);
+    V.slo.update();
     V.venues.update(parts);
   };
 })();

@@ -1,4 +1,4 @@
-/* Rate limits: the strip on the overview, the cards, the endpoints, what was held back in the window. */
+/* Rate limits: the strip on the overview, the cards, what was held back in the window. */
 (() => {
   "use strict";
   const V = window.venuescope;
@@ -113,35 +113,6 @@
     });
   };
 
-  const endpoints = (s, { n }) => {
-    const host = D.host("endpoints");
-    if (!host || !s.endpoints) return;
-    const count = (x, t) => n(F.group(x), x ? t : "mut");
-    D.table(host, s.endpoints.map((e) => [
-      {
-        cls: "name",
-        draw(td) {
-          if (!td.firstElementChild) td.append(D.make("span", "vs-named", D.make("i", "swatch"), D.make("span", "")));
-          const [mark, name] = td.firstElementChild.children;
-          mark.style.setProperty("--c", `var(--vs-venue-${e.colour})`);
-          D.text(name, e.label);
-        },
-      },
-      { text: e.endpoint.replace(/^GET /, ""), cls: "vs-mono" },
-      n(F.group(e.weight)), n(F.group(e.calls)), count(e.throttled, "warn"), count(e.waiting, "warn"),
-      ...[e.mean_ms, e.p99_ms, e.max_ms].map((x) => n(F.none(x) ? "–" : F.group(x, x < 10 ? 1 : 0), F.none(x) ? "mut" : "")),
-      count(e.refused, "bad"),
-      {
-        cls: "n",
-        draw(td) {
-          if (!td.firstElementChild) td.append(D.make("span", "vs-tag"));
-          td.firstElementChild.className = `vs-tag ${e.status === null ? "" : e.status < 400 ? "is-ok" : "is-bad"}`.trim();
-          D.text(td.firstElementChild, e.status === null ? "–" : String(e.status));
-        },
-      },
-    ]));
-  };
-
   const sums = (s) => {
     if (!document.querySelector('[data-f="limits.allowed"]')) return;
     const sum = (name) => s.rows[name].reduce((all, x) => all + (x || 0), 0), t = s.totals || {};
@@ -167,7 +138,6 @@
     s.shownAt = parts.mark(s);
     strip(s);
     cards(s);
-    endpoints(s, parts);
     sums(s);
   };
 })();

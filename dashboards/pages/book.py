@@ -1,17 +1,66 @@
-"""Book: cumulative depth, spread and imbalance over time, what an order would pay, the ladder."""
+"""Book: where size rested over time, the ladder, depth, spread and imbalance, what an order would pay, trades."""
 
 from __future__ import annotations
 
 from dash import html
 from dash.development.base_component import Component
 
-from dashboards import panels
+from dashboards import grids, panels
 from dashboards.pages import shared
 
 
 def layout(**_: object) -> Component:
     """The page's content."""
-    spread = panels.panel(
+    return panels.page(
+        "book",
+        "Book",
+        html.Div(
+            [
+                html.Div(
+                    [
+                        liquidity(),
+                        html.Div(
+                            [shared.depth("is-depth", controls=True), spread(), impact()],
+                            className="vs-book-row",
+                        ),
+                    ],
+                    className="vs-stack",
+                ),
+                html.Div([ladder(), tape()], className="vs-stack is-side"),
+            ],
+            className="vs-cols",
+        ),
+    )
+
+
+def liquidity() -> Component:
+    """Resting size by time and price."""
+    legend = html.Div(
+        [
+            panels.figure("book_map.low"),
+            html.I(className="vs-heat"),
+            panels.figure("book_map.high"),
+            html.Span([html.I(className="vs-mark is-bought"), "bought"]),
+            html.Span([html.I(className="vs-mark is-sold"), "sold"]),
+        ],
+        className="vs-heat-key",
+    )
+    return panels.panel(
+        "book_map",
+        "Liquidity",
+        "Resting size by time and price",
+        streams=["book_map"],
+        chart="book_map",
+        tools=[legend, panels.select("source", "Source of the book")],
+        units=(("tr", "{unit.quote}"), ("br", "{utc.book_map}")),
+        note="size and best prices as each column ends; empty is not known",
+        cls="is-tall is-map",
+    )
+
+
+def spread() -> Component:
+    """Best ask less best bid, and which side has more."""
+    return panels.panel(
         "metrics",
         "Spread and imbalance",
         "Best ask less best bid; resting size of both sides compared",
@@ -21,7 +70,11 @@ def layout(**_: object) -> Component:
         units=(("tr", "{unit.quote}"), ("br", "{utc.metrics}")),
         note="above zero: more bids than asks",
     )
-    impact = panels.panel(
+
+
+def impact() -> Component:
+    """What market orders would pay."""
+    return panels.panel(
         "impact",
         "Impact",
         "What a market order would pay now",
@@ -47,7 +100,11 @@ def layout(**_: object) -> Component:
         note="from the mid, fees not counted",
         cls="is-impact",
     )
-    ladder = panels.panel(
+
+
+def ladder() -> Component:
+    """The best levels of both sides."""
+    return panels.panel(
         "ladder",
         "Ladder",
         "Size and running sum by price",
@@ -76,17 +133,15 @@ def layout(**_: object) -> Component:
         ),
         cls="is-ladder",
     )
-    return panels.page(
-        "book",
-        "Book",
-        html.Div(
-            [
-                html.Div(
-                    [shared.depth("is-tall"), html.Div([spread, impact], className="vs-book-row")],
-                    className="vs-stack",
-                ),
-                ladder,
-            ],
-            className="vs-cols",
-        ),
+
+
+def tape() -> Component:
+    """Every trade as it comes."""
+    return panels.panel(
+        "tape",
+        "Trades",
+        "▲ bought ▼ sold",
+        streams=["trades"],
+        body=grids.tape(),
+        cls="is-ladder",
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dash import html
 from dash.development.base_component import Component
 
-from dashboards import panels
+from dashboards import grids, panels
 
 
 def layout(**_: object) -> Component:
@@ -158,11 +158,7 @@ def layout(**_: object) -> Component:
                     "Events",
                     "Newest first",
                     streams=["events"],
-                    body=panels.table(
-                        "events",
-                        [("Time, UTC", ""), ("Source", ""), ("What", ""), ("", "")],
-                        caption="Events",
-                    ),
+                    body=grids.events("events"),
                     cls="c5",
                 ),
                 html.Div(
@@ -246,11 +242,7 @@ def venue_rows(part: Callable[..., Component]) -> tuple[Component, Component]:
         "Venue events",
         "Connects, gaps, rotations; newest first",
         streams=["events"],
-        body=panels.table(
-            "venue-events",
-            [("Time, UTC", ""), ("Source", ""), ("What", ""), ("", "")],
-            caption="Venue events",
-        ),
+        body=grids.events("venue-events"),
         part="venue",
         cls="c5",
     )

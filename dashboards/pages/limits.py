@@ -5,7 +5,7 @@ from __future__ import annotations
 from dash import html
 from dash.development.base_component import Component
 
-from dashboards import panels
+from dashboards import grids, panels
 
 
 def layout(**_: object) -> Component:
@@ -55,11 +55,7 @@ def layout(**_: object) -> Component:
         "Limit events",
         "What venues said, what was done",
         streams=["events"],
-        body=panels.table(
-            "limit-events",
-            [("Time, UTC", ""), ("Source", ""), ("What", ""), ("", "")],
-            caption="Limit events",
-        ),
+        body=grids.events("limit-events"),
         part="limits",
     )
     endpoints = panels.panel(
@@ -67,23 +63,7 @@ def layout(**_: object) -> Component:
         "Endpoints",
         "Every call goes through one limiter per venue",
         streams=["limits"],
-        body=panels.table(
-            "endpoints",
-            [
-                ("Venue", ""),
-                ("Endpoint", ""),
-                ("Weight", "n"),
-                ("Calls", "n"),
-                ("Throttled", "n"),
-                ("Waiting", "n"),
-                ("Mean", "n"),
-                ("p99", "n"),
-                ("Max, ms", "n"),
-                ("Refused", "n"),
-                ("Last", "n"),
-            ],
-            caption="Endpoints",
-        ),
+        body=grids.endpoints(),
         tools=[panels.select("budget", "Budget of the endpoints and the chart")],
         part="endpoints",
         note="since the start, in ms; GET unless said",

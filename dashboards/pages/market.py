@@ -5,7 +5,7 @@ from __future__ import annotations
 from dash import html
 from dash.development.base_component import Component
 
-from dashboards import panels
+from dashboards import grids, panels
 from dashboards.pages import shared
 
 
@@ -16,20 +16,7 @@ def layout(**_: object) -> Component:
         "Trades",
         "▲ bought ▼ sold",
         streams=["trades"],
-        body=html.Div(
-            [
-                html.Div(
-                    [
-                        html.Span("Price", **{"data-f": "tape.price"}),
-                        html.Span("Size", **{"data-f": "tape.size"}),
-                        html.Span("Time, UTC", **{"data-f": "tape.time"}),
-                    ],
-                    className="h",
-                ),
-                html.Div(className="rows", **{"data-host": "tape"}),
-            ],
-            className="vs-ladder is-tape",
-        ),
+        body=grids.tape(),
         cls="is-ladder",
     )
     return panels.page(
@@ -42,7 +29,7 @@ def layout(**_: object) -> Component:
             ],
             className="vs-cols",
         ),
-        html.Div([prices(), mids()], className="vs-grid row2"),
+        html.Div([prices(), mids(), indexed()], className="vs-grid row2"),
     )
 
 
@@ -89,9 +76,29 @@ def mids() -> Component:
         "Mid less the median of all",
         streams=["mids"],
         chart="mids",
-        tools=[html.Div(className="vs-keys", **{"data-host": "keys:mids"})],
+        tools=[html.Div(className="vs-keys", **{"data-host": "keys:mids"}), compared()],
         units=(("tr", "bp"), ("br", "{utc.mids}")),
         note="live books alone",
+        cls="c4",
+    )
+
+
+def compared() -> Component:
+    """What of the comparison is seen; one of two panels stands in its place."""
+    return panels.segment("compare", "What is compared", (("mids", "Apart"), ("indexed", "Indexed")))
+
+
+def indexed() -> Component:
+    """The same symbol at every source, each 100 at the start of the window."""
+    return panels.panel(
+        "indexed",
+        "Indexed to 100",
+        "Closes; each 100 at the start of the window",
+        streams=["indexed"],
+        chart="indexed",
+        tools=[compared()],
+        units=(("tr", "index"), ("br", "{utc.indexed}")),
+        note="dashes are simulated",
         cls="c4",
     )
 
