@@ -80,7 +80,7 @@
     const crossed = !F.none(f.between) && f.between < 0;
     D.put("prices.between", F.none(f.between) ? "–" : `${F.scaled(f.between, d)} · ${bp(f.between_bp)}${crossed ? ", crossed" : ""}`, crossed ? "warn" : "");
     D.put("prices.apart", F.none(f.apart2) ? "–" : `${F.group(f.apart2 / 2 / 10 ** d, d + (f.apart2 % 2))} · ${bp(f.apart_bp)}`);
-    D.attr(document.querySelector('[data-f="prices.apart"]'), "title", F.none(f.apart2) ? null : `${name(f.highest)} over ${name(f.lowest)}`);
+    D.attr(document.querySelector('[data-f="prices.apart"]'), "data-more", F.none(f.apart2) ? null : `${name(f.highest)} over ${name(f.lowest)}`);
     const symbol = s.market ? s.market.symbol : "";
     const other = f.symbol && f.symbol !== symbol;
     const basis = !other || F.none(f.basis_bp) ? "" : `; ${bp(f.basis_bp)} over ${symbol}`.replace(/; (?!−)/, "; +");

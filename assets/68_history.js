@@ -133,7 +133,7 @@
     D.put("history.archive.unit", a && !F.none(ago) ? "ago" : "");
     D.put("history.archive.side", !a ? "" : a.state === "failing" ? "failing" : a.damaged.length ? `${F.group(a.damaged.length)} damaged` : a.remote ? (a.waiting ? `${F.group(a.waiting)} to upload` : a.files ? "uploaded" : "") : a.state === "idle" ? "" : a.state);
     const cell = document.querySelector('[data-f="history.archive"]');
-    if (cell && a) D.attr(cell.parentElement, "title", [a.uri, a.detail, a.damaged.length ? `${many(a.damaged.length, "damaged file")}, skipped and kept: ${a.damaged.map(([path, why]) => `${path}: ${why}`).join("; ")}` : ""].filter(Boolean).join("\n"));
+    if (cell && a) D.attr(cell.parentElement, "data-more", [a.uri, a.detail, a.damaged.length ? `${many(a.damaged.length, "damaged file")}, skipped and kept: ${a.damaged.map(([path, why]) => `${path}: ${why}`).join("; ")}` : ""].filter(Boolean).join("\n"));
   };
   // A length of time in words that claim no more than is known.
   H.about = (ms) => {

@@ -151,7 +151,7 @@
     f.replay = D.make("div", "vs-seg is-full", ...SPEEDS.map((speed) => {
       const button = D.make("button", "", speed === "max" ? "max" : `${speed}x`);
       button.type = "button";
-      button.setAttribute("aria-label", speed === "max" ? "Replay as fast as it goes" : `Replay at ${speed}x`);
+      button.setAttribute("aria-label", speed === "max" ? "max: replay as fast as it goes" : `${speed}x: replay at that speed`);
       button.addEventListener("click", () => play(speed));
       return button;
     }));

@@ -35,7 +35,7 @@
 
   // ---------- chips ----------
   const chip = (one) => {
-    const el = D.make("button", "vs-chip", D.make("span", "swatch"), D.make("span", "name", one.short), D.make("i", "vs-dot"), D.make("span", "val"));
+    const el = D.make("button", "vs-chip", D.make("span", "swatch"), D.make("span", "name", D.make("span", "vs-vh", `${one.venue} `), one.short), D.make("i", "vs-dot"), D.make("span", "val"));
     el.type = "button";
     Object.assign(el.dataset, { act: "venue", venue: one.id });
     el.style.setProperty("--c", `var(--vs-venue-${one.colour})`);
@@ -79,8 +79,7 @@
       const next = state === "reconnecting" && !banned ? one.next_try : null;
       D.until(val, next, { before: "in ", over: "trying" });
       if (!next) D.text(val, off ? "" : banned ? "banned" : state === "connecting" ? (compiling ? "waiting" : "opening") : state === "reconnecting" ? "trying" : F.age(source && source.age_ms));
-      D.attr(el, "aria-pressed", String(!off));
-      D.attr(el, "aria-label", `${one.label}: ${off ? "connect" : "disconnect"}, for every browser`);
+      D.attr(el, "aria-pressed", String(!off)); // its name is what is seen in it, its title says what a press does
       const waits = banned ? `; banned until ${F.time(banned.until)} UTC` : compiling && !off ? "; waiting for the engine" : "";
       D.attr(el, "title", `${one.label}: ${words}${waits}. Press to ${off ? "connect" : "disconnect"} it, for every browser.`);
     }

@@ -82,7 +82,7 @@
     D.put("alerts.what", h.state === "failed" ? "Alerts are not watched" : open && (n || h.firing) ? newest.text : "");
     const says = h.state === "failed" ? "Alerts are not watched: see Alerts" : !n && !h.firing ? "Alerts: nothing to acknowledge" : [`${n} to acknowledge`, h.firing ? `${h.firing} firing now` : "", open ? newest.text : ""].filter(Boolean).join("; ");
     D.attr(el, "title", says);
-    D.attr(el, "aria-label", says);
+    D.attr(el, "aria-label", [...el.querySelectorAll(".n, .what")].map((part) => part.textContent).concat(says).filter(Boolean).join(" "));
     const bare = document.title.replace(/^\(\d+\) /, ""), title = n ? `(${n}) ${bare}` : bare;
     if (document.title !== title) document.title = title;
     ways();
@@ -276,7 +276,7 @@
             button.dataset.id = String(one.id);
             button.hidden = Boolean(one.acknowledged);
             button.disabled = Boolean(fixed);
-            D.attr(button, "aria-label", `Acknowledge: ${one.text} at ${F.time(one.started)}`);
+            D.attr(button, "aria-label", `Ack: ${one.text} at ${F.time(one.started)}`);
             D.attr(button, "title", fixed || "Acknowledge");
             when.hidden = !one.acknowledged;
             D.text(when, one.acknowledged ? F.time(one.acknowledged) : "");
