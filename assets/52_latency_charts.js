@@ -34,10 +34,16 @@
         const step = (s.step || 1) * 1000, [x0, x1] = shared(s, step);
         const [x, ys] = broken(r.t, step, P.map(([key]) => r[key].map((v) => F.inUnit(v, unit))));
         const some = ys[0].find((v) => v !== null);
-        return [...ys.map((y, i) => [i, { x, y, meta: unit }]), [5, { x: [x0, x1], y: [some, some] }]];
+        const drawn = [[5, { x: [x0, x1], y: [some, some] }]];
+        if (name === "latency") {
+          const known = [...r.p50, ...r.p999].filter((v) => v > 0);
+          drawn.push([6, V.slo.line([x0, x1], Math.min(...known), Math.max(...known), unit)]);
+        }
+        return [...ys.map((y, i) => [i, { x, y, meta: unit }]), ...drawn];
       },
       after(gd, s) {
         const { xaxis, yaxis } = gd._fullLayout, unit = F.unit(name, null), labels = [];
+        if (name === "latency") V.slo.name(name, gd, unit);
         for (const [key, label] of [...P].reverse()) {
           const value = lastOf(s.rows[key]);
           const el = over(name, key, `vs-label is-end is-${key}`);
@@ -74,14 +80,26 @@
     shape: () => ({ key: "" }),
     data(s) {
       const unit = F.unit("distribution", s.us[Math.floor(s.us.length * 0.1)] || s.us[0]);
-      const x = [], y = [];
-      s.us.forEach((us, i) => {
-        if (us > 0) {
-          x.push(s.nines[i]);
-          y.push(F.inUnit(us, unit));
-        }
-      });
-      return [[0, { x, y, meta: unit }], [1, { x: [0, Math.max(4, lastOf(x) || 4)], y: [y[0], y[0]] }]];
+      const points = (of) => {
+        const x = [], y = [];
+        of.us.forEach((us, i) => {
+          if (us > 0) {
+            x.push(of.nines[i]);
+            y.push(F.inUnit(us, unit));
+          }
+        });
+        return { x, y, meta: unit };
+      };
+      const own = points(s), { y } = own, most = Math.max(4, lastOf(own.x) || 4);
+      const other = s.other ? points(s.other) : { x: [], y: [], meta: unit };
+      const known = s.us.filter((us) => us > 0);
+      return [
+        [0, own], [1, { x: [0, most], y: [y[0], y[0]] }], [2, other],
+        [3, V.slo.line([0, most], Math.min(...known), Math.max(...known), unit)],
+      ];
+    },
+    after(gd) {
+      V.slo.name("distribution", gd, F.unit("distribution", null));
     },
   };
 })();

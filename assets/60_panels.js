@@ -3,7 +3,7 @@
   "use strict";
   const V = window.venuescope;
   const F = V.format, D = V.dom;
-  const MARKET = new Set(["depth", "impact", "candles", "trades", "metrics", "latency", "stages", "distribution"]);
+  const MARKET = new Set(["depth", "impact", "candles", "trades", "metrics", "book_map", "latency", "stages", "distribution", "latency_map"]);
   const OLD_MS = 10_000; // what is older has no green dot beside it
   const SILENT_MS = 3000; // the matching engine's figures come each second
   const DOT = { live: "", stale: "is-stale", reconnecting: "is-stale", connecting: "is-sync", resyncing: "is-sync", ended: "is-off", loading: "is-off", error: "is-error", paused: "is-paused", past: "is-past", off: "is-off", disconnected: "is-error", compiling: "is-sync" };
@@ -22,13 +22,15 @@
     if (stream === "limits") return ["limits", "No venue is connected, so nothing is throttled", "Budgets appear here with the first call to a venue.", name === "limits-strip" || name === "windows" ? connect : null];
     if (stream === "prices") return ["market", "No book to compare", `No source shown has a book of ${symbol}.`, on ? null : connect];
     if (stream === "mids") return ["empty", "Nothing to compare yet", `Mids are compared once two live venues have ${symbol}.`, on ? null : connect];
+    if (stream === "indexed") return ["empty", `No trades in the last ${windowWord()}`, `No source shown has traded ${symbol} since.`, wider];
     if (stream === "health" && ["streams", "clocks"].includes(name)) return ["plug", "No venue is connected", "Connections, clocks and snapshots of live markets are listed here.", connect];
     if (stream === "candles") return ["empty", `No candles in the last ${windowWord()}`, `${symbol} has not traded since.`, wider];
     if (stream === "trades") return ["empty", `No trades in the last ${windowWord()}`, `${symbol} has not traded since.`, null];
     if (stream === "impact" && a && a.market && a.market.size_unit !== a.market.base) return ["empty", "Not known for contracts", "The venue counts contracts here, and what one is worth is not published with the book.", null];
     if (stream === "impact") return ["empty", "No mid to compare with", `One side of the book of ${symbol} is empty.`, null];
+    if (stream === "book_map") return ["empty", "No book was seen yet", `What rests in the book of ${symbol} is drawn from the first synced second on.`, null];
     if (stream === "depth") return ["empty", "The book is empty", `${symbol} has no resting orders.`, null];
-    if (stream === "latency" || stream === "distribution") return ["empty", `No samples in the last ${windowWord()}`, "No event with a venue's time came in.", wider];
+    if (stream === "latency" || stream === "distribution" || stream === "latency_map") return ["empty", `No samples in the last ${windowWord()}`, "No event with a venue's time came in.", wider];
     if (stream === "events" && a && a.past) return ["empty", "Nothing was said then", "Events of that time are listed here where they were recorded.", null];
     if (stream === "events") return ["empty", name === "limit-events" ? "Nothing was limited" : name === "venue-events" ? "No venue has said anything" : "Nothing has happened", name === "limit-events" ? "Throttles, corrections and bans are listed here." : "Connects, gaps, throttles and errors are listed here.", null];
     if (stream === "matching") return ["health", "The matching engine is starting", "Its books are filled and their past is made first.", null];
@@ -160,11 +162,13 @@
     latency: (s) => many(s.n, "sample"),
     stages: (s) => (s.rows ? many(s.rows.length, "stage") : ""),
     distribution: (s) => many(s.n, "sample"),
+    latency_map: (s) => `${many(s.rows.c.reduce((n, [, ...counts]) => n + counts.reduce((sum, x) => sum + x, 0), 0), "sample")}, ${s.step} s columns`,
     throughput: (s) => (F.none(s.n) ? "–, not recorded" : `${F.group(s.n)} messages and orders`),
     messages: (s) => (F.none(s.n) ? "–, not recorded" : `${within(s, "messages")} messages`),
     orders: (s) => (F.none(s.n) ? "–, not recorded" : `${within(s, "orders")} orders`),
     trades: (s) => `${within(s, "trades")} trades`,
     tape: (s) => `${many(s.seen, "trade")} since opened`,
+    book_map: (s) => (s.rows ? `${many(s.rows.t.length, "column")} of ${s.step} s` : ""),
     metrics: (s) => (s.rows ? many(s.rows.t.length, "second") : ""),
     events: (s) => many((s.list || []).length, "event"),
     health: () => "",
@@ -184,6 +188,7 @@
     clocks: (s) => many(s.venues.length, "market"),
     prices: (s) => `${s.rows.filter((x) => !x.why).length} of ${many(s.rows.length, "book")} compared`,
     mids: (s) => many(s.series.length, "venue"),
+    indexed: (s) => many(s.series.length, "line"),
     funding: () => "",
     ladder: () => "",
     frames: (s) => many((s.bad_frames || []).length, "frame"),
@@ -198,12 +203,14 @@
   // Past a quarter of an hour, rows of seconds are thinned out on their way here.
   const thinned = (how) => (V.state.window > 900 ? how : "");
   const notes = {
-    depth: (s) => (s.seq ? `sequence ${F.group(s.seq)}` : ""),
+    depth: (s) => V.charts.depth.note || (s.seq ? `sequence ${F.group(s.seq)}` : ""),
     candles: (s) => (s.interval ? `${s.interval >= 60 ? s.interval / 60 + " m" : s.interval + " s"} candles; hollow rises, filled falls${s.seam ? `; older than ${F.time(s.seam).slice(0, 5)} from the venue's own candles` : ""}` : ""),
     latency: (s) => `${s.step || 1} s buckets, log scale`,
     metrics: () => thinned("the last second of each 10"),
     throughput: () => thinned("means of 10 s"),
     mids: () => thinned("the last second of each 10"),
+    latency_map: (s) => [s.from ? `counts are kept since ${F.time(s.from)} UTC` : "", "values known to 0.8 %"].filter(Boolean).join("; "),
+    distribution: (s) => (s.other ? `dotted: ${s.other.word}, ${many(s.other.n, "sample")}` : ""),
     stages: () => `${F.unit("stages", null)} throughout`,
     prices: (s) => (s.rows ? V.live.between(s) : ""),
     impact: (s) => (V.impact.ends(s) ? "> : the shown book ends before that" : ""),
@@ -242,7 +249,7 @@
         const s = V.store.streams[stream];
         const foot = panel.lastElementChild;
         const cells = foot.children;
-        const age = s && s.age_ms !== null && s.age_ms !== undefined ? s.age_ms + (V.state.paused || V.link.gone() ? Date.now() - V.link.at : 0) : null;
+        const age = s && s.age_ms !== null && s.age_ms !== undefined ? s.age_ms + (V.link.gone() ? Date.now() - V.link.at : 0) : null;
         const word = WORDS[state] || "";
         const aged = (stream === "history" || (stream === "alerts" && !V.alerts.age(s)) || V.exchange.streams.has(stream)) && state === "live" && (age === null || age > OLD_MS); // nothing new, though nothing is wrong
         // A past that is paused has no age: its clock stands.

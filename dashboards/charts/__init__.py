@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import copy
 
+from dashboards.charts import book_map as book_maps
 from dashboards.charts import latency, market, rates
 from dashboards.charts.common import Figure
 
 SPECS: dict[str, Figure] = {
     "depth": market.depth(),
+    "book_map": book_maps.book_map(),
     "candles": market.candles(),
     "latency": latency.latency(),
+    "latency_map": latency.latency_map(),
     "throughput": rates.throughput(),
     "messages": rates.rate(),
     "orders": rates.rate(),
@@ -27,6 +30,7 @@ SPECS: dict[str, Figure] = {
     "samples": latency.samples(),
     "limits": rates.limits(),
     "mids": market.mids(),
+    "indexed": market.indexed(),
     "exchange_rates": rates.exchange_rates(),
     "exchange_latency": latency.latency(),
 }

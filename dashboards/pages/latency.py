@@ -11,6 +11,29 @@ from dashboards.pages import shared
 
 def layout(**_: object) -> Component:
     """The page's content."""
+    heat = panels.panel(
+        "latency_map",
+        "Latency over time",
+        "Shade is the share of a column's samples",
+        streams=["latency_map", "latency"],
+        chart="latency_map",
+        tools=[
+            html.Span(
+                ["0.01 %", html.I(), "30 %, log"],
+                className="vs-ramp",
+                **{"aria-label": "Shades, on a log scale"},
+            ),
+            html.Div(className="vs-slo", **{"data-host": "slo:form"}),
+            panels.select("source", "Source of the samples"),
+            panels.select("stage", "Stage of the way", shared.STAGES),
+        ],
+        read=panels.readout(
+            ("Above it", "slo.share"),
+            ("Worst second", "slo.worst", "is-worst"),
+            ("Too near to tell", "slo.unsure", "opt"),
+        ),
+        units=(("tl", "{unit.latency_map}"), ("br", "{utc.latency_map}")),
+    )
     distribution = panels.panel(
         "distribution",
         "Distribution",
@@ -19,7 +42,6 @@ def layout(**_: object) -> Component:
         chart="distribution",
         units=(("tl", "{unit.distribution}"),),
         note="both axes log",
-        cls="c4",
     )
     stages = panels.panel(
         "stages",
@@ -43,7 +65,6 @@ def layout(**_: object) -> Component:
             cls="is-roomy",
             caption="Latency by stage",
         ),
-        cls="c8",
     )
     samples = panels.panel(
         "samples",
@@ -53,7 +74,6 @@ def layout(**_: object) -> Component:
         chart="samples",
         part="count",
         units=(("tr", "events"), ("br", "{utc.latency}")),
-        cls="c4",
     )
     return panels.page(
         "latency",
@@ -66,7 +86,13 @@ def layout(**_: object) -> Component:
             ("p99.9", "fact.p999", "--vs-p999"),
             ("Highest", "fact.max", ""),
             ("Samples", "fact.n", ""),
+            ("Above", "fact.slo", ""),
         ),
-        html.Div([shared.percentiles("c8", stage=True), distribution], className="vs-grid row1"),
-        html.Div([stages, samples], className="vs-grid row2"),
+        html.Div(
+            [
+                html.Div([heat, stages], className="vs-stack c8"),
+                html.Div([shared.percentiles(), distribution, samples], className="vs-stack c4"),
+            ],
+            className="vs-grid row1",
+        ),
     )

@@ -35,6 +35,9 @@ STAGES = (
     ("paint", "Paint", "reply to painted frame", 31_000.0),
     ("total", "Total", "newest event to painted frame", 52_600.0),
 )
+MAP = ("t", "bin", "first", "bid", "ask", "bought", "bought_at", "sold", "sold_at", "z")
+MAP_STEPS = {60: 1, 300: 2, 900: 6, 3600: 30, 14400: 120}
+MAP_LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
 INTERVALS = {60: 1, 300: 1, 900: 5, 3600: 15, 14400: 60}
 REPLAY_MS = 1_723_120_000_000.0  # 2024-08-08
 SPREADS = (1.0, 1.0, 1.0, 1.0, 2.0, 1.0, 1.0, 3.0)
@@ -375,6 +378,7 @@ class FakeSource:
                         **{k: [] for k in ("t", "p50", "p90", "p95", "p99", "p999", "max", "count")}},
             "stages": {"rows": []},
             "distribution": {"nines": [], "us": []},
+            "latency_map": {"stage": "receive", "step": 2, "parts": 8, "keep": 0, "t": [], "c": [], "slo": None},
             "throughput": {"t": [], "series": [], "keep": 0},
             "trades": {k: [] for k in ("t", "p", "q", "side", "id")},
             "metrics": {**{k: [] for k in ("t", "bid", "ask", "imbalance")}, "keep": 0},
@@ -391,6 +395,7 @@ class FakeSource:
             "venues": {"rows": []},
             "listing": {"lists": {}},
             "impact": {"state": "EMPTY", "rows": []},
+            "book_map": {**{k: [] for k in MAP}, "most": 1, "step": 2, "gaps": [], "keep": 0},
             "alerts": ALERTS,
             **EXCHANGE,
         }[name]  # fmt: skip
@@ -434,6 +439,8 @@ class FakeSource:
             return body, 1, 42.0, 480
         if name == "candles":
             return self._candles(symbol, cursor, start, step, at)
+        if name == "book_map":
+            return self._book_map(symbol, cursor, window, second, at)
         if name == "trades":
             return self._trades(symbol, cursor, at)
         if name in ("latency", "throughput", "metrics", "tiles", "limits", "mids"):
@@ -455,6 +462,8 @@ class FakeSource:
             body |= {"t": [t * 1000 for t in times], "keep": keep * 1000}
             count = {"latency": 1_442_806, "throughput": 2_531_170}.get(name, second - keep)
             return body, last, at - second * 1000 + 120, count
+        if name == "latency_map":
+            return self._latency_map(cursor, start, second, window, primary, params)
         if name == "events":
             body = self._events(cursor, second)
             return body, second, 12_000.0, 60
@@ -499,6 +508,46 @@ class FakeSource:
             "imbalance": (totals[0] - totals[1]) / (totals[0] + totals[1]),
             **sides,
         }
+
+    def map_column(self, symbol: str, t: int, step: int) -> Row:
+        """The column of the liquidity map that begins at second `t`."""
+        _, decimals, size_decimals = SYMBOLS[symbol]
+        scale, lots = 10**decimals, 10**size_decimals
+        unit = {"BTC-USDT": 50, "ETH-USDT": 10, "SOL-USDT": 10}[symbol]
+        mid = round(self._mid(symbol, (t + step) * 1000) * scale)
+        first = mid // unit - 64
+        letters = []
+        for place in range(first, first + 128):
+            far = abs(place * unit - mid) / unit
+            wall = noise(self.seed, place, 71) > 0.965 and noise(self.seed, place, t // 90, 72) > 0.35
+            size = math.exp(gauss(self.seed, place, 73) * 0.5) * (0.5 + min(far, 20) / 16)
+            size *= 0.75 + 0.5 * noise(self.seed, place, t // step, 74)
+            size = (size + (26 + 30 * noise(self.seed, place, 75) if wall and far > 5 else 0)) * (far > 1)
+            code = min(63, max(1, 1 + round(62 * (1 + math.log10(size / 1000) / 5)))) if size else 0
+            letters.append(MAP_LETTERS[code] if far < 60 else ".")
+        gap = t // step % 71 in (20, 21)
+        row: Row = {"bin": unit, "first": first, "bid": None if gap else mid, "ask": None if gap else mid + 1}
+        for k, name in enumerate(("bought", "sold")):
+            size = max(0.0, gauss(self.seed, t, 76 + k)) ** 3 * 2.4
+            row[name] = round(size * lots) if size > 0.4 else 0
+            row[f"{name}_at"] = mid + (1 if k == 0 else 0) if row[name] else 0
+        return row | {"z": "" if gap else "".join(letters)}  # type: ignore[dict-item]
+
+    def _book_map(self, symbol: str, cursor: Any, window: int, second: int, at: float) -> Any:
+        step = MAP_STEPS[window]
+        keep = (second - window) // step * step
+        times = list(range(keep if cursor is None else cursor, second, step))
+        rows = [self.map_column(symbol, t, step) for t in times]
+        body = {name: [row[name] for row in rows] for name in MAP if name != "t"}
+        gaps = [[t * 1000, (t + 2 * step) * 1000] for t in range(keep, second, step) if t // step % 71 == 20]
+        body |= {
+            "t": [t * 1000 for t in times],
+            "most": 1000 * 10 ** SYMBOLS[symbol][2],
+            "step": step,
+            "gaps": gaps,
+            "keep": keep * 1000,
+        }
+        return body, times[-1] if times else cursor, at - second * 1000 + 120, len(rows)
 
     def _impact(self, symbol: str, at: float) -> dict[str, Any]:
         mid = self._mid(symbol, at)
@@ -602,6 +651,34 @@ class FakeSource:
             **columns,
             "count": [r["count"] * every for r in rows],
         }
+
+    def _latency_map(
+        self, cursor: Any, start: int, second: int, window: int, primary: Any, params: Any
+    ) -> tuple[dict[str, Any], Any, float, int]:
+        """A log-normal body, its tail and a bump, by eighths of octaves; each column a function of its second."""
+        step = next(step for step in (1, 2, 5, 20, 120) if window <= step * 180)
+        first = start // step * step if cursor is None else cursor
+        stage = params.get("stage") or "receive"
+        base = next((b for key, _, _, b in STAGES if key == stage), 18_400.0)
+        if primary["run"] == "sim" and stage == "receive":
+            base = 180.0
+        times, columns = list(range(first, second, step)), []
+        for t in times:
+            middle = 1 + 8 * math.log2(base / 0.008 * (1 + 0.12 * math.sin(t / 40) + 0.3 * self._bump(t)))
+            low, high = int(middle - 7), int(middle + 14 + 13 * self._bump(t) + 7 * noise(self.seed, t, 70))
+            counts = []
+            for row in range(low, high):
+                far = (row + 0.5 - middle) / (4.5 if row > middle else 2.6)
+                body = math.exp(-far * far / 2) + 0.012 * math.exp(-max(0.0, far) / (1.1 + 2 * self._bump(t)))
+                counts.append(int(1_900 * step * body * (0.75 + 0.5 * noise(self.seed, t, row, 71))))
+            columns.append([low, *counts])
+        told: dict[str, Any] = {"stage": stage, "step": step, "parts": 8, "keep": start * 1000, "from": None}
+        told |= {"t": [t * 1000 for t in times], "c": columns, "slo": None}
+        if params.get("slo"):
+            us = float(params["slo"])
+            worst = {"t": (second - 60) * 1000, "n": 214, "of": 7_212}
+            told["slo"] = {"us": us, "n": 1_212, "unsure": 3, "of": 1_442_806, "worst": worst}
+        return told, times[-1] if times else cursor, 120.0, 1_442_806
 
     def _throughput_row(self, t: int, symbol: str, shown: list[dict[str, Any]]) -> Row:
         row: Row = {}
