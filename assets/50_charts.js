@@ -138,18 +138,25 @@
     if (window.innerWidth < 768 && layout.margin) layout.margin.r = Math.max(layout.margin.r || 0, 56);
     // Room for the day beside UTC, and for half of a tick's label at the end of the axis.
     if (V.dated(s)) layout.margin.r = Math.max(layout.margin.r || 0, window.innerWidth < 768 ? 98 : 136);
-    layout.meta = { drawn: `${dress}/${shape.key}/${V.dated(s)}` };
+    layout.meta = { drawn: `${dress}/${shape.key}/${V.dated(s)}`, scale: shape.scale || "" };
+    const scaled = !old || !old.layout || !old.layout.meta || (old.layout.meta.scale || "") !== layout.meta.scale; // a zoom of y was of other numbers
     if (old && old.layout && old.layout.meta)
       for (const axis of Object.keys(layout))
-        if (/^[xy]axis/.test(axis) && old.layout[axis] && old.layout[axis].autorange === false && old.layout[axis].range && !layout[axis].fixedrange)
+        if (/^[xy]axis/.test(axis) && !(axis === "xaxis" && layout.xaxis.type === "date") && !(scaled && axis[0] === "y") && old.layout[axis] && old.layout[axis].autorange === false && old.layout[axis].range && !layout[axis].fixedrange && (old.layout[axis].type === "log") === (layout[axis].type === "log"))
           Object.assign(layout[axis], { autorange: false, range: old.layout[axis].range });
     for (const [i, values] of arrays) put(data[i], values);
+    if (layout.xaxis && layout.xaxis.type === "date") {
+      const range = V.time.first(data);
+      layout.xaxis.showspikes = false; // the page draws one line over all its time charts
+      if (range) Object.assign(layout.xaxis, { autorange: false, range });
+    }
     return { data, layout };
   };
-  V.patch = (arrays) => {
+  V.patch = (arrays, axis) => {
     const patch = new window.dash_clientside.Patch();
     for (const [i, values] of arrays)
       for (const [key, value] of Object.entries(values)) patch.assign(["data", i, ...key.split(".")], value);
+    for (const [key, value] of Object.entries(axis || {})) patch.assign(["layout", "xaxis", key], value);
     return patch.build();
   };
   V.graph = (name) => document.querySelector(`[data-chart="${name}"] .js-plotly-plot`);

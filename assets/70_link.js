@@ -334,6 +334,7 @@
       if (mine && !el.hasAttribute("aria-current") && window.innerWidth < 768) el.scrollIntoView({ inline: "center", block: "nearest" });
       D.attr(el, "aria-current", mine ? "page" : null);
     }
+    V.studies.dress();
     for (const key of ["interval", "span", "group"]) for (const el of document.querySelectorAll(`[data-select="${key}"]`)) if (el.value !== String(V.state[key])) el.value = String(V.state[key]);
   };
   V.refresh = () => {
