@@ -41,7 +41,7 @@ FRAME: Final = np.dtype(
         ("sizes", np.float32, (BINS,)),  # resting in each bin, size units to 7 digits; NaN: not known
     ]
 )
-SPAN: Final = 0.0025  # of the price, that the bins cover: 0.25 %
+SPAN: Final = 0.004  # of the price, that the bins cover: 0.4 %
 SPREAD_BINS: Final = 16  # a spread wider than these makes them wider
 HELD: Final = 2.5  # a step stays while it is at most this much too fine or too coarse
 MARGIN: Final = 40  # the mid stays at least so many bins from either end
