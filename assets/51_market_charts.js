@@ -6,24 +6,62 @@
   const { token, resolve, below, above, lastOf, edges, broken, over, move, sizes, colourOf } = V.chart;
   const charts = V.charts;
 
-  const held = { h: 0, c: 0, y: 0, key: "" };
+  // ---------- depth ----------
+  // How it is drawn is chosen beside it; without those controls it is as it always was.
+  const chosen = () => {
+    const own = document.querySelector('#panel-depth [data-select="span"]');
+    return own ? { span: Number(V.state.span) / 100, log: V.state.logy === "log", group: Number(V.state.group) } : { span: 0, log: false, group: 1 };
+  };
+  const divisor = (a, b) => (b ? divisor(b, a % b) : a);
+  const held = { h: 0, c: 0, y: 0, key: "", tick: 0 };
+  // Levels joined to steps of some ticks, each at the price its size is surely had at: bids down, asks up.
+  const joined = (rows, step, up) => {
+    const p = [], q = [], c = [];
+    for (let i = 0; i < rows.p.length; i++) {
+      const price = (up ? Math.ceil(rows.p[i] / step) : Math.floor(rows.p[i] / step)) * step, n = p.length;
+      if (n && p[n - 1] === price) {
+        q[n - 1] += rows.q[i];
+        c[n - 1] = rows.c[i];
+      } else {
+        p.push(price);
+        q.push(rows.q[i]);
+        c.push(rows.c[i]);
+      }
+    }
+    return { p, q, c };
+  };
+  const within = (s, far) => {
+    const upto = (rows, inside) => {
+      let sum = 0;
+      for (let i = 0; i < rows.p.length && inside(rows.p[i]); i++) sum = rows.c[i];
+      return sum;
+    };
+    const mid = (s.b.p[0] + s.a.p[0]) / 2;
+    return [upto(s.b, (p) => p >= mid - far), upto(s.a, (p) => p <= mid + far)];
+  };
   charts.depth = {
     stream: "depth", hz: 10,
+    at: null, // the price the pointer is at
     empty: (s) => !s.market || !s.b || !s.a || !s.b.p.length || !s.a.p.length,
     shape(s) {
-      const format = sizes(Math.max(lastOf(s.b.c), lastOf(s.a.c)) / 10 ** s.market.size_decimals);
-      return { key: `${s.market.price_decimals}${format}`, layout: { xaxis: { hoverformat: `,.${s.market.price_decimals}f` }, yaxis: { tickformat: format } } };
+      const format = sizes(Math.max(lastOf(s.b.c), lastOf(s.a.c)) / 10 ** s.market.size_decimals), { log, span } = chosen();
+      const yaxis = log ? { type: "log", rangemode: "normal", nticks: 5, dtick: 1, tickformat: "~s" } : { type: "linear", tickformat: format };
+      return { key: `${s.market.price_decimals}${format}${log}${span}`, layout: { xaxis: { hoverformat: `,.${s.market.price_decimals}f` }, yaxis } };
     },
     data(s) {
-      const k = 10 ** s.market.price_decimals, z = 10 ** s.market.size_decimals;
+      const k = 10 ** s.market.price_decimals, z = 10 ** s.market.size_decimals, { span, log, group } = chosen();
+      if (held.key !== s.key) Object.assign(held, { h: 0, c: 0, y: 0, key: s.key, tick: 0 });
+      if (group > 1) for (const { p } of [s.b, s.a]) for (let i = 1; i < p.length; i++) held.tick = divisor(held.tick, Math.abs(p[i] - p[i - 1]));
+      const step = group > 1 ? group * Math.max(1, held.tick) : 1;
+      const b = step > 1 ? joined(s.b, step, false) : s.b, a = step > 1 ? joined(s.a, step, true) : s.a;
       const bid = s.b.p[0] / k, ask = s.a.p[0] / k, mid = (bid + ask) / 2;
       const reach = Math.min(mid - lastOf(s.b.p) / k, lastOf(s.a.p) / k - mid);
-      if (held.key !== s.key) Object.assign(held, { h: 0, c: 0, y: 0, key: s.key });
-      if (!(held.h <= reach && held.h >= reach * 0.6)) held.h = reach > 0 ? below(reach) : 1 / k;
+      if (span) held.h = mid * span;
+      else if (!(held.h <= reach && held.h >= reach * 0.6)) held.h = reach > 0 ? below(reach) : 1 / k;
       if (Math.abs(mid - held.c) > held.h * 0.12) held.c = Math.round(mid / (held.h / 20)) * (held.h / 20);
       const lo = held.c - held.h, hi = held.c + held.h;
       const side = (rows, inside) => {
-        const x = [rows.p[0] / k], y = [0];
+        const x = log ? [] : [rows.p[0] / k], y = log ? [] : [0];
         for (let i = 0; i < rows.p.length; i++) {
           const price = rows.p[i] / k;
           if (!inside(price)) break;
@@ -32,54 +70,98 @@
         }
         const edge = inside === below_hi ? hi : lo;
         const reached = inside === below_hi ? lastOf(rows.p) / k >= hi : lastOf(rows.p) / k <= lo;
-        if (reached) {
+        if (reached && y.length) {
           x.push(edge);
           y.push(lastOf(y));
         }
         return [x, y];
       };
       const below_hi = (p) => p <= hi, above_lo = (p) => p >= lo;
-      const [bx, by] = side(s.b, above_lo), [ax, ay] = side(s.a, below_hi);
-      const top = Math.max(lastOf(by), lastOf(ay));
+      const [bx, by] = side(b, above_lo), [ax, ay] = side(a, below_hi);
+      const top = Math.max(lastOf(by) || 0, lastOf(ay) || 0);
       if (!(top <= held.y && top >= held.y * 0.6)) held.y = top > 0 ? above(top * 1.06) : 1;
+      const floor = log ? Math.min(...[by[0], ay[0]].filter((y) => y > 0), held.y / 10) : 0;
       this.range = [lo, hi];
       this.drawn = { mid: (s.b.p[0] + s.a.p[0]) / 2, decimals: s.market.price_decimals };
+      // What is asked for may lie past the levels that were sent: then it is said how far they go.
+      this.note = reach < held.h * 0.999 ? `the levels sent reach ±${((reach / mid) * 100).toPrecision(2)}%` : "";
+      if (this.at === null) this.tell(s, held.h * k);
       const meta = F.sizeUnit(s.market);
       return [
         [0, { x: bx, y: by, meta }],
         [1, { x: ax, y: ay, meta }],
-        [2, { x: [mid, mid], y: [0, held.y] }],
-        [3, { x: [lo, hi], y: [0, held.y] }],
+        [2, { x: [mid, mid], y: [floor, held.y] }],
+        [3, { x: [lo, hi], y: [floor, held.y] }],
       ];
+    },
+    // Sizes of both sides as far from the mid as the pointer is, or as is drawn.
+    tell(s, far) {
+      const mid = (s.b.p[0] + s.a.p[0]) / 2, [bids, asks] = within(s, far), z = 10 ** s.market.size_decimals;
+      V.dom.put("depth.within", `±${((far / mid) * 100).toFixed(3)}%  ${F.three(bids / z)} / ${F.three(asks / z)} ${F.sizeUnit(s.market)}`);
     },
     after(gd) {
       if (!this.drawn) return;
       const { xaxis, yaxis } = gd._fullLayout;
       const { mid, decimals: k } = this.drawn;
+      if (this.watched !== gd) {
+        this.watched = gd;
+        const tell = () => {
+          const s = V.store.streams.depth;
+          if (s && !this.empty(s)) this.tell(s, this.at === null ? held.h * 10 ** s.market.price_decimals : Math.abs(this.at * 10 ** s.market.price_decimals - (s.b.p[0] + s.a.p[0]) / 2));
+        };
+        gd.on("plotly_hover", (event) => {
+          this.at = event.xvals && event.xvals.length ? event.xvals[0] : event.points[0].x;
+          tell();
+        });
+        gd.on("plotly_unhover", () => {
+          this.at = null;
+          tell();
+        });
+      }
       const el = over("depth", "mid", "vs-label is-mid");
       V.dom.text(el, `mid ${F.group(mid / 10 ** k, k + (mid % 1 ? 1 : 0))}`);
       const px = xaxis.d2p(mid / 10 ** k);
       move(el, xaxis._offset + px, yaxis._offset + 2, px >= 0 && px <= xaxis._length);
     },
   };
+  V.onState((changed) => {
+    if (!["span", "logy", "group"].some((key) => changed.includes(key))) return;
+    held.y = 0;
+    V.link.redraw();
+  });
+
+  // Styles, scales and studies are the Market page's; elsewhere candles are just candles.
+  const own = () => (document.querySelector('[data-page="market"]') ? V.state : { style: "candles", scale: "linear" });
+  // Prices as the scale shows them: in percent of the window's first open, or as they are.
+  V.chart.scaled = (s) => {
+    const k = 10 ** s.market.price_decimals, base = s.rows.o[0];
+    return own().scale === "percent" ? (p) => (p === null ? null : (p / base - 1) * 100) : (p) => (p === null ? null : p / k);
+  };
+  const SIGNED = { linear: "", log: "", percent: "+" };
+  V.chart.priced = (s, p) => (own().scale === "percent" ? `${F.signed(V.chart.scaled(s)(p), 2)}%` : F.scaled(Math.round(p), s.market.price_decimals));
 
   charts.candles = {
     stream: "candles", hz: 2,
     // While a past is filled in there are candles and no book yet, so nobody knows their units.
     empty: (s) => !s.market || !s.rows || !s.rows.t.length,
-    shape(s) {
-      const format = sizes(Math.max(...s.rows.v) / 10 ** s.market.size_decimals);
+    shape(s, spec) {
+      const format = sizes(Math.max(...s.rows.v) / 10 ** s.market.size_decimals), { style, scale } = own();
+      const studies = V.studies.shape(s, spec), percent = scale === "percent";
+      const yaxis = { hoverformat: percent ? "+.3f" : `,.${s.market.price_decimals}f`, type: scale === "log" ? "log" : "linear" };
+      if (percent) Object.assign(yaxis, { tickformat: `${SIGNED[scale]}.2~f`, ticksuffix: "%" });
       return {
-        key: `${s.market.price_decimals}${format}`,
-        layout: { yaxis: { hoverformat: `,.${s.market.price_decimals}f` }, yaxis2: { tickformat: format } },
+        key: `${s.market.price_decimals}${format}/${style}/${scale}/${studies.key}`,
+        scale,
+        traces: studies.traces,
+        layout: { yaxis, yaxis2: { tickformat: format }, ...studies.layout },
       };
     },
     data(s) {
-      const r = s.rows, k = 10 ** s.market.price_decimals, z = 10 ** s.market.size_decimals, step = s.interval * 1000;
-      const down = (c) => c.map((v) => (v === null ? null : v / k));
+      const r = s.rows, z = 10 ** s.market.size_decimals, step = s.interval * 1000, { style } = own();
+      const scaled = V.chart.scaled(s), down = (c) => c.map(scaled);
       const x = r.t.map((t) => t + step / 2);
       const rise = r.t.map((_, i) => r.c[i] >= r.o[i]);
-      const last = lastOf(r.c) / k, [x0, x1] = edges(s, step);
+      const last = scaled(lastOf(r.c)), [x0, x1] = edges(s, step);
       const bands = (s.gaps || []).filter(([, to]) => to > x0);
       const gx = [], gy = [];
       for (const [from, to] of bands) {
@@ -89,19 +171,24 @@
       }
       const colour = token(rise.length && lastOf(rise) ? "--vs-up" : "--vs-down");
       // What is written beside the chart is of the candle that was drawn; newer rows wait for the next draw.
-      this.drawn = { market: s.market, gap: (s.gaps || []).at(-1) };
+      this.drawn = { market: s.market, gap: (s.gaps || []).at(-1), first: r.o[0] };
       for (const key of ["o", "h", "l", "c", "v"]) this.drawn[key] = lastOf(r[key]);
-      const meta = F.sizeUnit(s.market);
+      const meta = F.sizeUnit(s.market), bars = { x, open: down(r.o), high: down(r.h), low: down(r.l), close: down(r.c) };
+      const none = { x: [], open: [], high: [], low: [], close: [] };
+      const [lx, [ly]] = style === "line" ? V.studies.parted(s, r.t, step, [bars.close]) : [[], [[]]];
       return [
-        [0, { x, open: down(r.o), high: down(r.h), low: down(r.l), close: down(r.c) }],
+        [0, style === "candles" ? bars : none],
         [1, { x, y: r.v.map((v, i) => (rise[i] ? v / z : null)), meta }],
         [2, { x, y: r.v.map((v, i) => (rise[i] ? null : v / z)), meta }],
         [3, { x: [x0, x1], y: [last, last], "line.color": colour }],
         [4, { x: gx, y: gy }],
         [5, { x: [x0, x1], y: [0, 0] }],
+        [6, style === "bars" ? bars : none],
+        [7, { x: lx, y: ly }],
+        ...V.studies.data(s),
       ];
     },
-    after(gd) {
+    after(gd, s) {
       const d = this.drawn;
       if (!d) return;
       const { yaxis, xaxis } = gd._fullLayout, k = d.market.price_decimals;
@@ -109,10 +196,11 @@
       for (const key of ["o", "h", "l"]) V.dom.put(`candles.${key}`, F.scaled(d[key], k));
       V.dom.put("candles.c", F.scaled(last, k), last > d.o ? "up" : last < d.o ? "down" : "");
       V.dom.put("candles.v", `${F.scaled(d.v, d.market.size_decimals)} ${F.sizeUnit(d.market)}`);
+      V.dom.put("unit.candles", own().scale === "percent" ? "% since the first open" : `${d.market.quote}${own().scale === "log" ? ", log" : ""}`);
       const el = over("candles", "last", "vs-price");
-      V.dom.text(el, F.scaled(last, k));
+      V.dom.text(el, V.chart.priced(s, last));
       if (el) el.dataset.tone = rise ? "up" : "down";
-      const py = yaxis.d2p(last / 10 ** k);
+      const py = yaxis.d2p(V.chart.scaled(s)(last));
       move(el, xaxis._offset + xaxis._length + 1, yaxis._offset + py, py >= 0 && py <= yaxis._length);
       const second = over("candles", "second", "vs-unit is-second");
       V.dom.text(second, F.sizeUnit(d.market));
@@ -121,6 +209,7 @@
       V.dom.text(mark, "book gap");
       const gx = gap ? xaxis.d2p((gap[0] + gap[1]) / 2) : -1;
       move(mark, xaxis._offset + gx, yaxis._offset + 2, gx > 0 && gx < xaxis._length);
+      V.studies.after(gd, s, py);
     },
   };
 
@@ -197,5 +286,53 @@
       return [[0, { x: [x0, x1], y: [0, 0] }], [1, { x: [x0, x1], y: [0, 0] }], ...ys.map((y, i) => [i + 2, { x, y }])];
     },
     legend: (s) => s.series,
+  };
+
+  charts.indexed = {
+    stream: "indexed", hz: 2,
+    empty: (s) => !s.rows || !s.series.some((one) => (s.rows[one.id] || []).some((x) => x !== null)),
+    shape(s, spec) {
+      const traces = s.series.map((one) => {
+        const trace = resolve(structuredClone(one.run === "sim" ? spec.slots.sim : spec.slots.real));
+        trace.name = one.label;
+        trace.line.color = token(colourOf(one));
+        return trace;
+      });
+      return { key: s.series.map((one) => `${one.id}.${one.colour}`).join("|"), traces };
+    },
+    data(s) {
+      const step = (s.step || 1) * 1000, [x0, x1] = edges(s, step);
+      this.ends = [];
+      // A line goes on through a candle without a trade: where the price stood it has no point.
+      const lines = s.series.map((one, i) => {
+        const x = [], y = [];
+        let base = null;
+        (s.rows[one.id] || []).forEach((close, at) => {
+          if (close === null) return;
+          if (base === null) base = close;
+          x.push(s.rows.t[at] + step / 2);
+          y.push((close / base) * 100);
+        });
+        if (y.length) this.ends.push({ one, value: lastOf(y) });
+        return [i + 2, { x, y }];
+      });
+      return [[0, { x: [x0, x1], y: [100, 100] }], [1, { x: [x0, x1], y: [100, 100] }], ...lines];
+    },
+    after(gd) {
+      const { xaxis, yaxis } = gd._fullLayout, host = document.querySelector('[data-over="indexed"]');
+      if (!host || !this.ends) return;
+      const inside = this.ends.map(({ one, value }) => ({ one, value, y: yaxis.d2p(value) })).filter(({ y }) => y >= 0 && y <= yaxis._length);
+      V.chart.apart(inside, 14, 7, yaxis._length - 7);
+      for (let i = 0; i < 8; i++) {
+        const name = over("indexed", `name${i}`, "vs-end"), tag = over("indexed", `tag${i}`, "vs-end is-tag"), end = inside[i];
+        for (const el of [name, tag]) if (end && el) el.style.setProperty("--c", `var(--vs-venue-${end.one.colour})`);
+        if (end) {
+          V.dom.text(name, end.one.label);
+          V.dom.text(tag, end.value.toFixed(3));
+        }
+        move(name, xaxis._offset + xaxis._length - 3, yaxis._offset + (end ? end.y : 0), Boolean(end));
+        move(tag, xaxis._offset + xaxis._length + 1, yaxis._offset + (end ? end.y : 0), Boolean(end));
+      }
+    },
   };
 })();

@@ -70,7 +70,24 @@ def candles() -> Figure:
             line("Last", MUTED, width=1, dash="dot", hoverinfo="skip"),
             band("y3"),
             bounds(yaxis="y3"),
+            {
+                "type": "ohlc",
+                "name": "Price",
+                **{name: [] for name in ("x", "open", "high", "low", "close")},
+                "increasing": {"line": {"color": "var(--vs-up)", "width": 1.4}},
+                "decreasing": {"line": {"color": "var(--vs-down)", "width": 1.4}},
+                "tickwidth": 0.3,
+            },
+            line("Close", "var(--vs-text-1)", width=1.4, hovertemplate="%{y}"),
         ],
+        # What studies are made of; the page puts them behind the rest, in their order.
+        "slots": {
+            "study": line("", MUTED, width=1.4, hovertemplate="%{y}"),
+            "edge": line("", MUTED, width=1, hovertemplate="%{y}"),
+            "rows": band("y") | {"name": "Volume by price", "xaxis": "x2"},
+            "control": line("Point of control", MUTED, width=1.4, hoverinfo="skip", xaxis="x2"),
+            "reach": bounds(xaxis="x2"),
+        },
         "layout": {
             "bargap": 0.3,
             "barmode": "overlay",
@@ -140,5 +157,19 @@ def mids() -> Figure:
             "xaxis": time_axis(),
             "yaxis": {"autorange": True, "nticks": 5, "tickformat": "+~g"},
             "margin": {"t": 18, "r": 52},
+        },
+    }
+
+
+def indexed() -> Figure:
+    """One line a source, made from the slots: its close, 100 being its first of the window; dashes: simulated."""
+    real = line("", MUTED, width=1.5, connectgaps=False, hovertemplate="%{y:.3f}")
+    return {
+        "data": [bounds(), line("Start", MUTED, width=1, dash="dot", hoverinfo="skip")],
+        "slots": {"real": real, "sim": real | {"line": {"width": 1.5, "color": MUTED, "dash": "4px,3px"}}},
+        "layout": {
+            "xaxis": time_axis(),
+            "yaxis": {"autorange": True, "nticks": 5, "tickformat": ".2~f"},
+            "margin": {"t": 18, "r": 60},
         },
     }

@@ -17,7 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from engine.errors import BadCommand
+from engine.market.batches import CANDLE
+from engine.market.studies import lines, parse_all, profile
 
 Row = dict[str, float | int | None]
 
@@ -131,6 +135,7 @@ class FakeSource:
         self._frozen: float | None = None
         self.behind_ms = 0.0  # how far the data's clock lies behind ours
         self._lock = threading.Lock()
+        self._made: dict[tuple[str, int, int], Row] = {}  # candles that are over
 
     # ---------- what the shell calls ----------
 
@@ -391,6 +396,8 @@ class FakeSource:
             "matching": {"symbols": [], "figures": [], "engine": None, "ts": None},
             "prices": {"ages": [], "decimals": 1, "rows": [], "found": {}},
             "mids": {"t": [], "series": [], "step": 1, "keep": 0},
+            "indexed": {"t": [], "series": [], "step": 1, "keep": 0},
+            "studies": {"t": [], "tokens": [], "values": {}, "keep": 0},
             "funding": {"funding": None},
             "venues": {"rows": []},
             "listing": {"lists": {}},
@@ -441,6 +448,10 @@ class FakeSource:
             return self._candles(symbol, cursor, start, step, at)
         if name == "book_map":
             return self._book_map(symbol, cursor, window, second, at)
+        if name == "studies":
+            return self._studies(symbol, cursor, start, step, at, params)
+        if name == "indexed":
+            return self._indexed(symbol, cursor, start, step, at, shown)
         if name == "trades":
             return self._trades(symbol, cursor, at)
         if name in ("latency", "throughput", "metrics", "tiles", "limits", "mids"):
@@ -603,6 +614,76 @@ class FakeSource:
         }
         return body, running, 112.0, 3_911
 
+    def _rows(self, symbol: str, first: int, step: int, at: float) -> Any:
+        """CANDLE rows from `first` to now; those that are over are kept, since others ask for them again."""
+        running = int(at // 1000) // step * step
+        rows = np.zeros(max(0, (running - first) // step + 1), CANDLE)
+        for i, t in enumerate(range(first, running + 1, step)):
+            key = (symbol, t, step)
+            row = self._made.get(key) or self._candle(symbol, t, step, at)
+            if t < running:
+                self._made[key] = row
+            price, volume = int(row["c"] or 0), int(row["v"] or 0)
+            rows[i] = (t * 10**9, row["o"], row["h"], row["l"], price, volume, 0, 0, row["n_trades"])
+            rows["notional_high"][i], rows["notional_low"][i] = divmod(price * volume, 1 << 40)
+        return rows
+
+    def _studies(
+        self, symbol: str, cursor: Any, start: int, step: int, at: float, params: dict[str, Any]
+    ) -> Any:
+        """The engine's own studies over these candles; what is fed to them before the window is short here."""
+        asked = parse_all(params.get("studies") or [])
+        first, second = start // step * step, int(at // 1000)
+        tokens = [study.token for study in asked]
+        body: dict[str, Any] = {"tokens": tokens, "t": [], "keep": first * 1000}
+        key = ",".join(tokens)
+        if not asked:
+            return body | {"key": key}, (key, 0, 0), 112.0, 0
+        rows = self._rows(symbol, first - step * max(study.period for study in asked), step, at)
+        shown = rows["ts_open_ns"] >= first * 10**9
+        running = int(rows["ts_open_ns"][-1]) // 10**9
+        of, since, told = cursor if cursor else ("", 0, 0)
+        again = of != key
+        fresh = shown & (rows["ts_open_ns"] >= (0 if again else since) * 10**9)
+        values: dict[str, list[Any]] = {}
+        for study in asked:
+            if study.period:
+                for name, found in lines(study, rows).items():
+                    column = f"{study.token}.{name}" if name else study.token
+                    values[column] = [None if x != x else round(x, 2) for x in found[fresh].tolist()]
+            elif study.kind == "vwap":
+                values["vwap.mean"] = rows["close"][fresh].tolist()
+                values["vwap.volume"] = rows["volume"][fresh].tolist()
+        body |= {"t": (rows["ts_open_ns"][fresh] // 10**6).tolist(), "values": values}
+        by_price = profile(rows[shown]) if "profile" in tokens and (again or told != second) else None
+        if by_price is not None:
+            names = ("base", "step", "control", "low", "high", "volumes")
+            body["profile"] = {name: getattr(by_price, name) for name in names}
+        return body | {"key": key, "reset": again}, (key, running, second), 112.0, len(asked)
+
+    def _indexed(
+        self, symbol: str, cursor: Any, start: int, step: int, at: float, shown: list[dict[str, Any]]
+    ) -> Any:
+        """Every source's close, each a little off in its own way; the simulated one has none in every seventh."""
+        first = start // step * step
+        rows = self._rows(symbol, first if cursor is None else cursor, step, at)
+        times = (rows["ts_open_ns"] // 10**9).tolist()
+        closes = rows["close"].tolist()
+        series = [
+            {key: source[key] for key in ("id", "label", "colour", "run")}
+            | {
+                "close": [
+                    None
+                    if source["run"] == "sim" and t // step % 7 == 3
+                    else round(close * (1 + 0.0004 * i * math.sin(t / (60 + 20 * i))))
+                    for t, close in zip(times, closes, strict=True)
+                ]
+            }
+            for i, source in enumerate(shown)
+        ]
+        body = {"t": [t * 1000 for t in times], "series": series, "step": step, "keep": first * 1000}
+        return body, times[-1], 112.0, len(series)
+
     def _trades(self, symbol: str, cursor: Any, at: float) -> Any:
         _, decimals, size_decimals = SYMBOLS[symbol]
         beat = int(at // 90)
@@ -670,7 +751,7 @@ class FakeSource:
             for row in range(low, high):
                 far = (row + 0.5 - middle) / (4.5 if row > middle else 2.6)
                 body = math.exp(-far * far / 2) + 0.012 * math.exp(-max(0.0, far) / (1.1 + 2 * self._bump(t)))
-                counts.append(int(1_900 * step * body * (0.75 + 0.5 * noise(self.seed, t, row, 71))))
+                counts.append(int(530 * step * body * (0.75 + 0.5 * noise(self.seed, t, row, 71))))
             columns.append([low, *counts])
         told: dict[str, Any] = {"stage": stage, "step": step, "parts": 8, "keep": start * 1000, "from": None}
         told |= {"t": [t * 1000 for t in times], "c": columns, "slo": None}
@@ -937,6 +1018,12 @@ class FakeSource:
         return {
             "nines": nines,
             "us": [round(base * 0.8 * math.exp(0.42 * k + 0.05 * k * k), 2) for k in nines],
+            "other": {
+                "word": "last minute",
+                "n": 288_561,
+                "nines": nines[:45],
+                "us": [round(base * 0.8 * math.exp(0.37 * k + 0.08 * k * k), 2) for k in nines[:45]],
+            },
         }
 
     def _events(self, cursor: Any, second: int) -> Any:
