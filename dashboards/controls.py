@@ -64,7 +64,7 @@ def _time() -> tuple[Component, Component]:
         [icon("link"), html.Span("Copy link", **{"data-f": "link.word"})],
         "link",
         cls="vs-btn is-bare is-sm vs-copylink",
-        name="Copy the link of what is on screen",
+        hint="Copy the link of what is on screen",
     )
     return follow, link
 
