@@ -210,7 +210,6 @@
     throughput: () => thinned("means of 10 s"),
     mids: () => thinned("the last second of each 10"),
     latency_map: (s) => [s.from ? `counts are kept since ${F.time(s.from)} UTC` : "", "values known to 0.8 %"].filter(Boolean).join("; "),
-    distribution: (s) => (s.other ? `dotted: ${s.other.word}, ${many(s.other.n, "sample")}` : ""),
     stages: () => `${F.unit("stages", null)} throughout`,
     prices: (s) => (s.rows ? V.live.between(s) : ""),
     impact: (s) => (V.impact.ends(s) ? "> : the shown book ends before that" : ""),

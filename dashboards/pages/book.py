@@ -68,7 +68,7 @@ def spread() -> Component:
         chart="metrics",
         read=panels.readout(("Spread", "metrics.spread"), ("Imbalance", "metrics.imbalance")),
         units=(("tr", "{unit.quote}"), ("br", "{utc.metrics}")),
-        note="above zero: more bids than asks",
+        note="above 0: more bids",
     )
 
 

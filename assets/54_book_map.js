@@ -1,0 +1,162 @@
+/* The liquidity heatmap: what rested in the book by time and price, the mid, and what was bought and sold. */
+(() => {
+  "use strict";
+  const V = window.venuescope;
+  const F = V.format;
+  const { token, lastOf, edges, over, move } = V.chart;
+  const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_";
+  const CODE = new Map([...ALPHABET].map((letter, i) => [letter.charCodeAt(0), i]));
+  const MOST = ALPHABET.length - 1, DECADES = 5;
+  const ROWS = 150; // prices that are drawn at most: past that, rows are joined
+  const PAD = 24; // bins kept in sight above and below the way of the mid
+  const LARGEST = 20; // px, the bubble of the greatest
+  const SEEN = 3.2; // px: smaller bubbles are left out
+
+  const sizeOf = (code, most) => (code ? most * 10 ** (DECADES * ((code - 1) / (MOST - 1) - 1)) : 0);
+  const codeOf = (size, most) => (size > 0 ? Math.max(1, Math.min(MOST, 1 + (MOST - 1) * (1 + Math.log10(size / most) / DECADES))) : 0);
+  const told = (x) => (x >= 1000 ? F.group(Number(x.toPrecision(2))) : x >= 10 ? F.group(x) : x >= 1 ? F.group(x, 1) : String(Number(x.toPrecision(2))));
+
+  // The rows of the map: [lowest, count, price units a row], steady while the mid moves little.
+  const grid = (r) => {
+    let low = Infinity, high = -Infinity, at = r.t.length - 1;
+    for (let i = 0; i < r.t.length; i++) {
+      if (r.bid[i] === null) continue;
+      low = Math.min(low, r.bid[i]);
+      high = Math.max(high, r.ask[i]);
+      at = i;
+    }
+    const bin = r.bin[at];
+    for (const join of [1, 2, 5, 10, 20, 50, 100, 1000]) {
+      const unit = bin * join, first = Math.floor((low / unit - PAD) / 8) * 8, last = Math.ceil((high / unit + PAD) / 8) * 8;
+      if (last - first <= ROWS) return [first, last - first, unit];
+    }
+    return [r.first[at], 128, bin];
+  };
+  // One column on that grid: sums of finer bins, shares of coarser ones; null where nothing is known.
+  const column = (text, bin, from, [first, count, unit], most) => {
+    const out = new Array(count).fill(null);
+    for (let i = 0; i < text.length; i++) {
+      const code = CODE.get(text.charCodeAt(i));
+      if (code === undefined) continue;
+      const low = (from + i) * bin, size = sizeOf(code, most);
+      if (bin <= unit) {
+        const row = Math.floor(low / unit) - first;
+        if (row >= 0 && row < count) out[row] = (out[row] || 0) + size;
+      } else {
+        for (let row = Math.ceil(low / unit) - first; row * unit + first * unit < low + bin; row++)
+          if (row >= 0 && row < count) out[row] = (size * unit) / bin;
+      }
+    }
+    return out;
+  };
+  const bubbles = (t, sizes, prices, half, k, most) => {
+    const found = { x: [], y: [], size: [], text: [] };
+    for (let i = 0; i < t.length; i++) {
+      const wide = sizes[i] ? LARGEST * Math.sqrt(sizes[i] / most) : 0;
+      if (wide < SEEN) continue;
+      found.x.push(t[i] + half);
+      found.y.push(prices[i] / 10 ** k);
+      found.size.push(wide);
+      found.text.push(sizes[i]);
+    }
+    return found;
+  };
+
+  const held = { key: "", low: 0, high: 0, large: 0 };
+  V.charts.book_map = {
+    stream: "book_map", hz: 1,
+    empty: (s) => !s.market || !s.rows || !s.rows.t.length || !s.rows.bid.some((p) => p !== null),
+    shape: (s) => ({ key: `${s.market.price_decimals}`, layout: { yaxis: { hoverformat: `,.${s.market.price_decimals}f` } } }),
+    data(s) {
+      const r = s.rows, { price_decimals: k, size_decimals: z } = s.market, step = s.step * 1000, half = step / 2;
+      const [x0, x1] = edges(s, step), g = grid(r), [first, count, unit] = g;
+      const place = new Map(r.t.map((t, i) => [t, i]));
+      const times = [];
+      for (let t = r.t[0]; t < x1; t += step) times.push(t);
+      const cells = times.map((t) => {
+        const i = place.get(t);
+        return i === undefined || !r.z[i] ? null : column(r.z[i], r.bin[i], r.first[i], g, s.most);
+      });
+      // Colours reach from what is common to what is rare; they stay while that moves little.
+      const codes = new Array(MOST + 1).fill(0);
+      let all = 0;
+      for (const cell of cells)
+        if (cell)
+          for (const size of cell)
+            if (size) {
+              codes[Math.round(codeOf(size, s.most))] += 1;
+              all += 1;
+            }
+      const share = (part) => {
+        let sum = 0;
+        for (let code = 1; code <= MOST; code++) if ((sum += codes[code]) >= all * part) return code;
+        return MOST;
+      };
+      const low = share(0.1) - 6, high = Math.max(share(0.998), low + 12);
+      if (held.key !== s.key || Math.abs(low - held.low) > 3 || Math.abs(high - held.high) > 3) Object.assign(held, { key: s.key, low: Math.max(1, low), high });
+      const words = new Map();
+      const word = (code) => {
+        const at = Math.round(code);
+        if (!words.has(at)) words.set(at, at ? `${told(sizeOf(at, s.most) / 10 ** z)} ${F.sizeUnit(s.market)}` : "nothing");
+        return words.get(at);
+      };
+      const heat = [], text = [], y = [];
+      for (let row = 0; row < count; row++) {
+        y.push(((first + row + 0.5) * unit) / 10 ** k);
+        const line = [], said = [];
+        for (const cell of cells) {
+          const code = cell && cell[row] !== null ? codeOf(cell[row], s.most) : null;
+          line.push(code);
+          said.push(code === null ? "" : word(code));
+        }
+        heat.push(line);
+        text.push(said);
+      }
+      const mid = times.map((t) => {
+        const i = place.get(t);
+        return i === undefined || r.bid[i] === null ? null : (r.bid[i] + r.ask[i]) / 2 / 10 ** k;
+      });
+      const x = times.map((t) => t + half);
+      const most = Math.max(1, ...r.bought, ...r.sold);
+      if (!(most <= held.large && most >= held.large * 0.4)) held.large = most;
+      const traded = (sizes, prices, word_) => {
+        const found = bubbles(r.t, sizes, prices, half, k, held.large);
+        return { x: found.x, y: found.y, text: found.text.map((size) => `${word_} ${F.scaled(size, z)} ${F.sizeUnit(s.market)}`), size: found.size };
+      };
+      const up = traded(r.bought, r.bought_at, "bought"), down = traded(r.sold, r.sold_at, "sold");
+      const gaps = (s.gaps || []).filter(([, to]) => to > x0), gx = [], gy = [];
+      for (const [from, to] of gaps) {
+        const a = Math.max(from, x0);
+        gx.push(a, a, to, to, a, null);
+        gy.push(0, 1, 1, 0, 0, null);
+      }
+      this.drawn = { market: s.market, gap: gaps.at(-1), mid: lastOf(mid), low: held.low, high: held.high, most: s.most, unit, times, r };
+      return [
+        [0, { x, y, z: heat, text, zmin: held.low, zmax: held.high }],
+        [1, { x, y: mid }],
+        [2, { x, y: mid }],
+        [3, { x: up.x, y: up.y, text: up.text, marker: { symbol: "circle-open", size: up.size, color: token("--vs-up"), line: { width: 1.8, color: token("--vs-up") } } }],
+        [4, { x: down.x, y: down.y, text: down.text, marker: { symbol: "diamond", size: down.size, color: token("--vs-down"), line: { width: 1, color: token("--vs-surface-1") } } }],
+        [5, { x: gx, y: gy }],
+        [6, { x: [x0, x1], y: [0, 0] }],
+      ];
+    },
+    after(gd, s) {
+      const d = this.drawn;
+      if (!d) return;
+      const { xaxis, yaxis } = gd._fullLayout, k = d.market.price_decimals, scale = 10 ** d.market.size_decimals;
+      const tag = over("book_map", "last", "vs-price"), py = d.mid === null ? -1 : yaxis.d2p(d.mid);
+      V.dom.text(tag, d.mid === null ? "" : F.group(d.mid, k));
+      move(tag, xaxis._offset + xaxis._length + 1, yaxis._offset + py, py >= 0 && py <= yaxis._length);
+      const mark = over("book_map", "gap", "vs-label is-gap"), gap = d.gap;
+      V.dom.text(mark, gap ? `gap ${F.group(Math.max(1, Math.round((gap[1] - gap[0]) / 1000)))} s` : "");
+      const gx = gap ? xaxis.d2p((gap[0] + gap[1]) / 2) : -1;
+      move(mark, xaxis._offset + gx, yaxis._offset + yaxis._length - 20, gx > 0 && gx < xaxis._length);
+      V.dom.put("book_map.low", told(sizeOf(d.low, d.most) / scale));
+      V.dom.put("book_map.high", `${told(sizeOf(d.high, d.most) / scale)} ${F.sizeUnit(d.market)}, log`);
+      V.dom.put("book_map.row", `${told(d.unit / 10 ** k)} ${d.market.quote} a row`);
+      const day = V.otherDay(lastOf(s.rows.t));
+      V.dom.put("utc.book_map", day ? `${window.innerWidth < 768 ? day.slice(5) : day} UTC` : "UTC");
+    },
+  };
+})();
