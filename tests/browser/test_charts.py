@@ -11,7 +11,8 @@ from selenium.webdriver.common.by import By
 
 from tests.browser.fake_source import noise
 
-RANGE = "return venuescope.graph(arguments[0])._fullLayout.xaxis.range"
+RANGE = """return venuescope.graph(arguments[0])._fullLayout.xaxis.range
+    .map((x) => (typeof x === 'number' ? x : Date.parse(x.replace(' ', 'T') + 'Z')))"""  # ms, or prices
 ZOOMED = "return venuescope.zoomed(venuescope.graph(arguments[0]))"
 
 
@@ -156,7 +157,7 @@ def test_sizes_carry_the_unit_of_the_market(page: Any) -> None:
     assert page.text('[data-f="ladder.sum"]') == "Sum, contracts"
     page.until(lambda: page.js("return venuescope.graph('depth').data[0].meta") == "contracts")
     page.open("/market")
-    page.until(lambda: page.text('[data-f="tape.size"]') == "Size, contracts")
+    page.until(lambda: page.text('#grid-tape [col-id="q"] .ag-header-cell-text') == "Size, contracts")
     page.until(lambda: page.text('[data-f="candles.v"]').endswith(" contracts"))
     page.until(lambda: page.text('[data-over="candles"] .is-second') == "contracts")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -321,25 +322,94 @@ def test_no_two_elements_share_an_id_and_every_button_has_a_name(page: Any) -> N
     assert nameless == []
 
 
-@pytest.mark.nightly
-def test_the_url_beats_what_was_kept_and_tabs_do_not_follow_each_other(page: Any) -> None:
+OWN = """const {symbol, hidden, window, hz, theme, paused} = venuescope.state;
+return {symbol, hidden, window, hz, theme, paused}"""
+
+
+def test_the_url_beats_what_was_kept_which_beats_the_default(page: Any) -> None:
+    standard = {"symbol": "", "hidden": [], "window": 300, "hz": 4, "theme": "system", "paused": False}
+    assert page.js(OWN) == standard
     page.click('.vs-off [data-key="theme"][data-value="light"]')
     page.click('.vs-bar [data-key="hz"][data-value="2"]')
-    page.until(lambda: page.js("return document.documentElement.dataset.bsTheme") == "light")
+    page.click('.vs-bar [data-key="window"][data-value="900"]')
+    page.click('[data-host="chips:bar"] [data-id="bybit_linear"]')
+    page.js("venuescope.setText('symbol', 'ETH-USDT')")
+    page.click("[data-act=pause]")  # of this visit only
     page.open("/")
-    assert page.js("return [document.documentElement.dataset.bsTheme, venuescope.state.hz]") == ["light", 2]
-    page.open("/?theme=dark&hz=10&window=nonsense")
-    assert page.js("return [document.documentElement.dataset.bsTheme, venuescope.state.hz]") == ["dark", 10]
-    assert page.js("return venuescope.state.window") == 300
-    page.js("window.open('/', '_blank')")
-    first = page.duo.driver.current_window_handle
-    other = next(h for h in page.duo.driver.window_handles if h != first)
-    page.duo.driver.switch_to.window(other)
+    kept = {"symbol": "ETH-USDT", "hidden": ["bybit_linear"], "window": 900, "hz": 2, "theme": "light"}
+    assert page.js(OWN) == {**kept, "paused": False}
+    assert page.js("return document.documentElement.dataset.bsTheme") == "light"
+    page.open("/market?symbol=BTC-USDT&off=okx_swap&window=60&hz=10&theme=dark&since=-30000")
+    asked = {"symbol": "BTC-USDT", "hidden": ["okx_swap"], "window": 60, "hz": 10, "theme": "dark"}
+    assert page.js(OWN) == {**asked, "paused": False}
+    assert page.js("return [venuescope.state.at0, venuescope.theme()]") == [-30_000, "dark"]
+    query = page.js("return location.search")
+    page.click("#rail-book")
+    page.until(lambda: page.js("return location.pathname") == "/book")
+    page.until(lambda: page.js("return location.search") == query)
+    page.open("/?window=nonsense&hz=7&theme=blue&since=x")
+    assert page.js(OWN) == {**kept, "paused": False}
+    page.duo.driver.get(page.duo.server_url + "/?paused=1")
+    page.until(lambda: page.text('[data-f="badge.word"]') == "Paused")
+
+
+def test_two_tabs_differ_in_what_is_theirs_and_agree_on_the_engine(page: Any) -> None:
+    page.js("window.open('/?symbol=ETH-USDT&window=60&theme=dark&off=okx_swap', '_blank')")
+    driver = page.duo.driver
+    first = driver.current_window_handle
+    other = next(h for h in driver.window_handles if h != first)
+    own = page.js(OWN)
+    driver.switch_to.window(other)
     page.until(lambda: page.js("return Boolean(window.venuescope && venuescope.painted)"), 20)
-    page.click('.vs-off [data-key="theme"][data-value="light"]')
-    page.duo.driver.close()
-    page.duo.driver.switch_to.window(first)
-    assert page.js("return document.documentElement.dataset.bsTheme") == "dark"
+    page.until(lambda: page.text('[data-f="quote.symbol"]') == "ETH-USDT")
+    page.click("[data-act=pause]")
+    page.js("venuescope.command('set_rate', {orders_per_s: 4321})")
+    page.until(lambda: page.source.rate == 4_321)
+    theirs = page.js(OWN)
+    driver.switch_to.window(first)
+    assert page.js(OWN) == own
+    assert page.js("return document.documentElement.dataset.bsTheme") != theirs["theme"]
+    assert page.text('[data-f="badge.word"]') == "Live"
+    assert page.text('[data-f="quote.symbol"]') == "BTC-USDT"
+    field = driver.find_element(By.CSS_SELECTOR, '[data-host="rate:bar"] input[type=text]')
+    page.until(lambda: field.get_property("value") == "4,321")
+    driver.switch_to.window(other)
+    assert page.js(OWN) == theirs
+    assert theirs == {
+        "symbol": "ETH-USDT",
+        "hidden": ["okx_swap"],
+        "window": 60,
+        "hz": 4,
+        "theme": "dark",
+        "paused": True,
+    }
+    # A paused page asks once, so that it shows what became of its command.
+    field = driver.find_element(By.CSS_SELECTOR, '[data-host="rate:bar"] input[type=text]')
+    page.until(lambda: field.get_property("value") == "4,321")
+    driver.close()
+    driver.switch_to.window(first)
+
+
+@pytest.mark.nightly
+def test_paused_ages_stand_still_and_no_second_is_lost(page: Any) -> None:
+    page.until(lambda: page.js(DRAWN, "throughput"))
+    page.click("[data-act=pause]")
+    page.until(lambda: page.text('[data-f="badge.word"]') == "Paused")
+    page.js("window.later = 0; setTimeout(() => { window.later = 1 }, 700)")
+    page.until(lambda: page.js("return window.later"))  # an answer may have been under way
+    seen = """return [...document.querySelectorAll('section[data-panel]')].map((el) => el.innerText)"""
+    before = page.js(seen)
+    page.js("window.later = 0; setTimeout(() => { window.later = 1 }, 3000)")
+    page.until(lambda: page.js("return window.later"))
+    assert page.js(seen) == before
+    assert "The engine goes on" in page.text('[data-host="banner"]')
+    newest = page.js("return venuescope.store.streams.throughput.rows.t.at(-1)")
+    page.click("[data-act=pause]")
+    page.until(lambda: page.js("return venuescope.store.streams.throughput.rows.t.at(-1)") >= newest + 3_000)
+    times = page.js("return venuescope.store.streams.throughput.rows.t")
+    assert {b - a for a, b in pairwise(times)} == {1_000}
+    candles = page.js("return venuescope.store.streams.candles.rows.t")
+    assert candles == sorted(set(candles))
 
 
 def test_keys_are_left_alone_while_typing(page: Any) -> None:
