@@ -84,6 +84,7 @@
     },
     endpoints: {
       stream: "limits",
+      ranked: true, // the source's order says something: it is followed
       ready: (s) => s.endpoints,
       rows: (s) => s.endpoints.map((e) => ({ ...e, id: `${e.id} ${e.endpoint}`, endpoint: e.endpoint.replace(/^GET /, "") })),
     },
@@ -191,11 +192,13 @@
     const { api, name } = grid, spec = GRIDS[name];
     if (grid.s !== s) {
       const rows = spec.rows(s);
-      Object.assign(grid, { s, texts: new Map(rows.map((row) => [row.id, JSON.stringify(row)])), order: "" });
+      Object.assign(grid, { s, texts: new Map(rows.map((row) => [row.id, JSON.stringify(row)])), order: spec.ranked ? rows.map((row) => row.id).join() : "" });
       api.setGridOption("rowData", rows);
     } else {
-      const change = spec.change ? spec.change(grid, s) : differences(grid, spec.rows(s));
-      if (change === null) api.setGridOption("rowData", spec.rows(s));
+      const rows = spec.change ? null : spec.rows(s), change = rows ? differences(grid, rows) : spec.change(grid, s);
+      const order = spec.ranked ? rows.map((row) => row.id).join() : "", ranks = order !== grid.order;
+      grid.order = order;
+      if (change === null || ranks) api.setGridOption("rowData", spec.rows(s));
       else if (change.add.length || change.remove.length || (change.update && change.update.length)) {
         // The reader stays at the rows that are read; at the top the newest come in.
         const at = api.getVerticalPixelRange().top, height = api.getGridOption("rowHeight");

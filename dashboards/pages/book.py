@@ -109,28 +109,8 @@ def ladder() -> Component:
         "Ladder",
         "Size and running sum by price",
         streams=["depth"],
-        body=html.Div(
-            [
-                html.Div(
-                    [
-                        html.Span("Price", **{"data-f": "ladder.price"}),
-                        html.Span("Size", **{"data-f": "ladder.size"}),
-                        html.Span("Sum", **{"data-f": "ladder.sum"}),
-                    ],
-                    className="h",
-                ),
-                html.Div(className="side is-ask", **{"data-host": "ladder:a"}),
-                html.Div(
-                    [
-                        html.B("–", **{"data-f": "ladder.last"}),
-                        html.Span("", className="vs-sec", **{"data-f": "ladder.spread"}),
-                    ],
-                    className="mid",
-                ),
-                html.Div(className="side is-bid", **{"data-host": "ladder:b"}),
-            ],
-            className="vs-ladder",
-        ),
+        body=grids.ladder(),
+        tools=grids.ladder_tools(),
         cls="is-ladder",
     )
 

@@ -109,6 +109,18 @@ class Page:
         return self.js("return document.getElementById('panel-' + arguments[0]).dataset.state", panel)
 
 
+def column(page: Page, grid: str, name: str) -> list[str]:
+    """Texts of one column of a grid's rows that are drawn, from the top."""
+    texts: list[str] = page.js(
+        """const rows = [...document.querySelectorAll(`#grid-${arguments[0]} .ag-center-cols-container .ag-row`)];
+        return rows.sort((a, b) => a.getAttribute('row-index') - b.getAttribute('row-index'))
+          .map((row) => row.querySelector(`[col-id="${arguments[1]}"]`).textContent)""",
+        grid,
+        name,
+    )
+    return texts
+
+
 @pytest.fixture
 def page(dash_duo: Any) -> Iterator[Page]:
     """The application over a fake source, on its overview; no SEVERE line in the console at the end."""

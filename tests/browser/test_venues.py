@@ -14,7 +14,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from dashboards.shell import create_app
-from tests.browser.conftest import Page
+from tests.browser.conftest import Page, column
 from tests.browser.venue_source import VenueSource
 
 CHIP = '[data-host="chips:venues"] [data-venue="{}"]'
@@ -165,12 +165,12 @@ def test_limits_show_windows_endpoints_and_what_was_held_back(venues: Page) -> N
     said = venues.text(resets)
     assert re.fullmatch(r"resets \d:\d\d", said)
     venues.until(lambda: venues.text(resets) != said)
-    venues.until(lambda: venues.js(CELLS, "#panel-endpoints tbody td:nth-child(5)")[:3] == ["21", "10", "6"])
+    venues.until(lambda: column(venues, "endpoints", "throttled")[:3] == ["21", "10", "6"])
     venues.js(
         """const s = document.querySelector('#panel-endpoints [data-select=budget]'); s.value = 'binance_usdm';
         s.dispatchEvent(new Event('change', {bubbles: true}))"""
     )
-    venues.until(lambda: set(venues.js(CELLS, "#panel-endpoints tbody td:first-child")) == {"Binance USD-M"})
+    venues.until(lambda: set(column(venues, "endpoints", "label")) == {"Binance USD-M"})
     assert "budget=binance_usdm" in venues.js("return location.search")
     assert venues.js(CUT) == []
 
