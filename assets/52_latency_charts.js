@@ -98,8 +98,11 @@
         [3, V.slo.line([0, most], Math.min(...known), Math.max(...known), unit)],
       ];
     },
-    after(gd) {
+    after(gd, s) {
       V.slo.name("distribution", gd, F.unit("distribution", null));
+      const { xaxis, yaxis } = gd._fullLayout, el = over("distribution", "other", "vs-label is-other");
+      if (s.other && el) V.dom.text(el, `dotted: ${s.other.word}, ${F.group(s.other.n)} samples`);
+      if (el) move(el, xaxis._offset + xaxis._length - 4, yaxis._offset + yaxis._length - 18, Boolean(s.other));
     },
   };
 })();

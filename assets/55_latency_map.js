@@ -124,7 +124,7 @@
     shape(s) {
       const unit = unitNow(), [low, high] = spanOf(s).map((us) => F.inUnit(us, unit));
       const tickvals = logTicks(low, high, 8);
-      return { key: `${unit}${tickvals.join()}`, layout: { yaxis: { tickmode: "array", tickvals, ticktext: tickvals.map(F.three) } } };
+      return { key: `${unit}${tickvals.join()}`, layout: { yaxis: { tickmode: "array", tickvals, ticktext: tickvals.map(plain) } } };
     },
     data(s) {
       const { t, c } = s.rows, step = s.step * 1000, unit = unitNow(), [low, high] = rowsOf(s);

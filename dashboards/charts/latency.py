@@ -155,7 +155,7 @@ def samples() -> Figure:
         "layout": {
             "bargap": 0.15,
             "xaxis": time_axis(),
-            "yaxis": {"autorange": True, "rangemode": "tozero", "tickformat": "~s", "nticks": 5},
+            "yaxis": {"autorange": True, "rangemode": "tozero", "tickformat": "~s", "nticks": 4},
             "margin": {"t": 18, "r": 52},
         },
     }

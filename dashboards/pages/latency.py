@@ -14,7 +14,7 @@ def layout(**_: object) -> Component:
     heat = panels.panel(
         "latency_map",
         "Latency over time",
-        "Shade is the share of a column's samples",
+        "Share of samples",
         streams=["latency_map", "latency"],
         chart="latency_map",
         tools=[
@@ -28,7 +28,7 @@ def layout(**_: object) -> Component:
             panels.select("stage", "Stage of the way", shared.STAGES),
         ],
         read=panels.readout(
-            ("Above it", "slo.share"),
+            ("Above threshold", "slo.share"),
             ("Worst second", "slo.worst", "is-worst"),
             ("Too near to tell", "slo.unsure", "opt"),
         ),
@@ -91,7 +91,7 @@ def layout(**_: object) -> Component:
         html.Div(
             [
                 html.Div([heat, stages], className="vs-stack c8"),
-                html.Div([shared.percentiles(), distribution, samples], className="vs-stack c4"),
+                html.Div([shared.percentiles(source=False), distribution, samples], className="vs-stack c4"),
             ],
             className="vs-grid row1",
         ),
