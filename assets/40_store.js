@@ -101,7 +101,7 @@
       const fresh = { t: d.t };
       for (const one of d.series) fresh[one.id] = one.close;
       for (const key of Object.keys(fresh)) if (!s.rows[key]) s.rows[key] = new Array(s.rows.t.length).fill(null);
-      s.series = d.series.map(({ id, label, colour, run }) => ({ id, label, colour, run }));
+      s.series = d.series.map(({ id, label, symbol, colour, run }) => ({ id, label, symbol, colour, run }));
       const names = Object.keys(s.rows), n = upsert(s.rows, fresh, names);
       Object.assign(s, { keep: d.keep, step: d.step });
       trim(s.rows, d.keep, names);

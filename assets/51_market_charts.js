@@ -207,7 +207,7 @@
       move(second, 0, gd._fullLayout.yaxis2._offset - 15);
       const gap = d.gap, mark = over("candles", "gap", "vs-label is-gap");
       V.dom.text(mark, "book gap");
-      const gx = gap ? xaxis.d2p((gap[0] + gap[1]) / 2) : -1;
+      const gx = gap ? xaxis.c2p((gap[0] + gap[1]) / 2) : -1;
       move(mark, xaxis._offset + gx, yaxis._offset + 2, gx > 0 && gx < xaxis._length);
       V.studies.after(gd, s, py);
     },
@@ -263,9 +263,28 @@
     after(gd) {
       const { xaxis, yaxis } = gd._fullLayout, hole = this.hole, mark = over("metrics", "gap", "vs-label is-gap");
       V.dom.text(mark, "book gap");
-      const at = hole ? xaxis.d2p((hole[0] + hole[1]) / 2) : -1;
+      const at = hole ? xaxis.c2p((hole[0] + hole[1]) / 2) : -1;
       move(mark, xaxis._offset + at, yaxis._offset + 2, at > 0 && at < xaxis._length);
     },
+  };
+
+  // Labels at the right ends of lines: the value over the axis, in the line's colour, and the name behind it.
+  // `placed` keeps them apart; what of them does not fit is left out. All of `list` has {value (on the axis), hue, text, name}.
+  V.chart.ends = (chart, gd, list, placed = null) => {
+    const { xaxis, yaxis } = gd._fullLayout, inside = list.map((one) => ({ ...one, y: yaxis.d2p(one.value) })).filter(({ y }) => y >= 0 && y <= yaxis._length);
+    const shown = placed ? placed(inside, yaxis._length) : V.chart.apart(inside, 14, 7, yaxis._length - 7);
+    const host = document.querySelector(`[data-over="${chart}"]`);
+    if (!host) return;
+    for (let i = 0; i < Math.max(shown.length, host.querySelectorAll(".vs-end").length); i++) {
+      const one = shown[i], el = over(chart, `end${i}`, "vs-end");
+      if (!el.children.length) el.append(V.dom.make("b", ""), V.dom.make("span", ""));
+      if (one) {
+        el.style.setProperty("--c", `var(${one.hue})`);
+        V.dom.text(el.children[0], one.text);
+        V.dom.text(el.children[1], one.name);
+      }
+      move(el, xaxis._offset + xaxis._length + 1, yaxis._offset + (one ? one.y : 0), Boolean(one));
+    }
   };
 
   charts.mids = {
@@ -283,7 +302,11 @@
     data(s) {
       const step = (s.step || 1) * 1000, [x0, x1] = edges(s, step);
       const [x, ys] = broken(s.rows.t, step, s.series.map((one) => s.rows[one.id] || []));
+      this.ends = s.series.map((one, i) => ({ one, value: [...ys[i]].reverse().find((value) => value !== null) })).filter(({ value }) => value !== undefined);
       return [[0, { x: [x0, x1], y: [0, 0] }], [1, { x: [x0, x1], y: [0, 0] }], ...ys.map((y, i) => [i + 2, { x, y }])];
+    },
+    after(gd) {
+      V.chart.ends("mids", gd, (this.ends || []).map(({ one, value }) => ({ value, hue: colourOf(one), text: F.signed(value, 2), name: one.label })));
     },
     legend: (s) => s.series,
   };
@@ -294,7 +317,7 @@
     shape(s, spec) {
       const traces = s.series.map((one) => {
         const trace = resolve(structuredClone(one.run === "sim" ? spec.slots.sim : spec.slots.real));
-        trace.name = one.label;
+        trace.name = one.symbol ? `${one.label} ${one.symbol}` : one.label;
         trace.line.color = token(colourOf(one));
         return trace;
       });
@@ -319,20 +342,7 @@
       return [[0, { x: [x0, x1], y: [100, 100] }], [1, { x: [x0, x1], y: [100, 100] }], ...lines];
     },
     after(gd) {
-      const { xaxis, yaxis } = gd._fullLayout, host = document.querySelector('[data-over="indexed"]');
-      if (!host || !this.ends) return;
-      const inside = this.ends.map(({ one, value }) => ({ one, value, y: yaxis.d2p(value) })).filter(({ y }) => y >= 0 && y <= yaxis._length);
-      V.chart.apart(inside, 14, 7, yaxis._length - 7);
-      for (let i = 0; i < 8; i++) {
-        const name = over("indexed", `name${i}`, "vs-end"), tag = over("indexed", `tag${i}`, "vs-end is-tag"), end = inside[i];
-        for (const el of [name, tag]) if (end && el) el.style.setProperty("--c", `var(--vs-venue-${end.one.colour})`);
-        if (end) {
-          V.dom.text(name, end.one.label);
-          V.dom.text(tag, end.value.toFixed(3));
-        }
-        move(name, xaxis._offset + xaxis._length - 3, yaxis._offset + (end ? end.y : 0), Boolean(end));
-        move(tag, xaxis._offset + xaxis._length + 1, yaxis._offset + (end ? end.y : 0), Boolean(end));
-      }
+      V.chart.ends("indexed", gd, (this.ends || []).map(({ one, value }) => ({ value, hue: colourOf(one), text: value.toFixed(3), name: one.label })));
     },
   };
 })();

@@ -3,8 +3,8 @@
   "use strict";
   const V = window.venuescope;
   const F = V.format, D = V.dom;
-  const { token, resolve, lastOf, over, move } = V.chart;
-  const MOST = 6, LABELS = 19; // six bands of three lines, and the point of control
+  const { token, resolve, lastOf } = V.chart;
+  const MOST = 6;
   const DASHES = ["solid", "7px,3px", "2px,3px", "9px,3px,2px,3px", "12px,4px", "4px,2px"];
   const CHART = "candles";
 
@@ -87,9 +87,11 @@
         made("study", nameOf(word));
       } else made("study", nameOf(word));
     });
-    const layout = words.includes("profile")
+    const axes = words.includes("profile")
       ? { xaxis2: { overlaying: "x", anchor: "y", autorange: true, rangemode: "tozero", visible: false, fixedrange: true, showspikes: false } }
       : {};
+    // Room for the names at the ends of lines; a phone has only their values, and the names above the chart.
+    const layout = { ...axes, ...(words.length && window.innerWidth >= 768 ? { margin: { r: 132 } } : {}) };
     return { key: words.join("+"), traces, layout };
   };
 
@@ -133,39 +135,30 @@
   };
 
   // Labels keep off the last price's tag: those above it are pushed up, those below it down.
-  const placed = (labels, tag, height) => {
-    const GAP = 14, TAG = 17, up = labels.filter((one) => one.y < tag).sort((a, b) => b.y - a.y), down = labels.filter((one) => one.y >= tag).sort((a, b) => a.y - b.y);
-    let free = tag - TAG;
-    for (const one of up) {
-      one.at = Math.min(one.y, free);
-      free = one.at - GAP;
-    }
-    free = tag + TAG;
-    for (const one of down) {
-      one.at = Math.max(one.y, free);
-      free = one.at + GAP;
-    }
-    return labels.filter((one) => one.at >= 2 && one.at <= height);
+  const placed = (tag) => (labels, height) => {
+    const GAP = 14, TAG = 17, EDGE = 3, room = (length) => Math.max(0, Math.floor((length - TAG - EDGE) / GAP) + 1);
+    const order = [...labels].sort((a, b) => a.y - b.y), above = order.filter((one) => one.y < tag).length;
+    // Where one side has no room for all, those nearest to the price go to the other.
+    const split = Math.max(Math.min(above, room(tag)), order.length - room(height - tag), 0);
+    const side = (list, sign, edge) => {
+      let free = tag + sign * TAG;
+      for (const one of list) {
+        one.y = sign < 0 ? Math.min(one.y, free) : Math.max(one.y, free);
+        free = one.y + sign * GAP;
+      }
+      list.forEach((one, i) => {
+        const most = edge - sign * (list.length - 1 - i) * GAP;
+        one.y = sign < 0 ? Math.max(one.y, most) : Math.min(one.y, most);
+      });
+      return list;
+    };
+    const all = [...side(order.slice(0, split).reverse(), -1, EDGE), ...side(order.slice(split), 1, height - EDGE)];
+    return all.filter((one) => one.y >= 0 && one.y <= height);
   };
   studies.after = (gd, s, tag) => {
     if (!here()) return;
-    const { xaxis, yaxis } = gd._fullLayout, scaled = V.chart.scaled(s);
-    const inside = ends.map((end) => ({ ...end, y: yaxis.d2p(scaled(end.value)) })).filter(({ y }) => y >= 0 && y <= yaxis._length);
-    const shown = placed(inside, tag, yaxis._length);
-    const right = xaxis._offset + xaxis._length;
-    for (let i = 0; i < LABELS; i++) {
-      const one = shown[i];
-      if (!one && !document.querySelector(`[data-over="${CHART}"] [data-key="study${i}"]`)) break;
-      const name = over(CHART, `study${i}`, "vs-end"), value = over(CHART, `value${i}`, "vs-end is-tag");
-      if (one)
-        for (const el of [name, value]) el.style.setProperty("--c", `var(${colour(one.place)})`);
-      if (one) {
-        D.text(name, one.name);
-        D.text(value, V.chart.priced(s, one.value));
-      }
-      move(name, right - 3, yaxis._offset + (one ? one.at : 0), Boolean(one));
-      move(value, right + 1, yaxis._offset + (one ? one.at : 0), Boolean(one));
-    }
+    const scaled = V.chart.scaled(s);
+    V.chart.ends(CHART, gd, ends.map((end) => ({ value: scaled(end.value), hue: colour(end.place), text: V.chart.priced(s, end.value), name: end.name })), placed(tag));
     chips(s);
   };
   // What is on, in words, colours and dashes, with the newest values.
@@ -184,7 +177,7 @@
       D.attr(path, "stroke-dasharray", word === "profile" ? null : DASHES[place] === "solid" ? null : DASHES[place].replaceAll("px", ""));
       D.text(el.children[1], word === "profile" ? "POC" : nameOf(word));
       const main = mine.find((end) => end.name === nameOf(word)), profile = word === "profile" && held.profile;
-      D.text(el.children[2], main ? F.scaled(Math.round(main.value), k) + (profile ? `, 70% in ${F.scaled(profile.base + profile.low * profile.step, k)}–${F.scaled(profile.base + (profile.high + 1) * profile.step, k)}` : "") : "warming up");
+      D.text(el.children[2], main ? F.scaled(Math.round(main.value), k) + (profile ? ` · 70% ${F.scaled(profile.base + profile.low * profile.step, k)}–${F.scaled(profile.base + (profile.high + 1) * profile.step, k)}` : "") : "warming up");
     });
   };
 

@@ -157,8 +157,9 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
                  bb-20-2.lower, vwap.mean and vwap.volume (of each candle), in price units to two decimals; null until
                  there are as many candles as its period), keep: new or changed candles' values, upsert by t, and
                  once a second profile: null | {base, step (price units), volumes, control, low, high (rows)}}
-    indexed     {t, series: [{id, label, colour, run, close (in its own price units; null without a trade)}], step (s),
-                 keep}: new candles and the newest three again, upsert by t; all forms of the symbol, at most 8
+    indexed     {t, series: [{id, label, symbol ("" = the one looked at), colour, run, close (in its own price
+                 units; null without a trade)}], step (s), keep}: new candles and the newest three again, upsert by
+                 t; all forms of the symbol, at most 8
     funding     {funding: null | {rate_pct (for one interval), interval_s (or null), apr_pct, next (ms or null),
                  mark (or null), premium_bp (mark less mid), ts, decimals}}
     venues      {rows: [{id, symbols: [{symbol, native, state, waiting (for a snapshot)}], listed (how many can be

@@ -156,7 +156,7 @@ def mids() -> Figure:
         "layout": {
             "xaxis": time_axis(),
             "yaxis": {"autorange": True, "nticks": 5, "tickformat": "+~g"},
-            "margin": {"t": 18, "r": 52},
+            "margin": {"t": 18, "r": 128},
         },
     }
 
@@ -170,6 +170,6 @@ def indexed() -> Figure:
         "layout": {
             "xaxis": time_axis(),
             "yaxis": {"autorange": True, "nticks": 5, "tickformat": ".2~f"},
-            "margin": {"t": 18, "r": 60},
+            "margin": {"t": 18, "r": 136},
         },
     }

@@ -76,7 +76,7 @@ def mids() -> Component:
         "Mid less the median of all",
         streams=["mids"],
         chart="mids",
-        tools=[html.Div(className="vs-keys", **{"data-host": "keys:mids"}), compared()],
+        tools=[compared()],
         units=(("tr", "bp"), ("br", "{utc.mids}")),
         note="live books alone",
         cls="c4",

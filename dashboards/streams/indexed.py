@@ -62,7 +62,8 @@ def indexed(view: View, cursor: Json) -> tuple[Json, Json]:
         "series": [
             {
                 "id": f"{quote.source.source.key} {quote.symbol}",
-                "label": label_of(quote, view.symbol),
+                "label": quote.source.label,
+                "symbol": "" if quote.symbol == view.symbol else quote.symbol,
                 "colour": quote.source.colour,
                 "run": quote.source.source.run,
                 "close": values,
@@ -73,8 +74,3 @@ def indexed(view: View, cursor: Json) -> tuple[Json, Json]:
         "keep": first_candle_ms(view),
     }
     return stream, {"k": key, "t": times[-1] if times else from_ns}
-
-
-def label_of(quote: Quoted, symbol: str) -> str:
-    """The source's name, and the symbol's where it is another form of the one looked at."""
-    return quote.source.label if quote.symbol == symbol else f"{quote.source.label} {quote.symbol}"
