@@ -48,6 +48,7 @@
     for (const el of page.querySelectorAll("[data-through], [data-cell]")) {
       delete el.dataset.through;
       delete el.dataset.cell;
+      delete el.dataset.narrow;
       for (const name of ["order", "--span", "--high"]) el.style.removeProperty(name);
     }
   };
@@ -64,7 +65,9 @@
           continue;
         }
         const box = el.getBoundingClientRect();
-        if (box.width > 2 && box.height > 2 && getComputedStyle(el).position !== "absolute") found.push({ el, name: el.dataset.panel || "", left: box.left, top: box.top, width: box.width, height: box.height });
+        const panel = el.classList.contains("vs-panel"), style = getComputedStyle(el);
+        // A panel is one however small it is, as long as this view has it; hidden headings and the like are none.
+        if (panel ? style.display !== "none" && el.getClientRects().length : box.width > 2 && box.height > 2 && style.position !== "absolute") found.push({ el, name: el.dataset.panel || "", left: box.left, top: box.top, width: box.width, height: box.height });
       }
     };
     walk(page);
@@ -138,6 +141,7 @@
         for (const cell of row) {
           cell.el.dataset.cell = low(cell) ? "low" : "1";
           cell.el.style.setProperty("--span", String(cell.wide));
+          cell.el.toggleAttribute("data-narrow", cell.wide < 4);
           cell.el.style.order = String((at += 1));
         }
         if (row.every(low)) return "auto";
