@@ -114,10 +114,16 @@
     }
     return into;
   };
+  // On a time axis Plotly takes a number for a time of the browser's zone, a text for what it says: axes here are UTC.
+  const utc = (key, value) => {
+    if (key === "x0" && value > 1e11) return new Date(value).toISOString().slice(0, 23);
+    if (key !== "x" || !Array.isArray(value) || ![value[0], value[value.length - 1]].some((t) => t > 1e11 && new Date(t).getTimezoneOffset())) return value;
+    return value.map((t) => (typeof t === "number" ? new Date(t).toISOString().slice(0, 23) : t));
+  };
   const put = (trace, values) => {
     for (const [key, value] of Object.entries(values)) {
       if (key === "line.color") trace.line.color = value;
-      else trace[key] = value;
+      else trace[key] = utc(key, value);
     }
   };
   V.dated = (s) => Boolean(s.rows && s.rows.t && V.otherDay(lastOf(s.rows.t)));
@@ -155,7 +161,7 @@
   V.patch = (arrays, axis) => {
     const patch = new window.dash_clientside.Patch();
     for (const [i, values] of arrays)
-      for (const [key, value] of Object.entries(values)) patch.assign(["data", i, ...key.split(".")], value);
+      for (const [key, value] of Object.entries(values)) patch.assign(["data", i, ...key.split(".")], utc(key, value));
     for (const [key, value] of Object.entries(axis || {})) patch.assign(["layout", "xaxis", key], value);
     return patch.build();
   };

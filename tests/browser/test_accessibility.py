@@ -148,6 +148,20 @@ def test_every_figure_that_is_seen_tells_what_it_measures(served: Page, place: s
 
 
 @pytest.mark.nightly
+def test_time_axes_are_utc_wherever_the_browser_is(page: Any) -> None:
+    page.duo.driver.execute_cdp_cmd(ZONE, {"timezoneId": "Asia/Kolkata"})
+    try:
+        for place, charts in (("/", ("candles", "latency", "throughput")), ("/book", ("metrics",))):
+            page.open(place)
+            for name in charts:
+                ends = f"""const g = venuescope.graph('{name}'), r = g && g._fullLayout && g._fullLayout.xaxis.range;
+                    return r ? Math.abs(Date.parse(String(r[1]).replace(' ', 'T') + 'Z') - Date.now()) : 1e9"""
+                page.until(lambda ends=ends: page.js(ends) < 60_000)
+    finally:
+        page.duo.driver.execute_cdp_cmd(ZONE, {"timezoneId": ""})
+
+
+@pytest.mark.nightly
 def test_the_clock_tells_the_local_time(page: Any) -> None:
     page.duo.driver.execute_cdp_cmd(ZONE, {"timezoneId": "Asia/Kolkata"})
     try:
