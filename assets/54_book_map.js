@@ -150,7 +150,7 @@
       move(tag, xaxis._offset + xaxis._length + 1, yaxis._offset + py, py >= 0 && py <= yaxis._length);
       const mark = over("book_map", "gap", "vs-label is-gap"), gap = d.gap;
       V.dom.text(mark, gap ? `gap ${F.group(Math.max(1, Math.round((gap[1] - gap[0]) / 1000)))} s` : "");
-      const gx = gap ? xaxis.d2p((gap[0] + gap[1]) / 2) : -1;
+      const gx = gap ? xaxis.c2p((gap[0] + gap[1]) / 2) : -1;
       move(mark, xaxis._offset + gx, yaxis._offset + yaxis._length - 20, gx > 0 && gx < xaxis._length);
       V.dom.put("book_map.low", told(sizeOf(d.low, d.most) / scale));
       V.dom.put("book_map.high", `${told(sizeOf(d.high, d.most) / scale)} ${F.sizeUnit(d.market)}, log`);
