@@ -354,12 +354,12 @@
   let asked = true; // what the URL said holds for the page it was opened with
   const turned = () => {
     const page = here();
-    const said = new URLSearchParams(location.search);
-    const list = page ? (asked && said.has("hide") ? V.state.hide : mine(page.dataset.page).hide) : [];
-    const known = page ? panelsOf(page).map((panel) => panel.dataset.panel) : [];
-    const shown = list.filter((name) => known.includes(name));
+    if (!page) return;
+    const linked = asked && new URLSearchParams(location.search).has("hide");
+    const known = panelsOf(page).map((panel) => panel.dataset.panel);
+    const shown = (linked ? V.state.hide : mine(page.dataset.page).hide).filter((name) => known.includes(name));
     const max = asked && known.includes(V.state.max) ? V.state.max : "";
-    if (page) asked = false;
+    asked = false;
     open(false, false);
     quiet = true;
     V.colours.show();
