@@ -4,6 +4,10 @@ Tables are AG Grid's. Its code is 1.3 MB, so it is no part of a page's own scrip
 grid's settings in it, and `assets/66_grids.js` loads the code and puts the grid there on the first page that has
 one. Rows come from the tab's streams as transactions by row id, never through Dash. What a cell says is written by
 the functions in `assets/66_grids.js`; the page's policy on scripts forbids anything else.
+
+The ladder stays rows of the page's own. Its middle is held where it is, and a grid of 41 rows of which every size
+changes took 4.1 ms of script an update (median of 60 at 10 Hz, headless, a busy machine of two cores; 95th
+percentile 38 ms), these rows 1.1 ms (5 ms); layout and painting come on top of both and were not compared.
 """
 
 from __future__ import annotations
@@ -104,7 +108,7 @@ def tape() -> Component:
             ),
             html.Label(
                 [
-                    html.Span("Size at least"),
+                    html.Span("Size ≥"),
                     html.Span(
                         html.Div(className="vs-ag-least", **{"data-host": "tape:least"}), className="vs-inp"
                     ),
