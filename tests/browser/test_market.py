@@ -1,0 +1,97 @@
+"""Studies, styles, scales and the comparison of the Market page, in a real browser."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from selenium.webdriver.common.keys import Keys
+
+from tests.browser.test_charts import RANGE, drag, refreshes
+
+ALL = "sma-20,sma-50,ema-50,bb-20-2,vwap,profile"
+NAMES = "return venuescope.graph('candles').data.slice(8).map((t) => t.name)"
+
+
+def market(page: Any, query: str = "") -> None:
+    """The Market page, its candles drawn."""
+    page.open(f"/market{query}")
+    page.until(lambda: page.js("return Boolean(venuescope.drawn.candles)"))
+
+
+def test_studies_are_chosen_by_keyboard_drawn_and_kept_in_the_address(page: Any) -> None:
+    market(page)
+    page.js("document.querySelector('.vs-studies-open').focus()")
+    keys = page.duo.driver.switch_to
+    keys.active_element.send_keys(Keys.ENTER)
+    page.until(lambda: page.js("return document.activeElement.id") == "study-0")
+    keys.active_element.send_keys(Keys.SPACE)
+    page.until(lambda: page.js(NAMES) == ["SMA 20"])
+    page.js(
+        """const box = document.querySelectorAll('#studies-menu [type=number]')[0];
+        box.value = 35; box.dispatchEvent(new Event('change', {bubbles: true}))"""
+    )
+    page.until(lambda: page.js(NAMES) == ["SMA 35"])
+    assert "studies=sma-35" in page.js("return location.search")
+    assert page.source.params["studies"] == ["sma-35"]
+    page.until(lambda: "SMA 35" in page.text("[data-host=studies]"))
+    page.until(lambda: "SMA 35" in page.text("[data-over=candles]"))
+    keys.active_element.send_keys(Keys.ESCAPE)
+    assert not page.js("return document.querySelector('#studies-menu').matches(':popover-open')")
+
+
+@pytest.mark.nightly
+def test_a_zoom_outlives_style_scale_and_studies(page: Any) -> None:
+    market(page, f"?studies={ALL}")
+    page.until(lambda: len(page.js(NAMES)) == 11)
+    drag(page, "candles")
+    before = page.js(RANGE, "candles")
+    for key, value, seen in (
+        ("style", "bars", "venuescope.graph('candles').data[6].x.length > 9"),
+        ("style", "line", "venuescope.graph('candles').data[7].x.length > 9"),
+        ("scale", "log", "venuescope.graph('candles')._fullLayout.yaxis.type === 'log'"),
+        ("scale", "percent", "venuescope.graph('candles')._fullLayout.yaxis.ticksuffix === '%'"),
+        ("studies", ["vwap"], "venuescope.graph('candles').data.length === 9"),
+    ):
+        page.js("venuescope.set({[arguments[0]]: arguments[1]})", key, value)
+        page.until(lambda seen=seen: page.js(f"return {seen}"))
+        assert page.js(RANGE, "candles") == before
+    assert "%" in page.text("[data-over=candles] .vs-price")
+    refreshes(page, 4)
+    assert page.js(RANGE, "candles") == before
+
+
+@pytest.mark.nightly
+def test_the_overview_knows_no_studies(page: Any) -> None:
+    page.open(f"/?studies={ALL}&style=line&scale=log")
+    page.until(lambda: page.js("return Boolean(venuescope.drawn.candles)"))
+    assert page.js(NAMES) == []
+    assert page.js("return venuescope.graph('candles').data[0].x.length") > 9
+    assert page.js("return venuescope.graph('candles')._fullLayout.yaxis.type") == "linear"
+    assert "studies" not in page.source.params["streams"]
+
+
+@pytest.mark.nightly
+def test_the_comparison_is_indexed_or_apart(page: Any) -> None:
+    market(page, "?compare=indexed")
+    page.until(lambda: page.js("return Boolean(venuescope.drawn.indexed)"))
+    assert page.js("return document.getElementById('panel-mids').offsetParent === null")
+    lines = page.js("return venuescope.graph('indexed').data.slice(2).map((t) => [t.y[0], t.line.dash])")
+    assert [first for first, _ in lines] == [100] * 4
+    assert [dash for _, dash in lines][-1] != "solid"
+    page.until(lambda: "Built-in" in page.text("[data-over=indexed]"))
+    page.click('#panel-indexed [data-value="mids"]')
+    page.until(lambda: page.js("return Boolean(venuescope.drawn.mids)"))
+    assert page.js("return document.getElementById('panel-indexed').offsetParent === null")
+
+
+@pytest.mark.nightly
+def test_a_csv_click_asks_for_studies_and_for_the_profile(page: Any) -> None:
+    market(page, f"?studies={ALL}")
+    page.click("#panel-candles [data-act=csv]")
+    page.until(lambda: len(page.source.exports) == 1)
+    page.click(".vs-studies-open")
+    page.click("#studies-menu [data-act=studies-profile]")
+    page.until(lambda: len(page.source.exports) == 2)
+    asked = [(one["chart"], one["part"]) for one in page.source.exports]
+    assert asked == [("studies", ""), ("studies", "profile")]
