@@ -102,11 +102,14 @@
   const rowsOf = (s) => {
     let low = Infinity, high = 0;
     for (const [first, ...counts] of s.rows.c) {
-      low = Math.min(low, first);
+      const skip = first ? 0 : counts.findIndex((count, row) => row && count); // row 0 is told of, not drawn
+      if (skip < 0) continue;
+      low = Math.min(low, first + skip);
       high = Math.max(high, first + counts.length);
     }
-    return [low, high];
+    return high ? [low, high] : [0, 1];
   };
+  V.latencyUnder = (s) => s.rows.c.reduce((sum, [first, count]) => sum + (first ? 0 : count), 0);
   const spanOf = (s, parts = s.parts) => {
     const [low, high] = rowsOf(s);
     return [edge(low, parts), edge(high, parts)];

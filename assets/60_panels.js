@@ -209,7 +209,7 @@
     metrics: () => thinned("the last second of each 10"),
     throughput: () => thinned("means of 10 s"),
     mids: () => thinned("the last second of each 10"),
-    latency_map: (s) => [s.from ? `counts are kept since ${F.time(s.from)} UTC` : "", "values known to 0.8 %"].filter(Boolean).join("; "),
+    latency_map: (s) => [s.from ? `counts are kept since ${F.time(s.from)} UTC` : "", s.rows && V.latencyUnder(s) ? `${many(V.latencyUnder(s), "sample")} below 8 ns not drawn` : "", "values known to 0.8 %"].filter(Boolean).join("; "),
     stages: () => `${F.unit("stages", null)} throughout`,
     prices: (s) => (s.rows ? V.live.between(s) : ""),
     impact: (s) => (V.impact.ends(s) ? "> : the shown book ends before that" : ""),

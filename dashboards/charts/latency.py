@@ -80,7 +80,7 @@ def latency_map() -> Figure:
             "hovermode": "closest",
             "xaxis": time_axis(showgrid=False),
             "yaxis": {"type": "log", "autorange": True, "side": "left", "showgrid": False},
-            "margin": {"t": 22, "l": 40, "r": 84},
+            "margin": {"t": 22, "l": 48, "r": 84},
         },
     }
 

@@ -14,12 +14,12 @@ def layout(**_: object) -> Component:
     heat = panels.panel(
         "latency_map",
         "Latency over time",
-        "Share of samples",
+        "",
         streams=["latency_map", "latency"],
         chart="latency_map",
         tools=[
             html.Span(
-                ["0.01 %", html.I(), "30 %, log"],
+                ["Share 0.01 %", html.I(), "30 %, log"],
                 className="vs-ramp",
                 **{"aria-label": "Shades, on a log scale"},
             ),

@@ -159,10 +159,13 @@ def latency_map(view: View, cursor: Json) -> tuple[Json, Json]:
 
 
 def span(rows: Rows, low: int, high: int) -> tuple[int, int]:
-    """(lowest, highest) bucket of `rows` and of what was known."""
-    if not len(rows):
+    """(lowest, highest) bucket of `rows` and of what was known, without what is below 8 ns: the nothing that is left of
+    the quickest sample once the clock offset is taken off would else be most of the picture.
+    """
+    buckets = rows["bucket"][rows["bucket"] >= 1 << FIRST_OCTAVE]
+    if not len(buckets):
         return low, high
-    return min(low, int(rows["bucket"].min())), max(high, int(rows["bucket"].max()))
+    return min(low, int(buckets.min())), max(high, int(buckets.max()))
 
 
 def above(view: View, stage: StageLatency, slo_ns: int) -> Json:
