@@ -95,3 +95,18 @@ def test_a_csv_click_asks_for_studies_and_for_the_profile(page: Any) -> None:
     page.until(lambda: len(page.source.exports) == 2)
     asked = [(one["chart"], one["part"]) for one in page.source.exports]
     assert asked == [("studies", ""), ("studies", "profile")]
+
+
+@pytest.mark.nightly
+def test_refreshes_stay_small_with_all_studies(page: Any) -> None:
+    market(page, f"?hz=4&studies={ALL}")
+    refreshes(page, 4)
+    page.js(
+        """window.bodies = [];
+        new PerformanceObserver((l) => l.getEntries().forEach((e) => {
+          if (e.name.includes('_dash-update')) window.bodies.push(e.decodedBodySize);
+        })).observe({entryTypes: ['resource']})"""
+    )
+    page.until(lambda: len(page.js("return window.bodies")) >= 8, 30)
+    bodies = page.js("return window.bodies")
+    assert sum(bodies) / len(bodies) < 15 * 1024
