@@ -51,7 +51,10 @@
   };
   const bubbles = (t, sizes, prices, half, k, most) => {
     const found = { x: [], y: [], size: [], text: [] };
+    // Where every column has trades the largest fifth is drawn: all of them would hide the mid.
+    const least = [...sizes].sort((a, b) => b - a)[Math.max(6, Math.floor(t.length / 5)) - 1] || 0;
     for (let i = 0; i < t.length; i++) {
+      if (sizes[i] < least) continue;
       const wide = sizes[i] ? LARGEST * Math.sqrt(sizes[i] / most) : 0;
       if (wide < SEEN) continue;
       found.x.push(t[i] + half);

@@ -53,7 +53,7 @@ def liquidity() -> Component:
         chart="book_map",
         tools=[legend, panels.select("source", "Source of the book")],
         units=(("tr", "{unit.quote}"), ("br", "{utc.book_map}")),
-        note="size and best prices as each column ends; empty is not known",
+        note="trades: the largest fifth of columns; empty: not known",
         cls="is-tall is-map",
     )
 
