@@ -34,7 +34,9 @@ PAGES: Final = 32
 CLIENT_MAX: Final = 32
 SLO_MAX_US: Final = 1e9
 NS_A_SECOND: Final = 1_000_000_000
-COMPARING: Final = frozenset(("prices", "mids", "indexed"))  # streams that look at more than the primary source
+COMPARING: Final = frozenset(
+    ("prices", "mids", "indexed")
+)  # streams that look at more than the primary source
 
 
 @dataclass(frozen=True, slots=True)
