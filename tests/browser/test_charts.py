@@ -74,6 +74,7 @@ def test_a_csv_click_sends_chart_view_and_range_and_the_file_lands(page: Any) ->
     assert page.source.clock() * 1000 - 400_000 < low < high < page.source.clock() * 1000 + 10_000
 
 
+@pytest.mark.nightly
 def test_depth_exports_the_prices_on_screen(page: Any) -> None:
     page.until(lambda: page.js("return Boolean(venuescope.drawn.depth)"))
     page.click("#panel-depth [data-act=csv]")
@@ -84,6 +85,7 @@ def test_depth_exports_the_prices_on_screen(page: Any) -> None:
     assert low < high
 
 
+@pytest.mark.nightly
 def test_an_export_that_is_gone_becomes_a_toast(page: Any) -> None:
     page.until(lambda: page.js("return Boolean(venuescope.drawn.candles)"))
     page.source.polls += 1000
@@ -149,6 +151,7 @@ def test_ages_are_measured_only_where_events_of_a_live_source_are_drawn(page: An
     assert page.js("return venuescope.ages") == []
 
 
+@pytest.mark.nightly
 def test_sizes_carry_the_unit_of_the_market(page: Any) -> None:
     page.source.size_unit = "contracts"
     page.open("/book")
@@ -162,6 +165,7 @@ def test_sizes_carry_the_unit_of_the_market(page: Any) -> None:
     page.until(lambda: page.text('[data-over="candles"] .is-second') == "contracts")
 
 
+@pytest.mark.nightly
 def test_the_read_out_and_the_price_tag_are_of_the_candle_that_is_drawn(page: Any) -> None:
     page.open("/market?hz=10")
     page.until(lambda: page.text('[data-f="candles.c"]') != "–")
@@ -243,6 +247,7 @@ def test_nothing_overflows_sideways_at_any_width(page: Any, width: int, height: 
         assert cut == [], f"{path} at {width}"
 
 
+@pytest.mark.nightly
 def test_a_png_of_a_chart_lands(page: Any) -> None:
     page.until(lambda: page.js("return Boolean(venuescope.drawn.latency)"))
     page.click("#panel-latency [data-act=png]")

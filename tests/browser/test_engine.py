@@ -112,6 +112,7 @@ def test_candles_exported_while_paused_are_those_drawn_and_those_in_the_ring(
             assert float(row["volume"]) == pytest.approx(int(kept["volume"]) / 1e5)
 
 
+@pytest.mark.nightly
 def test_depth_exported_while_paused_is_the_book_drawn(page: Page) -> None:
     page.until(lambda: len(trace(page, "depth", 0, "x")) > 50)
     pause(page)
@@ -123,6 +124,7 @@ def test_depth_exported_while_paused_is_the_book_drawn(page: Page) -> None:
         assert drawn[float(row["price"])] == pytest.approx(float(row["cumulative_size"]))
 
 
+@pytest.mark.nightly
 def test_latency_exported_is_drawn_and_in_the_ring(page: Page, engine: Engine) -> None:
     page.until(lambda: len(trace(page, "latency", 0, "x")) >= 3)
     pause(page)
@@ -146,6 +148,7 @@ def test_the_rate_set_on_the_page_is_the_rate_of_the_market(page: Page, engine: 
     page.js("venuescope.command('set_rate', {orders_per_s: 5000})")
 
 
+@pytest.mark.nightly
 def test_a_hidden_source_is_out_of_the_charts_and_the_other_takes_over(page: Page, engine: Engine) -> None:
     engine.command("start_replay", {"file": "sample"})
     settle(lambda: any(s.state == "ended" for s in engine.telemetry.board.sources), page)
@@ -158,6 +161,7 @@ def test_a_hidden_source_is_out_of_the_charts_and_the_other_takes_over(page: Pag
     settle(lambda: page.js(ids) == ["binance_spot:replay", "builtin:sim"], page)
 
 
+@pytest.mark.nightly
 def test_the_matching_engine_on_the_health_page_is_the_real_one(page: Page, engine: Engine) -> None:
     page.open("/health")
     row = "return [...document.querySelectorAll('#panel-matching tbody tr')[0].children].map((c) => c.textContent)"

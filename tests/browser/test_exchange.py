@@ -178,6 +178,7 @@ def test_a_price_of_the_book_goes_into_the_ticket_and_stands_still(page: Exchang
     assert page.js("return document.querySelector('input[aria-label=Price]').value") == price
 
 
+@pytest.mark.nightly
 def test_an_order_is_changed_in_its_row_and_refreshes_leave_what_is_typed(page: ExchangePage) -> None:
     order = page.js("return document.querySelector(arguments[0]).dataset.order", ROWS)
     page.click('[data-act="ex-edit"]')
@@ -243,6 +244,7 @@ def test_a_secret_is_in_the_program_and_in_memory_alone(page: ExchangePage) -> N
     assert "Fill in its secret" in page.text(".vs-note-text")
 
 
+@pytest.mark.nightly
 def test_a_new_key_is_shown_once_and_revoked_after_a_second_press(page: ExchangePage) -> None:
     page.view("control")
     page.write("Account", "robots")
@@ -429,6 +431,7 @@ MORE_COMMAS = [
 ]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("typed", ["0,5", *MORE_COMMAS])
 def test_a_comma_that_parts_no_thousands_is_refused_in_the_ticket(page: ExchangePage, typed: str) -> None:
     page.write("Size", typed)
@@ -581,6 +584,7 @@ def test_latencies_have_three_digits_and_one_unit_by_the_largest_that_is_shown(p
     assert page.js(unit, [635, 9_999, 10_000, 2_500, 1_999]) == ["µs", "µs", "ms", "ms", "µs"]
 
 
+@pytest.mark.nightly
 def test_a_page_without_its_server_dims_figures_and_sends_nothing(page: ExchangePage) -> None:
     page.write("Size", "1")
     page.until(lambda: page.text(SEND).startswith("Buy 1 BTC"))

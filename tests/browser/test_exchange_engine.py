@@ -76,6 +76,7 @@ def write(page: Page, label: str, text: str) -> None:
     field.send_keys(text)
 
 
+@pytest.mark.nightly
 def test_a_copied_program_trades_and_its_order_is_in_the_engine_and_on_the_page(
     page: Page, engine: Engine
 ) -> None:

@@ -328,6 +328,7 @@ def test_a_store_that_does_not_write_is_said_on_every_page(page: HistoryPage) ->
     page.until(lambda: not page.js("return document.querySelector('#shell-store').offsetParent"))
 
 
+@pytest.mark.nightly
 def test_a_venue_that_is_away_is_not_said_to_be_recorded(page: HistoryPage) -> None:
     told = """return venuescope.history.recording({venue: 'a', state: 'recording', detail: ''},
       [{venue: 'a', run: 'replay', state: 'live'}, {venue: 'a', run: 'live', state: arguments[0],

@@ -43,6 +43,7 @@ def marked(page: Page) -> set[str]:
     )
 
 
+@pytest.mark.nightly
 def test_panels_of_now_say_so_while_the_page_looks_at_the_past(past: Page) -> None:
     past.open(f"/?source={SPOT.key}")
     past.until(lambda: past.js("return Boolean(venuescope.store.answer.past)"))
@@ -60,6 +61,7 @@ def test_panels_of_now_say_so_while_the_page_looks_at_the_past(past: Page) -> No
     assert marked(past) == set()
 
 
+@pytest.mark.nightly
 def test_the_chip_of_a_paused_replay_says_that_it_is(past: Page) -> None:
     past.open(f"/?source={SPOT.key}")
     past.until(lambda: "paused" in past.text(f'[data-host="chips:bar"] [data-id="{SPOT.key}"]'))

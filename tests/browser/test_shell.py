@@ -51,6 +51,7 @@ def test_the_rate_reaches_the_engine_and_shows_what_the_engine_says(page: Any) -
     page.until(lambda: field.get_property("value") == "300")
 
 
+@pytest.mark.nightly
 def test_a_rate_that_is_none_is_refused_before_it_is_sent(page: Any) -> None:
     field = page.duo.driver.find_element(By.CSS_SELECTOR, '[data-host="rate:bar"] input[type=text]')
     field.send_keys(Keys.CONTROL, "a")
@@ -59,6 +60,7 @@ def test_a_rate_that_is_none_is_refused_before_it_is_sent(page: Any) -> None:
     assert page.source.commands == []
 
 
+@pytest.mark.nightly
 def test_the_slider_is_logarithmic_and_has_a_zero(page: Any) -> None:
     move = """const s = document.querySelector('[data-host="rate:bar"] input[type=range]');
         s.value = arguments[0]; s.dispatchEvent(new Event('input')); s.dispatchEvent(new Event('change'));"""
@@ -153,6 +155,7 @@ def test_pages_are_reached_by_number_and_keep_the_window_in_the_url(page: Any) -
     assert page.source.params["window"] == 60
 
 
+@pytest.mark.nightly
 def test_following_a_link_to_the_page_one_is_on_redraws_it(page: Any) -> None:
     page.until(lambda: page.js("return venuescope.graph('depth').data.length") > 2)
     page.click("#rail-overview")
@@ -177,6 +180,7 @@ def test_a_server_that_does_not_answer_is_said_and_comes_back(page: Any) -> None
     assert page.text('[data-host="banner"]') == ""
 
 
+@pytest.mark.nightly
 def test_a_restarted_server_starts_the_page_again(page: Any) -> None:
     page.until(lambda: page.js("return venuescope.polls") > 4)
     page.source.epoch = "fake-2"
@@ -242,6 +246,7 @@ def test_footers_say_no_more_than_the_state_allows(page: Any) -> None:
     assert page.text(foot + " .f-note") == ""
 
 
+@pytest.mark.nightly
 def test_another_window_while_paused_moves_the_time_of_the_pause(page: Any) -> None:
     page.click("[data-act=pause]")
     page.until(lambda: page.text('[data-f="badge.word"]') == "Paused")
@@ -268,6 +273,7 @@ def test_malformed_frames_are_listed(page: Any) -> None:
     assert "OKX" in page.text("#panel-frames tbody")
 
 
+@pytest.mark.nightly
 def test_the_matching_engine_is_told_by_symbol_and_its_silence_is_said(page: Any) -> None:
     page.open("/health")
     page.until(lambda: page.state("matching") == "live")
@@ -306,6 +312,7 @@ def test_compiling_is_counted_and_gives_way_to_data(page: Any) -> None:
     assert "No venue is connected, so nothing is throttled" in page.text("#panel-limits-strip .vs-state")
 
 
+@pytest.mark.nightly
 def test_the_replay_chip_starts_the_sample(page: Any) -> None:
     page.click('[data-act="start-replay"]')
     page.until(lambda: ("start_replay", {"file": "sample"}) in page.source.commands)

@@ -32,7 +32,7 @@ def nodes(page: Page) -> int:  # noqa: F811
 @pytest.mark.parametrize(
     ("seconds", "warm", "width", "theme"),
     [
-        (30, 15, 1280, "dark"),
+        (30, 10, 1280, "dark"),
         pytest.param(30 * 60, 120, 1280, "dark", marks=pytest.mark.nightly),
         pytest.param(5 * 60, 120, 390, "light", marks=pytest.mark.nightly),
     ],

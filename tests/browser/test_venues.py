@@ -58,6 +58,7 @@ def test_a_chip_connects_its_market_and_disconnects_it(venues: Page) -> None:
     venues.until(lambda: venues.js("return document.querySelector(arguments[0]).hidden", f"{chip} .val"))
 
 
+@pytest.mark.nightly
 def test_a_connected_market_has_one_chip_in_the_bar_and_can_be_hidden_in_this_browser(venues: Page) -> None:
     venues.until(
         lambda: "binance_spot:live" in venues.js("return venuescope.store.answer.sources.map((s) => s.id)")
@@ -175,6 +176,7 @@ def test_limits_show_windows_endpoints_and_what_was_held_back(venues: Page) -> N
     assert venues.js(CUT) == []
 
 
+@pytest.mark.nightly
 def test_the_limits_exported_are_those_on_screen(venues: Page) -> None:
     venues.source.switch("throttling")  # type: ignore[attr-defined]
     venues.open("/limits?window=60&budget=bybit")
@@ -210,6 +212,7 @@ def test_a_ban_is_on_every_page_with_its_countdown(venues: Page) -> None:
     venues.until(lambda: venues.js("return document.querySelector('[data-page]').dataset.page") == "limits")
 
 
+@pytest.mark.nightly
 def test_a_market_that_waits_for_the_end_of_a_ban_says_so_once(venues: Page) -> None:
     venues.source.switch("banned")  # type: ignore[attr-defined]
     venues.source.lose("binance_spot", "418: banned")  # type: ignore[attr-defined]
@@ -234,6 +237,7 @@ def test_prices_name_the_best_anywhere_and_leave_out_what_is_not_live(venues: Pa
     assert "Binance spot" in venues.text('[data-f="prices.bid"]')
 
 
+@pytest.mark.nightly
 def test_a_symbol_that_this_source_lacks_is_looked_at_elsewhere(venues: Page) -> None:
     venues.until(lambda: venues.js("return venuescope.store.answer.market.source") == "binance_spot:live")
     choose = """const s = document.querySelector('.vs-bar [data-select=symbol]'); s.value = 'BTC-USDT-PERP';
@@ -253,6 +257,7 @@ def test_funding_stands_beside_a_perpetual(venues: Page) -> None:
     assert re.fullmatch(r"in \d+:\d\d(:\d\d)?", venues.text('[data-f="funding.next"]'))
 
 
+@pytest.mark.nightly
 def test_health_tells_connections_once_a_venue_is_on_and_the_engine_on_request(venues: Page) -> None:
     venues.open("/health")
     seen = """return [...document.querySelectorAll('section[data-panel]')]
@@ -265,6 +270,7 @@ def test_health_tells_connections_once_a_venue_is_on_and_the_engine_on_request(v
     assert "streams" not in venues.js(seen)
 
 
+@pytest.mark.nightly
 def test_with_no_venue_on_every_panel_says_how_to_connect_one(venues: Page) -> None:
     venues.source.switch("off")  # type: ignore[attr-defined]
     venues.open("/limits")

@@ -50,7 +50,7 @@ def span_venues(folder: Path) -> list[str]:
 
 
 def importing(folder: Path, steps: Callable[[Inlet], None]) -> None:
-    with taking_over(folder, [File()], WHAT, stalled_s=0.3) as inlet:
+    with taking_over(folder, [File()], WHAT, stalled_s=2.0) as inlet:
         steps(inlet)
 
 
