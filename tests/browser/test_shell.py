@@ -100,11 +100,15 @@ def test_paused_nothing_moves_and_resuming_catches_up(page: Any) -> None:
     assert page.js("return venuescope.store.streams.candles.rows.t.at(-1)") > newest
 
 
+CHARTS = """return [...document.querySelectorAll('[data-chart]')].filter((panel) => panel.offsetParent)
+  .map((panel) => panel.dataset.chart).filter(Boolean)"""
+
+
 def test_every_page_opens_draws_and_leaves_nothing_of_the_last_one(page: Any) -> None:
     charts = {
-        "book": {"depth", "metrics"},
+        "book": {"book_map", "depth", "metrics"},
         "market": {"candles", "mids"},
-        "latency": {"latency", "distribution", "samples"},
+        "latency": {"latency_map", "latency", "distribution", "samples"},
         "throughput": {"messages", "orders", "trades"},
         "limits": {"limits"},
         "health": set(),
@@ -134,14 +138,7 @@ def test_every_page_opens_draws_and_leaves_nothing_of_the_last_one(page: Any) ->
                     chart,
                 )
             )
-        assert (
-            set(
-                page.js(
-                    "return [...document.querySelectorAll('[data-chart]')].map(p => p.dataset.chart).filter(Boolean)"
-                )
-            )
-            == drawn
-        )
+        assert set(page.js(CHARTS)) == drawn
         assert page.js("return document.querySelectorAll('h1').length") == 1
         assert page.js("return document.querySelector('.vs-link[aria-current]').id") == f"rail-{name}"
 
@@ -324,7 +321,8 @@ def test_no_two_elements_share_an_id_and_every_button_has_a_name(page: Any) -> N
     assert len(ids) == len(set(ids))
     nameless = page.js(
         """return [...document.querySelectorAll('button, select, input')]
-        .filter((e) => !(e.textContent.trim() || e.getAttribute('aria-label'))).map((e) => e.outerHTML)"""
+        .filter((e) => ![e, ...(e.labels || [])].some((one) => one.textContent.trim() || one.ariaLabel))
+        .map((e) => e.outerHTML)"""
     )
     assert nameless == []
 
