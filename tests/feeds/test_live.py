@@ -503,6 +503,8 @@ def test_a_cut_of_a_hundred_symbols_costs_no_refusal_and_no_ban(key: str) -> Non
             assert len(shelf.snapshots) == 100
             stage.venue.inject(Fault(kind="cut", market=key))
             await stage.until(lambda: sum(len(symbols) for symbols, _ in shelf.interrupted) >= 100)
+            # The books are told to be wrong a moment after the cut: right again they are with their new snapshots.
+            await stage.until(lambda: len(shelf.snapshots) >= 200, within_s=30)
             await stage.until(lambda: stage.books.synced(key, 100), within_s=20)
             statistics = stage.venue.budgets[BUDGETS[key]].enforcement.statistics()
             assert len(shelf.snapshots) == 200
