@@ -183,7 +183,7 @@ def test_orders_meet_the_faults_that_were_ordered(spot: str) -> None:
         outcome, took_s = placed(exchange, 0, "binance")
         assert outcome is not None
         assert outcome.reason == 0
-        assert took_s >= 0.4
+        assert took_s >= 0.39  # a loop may fire a timer a clock's grain early
         inject(kind="halt", symbol="SOL-USDT", duration_s=0.6)
         phases: list[int] = []
         status: list[str] = []
