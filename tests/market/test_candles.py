@@ -64,7 +64,9 @@ def test_candles_agree_with_the_plain_twin(steps, chunk: int, advances: list[int
 def test_roll_up_agrees_with_the_plain_twin(steps, interval_ns: int) -> None:
     builder = CandleBuilder()
     rows = rows_of([(abs(step) * 37, price, size) for step, price, size in steps])
-    assume(sum(int(row["price"]) * int(row["size"]) for row in rows) < 1 << 103)  # as far as two words are exact
+    assume(
+        sum(int(row["price"]) * int(row["size"]) for row in rows) < 1 << 103
+    )  # as far as two words are exact
     seconds = np.concatenate((builder.on_trades(rows), builder.running()))
     longer = roll_up(seconds, interval_ns)
     assert as_plain(longer) == plain_roll_up(as_plain(seconds), interval_ns)
