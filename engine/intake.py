@@ -22,6 +22,7 @@ from engine.desks import (
     book_view,
     condition_of,
     hold_sample,
+    hold_whole,
     level_of,
     metric_row,
     named,
@@ -453,12 +454,12 @@ class Intake:
         self._flush(desk)
         if desk.second_ns and desk.second_ns >= desk.begins_ns - desk.begins_ns % SECOND_NS:
             for market in desk.markets.values():
-                synced = market.state.state is BookState.SYNCED
-                if synced:
+                if market.state.state is BookState.SYNCED:
                     market.rings.metrics.publish_one(metric_row(desk.second_ns, market))
+                book = hold_whole(market)
                 market.rings.frames.add(
                     desk.second_ns,
-                    market.state.book.top(LEVELS) if synced else None,
+                    (book[0][:LEVELS], book[1][:LEVELS]) if book is not None else None,
                     market.rings.trades,
                     market.state.instrument.tick_size,
                 )
@@ -484,6 +485,7 @@ class Intake:
         rows = batch.rows
         if batch.kind is Kind.TRADES:
             desk.count(trades=len(rows))
+            market.rings.frames.make_room(market.rings.trades, rows)
             market.rings.trades.publish(rows)
             if len(market.state.closed):
                 self._publish_candles(desk.source, market, market.state.closed)

@@ -28,6 +28,7 @@ SECOND_NS: Final = 1_000_000_000
 SCOPES: Final = ("ip", "account", "order", "connect")
 # A venue's body is bounded elsewhere; a limits file is small, and one this large is not one.
 FILE_MOST_BYTES: Final = 4 << 20
+VENUES_MOST: Final = 32  # each is counted by second, within the memory of `engine.telemetry.hub`
 DIGITS_MOST: Final = 100  # of a whole number; no key takes as many
 
 
@@ -204,6 +205,8 @@ class _Reader:
         venues = self._object(document, "")
         if not venues:
             self._refuse("", "it names no venue")
+        if len(venues) > VENUES_MOST:
+            self._refuse("", f"it names {len(venues):,} venues, more than {VENUES_MOST}")
         return Rules(self._path, {name: self._venue(name, value) for name, value in venues.items()})
 
     def _venue(self, venue: str, value: object) -> VenueRules:

@@ -29,16 +29,17 @@ def with_running(seconds: Rows, running: Rows | None) -> Rows:
     return np.concatenate((seconds, running))
 
 
-def joined(seconds: Rows, minutes: Rows, from_ns: int) -> tuple[Rows, int]:
+def joined(seconds: Rows, minutes: Rows, from_ns: int, ours_ns: int | None = None) -> tuple[Rows, int]:
     """(CANDLE rows, oldest first: the venue's minutes that open at `from_ns` or later, then ours; the time in ns
-    before which they are the venue's, 0 where all are ours).
+    before which they are the venue's, 0 where all are ours). `ours_ns` is when ours begin, where `seconds` are but
+    the newest of them.
     """
     minutes = once_each(minutes)
     minutes = minutes[minutes["ts_open_ns"] >= from_ns]
-    if len(seconds):
-        whole = (
-            -(-int(seconds["ts_open_ns"][0]) // MINUTE_NS) * MINUTE_NS
-        )  # the first minute that is all ours
+    if ours_ns is None and len(seconds):
+        ours_ns = int(seconds["ts_open_ns"][0])
+    if ours_ns is not None:
+        whole = -(-ours_ns // MINUTE_NS) * MINUTE_NS  # the first minute that is all ours
         minutes = minutes[minutes["ts_open_ns"] < whole]
     if not len(minutes):
         return seconds, 0

@@ -22,8 +22,8 @@ MOST: Final = 6  # studies at once
 PERIODS: Final = (2, 200)
 WIDTHS: Final = (0.5, 5.0)  # standard deviations of a band
 # Candles before the first one shown that an EMA is fed with, in periods: what it began with then weighs
-# (1 - 2 / (n + 1)) ** 8n, less than 2e-7.
-EMA_WARM_UP: Final = 8
+# (1 - 2 / (n + 1)) ** 16n, less than 2e-14: whatever it began with, it comes to the same to all decimals there are.
+EMA_WARM_UP: Final = 16
 PROFILE_ROWS: Final = 48
 VALUE_AREA: Final = (7, 10)  # of the volume
 _TOKEN: Final = re.compile(r"(sma|ema|bb)-(\d{1,3})(?:-(\d(?:\.\d)?))?")
@@ -96,8 +96,9 @@ def lines(study: Study, candles: Rows) -> dict[str, Floats]:
         # Two passes over each stretch: sums of squares lose the small differences between large numbers.
         middle = talib.SMA(moved, study.period)
         away = np.full(len(moved), np.nan)
+        # Each stretch from its own first close, so that it gives the same to the last bit wherever `candles` begin.
         stretches = np.lib.stride_tricks.sliding_window_view(moved, study.period)
-        away[study.period - 1 :] = stretches.std(axis=1) * study.width
+        away[study.period - 1 :] = (stretches - stretches[:, :1]).std(axis=1) * study.width
         return {"": middle + first, "upper": middle + away + first, "lower": middle - away + first}
     average = talib.SMA if study.kind == "sma" else talib.EMA
     return {"": average(moved, study.period) + first}

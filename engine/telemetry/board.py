@@ -24,6 +24,17 @@ EngineState = Literal["compiling", "running", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
+class WholeBook:
+    """A book's levels, also those far from its best prices, as they were when a second ended."""
+
+    revision: int  # of the instrument, whose units these are
+    sequence: int
+    ts_recv_ns: int  # receipt of the newest depth event in it
+    bids: Rows  # LEVEL, best first
+    asks: Rows
+
+
+@dataclass(frozen=True, slots=True)
 class BookView:
     """One symbol's book and running candle as they were at one moment; never changed once published."""
 
@@ -43,6 +54,9 @@ class BookView:
     ]  # newest 32 stretches without a synced book, (from, to) ns; to 0 = still
     quote: Rows | None = None  # BBO, one row: the venue's own newest best bid and ask
     funding: Rows | None = None  # FUNDING, one row: the newest; of perpetuals
+    whole: WholeBook | None = (
+        None  # where the book holds more levels than these; None before its first second
+    )
 
 
 @dataclass(frozen=True, slots=True)

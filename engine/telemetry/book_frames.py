@@ -5,9 +5,9 @@ A frame is 128 bins of price around the mid and what rested in each at the end o
 Only what is known is told: a bin past the deepest level of the book is unknown (NaN), and a second in which the book
 was not synced is unknown as a whole, never empty.
 
-Two rings a market: every second for 15 minutes, and every thirtieth (with the trades of all thirty) for four hours,
-which is what longer windows are drawn from. 585 bytes a row, 0.8 MB a market, 113 MB for 140 markets, which is the most
-there are; pages that were never written are not taken from the system.
+Two rings a market: every second for 15 minutes, and every 30 seconds (the book as at their end, the trades of all of
+them, unknown where one of them is) for four hours, which is what longer windows are drawn from. 585 bytes a row, 0.9 MB
+a market; pages that were never written are not taken from the system.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from engine.market.batches import Rows
+from engine.market.batches import BUY, SELL, Rows
 from engine.telemetry.ring import Ring
 
 BINS: Final = 128
 LEVELS: Final = 2_000  # a side that a frame is made from
 FRAME: Final = np.dtype(
     [
-        ("ts_ns", np.int64),  # start of the second, by the source's clock; the book as at its end
+        ("ts_ns", np.int64),  # start of the second or the 30, by the source's clock; the book as at their end
         ("synced", np.int8),  # 0: nothing is known of the book
         ("step", np.int64),  # price units a bin
         (
@@ -45,10 +45,13 @@ SPAN: Final = 0.004  # of the price, that the bins cover: 0.4 %
 SPREAD_BINS: Final = 16  # a spread wider than these makes them wider
 HELD: Final = 2.5  # a step stays while it is at most this much too fine or too coarse
 MARGIN: Final = 40  # the mid stays at least so many bins from either end
-FINE_ROWS: Final = 904  # 15 minutes
+# Both hold more than their windows of 15 minutes and four hours: the first column begins up to 5 s or 119 s before the
+# window, and a page that is paused exports what it shows: in full when it is paused for up to two minutes.
+FINE_ROWS: Final = 1_028
 COARSE_S: Final = 30
-COARSE_ROWS: Final = 484  # four hours
+COARSE_ROWS: Final = 490
 SECOND_NS: Final = 1_000_000_000
+COARSE_NS: Final = COARSE_S * SECOND_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,20 +102,42 @@ def sizes_of(bids: Rows, asks: Rows, grid: Grid) -> np.ndarray[Any, np.dtype[np.
     return found
 
 
-def taken(trades: Rows, side: int) -> tuple[int, int]:
-    """(size, mean price weighted by size) of the TRADE rows whose taker was on `side`; zeros without any."""
-    rows = trades[trades["aggressor"] == side]
-    size = int(rows["size"].sum())
-    return (
-        (size, round(float(np.dot(rows["price"].astype(np.float64), rows["size"])) / size))
-        if size
-        else (0, 0)
-    )
+class Taken:
+    """What takers bought and sold, added up. Notionals are floats: a mean price of them is right to 15 digits."""
+
+    __slots__ = ("_sums",)
+
+    def __init__(self) -> None:
+        self._sums: list[float] = [0, 0.0, 0, 0.0]  # size and notional bought, and sold
+
+    def add(self, trades: Rows) -> None:
+        """Count TRADE rows; those of no known side are of neither. Cost: 15 us, and 6 ns a row."""
+        if not len(trades):
+            return
+        sides, sizes, prices = trades["aggressor"], trades["size"], trades["price"]
+        for place, side in ((0, BUY), (2, SELL)):
+            of_side = sides == side
+            size = sizes[of_side]
+            self._sums[place] += int(size.sum())
+            self._sums[place + 1] += float(np.dot(prices[of_side].astype(np.float64), size))
+
+    def join(self, other: Taken) -> None:
+        """Count what `other` has counted."""
+        for place, part in enumerate(other._sums):
+            self._sums[place] += part
+
+    def told(self) -> tuple[int, int, int, int]:
+        """(size bought, its mean price weighted by size, size sold, likewise); zeros where there is none."""
+        bought, paid, sold, got = self._sums
+        return (
+            *(int(bought), round(paid / bought) if bought else 0),
+            *(int(sold), round(got / sold) if sold else 0),
+        )
 
 
-def unknown(ts_ns: int, bought: tuple[int, int], sold: tuple[int, int]) -> tuple[Any, ...]:
+def unknown(ts_ns: int, traded: tuple[int, int, int, int]) -> tuple[Any, ...]:
     """The FRAME row of a second without a right book."""
-    return (ts_ns, 0, 1, 0, 0, 0, *bought, *sold, np.full(BINS, np.nan, np.float32))
+    return (ts_ns, 0, 1, 0, 0, 0, *traded, np.full(BINS, np.nan, np.float32))
 
 
 class BookFrames:
@@ -122,16 +147,27 @@ class BookFrames:
         self.fine = Ring(f"book frames {source} {symbol}", FRAME, FINE_ROWS)
         self.coarse = Ring(f"book frames, {COARSE_S} s, {source} {symbol}", FRAME, COARSE_ROWS)
         self._grid: Grid | None = None
-        self._trades = 0  # place in the ring of trades
-        self._sums = [
-            0,
-            0,
-            0,
-            0,
-        ]  # of the coarse row that is filled: bought, its notional, sold, its notional
+        self._read = 0  # place in the ring of trades: those before it are counted
+        self._taken = Taken()  # in the running second
+        self._coarse_ns = 0  # start of the running 30 s
+        self._coarse_taken = Taken()  # in them
+        self._coarse_synced = True  # at the end of each of their seconds so far
+        self._newest: tuple[Any, ...] | None = None  # FRAME row of the newest of those; None before the first
 
     def __iter__(self) -> Iterator[Ring]:
         return iter((self.fine, self.coarse))
+
+    def make_room(self, trades: Ring, coming: Rows) -> None:
+        """Count what a publish of the TRADE rows `coming` would overwrite in the market's ring `trades` before `add`
+        has read it. To be called ahead of each. Cost: a comparison, and what `Taken.add` costs once in a ring full.
+        """
+        head = trades.head + len(coming)
+        if head - self._read <= trades.capacity:
+            return
+        if self._grid is not None:
+            self._taken.add(trades.since(self._read).rows)
+            self._taken.add(coming)
+        self._read = head
 
     def add(self, ts_ns: int, book: tuple[Rows, Rows] | None, trades: Ring, tick: int) -> None:
         """Take the second that began at `ts_ns`: `book` is the best LEVELS of both sides, None while it is not
@@ -140,24 +176,41 @@ class BookFrames:
         if book is None and self._grid is None:
             return
         if self._grid is None:
-            self._trades = trades.head  # what was traded before is of no frame
-        found = trades.since(self._trades)
-        self._trades = found.cursor
-        bought, sold = taken(found.rows, 1), taken(found.rows, -1)
+            self._read = trades.head  # what was traded before is of no frame
+        found = trades.since(self._read)
+        self._read = found.cursor
+        self._taken.add(found.rows)
+        traded = self._taken.told()
         if book is not None and len(book[0]) and len(book[1]):
             bid, ask = int(book[0]["price"][0]), int(book[1]["price"][0])
             self._grid = grid = grid_of(bid, ask, tick, self._grid)
-            row = (ts_ns, 1, grid.step, grid.first, bid, ask, *bought, *sold, sizes_of(*book, grid))
+            row = (ts_ns, 1, grid.step, grid.first, bid, ask, *traded, sizes_of(*book, grid))
         else:
-            row = unknown(ts_ns, bought, sold)
+            row = unknown(ts_ns, traded)
         self.fine.publish_one(row)
-        for place, (size, price) in ((0, bought), (2, sold)):
-            self._sums[place] += size
-            self._sums[place + 1] += size * price
-        if ts_ns // SECOND_NS % COARSE_S == COARSE_S - 1:
-            self.coarse.publish_one((*row[:6], *self._taken(0), *self._taken(2), row[-1]))
-            self._sums = [0, 0, 0, 0]
+        self._add_coarse(row)
+        self._taken = Taken()
 
-    def _taken(self, place: int) -> tuple[int, int]:
-        size, notional = self._sums[place : place + 2]
-        return size, notional // size if size else 0
+    def _add_coarse(self, row: tuple[Any, ...]) -> None:
+        """Add a second to the 30 that hold it, once those before are published: a second may be skipped, also the last
+        of them.
+        """
+        ts_ns = row[0]
+        if ts_ns - ts_ns % COARSE_NS != self._coarse_ns:
+            self._close_coarse()
+            self._coarse_ns = ts_ns - ts_ns % COARSE_NS
+        self._newest = row
+        self._coarse_synced &= row[1] == 1
+        self._coarse_taken.join(self._taken)
+        if ts_ns + SECOND_NS == self._coarse_ns + COARSE_NS:
+            self._close_coarse()  # complete: shown now, not a second later
+
+    def _close_coarse(self) -> None:
+        if self._newest is None:
+            return
+        traded = self._coarse_taken.told()
+        if self._coarse_synced:
+            self.coarse.publish_one((self._coarse_ns, *self._newest[1:6], *traded, self._newest[-1]))
+        else:
+            self.coarse.publish_one(unknown(self._coarse_ns, traded))
+        self._newest, self._coarse_synced, self._coarse_taken = None, True, Taken()

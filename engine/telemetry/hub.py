@@ -50,11 +50,16 @@ EXCHANGE: Final = np.dtype(
     ]
 )
 IMBALANCE_LEVELS: Final = 10
-BUDGET_BYTES: Final = 512 * 2**20
+# What full tables take, 856 MB, and a little: 140 markets of 3.51 MB, 96 stages of 3.11 MB, 20 sources of 2.3 MB, 32
+# budgets of 0.58 MB. A laptop of 8 GB has it. Rows that were never written are not taken from the system: two symbols
+# of each of six markets come to some 100 MB after four hours.
+BUDGET_BYTES: Final = 832 * 2**20
 MARKETS: Final = 140  # a hundred symbols of one venue, and what else is open
+SOURCES: Final = 20
+LIMITS: Final = 32  # budgets of REST calls: as many as a limits file may name
 BAD_FRAMES_KEPT: Final = 100
 BAD_FRAME_MAX_BYTES: Final = 2_000
-STAGES: Final = 96
+STAGES: Final = 96  # more than the sources there may be can have: none is refused while a second is closed
 MINUTES_KEPT: Final = 1_500  # a day and an hour
 MINUTE_NS: Final = 60_000_000_000
 
@@ -104,7 +109,7 @@ class MarketRings:
 
 
 class TelemetryFull(MemoryError):
-    """A ring would exceed the memory budget or the table of markets or stages is full."""
+    """A table (of markets, stages, sources, budgets) is full, or a ring would exceed the memory budget."""
 
 
 class Telemetry:
@@ -125,9 +130,10 @@ class Telemetry:
         self.bytes_held = 0
 
     def limit(self, venue: str) -> Ring:
-        """The limit counters of a venue, made at first use."""
+        """The limit counters of a venue, made at first use; TelemetryFull past 32 of them."""
         found = self.limits.get(venue)
         if found is None:
+            self._check(len(self.limits) < LIMITS, f"more than {LIMITS} budgets of calls")
             found = Ring(f"limits {venue}", LIMIT, SECONDS_KEPT)
             self._admit(found.nbytes)
             self.limits[venue] = found
@@ -143,7 +149,7 @@ class Telemetry:
         return self._exchange
 
     def market(self, source: str, symbol: str) -> MarketRings:
-        """The rings of a symbol, made at first use; TelemetryFull past 64 markets or the budget."""
+        """The rings of a symbol, made at first use; TelemetryFull past 140 markets."""
         found = self.markets.get((source, symbol))
         if found is None:
             self._check(len(self.markets) < MARKETS, f"more than {MARKETS} markets")
@@ -174,18 +180,20 @@ class Telemetry:
         return found
 
     def counter(self, source: str) -> SourceCounters:
-        """The counters of a source, made at first use."""
+        """The counters of a source, made at first use; TelemetryFull past 20 sources."""
         found = self.counters.get(source)
         if found is None:
+            self._check(len(self.counters) < SOURCES, f"more than {SOURCES} sources")
             found = SourceCounters(source)
             self._admit(found.ring.nbytes)
             self.counters[source] = found
         return found
 
     def past(self, source: str) -> Past:
-        """What is shown of a replayed source by its own clock, made at first use."""
+        """What is shown of a replayed source by its own clock, made at first use; TelemetryFull past 20 sources."""
         found = self.pasts.get(source)
         if found is None:
+            self._check(len(self.pasts) < SOURCES, f"more than {SOURCES} sources")
             found = Past(source)
             self._admit(found.counts.nbytes)
             self.pasts[source] = found

@@ -22,3 +22,5 @@ SUMMARY: Final = np.dtype(
     ]
 )
 BUCKET: Final = np.dtype([("ts_ns", np.int64), ("bucket", np.int32), ("count", np.int32)])
+# Of steps of 30 s, and of seconds by eighths of octaves; 10 bytes.
+STEP_BUCKET: Final = np.dtype([("second", np.uint32), ("bucket", np.uint16), ("count", np.uint32)])

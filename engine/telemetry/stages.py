@@ -6,11 +6,11 @@ from typing import Final
 
 # stage -> (label, what is measured between which two points)
 STAGES: Final = {
-    "receive": ("Receive", "venue's clock to our receipt, less the clock offset"),
+    "receive": ("Receive", "venue's clock to our receipt, less clock offset"),
     "decode": ("Decode", "bytes to batch, one frame"),
     "sequence": ("Sequence", "order and gap check, book, candle, one batch"),
     "publish": ("Publish", "rings and board, one turn"),
-    "ack": ("Acknowledge", "an order's intended arrival to its match"),
+    "ack": ("Ack", "order due to order matched"),
     "match": ("Match", "kernel time of an order, mean of its turn"),
     "poll": ("Poll", "page's request to the server's reply"),
     "draw": ("Draw", "reply to painted frame, in the browser"),

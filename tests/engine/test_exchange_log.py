@@ -273,10 +273,10 @@ def test_in_mode_async_nothing_waits_for_the_disk(folder: Path, disk: Disk) -> N
 def test_a_full_backlog_slows_the_exchange_and_loses_nothing(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = functools.partial(CommandLog, backlog_limit_bytes=20_000)
+    small = functools.partial(CommandLog, backlog_limit_bytes=5_000)
     monkeypatch.setattr(exchange_log, "CommandLog", small)
     sync = durable_files.sync_file
-    monkeypatch.setattr(durable_files, "sync_file", lambda file: (time.sleep(0.02), sync(file)))
+    monkeypatch.setattr(durable_files, "sync_file", lambda file: (time.sleep(0.1), sync(file)))
 
     async def main() -> int:
         async with exchange(folder, "async", rate=100_000) as trading:

@@ -7,11 +7,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from engine.desks import TURN_STAGES
 from engine.errors import BadFrame
+from engine.exchange.stages import SOURCE as HOUSE
+from engine.exchange.stages import STAGES as HOUSE_STAGES
 from engine.market.batches import CANDLE, FUNDING, TRADE, Batch, Kind, Source
 from engine.market.instruments import Instrument
 from engine.market.sequencing import Outcome, Rule
 from engine.matching.statistics import EngineStatistics
+from engine.service import PAGE_STAGES
+from engine.telemetry.hub import SOURCES, TelemetryFull
 from tests.engine.markets import BTC, SECOND, SIM, SPOT, START, Desk
 
 KEY = (SPOT.key, "BTC-USDT")
@@ -383,3 +388,26 @@ def test_what_was_published_before_anything_came_is_of_no_second() -> None:
     stages = [stage.seconds.since(0).rows["ts_ns"].tolist() for stage in desk.telemetry.stages.values()]
     assert any(stages)
     assert all(ts >= START for rows in stages for ts in rows)
+
+
+def test_no_table_is_full_when_a_second_ends_with_as_many_sources_open_as_there_may_be() -> None:
+    desk = Desk(SIM)
+    sources = [Source(f"venue{number}", "replay" if number % 2 else "live") for number in range(1, SOURCES)]
+    for source in sources:
+        desk.intake.open_source(source, source.venue, [BTC], Rule.BINANCE_SPOT, lambda wall_ns: wall_ns)
+    with pytest.raises(TelemetryFull, match="more than 20 sources"):
+        desk.intake.open_source(SPOT, "One more", [BTC], Rule.BINANCE_SPOT, lambda wall_ns: wall_ns)
+    others = [(HOUSE, stage) for stage in HOUSE_STAGES]
+    others += [*(("page", stage) for stage in PAGE_STAGES), ("engine", "loop")]
+    for source, stage in others:
+        desk.telemetry.stage(source, stage)
+    for second in range(2):
+        desk.at(second)
+        for source in (SIM, *sources):
+            desk.source = source
+            desk.snapshot([(100, 5)], [(101, 2)]).trade(100)
+            desk.intake.on_frames(source, 1, 10, np.array([1_000]))
+        desk.intake.on_orders(SIM, 20, 0, np.full(20, 1_000), 100_000, events=30, rejects=2)
+    desk.at(3)
+    assert len(desk.telemetry.stages) > 4 * SOURCES + len(others)
+    assert set(TURN_STAGES) <= {stage for source, stage in desk.telemetry.stages if source == SIM.key}

@@ -206,16 +206,28 @@ class Scene:
         return own == [[tuple(level[:2]) for level in side] for side in (snapshot.bids, snapshot.asks)]
 
     async def all_agree(self, key: str) -> None:
-        """Hold the venue's market still until every book of it equals the venue's."""
+        """Hold the venue's market still until every book of it equals the venue's.
+
+        It is let go in between: what the venue had not sent yet when it was held comes with its next change.
+        """
         served = next(budget.markets[key] for budget in self.venue.budgets.values() if key in budget.markets)
         market: Any = served.market
         moves = market.advance
-        market.advance = lambda _: []
-        try:
-            for symbol in self.books.open[key].states:
-                await self.until(lambda symbol=symbol: self.agrees(key, symbol))
-        finally:
-            market.advance = moves
+
+        async def held(within_s: float) -> None:
+            market.advance = lambda _: []
+            try:
+                await self.until(
+                    lambda: all(self.agrees(key, one) for one in self.books.open[key].states), within_s
+                )
+            finally:
+                market.advance = moves
+
+        for _ in range(5):
+            with contextlib.suppress(AssertionError):
+                return await held(2.0)
+            await asyncio.sleep(0.3)
+        await held(8.0)
 
 
 def shortened(window_s: float) -> Rules:

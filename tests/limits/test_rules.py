@@ -12,6 +12,7 @@ import pytest
 from engine.errors import BadLimits
 from engine.exchange.venue_rules import RULES as VENUES_OWN
 from engine.limits import rules
+from engine.telemetry.hub import LIMITS
 
 PACKAGED = json.loads(rules.PACKAGED.read_text(encoding="utf-8"))
 README = (rules.PACKAGED.parent / "README.md").read_text(encoding="utf-8")
@@ -195,6 +196,14 @@ def test_a_missing_key_is_named(key: str) -> None:
 def test_what_is_no_limits_file_is_refused(text: str) -> None:
     with pytest.raises(BadLimits):
         rules.parse(text)
+
+
+def test_as_many_venues_as_are_counted_by_second_may_be_named_and_no_more() -> None:
+    named = {f"venue{number}": PACKAGED["bybit"] for number in range(LIMITS + 1)}
+    with pytest.raises(BadLimits, match="33 venues, more than 32"):
+        rules.parse(json.dumps(named))
+    named.popitem()
+    assert len(rules.parse(json.dumps(named)).venues) == LIMITS
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:

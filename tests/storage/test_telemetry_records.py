@@ -236,7 +236,7 @@ def test_buckets_that_no_histogram_has_are_left_out() -> None:
 def test_publishing_no_seconds_changes_nothing() -> None:
     stage = StageLatency(KEY, "receive")
     stage.publish_closed(np.empty(0, SUMMARY), np.empty(0, BUCKET))
-    assert [ring.head for ring in stage.rings] == [0, 0, 0]
+    assert not any(ring.head for ring in stage.rings)
 
 
 @pytest.mark.nightly

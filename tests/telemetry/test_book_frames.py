@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.market.batches import LEVEL, TRADE, Rows
@@ -20,9 +21,9 @@ from engine.telemetry.book_frames import (
     nice,
     sizes_of,
 )
-from engine.telemetry.hub import MARKETS, Telemetry
+from engine.telemetry.hub import BUDGET_BYTES, LIMITS, MARKETS, SOURCES, STAGES, Telemetry, TelemetryFull
 from engine.telemetry.ring import Ring
-from tests.reference.book_frames_plain import sizes
+from tests.reference.book_frames_plain import joined, sizes
 
 T0 = 1_700_000_010 * SECOND_NS
 
@@ -120,22 +121,92 @@ def test_a_book_that_is_not_synced_is_unknown_and_never_empty() -> None:
     assert np.isnan(rows["sizes"][1:]).all()
 
 
-def test_every_thirtieth_second_is_kept_for_long_with_the_trades_of_all() -> None:
+def told(rows: Rows) -> list[tuple[int, bool, int, int, int, int]]:
+    """FRAME rows as the plain twin has them."""
+    names = ("bought", "bought_price", "sold", "sold_price")
+    return [
+        (int(row["ts_ns"]) // SECOND_NS, bool(row["synced"]), *(int(row[name]) for name in names))
+        for row in rows
+    ]
+
+
+trade = st.tuples(st.integers(1, 1_000), st.integers(1, 1_000), st.sampled_from([1, -1, 0]))
+second = st.tuples(
+    st.sampled_from([1, 1, 1, 2, 13, 29, 30, 40]),
+    st.booleans(),
+    st.lists(st.lists(trade, max_size=12), max_size=4),
+)
+
+
+@settings(max_examples=25)
+@given(st.lists(second, max_size=12))
+def test_seconds_and_thirties_are_those_of_the_plain_twin_whatever_is_skipped_broken_or_overwritten(
+    coming: list[tuple[int, bool, list[list[tuple[int, int, int]]]]],
+) -> None:
+    frames, ring = BookFrames("s", "X"), Ring("trades", TRADE, 8)
+    at_s, seconds = T0 // SECOND_NS, []
+    for ahead_s, synced, batches in [(7, True, []), *coming]:
+        at_s += ahead_s
+        for batch in batches:
+            rows = trades(*batch)
+            frames.make_room(ring, rows)
+            ring.publish(rows)
+        book = levels([(at_s % 1_000 + 5_000, 5)]), levels([(at_s % 1_000 + 5_001, 6)])
+        frames.add(at_s * SECOND_NS, book if synced else None, ring, 1)
+        seconds.append((at_s, synced, [each for batch in batches for each in batch]))
+    assert told(frames.fine.since(0).rows) == joined(seconds, 1)
+    coarse = frames.coarse.since(0).rows
+    assert told(coarse) == joined(seconds, COARSE_S)
+    for row in coarse:
+        newest_s = max(
+            ts_s for ts_s, _, _ in seconds if ts_s // COARSE_S * COARSE_S * SECOND_NS == row["ts_ns"]
+        )
+        assert int(row["bid"]) == (newest_s % 1_000 + 5_000 if row["synced"] else 0)
+        assert np.isnan(row["sizes"]).all() == (not row["synced"])
+
+
+def test_trades_of_a_second_are_all_counted_however_many_there_are() -> None:
+    frames, ring = BookFrames("s", "X"), Ring("trades", TRADE, 16_384)
+    book = levels([(100, 5)]), levels([(101, 6)])
+    frames.add(T0, book, ring, 1)
+    for price in (100, 102):
+        for size in (20, 1_000, 17_000):
+            rows = trades(*[(price, 1, 1)] * size)
+            frames.make_room(ring, rows)
+            ring.publish(rows)
+    frames.add(T0 + SECOND_NS, book, ring, 1)
+    row = frames.fine.last(1).rows[0]
+    assert (int(row["bought"]), int(row["bought_price"])) == (36_040, 101)
+
+
+def test_thirty_seconds_are_published_with_their_last_and_without_it_by_the_next() -> None:
     frames, ring = BookFrames("s", "X"), held_trades()
     book = levels([(100, 5)]), levels([(101, 6)])
-    for second in range(2 * COARSE_S):
-        frames.add(T0 + second * SECOND_NS, book, ring, 1)
-        ring.publish(trades((100, 1, 1)))
-    rows = frames.coarse.since(0).rows
-    assert (rows["ts_ns"] // SECOND_NS % COARSE_S).tolist() == [COARSE_S - 1] * 2
-    fine = frames.fine.since(0).rows
-    upto = fine["ts_ns"] <= rows["ts_ns"][-1]
-    assert rows["bought"].sum() == fine["bought"][upto].sum()
-    assert rows["bought_price"].tolist() == [100, 100]
+    for number in (*range(COARSE_S), *range(COARSE_S, 2 * COARSE_S - 1)):
+        frames.add(T0 + number * SECOND_NS, book, ring, 1)
+    assert (frames.coarse.since(0).rows["ts_ns"] - T0).tolist() == [0]
+    frames.add(T0 + 2 * COARSE_S * SECOND_NS, book, ring, 1)
+    assert (frames.coarse.since(0).rows["ts_ns"] - T0).tolist() == [0, COARSE_S * SECOND_NS]
 
 
-def test_all_markets_there_may_be_fit_into_the_memory_of_telemetry() -> None:
+def test_every_table_of_telemetry_fits_into_its_memory_when_it_is_full() -> None:
     telemetry = Telemetry(0)
     for number in range(MARKETS):
         telemetry.market("source", f"S{number}")
-    assert sum(ring.nbytes for market in telemetry.markets.values() for ring in market.frames) < 115_000_000
+    for number in range(STAGES):
+        telemetry.stage("source", f"{number}")
+    for number in range(SOURCES):
+        telemetry.counter(f"{number}")
+        telemetry.past(f"{number}")
+    for number in range(LIMITS):
+        telemetry.limit(f"{number}")
+    held = sum(ring.nbytes for ring in (*telemetry.rings(), telemetry.exchange))
+    assert held == telemetry.bytes_held
+    assert 0.9 * BUDGET_BYTES < held <= BUDGET_BYTES  # it bounds what there may be, and does not promise more
+    for table in (telemetry.market, telemetry.stage):
+        with pytest.raises(TelemetryFull, match="telemetry would hold more than"):
+            table("one", "more")
+    for counts in (telemetry.counter, telemetry.past, telemetry.limit):
+        with pytest.raises(TelemetryFull, match="telemetry would hold more than"):
+            counts("one more")
+    assert telemetry.bytes_held == held
