@@ -5,10 +5,21 @@
   const V = (window.venuescope = window.venuescope || {});
   const STORE = "venuescope";
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const MOVES = ["hz", "flash"]; // what moves is this browser's own wish where its system asks for calm: no link's
   const number = (allowed) => (text) => (allowed.includes(Number(text)) ? Number(text) : undefined);
   const word = (allowed) => (text) => (allowed.includes(text) ? text : undefined);
   const text = (value) => (/^[\w./:-]{1,40}$/.test(value) ? value : undefined);
   const hex = (value) => (value === "" ? "" : /^#?[0-9a-f]{6}$/i.test(value) ? value.replace("#", "").toLowerCase() : undefined);
+  // The only spelling of a study's token, undefined for what is none: as `engine/market/studies.py` has it.
+  const STUDIES = { most: 6, period: [2, 200], width: [0.5, 5] };
+  const within = (value, [least, most]) => value >= least && value <= most;
+  const study = (token) => {
+    if (token === "vwap" || token === "profile") return token;
+    const [, kind, n, w] = /^(sma|ema|bb)-(\d{1,3})(?:-(\d(?:\.\d)?))?$/.exec(token) || [];
+    if (!kind || !within(Number(n), STUDIES.period) || (kind === "bb") !== (w !== undefined)) return undefined;
+    if (kind !== "bb") return `${kind}-${Number(n)}`;
+    return within(Number(w), STUDIES.width) ? `bb-${Number(n)}-${Number(w)}` : undefined;
+  };
   const WINDOWS = [60, 300, 900, 3600, 14400];
   // key: [name in the URL (null: not in it), default, reader, kept between visits]
   const FIELDS = {
@@ -39,6 +50,7 @@
     up: ["up", "", hex, true],
     down: ["down", "", hex, true],
     hide: ["hide", [], (value) => value.split(",").filter(text).slice(0, 32), false],
+    order: ["order", [], (value) => value.split(",").filter(text).slice(0, 32), false],
     max: ["max", "", (value) => (value === "" ? "" : text(value)), false],
     kiosk: ["kiosk", false, (value) => value === "1", false],
     // The range of time on screen, ms: 0 and 0 the whole window; one below 0 so much before what is newest.
@@ -57,7 +69,7 @@
     logy: ["logy", "lin", word(["lin", "log"]), true],
     group: ["group", "1", word(["1", "10", "100"]), true],
     amount: ["amount", "10000", (value) => (/^\d{1,12}(\.\d{1,8})?$/.test(value) ? value : undefined), true],
-    studies: ["studies", [], (value) => value.split(",").filter((one) => /^(vwap|profile|(sma|ema)-\d{1,3}|bb-\d{1,3}-\d(\.\d)?)$/.test(one)).slice(0, 6), true],
+    studies: ["studies", [], (value) => [...new Set(value.split(",").map(study).filter(Boolean))].slice(0, STUDIES.most), true],
     style: ["style", "candles", word(["candles", "bars", "line"]), true],
     scale: ["scale", "linear", word(["linear", "log", "percent"]), true],
     compare: ["compare", "mids", word(["mids", "indexed"]), true],
@@ -66,6 +78,7 @@
     hidden: (value) => value.join(","),
     studies: (value) => value.join(","),
     hide: (value) => value.join(","),
+    order: (value) => value.join(","),
     kiosk: () => "1",
     paused: () => "1",
     slim: () => "slim",
@@ -85,13 +98,15 @@
   const query = new URLSearchParams(location.search);
   const state = {};
   for (const [key, [name, standard, read, keep]] of Object.entries(FIELDS)) {
-    const asked = name && query.has(name) ? read(query.get(name)) : undefined;
+    const asked = name && query.has(name) && !(calm && MOVES.includes(key)) ? read(query.get(name)) : undefined;
     const old = keep && kept[key] !== undefined ? read(Array.isArray(kept[key]) ? kept[key].join(",") : String(kept[key] === true ? write[key]() : kept[key])) : undefined;
     state[key] = asked !== undefined ? asked : old !== undefined ? old : standard;
   }
 
   const listeners = [];
   V.state = state;
+  V.study = Object.assign(study, STUDIES);
+  V.calm = calm;
   V.onState = (listener) => listeners.push(listener);
 
   V.address = () => {
@@ -111,7 +126,8 @@
     for (const [key, [name, standard, read, stays]] of Object.entries(FIELDS)) {
       const value = (key === "symbol" || key === "source") && market[key] ? market[key] : state[key];
       const words = value === false ? "0" : (write[key] || String)(value);
-      if (name && (stays || !same(value, standard)) && same(read(words), value)) out.set(name, words);
+      const laid = key === "hide" || key === "order"; // kept by each browser too, in a store of their own
+      if (name && (stays || laid || !same(value, standard)) && same(read(words), value)) out.set(name, words);
     }
     for (const [name, value] of Object.entries(V.past ? V.past.query(true) : {})) out.set(name, value);
     return `${location.origin}${location.pathname}?${out}${location.hash}`;

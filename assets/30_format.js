@@ -13,7 +13,11 @@
   const pad = (x, n = 2) => String(x).padStart(n, "0");
 
   const group = (x, decimals = 0) => (none(x) ? NONE : maker(decimals).format(x).replace("-", "−"));
-  const signed = (x, decimals = 0) => (none(x) ? NONE : (x > 0 ? "+" : "") + group(x, decimals));
+  // What is rounded to zero has no sign.
+  const signed = (x, decimals = 0) => {
+    const text = group(x, decimals);
+    return /[1-9]/.test(text) ? (x > 0 ? "+" : "") + text : text.replace("−", "");
+  };
   const scaled = (units, decimals) => (none(units) ? NONE : group(units / 10 ** decimals, decimals));
   // Three significant digits.
   const three = (x) => {
@@ -61,7 +65,9 @@
   const left = (ms) => (none(ms) ? NONE : ms < 59500 ? `${Math.max(0, Math.ceil(ms / 1000 - 0.05))} s` : span(Math.max(0, ms) / 1000));
   // Blanks as wide as the digits (and the point) that a number of fewer decimals lacks, so that points stay in line.
   const filled = (decimals, most) => (decimals >= most ? "" : (decimals ? "" : "\u2008") + "\u2007".repeat(most - decimals));
+  // How long something was, in words that no clock shows.
+  const length = (s) => (none(s) ? NONE : s < 59.5 ? `${group(s)} s` : s < 3570 ? `${group(s / 60)} min` : `${Number((s / 3600).toFixed(1))} h`);
   // How long a window is, as figures beside it say it.
   const windowed = (s) => ({ 60: "1 m", 300: "5 m", 900: "15 m", 3600: "1 h", 14400: "4 h" })[s] || "";
-  V.format = { window: windowed, left, filled, sizeUnit, NONE, none, group, signed, scaled, three, si, span, age, time, day, millis, bytes, unit, inUnit };
+  V.format = { window: windowed, length, left, filled, sizeUnit, NONE, none, group, signed, scaled, three, si, span, age, time, day, millis, bytes, unit, inUnit };
 })();

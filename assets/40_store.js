@@ -47,6 +47,22 @@
     const k = place(rows.t, keep);
     for (const name of names) rows[name].splice(0, k);
   };
+  // Upserts rows whose columns are not known beforehand: a new one is empty so far. Whether there were any rows.
+  const widened = (s, fresh, keep) => {
+    for (const key of Object.keys(fresh)) if (!s.rows[key]) s.rows[key] = new Array(s.rows.t.length).fill(null);
+    const names = Object.keys(s.rows), n = upsert(s.rows, fresh, names);
+    trim(s.rows, keep, names);
+    return n > 0;
+  };
+  // A column for each of the stream's series, of its `field`; what else a series says is kept beside it.
+  const lines = (field) => (s, d) => {
+    if (!s.rows) Object.assign(s, { rows: { t: [] }, series: [] });
+    const fresh = { t: d.t };
+    for (const one of d.series) fresh[one.id] = one[field];
+    s.series = d.series.map(({ [field]: _, ...one }) => one);
+    Object.assign(s, { keep: d.keep, step: d.step });
+    return widened(s, fresh, d.keep);
+  };
   const sums = (list) => {
     let sum = 0;
     return list.map((x) => (sum += x));
@@ -54,59 +70,28 @@
 
   const merge = {
     depth(s, d) {
-      for (const name of ["seq", "ts", "state", "levels", "bid", "ask", "imbalance"]) if (name in d) s[name] = d[name];
+      for (const name of ["seq", "ts", "state", "levels", "bid", "ask", "imbalance", "tick", "step", "near", "far", "reach", "span"]) if (name in d) s[name] = d[name];
       for (const side of ["b", "a"])
         if (d[side]) s[side] = { p: sums(d[side].p), q: d[side].q, c: sums(d[side].q) };
       return Boolean(d.b || d.a);
     },
     throughput(s, d) {
       if (!s.rows) Object.assign(s, { rows: { t: [] }, series: [] });
-      const names = ["t"];
       const fresh = { t: d.t };
       for (const one of d.series || [])
         for (const rate of RATES) fresh[`${one.id}/${rate}`] = one[rate];
-      for (const key of Object.keys(fresh))
-        if (!s.rows[key]) s.rows[key] = new Array(s.rows.t.length).fill(null);
-      for (const key of Object.keys(s.rows)) if (key !== "t") names.push(key);
       if (d.series && (d.series.length || (d.t && d.t.length))) s.series = d.series.map(({ id, label, colour, run }) => ({ id, label, colour, run }));
-      const n = upsert(s.rows, fresh, names);
       s.keep = d.keep;
-      trim(s.rows, d.keep, names);
-      return n > 0;
+      return widened(s, fresh, d.keep);
     },
-    mids(s, d) {
-      if (!s.rows) Object.assign(s, { rows: { t: [] }, series: [] });
-      const fresh = { t: d.t };
-      for (const one of d.series) fresh[one.id] = one.bp;
-      for (const key of Object.keys(fresh))
-        if (!s.rows[key]) s.rows[key] = new Array(s.rows.t.length).fill(null);
-      s.series = d.series.map(({ id, label, colour, run }) => ({ id, label, colour, run }));
-      const names = Object.keys(s.rows), n = upsert(s.rows, fresh, names);
-      Object.assign(s, { keep: d.keep, step: d.step });
-      trim(s.rows, d.keep, names);
-      return n > 0;
-    },
+    mids: lines("bp"),
     studies(s, d) {
       if (!s.rows) s.rows = { t: [] };
-      const fresh = { t: d.t, ...d.values };
-      for (const key of Object.keys(fresh)) if (!s.rows[key]) s.rows[key] = new Array(s.rows.t.length).fill(null);
-      const names = Object.keys(s.rows), n = upsert(s.rows, fresh, names);
       Object.assign(s, { keep: d.keep, tokens: d.tokens });
       if ("profile" in d) s.profile = d.profile;
-      trim(s.rows, d.keep, names);
-      return n > 0 || "profile" in d;
+      return widened(s, { t: d.t, ...d.values }, d.keep) || "profile" in d;
     },
-    indexed(s, d) {
-      if (!s.rows) Object.assign(s, { rows: { t: [] }, series: [] });
-      const fresh = { t: d.t };
-      for (const one of d.series) fresh[one.id] = one.close;
-      for (const key of Object.keys(fresh)) if (!s.rows[key]) s.rows[key] = new Array(s.rows.t.length).fill(null);
-      s.series = d.series.map(({ id, label, symbol, colour, run }) => ({ id, label, symbol, colour, run }));
-      const names = Object.keys(s.rows), n = upsert(s.rows, fresh, names);
-      Object.assign(s, { keep: d.keep, step: d.step });
-      trim(s.rows, d.keep, names);
-      return n > 0;
-    },
+    indexed: lines("close"),
     prices(s, d) {
       s.ages = d.ages;
       if (d.rows) Object.assign(s, { rows: d.rows, found: d.found, decimals: d.decimals });
@@ -126,6 +111,7 @@
       if (!s.rows) Object.assign(s, { rows: { t: [], p: [], q: [], side: [], id: [] }, seen: 0 });
       s.seen += d.n || 0;
       const n = d.t ? d.t.length : 0;
+      if (s.taken !== undefined) s.skipped = (s.skipped || 0) + Math.max(0, (d.n || 0) - n - (d.lost || 0)); // a poll carries 120 at most
       s.taken = (s.taken || 0) + n; // number of the newest row: what tells rows apart
       for (const name of Object.keys(s.rows)) {
         s.rows[name].push(...(d[name] || []));

@@ -28,6 +28,8 @@
   V.dressed = () => root.dataset.bsTheme + "/" + (root.dataset.vsUpdown || "safe");
 
   // ---------- arithmetic ----------
+  // A time as traces and axes have it, UTC ms or Plotly's text, in UTC ms.
+  const ms = (value) => (typeof value === "number" ? value : Date.parse(String(value).replace(" ", "T") + (/[Z+]/.test(String(value)) ? "" : "Z")));
   const NICE = [1, 1.25, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10];
   const below = (x) => {
     const k = 10 ** Math.floor(Math.log10(x));
@@ -78,6 +80,13 @@
     if (el.hidden === shown) el.hidden = !shown;
     if (shown && el.style.transform !== wanted) el.style.transform = wanted;
   };
+  // Ticks that a tag at `y` pixels of the axis would half cover are hidden whole.
+  const clear = (gd, axis, y) => {
+    for (const tick of gd.querySelectorAll(`.${axis._id}tick`)) {
+      const near = tick.__data__ && Math.abs(axis.l2p(tick.__data__.x) - y) < 15, wanted = near ? "hidden" : "";
+      if (tick.style.visibility !== wanted) tick.style.visibility = wanted;
+    }
+  };
   const apart = (labels, gap, low, high) => {
     labels.sort((a, b) => a.y - b.y);
     for (let i = 1; i < labels.length; i++) labels[i].y = Math.max(labels[i].y, labels[i - 1].y + gap);
@@ -103,7 +112,7 @@
   // ---------- the charts ----------
   // Each is put here by the file of its page or subject (`51_` to `59_`), made with these.
   const charts = (V.charts = {});
-  V.chart = { token, resolve, alpha, below, above, lastOf, edges, broken, over, move, apart, sizes, colourOf, logTicks };
+  V.chart = { token, resolve, alpha, below, above, lastOf, edges, broken, over, move, clear, apart, sizes, colourOf, logTicks, ms };
 
   // ---------- drawing ----------
   const deep = (into, from) => {
@@ -167,7 +176,6 @@
   };
   V.graph = (name) => document.querySelector(`[data-chart="${name}"] .js-plotly-plot`);
   V.zoomed = (gd) => Boolean(gd && gd._fullLayout && gd._fullLayout.xaxis && gd._fullLayout.xaxis.autorange === false);
-  const ms = (value) => (typeof value === "number" ? value : Date.parse(String(value).replace(" ", "T") + (/[Z+]/.test(String(value)) ? "" : "Z")));
   // The x range on screen: the user's, or a chart's own; null is the whole window.
   V.range = (name) => {
     const gd = V.graph(name), chart = charts[name];

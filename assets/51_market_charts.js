@@ -3,40 +3,21 @@
   "use strict";
   const V = window.venuescope;
   const F = V.format;
-  const { token, resolve, below, above, lastOf, edges, broken, over, move, sizes, colourOf } = V.chart;
+  const { token, resolve, below, above, lastOf, edges, broken, over, move, clear, sizes, colourOf } = V.chart;
   const charts = V.charts;
 
   // ---------- depth ----------
-  // How it is drawn is chosen beside it; without those controls it is as it always was.
-  const chosen = () => {
-    const own = document.querySelector('#panel-depth [data-select="span"]');
-    return own ? { span: Number(V.state.span) / 100, log: V.state.logy === "log", group: Number(V.state.group) } : { span: 0, log: false, group: 1 };
-  };
-  const divisor = (a, b) => (b ? divisor(b, a % b) : a);
-  const held = { h: 0, c: 0, y: 0, key: "", tick: 0 };
-  // Levels joined to steps of some ticks, each at the price its size is surely had at: bids down, asks up.
-  const joined = (rows, step, up) => {
-    const p = [], q = [], c = [];
-    for (let i = 0; i < rows.p.length; i++) {
-      const price = (up ? Math.ceil(rows.p[i] / step) : Math.floor(rows.p[i] / step)) * step, n = p.length;
-      if (n && p[n - 1] === price) {
-        q[n - 1] += rows.q[i];
-        c[n - 1] = rows.c[i];
-      } else {
-        p.push(price);
-        q.push(rows.q[i]);
-        c.push(rows.c[i]);
-      }
-    }
-    return { p, q, c };
-  };
+  // Whether sizes are on a log scale is chosen beside it; how far it reaches and what it joins the server was told.
+  const logged = () => Boolean(document.querySelector('#panel-depth [data-key="logy"]')) && V.state.logy === "log";
+  const middle = (s) => (F.none(s.bid) || F.none(s.ask) ? (s.b.p[0] + s.a.p[0]) / 2 : (s.bid + s.ask) / 2);
+  const held = { h: 0, c: 0, y: 0, key: "" };
   const within = (s, far) => {
     const upto = (rows, inside) => {
       let sum = 0;
       for (let i = 0; i < rows.p.length && inside(rows.p[i]); i++) sum = rows.c[i];
       return sum;
     };
-    const mid = (s.b.p[0] + s.a.p[0]) / 2;
+    const mid = middle(s);
     return [upto(s.b, (p) => p >= mid - far), upto(s.a, (p) => p <= mid + far)];
   };
   charts.depth = {
@@ -44,70 +25,80 @@
     at: null, // the price the pointer is at
     empty: (s) => !s.market || !s.b || !s.a || !s.b.p.length || !s.a.p.length,
     shape(s) {
-      const format = sizes(Math.max(lastOf(s.b.c), lastOf(s.a.c)) / 10 ** s.market.size_decimals), { log, span } = chosen();
+      const format = sizes(Math.max(lastOf(s.b.c), lastOf(s.a.c)) / 10 ** s.market.size_decimals), log = logged();
       const yaxis = log ? { type: "log", rangemode: "normal", nticks: 5, dtick: 1, tickformat: "~s" } : { type: "linear", tickformat: format };
-      return { key: `${s.market.price_decimals}${format}${log}${span}`, layout: { xaxis: { hoverformat: `,.${s.market.price_decimals}f` }, yaxis } };
+      return { key: `${s.market.price_decimals}${format}${log}${s.span || 0}`, layout: { xaxis: { hoverformat: `,.${s.market.price_decimals}f` }, yaxis } };
     },
     data(s) {
-      const k = 10 ** s.market.price_decimals, z = 10 ** s.market.size_decimals, { span, log, group } = chosen();
-      if (held.key !== s.key) Object.assign(held, { h: 0, c: 0, y: 0, key: s.key, tick: 0 });
-      if (group > 1) for (const { p } of [s.b, s.a]) for (let i = 1; i < p.length; i++) held.tick = divisor(held.tick, Math.abs(p[i] - p[i - 1]));
-      const step = group > 1 ? group * Math.max(1, held.tick) : 1;
-      const b = step > 1 ? joined(s.b, step, false) : s.b, a = step > 1 ? joined(s.a, step, true) : s.a;
-      const bid = s.b.p[0] / k, ask = s.a.p[0] / k, mid = (bid + ask) / 2;
-      const reach = Math.min(mid - lastOf(s.b.p) / k, lastOf(s.a.p) / k - mid);
+      const k = 10 ** s.market.price_decimals, z = 10 ** s.market.size_decimals, span = s.span || 0, log = logged(), { b, a } = s;
+      const key = `${s.key}|${span}|${s.step}`;
+      if (held.key !== key) Object.assign(held, { h: 0, c: 0, y: 0, key });
+      const mid = middle(s) / k, ends = [lastOf(b.p) / k, lastOf(a.p) / k], known = (s.reach || [lastOf(b.p), lastOf(a.p)]).map((p) => p / k);
+      const reach = Math.min(mid - ends[0], ends[1] - mid);
       if (span) held.h = mid * span;
       else if (!(held.h <= reach && held.h >= reach * 0.6)) held.h = reach > 0 ? below(reach) : 1 / k;
       if (Math.abs(mid - held.c) > held.h * 0.12) held.c = Math.round(mid / (held.h / 20)) * (held.h / 20);
       const lo = held.c - held.h, hi = held.c + held.h;
-      const side = (rows, inside) => {
+      // Where the book is not known, nothing is drawn, and that is said; where it is, and has no more, the sum stays.
+      const side = (rows, sign, edge, deepest) => {
         const x = log ? [] : [rows.p[0] / k], y = log ? [] : [0];
         for (let i = 0; i < rows.p.length; i++) {
           const price = rows.p[i] / k;
-          if (!inside(price)) break;
+          if (sign * (price - edge) > 0) break;
           x.push(price);
           y.push(rows.c[i] / z);
         }
-        const edge = inside === below_hi ? hi : lo;
-        const reached = inside === below_hi ? lastOf(rows.p) / k >= hi : lastOf(rows.p) / k <= lo;
-        if (reached && y.length) {
+        if (y.length && sign * (deepest - edge) >= 0) {
           x.push(edge);
           y.push(lastOf(y));
         }
         return [x, y];
       };
-      const below_hi = (p) => p <= hi, above_lo = (p) => p >= lo;
-      const [bx, by] = side(b, above_lo), [ax, ay] = side(a, below_hi);
+      const [bx, by] = side(b, -1, lo, known[0]), [ax, ay] = side(a, 1, hi, known[1]);
       const top = Math.max(lastOf(by) || 0, lastOf(ay) || 0);
       if (!(top <= held.y && top >= held.y * 0.6)) held.y = top > 0 ? above(top * 1.06) : 1;
       const floor = log ? Math.min(...[by[0], ay[0]].filter((y) => y > 0), held.y / 10) : 0;
       this.range = [lo, hi];
-      this.drawn = { mid: (s.b.p[0] + s.a.p[0]) / 2, decimals: s.market.price_decimals };
-      // What is asked for may lie past the levels that were sent: then it is said how far they go.
-      this.note = reach < held.h * 0.999 ? `the levels sent reach ±${((reach / mid) * 100).toPrecision(2)}%` : "";
+      const dark = span ? [[lo, lastOf(bx)], [lastOf(ax), hi]].map(([from, to]) => (to - from > held.h * 0.004 ? [from, to] : null)) : [null, null];
+      this.drawn = { mid: middle(s), decimals: s.market.price_decimals, dark, known: known.map((price) => `${F.signed(Number(((price / mid - 1) * 100).toPrecision(2)), 2)}%`) };
+      const of = (price) => `${Math.abs((price / mid - 1) * 100).toPrecision(2)}%`, [down, up] = known.map(of);
+      this.note = dark[0] || dark[1] ? `book is known to ${down === up ? `±${up}` : `−${down} and +${up}`}`
+        : s.far ? `past ${F.group(s.near)}: groups of ${F.scaled(s.far, s.market.price_decimals)}, once a second` : "";
       if (this.at === null) this.tell(s, held.h * k);
-      const meta = F.sizeUnit(s.market);
+      const meta = F.sizeUnit(s.market), gx = [], gy = [];
+      for (const one of dark) if (one) {
+        gx.push(one[0], one[0], one[1], one[1], one[0], null);
+        gy.push(0, 1, 1, 0, 0, null);
+      }
       return [
         [0, { x: bx, y: by, meta }],
         [1, { x: ax, y: ay, meta }],
         [2, { x: [mid, mid], y: [floor, held.y] }],
         [3, { x: [lo, hi], y: [floor, held.y] }],
+        [4, { x: gx, y: gy }],
       ];
     },
     // Sizes of both sides as far from the mid as the pointer is, or as is drawn.
     tell(s, far) {
-      const mid = (s.b.p[0] + s.a.p[0]) / 2, [bids, asks] = within(s, far), z = 10 ** s.market.size_decimals;
-      V.dom.put("depth.within", `±${((far / mid) * 100).toFixed(3)}%  ${F.three(bids / z)} / ${F.three(asks / z)} ${F.sizeUnit(s.market)}`);
+      const mid = middle(s), [bids, asks] = within(s, far), z = 10 ** s.market.size_decimals;
+      const least = (deepest) => (s.reach && far > Math.abs(deepest - mid) * 1.0001 ? "≥ " : ""), [low, high] = s.reach || [0, 0];
+      V.dom.put("depth.within", `±${((far / mid) * 100).toFixed(3)}%  ${least(low)}${F.three(bids / z)} / ${least(high)}${F.three(asks / z)} ${F.sizeUnit(s.market)}`);
     },
     after(gd) {
       if (!this.drawn) return;
       const { xaxis, yaxis } = gd._fullLayout;
-      const { mid, decimals: k } = this.drawn;
+      const { mid, decimals: k, dark, known } = this.drawn;
+      dark.forEach((one, i) => {
+        const label = over("depth", `dark${i}`, "vs-label is-unknown");
+        V.dom.text(label, `not known past ${known[i]}`);
+        const [from, to] = one ? one.map((x) => Math.max(0, Math.min(xaxis._length, xaxis.d2p(x)))) : [0, 0];
+        move(label, xaxis._offset + (from + to) / 2, yaxis._offset + yaxis._length / 2, to - from > 66);
+      });
       if (this.watched !== gd) {
         this.watched = gd;
         const tell = () => {
           const s = V.store.streams.depth;
-          if (s && !this.empty(s)) this.tell(s, this.at === null ? held.h * 10 ** s.market.price_decimals : Math.abs(this.at * 10 ** s.market.price_decimals - (s.b.p[0] + s.a.p[0]) / 2));
+          if (s && !this.empty(s)) this.tell(s, this.at === null ? held.h * 10 ** s.market.price_decimals : Math.abs(this.at * 10 ** s.market.price_decimals - middle(s)));
         };
         gd.on("plotly_hover", (event) => {
           this.at = event.xvals && event.xvals.length ? event.xvals[0] : event.points[0].x;
@@ -125,7 +116,7 @@
     },
   };
   V.onState((changed) => {
-    if (!["span", "logy", "group"].some((key) => changed.includes(key))) return;
+    if (!changed.includes("logy")) return;
     held.y = 0;
     V.link.redraw();
   });
@@ -202,6 +193,7 @@
       if (el) el.dataset.tone = rise ? "up" : "down";
       const py = yaxis.d2p(V.chart.scaled(s)(last));
       move(el, xaxis._offset + xaxis._length + 1, yaxis._offset + py, py >= 0 && py <= yaxis._length);
+      clear(gd, yaxis, py);
       const second = over("candles", "second", "vs-unit is-second");
       V.dom.text(second, F.sizeUnit(d.market));
       move(second, 0, gd._fullLayout.yaxis2._offset - 15);
@@ -295,9 +287,10 @@
         const trace = resolve(structuredClone(spec.slots.real));
         trace.name = one.label;
         trace.line.color = token(colourOf(one));
+        if (V.ailing(one)) trace.opacity = 0.4;
         return trace;
       });
-      return { key: s.series.map((one) => `${one.id}.${one.colour}`).join("|"), traces };
+      return { key: s.series.map((one) => `${one.id}.${one.colour}${V.ailing(one) ? ".old" : ""}`).join("|"), traces };
     },
     data(s) {
       const step = (s.step || 1) * 1000, [x0, x1] = edges(s, step);
@@ -319,9 +312,10 @@
         const trace = resolve(structuredClone(one.run === "sim" ? spec.slots.sim : spec.slots.real));
         trace.name = one.symbol ? `${one.label} ${one.symbol}` : one.label;
         trace.line.color = token(colourOf(one));
+        if (V.ailing(one)) trace.opacity = 0.4;
         return trace;
       });
-      return { key: s.series.map((one) => `${one.id}.${one.colour}`).join("|"), traces };
+      return { key: s.series.map((one) => `${one.id}.${one.colour}${V.ailing(one) ? ".old" : ""}`).join("|"), traces };
     },
     data(s) {
       const step = (s.step || 1) * 1000, [x0, x1] = edges(s, step);

@@ -3,32 +3,37 @@
   "use strict";
   const V = window.venuescope;
   const F = V.format;
-  const { lastOf, edges, broken, over, move, apart, logTicks } = V.chart;
+  const { lastOf, edges, broken, over, move, apart } = V.chart;
   const charts = V.charts;
 
   const P = [["p50", "p50"], ["p90", "p90"], ["p95", "p95"], ["p99", "p99"], ["p999", "p99.9"]];
+  // Ticks of a log axis over these latencies, as dense as their span has room for: all there may ever be, so that they
+  // change only with the density.
+  const DENSE = [[0.6, [1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8]], [3, [1, 2, 5]], [Infinity, [1]]];
+  const ticked = (values) => {
+    const known = values.filter((x) => x > 0), decades = Math.log10(Math.max(...known) / Math.min(...known));
+    const [most, digits] = DENSE.find(([span]) => !(decades > span));
+    const tickvals = [];
+    for (let k = -3; k <= 7; k++) tickvals.push(...digits.map((digit) => Number((digit * 10 ** k).toPrecision(3))));
+    const ticktext = tickvals.map((x) => F.group(x, (String(x).split(".")[1] || "").length));
+    return { key: `${most}`, layout: { yaxis: { tickmode: "array", tickvals, ticktext } } };
+  };
   const percentiles = (name, { largest = false, beside = null } = {}) => {
     const unitOf = (s) => {
       const r = s.rows, known = (list) => list.filter((x) => x !== null);
-      return largest ? F.unit(name, Math.max(...known(r.p999)), true) : F.unit(name, lastOf(known(r.p50)));
+      return largest ? F.unit(name, Math.max(0, ...P.flatMap(([key]) => known(r[key]))), true) : F.unit(name, lastOf(known(r.p50)));
     };
-    // The time on screen: where it stands beside another chart of the same seconds, that chart's.
+    // The time on screen: where it stands beside another chart of the same window, that chart's.
     const shared = (s, step) => {
       const own = edges(s, step), other = beside && V.store.streams[beside];
-      if (!other || !other.rows || !other.rows.t.length || other.step !== s.step) return own;
-      const [x0, x1] = edges(other, step);
+      if (!other || !other.rows || !other.rows.t.length) return own;
+      const [x0, x1] = edges(other, (other.step || 1) * 1000);
       return [Math.min(own[0], x0), Math.max(own[1], x1)];
-    };
-    const ticked = (s) => {
-      if (!largest) return { key: "" };
-      const unit = unitOf(s), known = [...s.rows.p50, ...s.rows.p999].filter((x) => x > 0).map((x) => F.inUnit(x, unit));
-      const tickvals = logTicks(Math.min(...known), Math.max(...known));
-      return { key: tickvals.join(), layout: { yaxis: { tickmode: "array", tickvals, ticktext: tickvals.map(F.three) } } };
     };
     return {
       stream: name, hz: 4,
       empty: (s) => !s.rows || !s.rows.t.length || s.rows.p50.every((x) => x === null),
-      shape: (s) => ticked(s),
+      shape: (s) => ticked(P.flatMap(([key]) => s.rows[key])),
       data(s) {
         const r = s.rows, unit = unitOf(s);
         const step = (s.step || 1) * 1000, [x0, x1] = shared(s, step);
@@ -36,7 +41,7 @@
         const some = ys[0].find((v) => v !== null);
         const drawn = [[5, { x: [x0, x1], y: [some, some] }]];
         if (name === "latency") {
-          const known = [...r.p50, ...r.p999].filter((v) => v > 0);
+          const known = P.flatMap(([key]) => r[key]).filter((v) => v > 0);
           drawn.push([6, V.slo.line([x0, x1], Math.min(...known), Math.max(...known), unit)]);
         }
         return [...ys.map((y, i) => [i, { x, y, meta: unit }]), ...drawn];
@@ -61,6 +66,12 @@
       },
     };
   };
+  // In words, which percentiles have too few samples in some bucket to be told there.
+  V.latencyFew = (s) => {
+    const few = [["p90", "p90", "10"], ["p95", "p95", "20"], ["p99", "p99", "100"], ["p999", "p99.9", "1,000"]].filter(([key]) =>
+      s.rows && s.rows[key].some((v, i) => v === null && s.rows.p50[i] !== null));
+    return few.length ? `; ${few.map(([, label]) => label).join(", ")} need${few.length > 1 ? "" : "s"} ${few.map(([, , n]) => n).join(", ")} samples` : ", log scale";
+  };
   charts.latency = percentiles("latency");
   charts.exchange_latency = percentiles("exchange_latency", { largest: true, beside: "exchange" });
 
@@ -77,7 +88,7 @@
   charts.distribution = {
     stream: "distribution", hz: 1,
     empty: (s) => !s.us || !s.us.length,
-    shape: () => ({ key: "" }),
+    shape: (s) => ticked([...s.us, ...(s.other ? s.other.us : [])]),
     data(s) {
       const unit = F.unit("distribution", s.us[Math.floor(s.us.length * 0.1)] || s.us[0]);
       const points = (of) => {

@@ -21,16 +21,17 @@
         delete trace.hovertemplate;
         if (sim) trace.fillpattern.fgcolor = colour;
         if (axis) trace.yaxis = axis;
+        if (V.ailing(one)) trace.fillcolor = alpha(colour, sim ? 0.03 : 0.12);
         return trace;
       });
       // A stack counts what is unknown as nothing, so its edges are lines of their own, with holes there.
       for (const { one, axis } of list) {
         const { line, hovertemplate, type, mode, x, y } = resolve(structuredClone(spec.slots[SIMULATED(one) ? "sim" : "real"]));
         line.color = token(colourOf(one));
-        traces.push({ type, mode, x, y, line, hovertemplate, name: one.label, customdata: [], connectgaps: false, ...(axis ? { yaxis: axis } : {}) });
+        traces.push({ type, mode, x, y, line, hovertemplate, name: one.label, opacity: V.ailing(one) ? 0.4 : 1, customdata: [], connectgaps: false, ...(axis ? { yaxis: axis } : {}) });
       }
       return {
-        key: list.map(({ one, axis }) => `${one.id}.${one.colour}.${axis || ""}`).join("|"),
+        key: list.map(({ one, axis }) => `${one.id}.${one.colour}.${axis || ""}${V.ailing(one) ? ".old" : ""}`).join("|"),
         traces, layout: layoutOf ? layoutOf(list) : {},
       };
     },
@@ -81,11 +82,11 @@
   });
   charts.throughput.unit = (s) => (s.series.some((one) => !MATCHED(one)) ? "msg/s" : "orders/s");
   for (const field of ["messages", "orders", "trades"]) {
-    // Sources that have none of it are left out, unless none has.
+    // Sources that have none of it are left out.
     const order = (series) => {
       const rows = (V.store.streams.throughput || {}).rows || {};
       const some = series.filter((one) => (rows[`${one.id}/${field}`] || []).some((x) => x > 0));
-      const list = some.length ? some : series;
+      const list = some.length ? some : [];
       return [...list.filter((one) => !SIMULATED(one)), ...list.filter(SIMULATED)].map((one) => ({ one, field }));
     };
     charts[field] = rates(field, order);

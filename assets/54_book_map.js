@@ -3,7 +3,7 @@
   "use strict";
   const V = window.venuescope;
   const F = V.format;
-  const { token, lastOf, edges, over, move } = V.chart;
+  const { token, edges, over, move, clear } = V.chart;
   const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_";
   const CODE = new Map([...ALPHABET].map((letter, i) => [letter.charCodeAt(0), i]));
   const MOST = ALPHABET.length - 1, DECADES = 5;
@@ -133,33 +133,37 @@
         gx.push(a, a, to, to, a, null);
         gy.push(0, 1, 1, 0, 0, null);
       }
-      this.drawn = { market: s.market, gap: gaps.at(-1), mid: lastOf(mid), low: held.low, high: held.high, most: s.most, unit, times, r };
+      this.drawn = { market: s.market, gap: gaps.at(-1), unit, low: held.low, high: held.high, most: s.most, times, r };
       return [
         [0, { x, y, z: heat, text, zmin: held.low, zmax: held.high }],
         [1, { x, y: mid }],
         [2, { x, y: mid }],
-        [3, { x: up.x, y: up.y, text: up.text, marker: { symbol: "circle-open", size: up.size, color: token("--vs-up"), line: { width: 1.8, color: token("--vs-up") } } }],
+        [3, { x: up.x, y: up.y, text: up.text, marker: { symbol: "circle", size: up.size, color: token("--vs-up"), line: { width: 1, color: token("--vs-surface-1") } } }],
         [4, { x: down.x, y: down.y, text: down.text, marker: { symbol: "diamond", size: down.size, color: token("--vs-down"), line: { width: 1, color: token("--vs-surface-1") } } }],
         [5, { x: gx, y: gy }],
         [6, { x: [x0, x1], y: [0, 0] }],
       ];
     },
-    after(gd, s) {
+    // What the footer says of the cells: how many prices are one of them.
+    row(s) {
+      return this.drawn ? `, rows of ${F.scaled(this.drawn.unit, s.market.price_decimals)} ${s.market.quote}` : "";
+    },
+    after(gd) {
       const d = this.drawn;
       if (!d) return;
       const { xaxis, yaxis } = gd._fullLayout, k = d.market.price_decimals, scale = 10 ** d.market.size_decimals;
-      const tag = over("book_map", "last", "vs-price"), py = d.mid === null ? -1 : yaxis.d2p(d.mid);
-      V.dom.text(tag, d.mid === null ? "" : F.group(d.mid, k));
+      // The price is the bar's own: columns are seconds old.
+      const tag = over("book_map", "last", "vs-price"), now = V.store.answer.market, py = now ? yaxis.d2p(now.last / 10 ** k) : -1;
+      V.dom.text(tag, now ? F.scaled(now.last, k) : "");
+      if (tag && now) tag.dataset.tone = !F.none(now.change) && now.change < 0 ? "down" : "up";
       move(tag, xaxis._offset + xaxis._length + 1, yaxis._offset + py, py >= 0 && py <= yaxis._length);
+      clear(gd, yaxis, py);
       const mark = over("book_map", "gap", "vs-label is-gap"), gap = d.gap;
       V.dom.text(mark, gap ? `gap ${F.group(Math.max(1, Math.round((gap[1] - gap[0]) / 1000)))} s` : "");
       const gx = gap ? xaxis.c2p((gap[0] + gap[1]) / 2) : -1;
       move(mark, xaxis._offset + gx, yaxis._offset + yaxis._length - 20, gx > 0 && gx < xaxis._length);
       V.dom.put("book_map.low", told(sizeOf(d.low, d.most) / scale));
       V.dom.put("book_map.high", `${told(sizeOf(d.high, d.most) / scale)} ${F.sizeUnit(d.market)}, log`);
-      V.dom.put("book_map.row", `${told(d.unit / 10 ** k)} ${d.market.quote} a row`);
-      const day = V.otherDay(lastOf(s.rows.t));
-      V.dom.put("utc.book_map", day ? `${window.innerWidth < 768 ? day.slice(5) : day} UTC` : "UTC");
     },
   };
 })();

@@ -89,7 +89,7 @@
     if (us === null) return;
     D.put("slo.share", share === null ? "–" : `${F.group(told.n)} of ${F.group(told.of)} (${percent(share)} %)`, share ? "warn" : "");
     const worst = told && told.worst;
-    D.put("slo.worst", worst ? `${percent(worst.n / worst.of)} % at ${F.time(worst.t)} UTC (${F.group(worst.n)} of ${F.group(worst.of)})` : "–");
+    D.put("slo.worst", worst ? `${percent(worst.n / worst.of)} % ${(worst.s || 1) > 1 ? `in the ${worst.s} s from` : "at"} ${F.time(worst.t)} UTC (${F.group(worst.n)} of ${F.group(worst.of)})` : "–");
     D.put("slo.unsure", told ? F.group(told.unsure) : "–");
   };
   V.onState((changed) => {
@@ -149,7 +149,7 @@
       return [
         [0, { z, text, x0: t[0] + step / 2, dx: step, y }],
         [1, { x: unknown, y: unknown.length ? [y[0], y[0], top, top, y[0]] : [] }],
-        [2, { x, y: p50 }], [3, { x, y: p50 }], [4, { x, y: p99 }], [5, { x, y: p99 }],
+        [2, { x, y: p50 }], [3, { x, y: p50, meta: unit }], [4, { x, y: p99 }], [5, { x, y: p99, meta: unit }],
         [6, slo.line([x0, x1], edge(low, s.parts), edge(high, s.parts), unit)],
         [7, { x: [x0, x1], y: [y[0], top] }],
       ];

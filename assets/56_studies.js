@@ -4,7 +4,7 @@
   const V = window.venuescope;
   const F = V.format, D = V.dom;
   const { token, resolve, lastOf } = V.chart;
-  const MOST = 6;
+  const study = V.study;
   const DASHES = ["solid", "7px,3px", "2px,3px", "9px,3px,2px,3px", "12px,4px", "4px,2px"];
   const CHART = "candles";
 
@@ -192,9 +192,9 @@
     ["profile", "Volume profile"],
   ];
   let menu = null;
-  const number = (label, value, least, most, step) => {
+  const number = (label, value, [least, most], step) => {
     const el = D.make("input", "vs-inp");
-    Object.assign(el, { type: "number", value, min: least, max: most, step });
+    Object.assign(el, { type: "number", value, min: least, max: most, step, title: `${least} to ${most}, ${step < 1 ? "one decimal" : "whole"}` });
     el.setAttribute("aria-label", label);
     return el;
   };
@@ -205,56 +205,80 @@
     for (const [value, text] of options) group.append(D.button(text, "set", "", { key, value }));
     return group;
   };
-  const clamp = (el) => {
-    const value = Number(el.value), ok = el.value !== "" && value >= Number(el.min) && value <= Number(el.max);
-    D.attr(el, "aria-invalid", ok ? null : "true");
-    return ok ? value : null;
+  const partsOf = (row) => [row.dataset.kind, ...row.querySelectorAll("input")];
+  // The token a row stands for, undefined while its numbers make none; which of them do not is marked.
+  const wordOf = (row) => {
+    const [kind, , ...numbers] = partsOf(row), sound = kind === "bb" ? [20, 2] : numbers.length ? [20] : [];
+    numbers.forEach((el, at) => {
+      const alone = study([kind, ...sound.map((value, i) => (i === at ? el.value : value))].join("-"));
+      D.attr(el, "aria-invalid", alone ? null : "true");
+    });
+    return study([kind, ...numbers.map((el) => el.value)].join("-"));
   };
-  const read = () => {
-    const words = [];
+  const read = (event) => {
+    const words = new Set();
     for (const row of menu.querySelectorAll("[data-kind]")) {
-      const [box, ...numbers] = row.querySelectorAll("input"), values = numbers.map(clamp);
-      if (!box.checked || values.includes(null)) continue;
-      const [period, width] = values;
-      words.push([row.dataset.kind, ...(period === undefined ? [] : [Math.round(period)]), ...(width === undefined ? [] : [width])].join("-"));
+      const [, box] = partsOf(row), word = wordOf(row);
+      if (word) row.dataset.word = word;
+      // What cannot be drawn takes nothing away: the row stays what it was until it can.
+      if (box.checked && row.dataset.word) words.add(row.dataset.word);
     }
-    V.set({ studies: [...new Set(words)].slice(0, MOST) });
+    if (words.size > study.most && event.target.type === "checkbox") {
+      event.target.checked = false;
+      return V.say(`At most ${study.most} studies at once`);
+    }
+    V.set({ studies: [...words].slice(0, study.most) });
+  };
+  let rows = 0;
+  const rowOf = ([kind, words, period, width]) => {
+    const box = D.make("input", "");
+    Object.assign(box, { type: "checkbox", id: `study-${rows++}` });
+    const label = D.make("label", "", words);
+    label.htmlFor = box.id;
+    const row = D.make("div", "row", box, label);
+    row.dataset.kind = kind;
+    if (period) row.append(number(`${words}, candles`, period, study.period, 1));
+    if (width) row.append(number(`${words}, standard deviations`, width, study.width, 0.1));
+    return row;
   };
   const build = () => {
     menu = D.make("div", "vs-menu");
     Object.assign(menu, { id: "studies-menu", popover: "auto" });
     menu.setAttribute("role", "dialog");
     menu.setAttribute("aria-label", "Studies");
-    ROWS.forEach(([kind, words, period, width], place) => {
-      const box = D.make("input", "");
-      Object.assign(box, { type: "checkbox", id: `study-${place}` });
-      const label = D.make("label", "", words);
-      label.htmlFor = box.id;
-      const row = D.make("div", "row", box, label);
-      row.dataset.kind = kind;
-      if (period) row.append(number(`${words}, candles`, period, 2, 200, 1));
-      if (width) row.append(number(`${words}, standard deviations`, width, 0.5, 5, 0.5));
-      menu.append(row);
-    });
+    menu.append(...ROWS.map(rowOf));
     menu.append(D.make("p", "vs-sec", "Periods are candles; a second without trades has none. The profile puts each second's volume at its mean price."));
     menu.append(D.make("div", "narrow", field("style", [["candles", "Candles"], ["bars", "Bars"], ["line", "Line"]]), field("scale", [["linear", "Linear"], ["log", "Log"], ["percent", "%"]])));
     menu.append(D.make("div", "acts", D.button("None", "studies-none"), D.button("Profile CSV", "studies-profile")));
     menu.addEventListener("change", read);
     document.body.append(menu);
   };
-  // The rows as the state has them; what is off keeps the numbers written there.
+  // The rows as the state has them; what is off keeps the numbers written there, and what has no row gets one.
   const fill = () => {
     const left = [...V.state.studies];
-    for (const row of menu.querySelectorAll("[data-kind]")) {
-      const [box, ...numbers] = row.querySelectorAll("input"), kind = row.dataset.kind;
-      const exact = left.findIndex((word) => word === [kind, ...numbers.map((el) => el.value)].join("-"));
-      const at = exact >= 0 ? exact : left.findIndex((word) => parts(word).kind === kind);
+    const take = (row, at) => {
+      const [, box, ...numbers] = partsOf(row);
       box.checked = at >= 0;
-      if (at < 0) continue;
-      const { period, width } = parts(left.splice(at, 1)[0]);
-      [period, width].forEach((value, i) => {
-        if (numbers[i]) numbers[i].value = value;
-      });
+      if (at >= 0) {
+        const [word] = left.splice(at, 1), { period, width } = parts(word);
+        [period, width].forEach((value, i) => {
+          if (numbers[i]) numbers[i].value = value;
+        });
+        row.dataset.word = word;
+      }
+      if (at < 0) delete row.dataset.word;
+      wordOf(row);
+    };
+    for (const row of menu.querySelectorAll(".is-more")) row.remove();
+    const own = [...menu.querySelectorAll("[data-kind]")], exact = own.map((row) => left.includes(wordOf(row)));
+    own.forEach((row, i) => exact[i] && take(row, left.indexOf(wordOf(row))));
+    own.forEach((row, i) => exact[i] || take(row, left.findIndex((word) => parts(word).kind === row.dataset.kind)));
+    while (left.length) {
+      const { kind, period, width } = parts(left[0]), like = own.filter((row) => row.dataset.kind === kind).at(-1);
+      const row = rowOf([kind, ROWS.find(([one]) => one === kind)[1], period, width]);
+      row.classList.add("is-more");
+      like.after(row);
+      take(row, 0);
     }
   };
   const open = (button) => {

@@ -6,6 +6,9 @@
   const MARKET = new Set(["depth", "impact", "candles", "trades", "metrics", "book_map", "latency", "stages", "distribution", "latency_map"]);
   const OLD_MS = 10_000; // what is older has no green dot beside it
   const SILENT_MS = 3000; // the matching engine's figures come each second
+  const OF_ALL = new Set(["throughput", "prices", "mids", "indexed"]); // streams of every source shown
+  const AILING = { stale: "stale", reconnecting: "reconnecting", error: "failed" };
+  const at = (ms) => `${F.time(ms)} UTC`;
   const DOT = { live: "", stale: "is-stale", reconnecting: "is-stale", connecting: "is-sync", resyncing: "is-sync", ended: "is-off", loading: "is-off", error: "is-error", paused: "is-paused", past: "is-past", off: "is-off", disconnected: "is-error", compiling: "is-sync" };
   V.dot = (state) => `vs-dot ${DOT[state] || ""}`.trim();
 
@@ -37,7 +40,7 @@
     if (stream === "health") return ["health", "No malformed frames", "Frames that do not match a venue's format are kept here, the newest 20.", null];
     if (stream === "stages") return ["empty", "No samples yet", "Stages are measured as messages pass.", null];
     if (["messages", "orders"].includes(name) && a && a.past && !a.past.recorded.includes("counters")) return ["empty", "Not recorded", `How many ${name} there were then is not known; trades are counted from what is replayed.`, null];
-    if (["messages", "orders", "trades"].includes(name)) return ["empty", `No ${name} in the last ${windowWord()}`, name === "messages" ? "Messages come from venues and replays; none is shown here." : "No shown source had any.", null];
+    if (["messages", "orders", "trades"].includes(name)) return ["empty", `No ${name} in the last ${windowWord()}`, name === "messages" ? "Messages come from venues and replays; none is shown here." : "No shown source had any.", name === "messages" && !on ? connect : null];
     return ["empty", "Nothing to show", "The engine has no rows for this panel.", null];
   };
 
@@ -64,19 +67,39 @@
 
   const sentence = (text) => text[0].toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
 
+  // The source that drawn rows are of, where it brings nothing new for now; null while it does.
+  V.ailing = (one) => {
+    const a = V.store.answer, found = a && a.sources.find((x) => x.id === one.id || one.id.startsWith(`${x.id} `));
+    return found && found.shown && found.state in AILING ? found : null;
+  };
+  // Of a panel that draws all sources: those that ail, and whether none is left that does not.
+  const ailing = (panel, stream, s) => {
+    if (!OF_ALL.has(stream)) return [[], false];
+    const chart = V.charts[panel.dataset.chart];
+    const list = (chart && chart.legend ? chart.legend(s) : stream === "prices" ? s.rows : s.series) || [], found = new Map();
+    for (const one of list) {
+      const source = V.ailing(one);
+      if (source) found.set(source.id, source);
+    }
+    return [[...found.values()], found.size > 0 && list.every(V.ailing)];
+  };
+  const SHORT = 3; // sources that a strip names
+  const said = (sources) => {
+    const words = sources.slice(0, SHORT).map((one) => `${one.label} ${AILING[one.state]} since ${at(one.since)}`);
+    const title = words.join(", ") + (sources.length > SHORT ? `, and ${sources.length - SHORT} more` : "");
+    return ["stale", title, `What is drawn of ${sources.length > 1 ? "them" : "it"} is from before.`, null];
+  };
+
   // The state of one panel: [state, strip, overlay]; a strip is over data, an overlay is instead of it.
   const judge = (panel) => {
     const a = V.store.answer, stream = panel.dataset.streams.split(" ")[0], s = V.store.streams[stream];
     const market = MARKET.has(stream);
     const gone = V.link.gone();
-    if (gone && !s) return ["disconnected", null, ["plug", "No answer from the server", `Asking since ${F.time(gone)} UTC; this page goes on by itself.`, null]];
+    if (gone && !s) return ["disconnected", null, ["plug", "No answer from the server", `Asking since ${at(gone)}; this page goes on by itself.`, null]];
     if (!a) return ["loading", null, null];
     const engine = a.engine || {};
     if (engine.state === "failed") return ["error", null, ["warn", "The engine could not start", engine.detail || "See the log.", null]];
-    if (engine.state === "compiling" && (!s || stream !== "health")) {
-      const [done, total] = engine.kernels || [0, 0];
-      return ["compiling", null, ["refresh", `Compiling kernels ${done} of ${total}`, "On the first start only; later starts take them from the cache.", null]];
-    }
+    if (engine.state === "compiling" && (!s || stream !== "health")) return ["compiling", null, null];
     const own = stream === "history" ? V.history.judge(panel, s) : stream === "alerts" ? V.alerts.judge(panel, s) : V.exchange.judge(panel, stream, s);
     if (own) return own;
     const shown = a.sources.filter((one) => one.shown);
@@ -87,9 +110,9 @@
     if (!s) return ["loading", null, null];
     if (gone) return ["disconnected", null, null];
     const source = market ? V.store.primary() : null;
-    const since = source && source.since ? F.time(source.since) : "";
+    const since = source && source.since ? at(source.since) : "";
     const over = source && source.state === "ended";
-    const last = source ? F.time(source.now) : ""; // by the replay's own clock
+    const last = source ? at(source.now) : ""; // by the replay's own clock
     const book = stream === "depth" || stream === "impact";
     if (source && book && !over && source.state !== "reconnecting" && s.state !== "SYNCED" && (s.state === "BUFFERING" || source.state === "resyncing"))
       return ["resyncing", null, ["sync", `${source.label}: the book is being rebuilt`, `${source.detail ? sentence(source.detail) + " " : ""}Nothing is drawn until it is right again.`, null]];
@@ -104,16 +127,24 @@
     if (source && source.state === "ended") return ["ended", ["ended", `The replay ended at ${last}`, source.detail || "", ["Play again", "replay", {}]], null];
     if (source && source.state === "reconnecting") return ["stale", ["stale", `Reconnecting since ${since}`, why, null, V.venues.nextTry(source)], null];
     if (source && (source.state === "stale" || (book && s.state === "STALE"))) return ["stale", ["stale", `Stale since ${since}`, source.detail || "", null], null];
-    if (stream === "matching" && s.age_ms > SILENT_MS) return ["stale", ["stale", `No figures since ${F.time(s.ts)}`, "The built-in exchange gives none; see Tasks.", null], null];
+    if (stream === "matching" && s.age_ms > SILENT_MS) return ["stale", ["stale", `No figures since ${at(s.ts)}`, "The built-in exchange gives none; see Tasks.", null], null];
     const late = V.exchange.late(stream, s);
     if (late) return ["stale", ["stale", late, "The engine gives none; see Health.", null], null];
-    if (V.state.paused) return ["paused", null, null];
-    return ["live", null, null];
+    const [some, all] = ailing(panel, stream, s);
+    if (all) return ["stale", said(some), null];
+    return [V.state.paused ? "paused" : "live", some.length ? said(some) : null, null];
   };
 
+  // A strip takes room from the chart below it, which is told, or its time axis would be cut off.
+  let room = 0;
+  const resized = () => {
+    cancelAnimationFrame(room);
+    room = requestAnimationFrame(() => window.dispatchEvent(new Event("resize")));
+  };
   const strip = (host, what) => {
     const key = what ? JSON.stringify(what) : "";
     if (!host || host.dataset.was === key) return;
+    if (Boolean(host.dataset.was) !== Boolean(key)) resized();
     host.dataset.was = key;
     host.replaceChildren();
     if (!what) return;
@@ -157,7 +188,12 @@
     return F.group(Math.round(lists.flat().reduce((sum, x) => sum + (x || 0), 0) * step));
   };
   const counted = {
-    depth: (s) => (s.levels ? many(s.levels[0] + s.levels[1], "level") : ""),
+    depth(s) {
+      const all = s.levels ? s.levels[0] + s.levels[1] : 0, sent = s.b && s.a ? s.b.p.length + s.a.p.length : all;
+      // Where levels are joined to groups, their number says nothing of how many levels are drawn.
+      return !s.levels ? "" : sent < all && !(s.far || s.step > 1) ? `${F.group(sent)} of ${many(all, "level")}` : many(all, "level");
+    },
+    impact: (s) => many(s.rows.length, "amount"),
     candles: (s) => (s.rows ? `${many(s.rows.t.length, "candle")}, ${many(s.n, "trade")}` : ""),
     latency: (s) => many(s.n, "sample"),
     stages: (s) => (s.rows ? many(s.rows.length, "stage") : ""),
@@ -168,8 +204,8 @@
     orders: (s) => (F.none(s.n) ? "–, not recorded" : `${within(s, "orders")} orders`),
     trades: (s) => `${within(s, "trades")} trades`,
     tape: (s) => `${many(s.seen, "trade")} since opened`,
-    book_map: (s) => (s.rows ? `${many(s.rows.t.length, "column")} of ${s.step} s` : ""),
-    metrics: (s) => (s.rows ? many(s.rows.t.length, "second") : ""),
+    book_map: (s) => (s.rows ? `${many(s.rows.t.length, "column")} of ${s.step} s${V.charts.book_map.row(s)}` : ""),
+    metrics: (s) => (s.rows ? (V.state.window > 900 ? `${F.group(s.rows.t.length)} of ${many(s.rows.t.length * 10, "second")}` : many(s.rows.t.length, "second")) : ""),
     events: (s) => many((s.list || []).length, "event"),
     health: () => "",
     tasks: (s) => many(s.tasks.length, "task"),
@@ -189,8 +225,9 @@
     prices: (s) => `${s.rows.filter((x) => !x.why).length} of ${many(s.rows.length, "book")} compared`,
     mids: (s) => many(s.series.length, "venue"),
     indexed: (s) => many(s.series.length, "line"),
-    funding: () => "",
-    ladder: () => "",
+    funding: () => "1 rate",
+    ladder: (s) => (s.levels ? many(s.levels[0] + s.levels[1], "level") : ""),
+    ticket: (s) => many(s.lists.symbols.length, "symbol"),
     frames: (s) => many((s.bad_frames || []).length, "frame"),
   };
   const count = (name, stream, s) => {
@@ -204,11 +241,17 @@
   const thinned = (how) => (V.state.window > 900 ? how : "");
   const notes = {
     depth: (s) => V.charts.depth.note || (s.seq ? `sequence ${F.group(s.seq)}` : ""),
-    candles: (s) => (s.interval ? `${s.interval >= 60 ? s.interval / 60 + " m" : s.interval + " s"} candles; hollow rises, filled falls${s.seam ? `; older than ${F.time(s.seam).slice(0, 5)} from the venue's own candles` : ""}` : ""),
-    latency: (s) => `${s.step || 1} s buckets, log scale`,
+    candles: (s) => (s.interval ? `${s.interval >= 60 ? s.interval / 60 + " m" : s.interval + " s"} candles; hollow rises, filled falls${s.seam ? `; older than ${F.time(s.seam).slice(0, 5)} UTC from the venue's own candles` : ""}` : ""),
+    latency: (s) => `${s.step || 1} s buckets${V.latencyFew(s)}`,
     metrics: () => thinned("the last second of each 10"),
-    throughput: () => thinned("means of 10 s"),
-    mids: () => thinned("the last second of each 10"),
+    throughput: () => thinned("means of 10 s; hatched is simulated"),
+    totals: () => thinned("of means of 10 s"),
+    mids: () => thinned("the last second of each 10; live books alone"),
+    indexed: (s) => (s.step ? `${s.step >= 60 ? s.step / 60 + " m" : s.step + " s"} closes; dashes are simulated` : ""),
+    samples: (s) => `${s.step || 1} s buckets`,
+    tape: (s) => (s.skipped ? `${many(s.skipped, "trade")} not listed: more than 120 between two refreshes` : ""),
+    "exchange-rates": (s) => `means of ${s.step || 1} s`,
+    "exchange-latency": (s) => `${s.step || 1} s buckets${V.latencyFew(s)}`,
     latency_map: (s) => [s.from ? `counts are kept since ${F.time(s.from)} UTC` : "", s.rows && V.latencyUnder(s) ? `${many(V.latencyUnder(s), "sample")} below 8 ns not drawn` : "", "values known to 0.8 %"].filter(Boolean).join("; "),
     stages: () => `${F.unit("stages", null)} throughout`,
     prices: (s) => (s.rows ? V.live.between(s) : ""),
@@ -217,8 +260,8 @@
 
   // A panel's remark: what its rows tell and what the stream says, else what stands there always.
   const remark = (panel, stream, s) => {
-    const own = s && stream in notes && panel.dataset.panel !== "ladder" && panel.dataset.panel !== "samples";
-    return [own && notes[stream](s), s && s.note].filter(Boolean).join("; ") || panel.dataset.note || "";
+    const name = panel.dataset.panel, tell = notes[name] || (name === "ladder" ? null : notes[stream]);
+    return [s && tell && tell(s), s && s.note].filter(Boolean).join("; ") || panel.dataset.note || "";
   };
 
   // While the page looks at the past, a panel whose rows are of now says so beside its title.
@@ -234,6 +277,8 @@
 
   const written = new WeakMap();
   V.panels = {
+    // Whether its rows are of the one market that is chosen.
+    ofMarket: (panel) => MARKET.has(panel.dataset.streams.split(" ")[0]),
     all: () => [...document.querySelectorAll("section[data-panel]")],
     // Brings every panel's state, strip and footer up to date.
     update() {
@@ -248,22 +293,25 @@
         const s = V.store.streams[stream];
         const foot = panel.lastElementChild;
         const cells = foot.children;
-        const age = s && s.age_ms !== null && s.age_ms !== undefined ? s.age_ms + (V.link.gone() ? Date.now() - V.link.at : 0) : null;
+        // What is not asked for while it is not seen grows older all the same.
+        const unasked = s && V.store.answer ? Math.max(0, V.store.answer.now - s.at) : 0;
+        const age = s && s.age_ms !== null && s.age_ms !== undefined ? s.age_ms + unasked + (V.link.late() ? Date.now() - V.link.at : 0) : null;
+        const timeless = panel.dataset.timeless, watched = stream === "alerts" && s ? V.alerts.age(s) : "";
         const word = WORDS[state] || "";
         const aged = (stream === "history" || (stream === "alerts" && !V.alerts.age(s)) || V.exchange.streams.has(stream)) && state === "live" && (age === null || age > OLD_MS); // nothing new, though nothing is wrong
         // A past that is paused has no age: its clock stands.
         const past = V.store.answer && V.store.answer.past, stands = past && past.state === "paused" && !past.now.includes(stream) && (state === "live" || state === "empty");
         const says = stands ? {
           dot: V.dot("past"),
-          age: `as of ${F.time(past.at)}`,
+          age: `as of ${at(past.at)}`,
           n: s ? count(name, stream, s) : "",
           lost: s ? `${F.group(s.lost || 0)} lost` : "0 lost",
           note: remark(panel, stream, s),
         } : {
-          dot: V.dot(aged ? "off" : state === "empty" ? (age === null ? "off" : "live") : state),
-          age: !s || (ALONE.has(state) && word) ? word || "waiting" : stream === "alerts" && V.alerts.age(s) ? V.alerts.age(s) : [word, age === null ? "no data" : F.age(age)].filter(Boolean).join(age === null ? ", " : " "),
+          dot: V.dot(aged || state === "disconnected" ? "off" : state === "empty" ? (age === null ? "off" : "live") : state),
+          age: !s || (ALONE.has(state) && word) ? word || "waiting" : watched ? (name === "alert-firings" && watched === "watched" && age !== null ? `newest ${F.age(age)}` : watched) : timeless ? word || timeless : [word, age === null ? "no data" : F.age(age)].filter(Boolean).join(age === null ? ", " : " "),
           n: s && !["off", "compiling"].includes(state) ? count(name, stream, s) : "",
-          lost: s ? `${F.group(s.lost || 0)} lost` : "0 lost",
+          lost: timeless ? "" : s ? `${F.group(s.lost || 0)} lost` : "0 lost",
           note: ["off", "compiling"].includes(state) ? "" : remark(panel, stream, s),
         };
         const old = written.get(panel) || {};
@@ -274,9 +322,15 @@
           D.text(cells[2], says.lost);
           cells[2].dataset.tone = s && s.lost ? "warn" : "";
         }
-        if (old.note !== says.note) D.text(cells[3], says.note);
+        if (old.note !== says.note) {
+          D.text(cells[3], says.note);
+          cells[3].title = says.note; // in a narrow panel its end is cut off
+        }
         written.set(panel, says);
       }
+      // Figures beside the panels that are of the chosen source are as old as what the panels draw.
+      const source = V.store.primary(), old = source && source.state in AILING ? "1" : null;
+      for (const el of document.querySelectorAll(".vs-tiles, .p-latency .vs-facts")) D.attr(el, "data-old", old);
       V.exchange.linked();
     },
   };

@@ -6,8 +6,9 @@
   const put = D.put;
   const lastOf = (a) => (a && a.length ? a[a.length - 1] : null);
   const stream = (name) => V.store.streams[name];
-  const tone = (x) => (x > 0 ? "up" : x < 0 ? "down" : "");
-  const arrow = (x) => (x > 0 ? "▲ " : x < 0 ? "▼ " : "");
+  // The direction of a signed figure as it is written: what is rounded to zero has none.
+  const tone = (text) => ({ "+": "up", "−": "down" })[text[0]] || "";
+  const arrow = (text) => ({ "+": "▲ ", "−": "▼ " })[text[0]] || "";
   const live = (V.live = { written: new Set() }); // `written`: streams whose rows were put into ladder or tape
   // What was written is written until its rows change, or the page was built anew.
   const mark = (s) => `${s.rev}/${D.turn}`;
@@ -20,13 +21,13 @@
     put("quote.last", m ? F.scaled(m.last, m.price_decimals) : "–");
     const known = m && !F.none(m.change);
     const percent = known ? `${F.signed(m.change_pct, 2)}%` : "";
-    put("quote.percent", known ? arrow(m.change) + percent : "", known ? tone(m.change) : "");
-    const part = known && m.change_s < 0.97 * m.window; // it began later, or has hardly traded
-    const span = part ? F.age(m.change_s * 1000) : F.window(m ? m.window : 0) || "window";
-    put("quote.window", part ? span : F.window(V.state.window).replace(" ", ""));
+    put("quote.percent", known ? arrow(percent) + percent : "", known ? tone(percent) : "");
+    const span = F.length(!known ? V.state.window : m.change_s < 0.97 * m.window ? m.change_s : m.window); // it may have begun later, or hardly have traded
+    put("quote.window", span);
     // Both forms where there is room for them; the percentage always.
-    const both = known && window.innerWidth >= 1680;
-    put("quote.change", known ? `${arrow(m.change)}${both ? `${F.signed(m.change / 10 ** m.price_decimals, m.price_decimals)} (${percent})` : percent}${window.innerWidth < 1380 ? "" : ` ${span}`}` : "", known ? tone(m.change) : "");
+    const both = known && window.innerWidth >= 1680, change = both ? F.signed(m.change / 10 ** m.price_decimals, m.price_decimals) : percent;
+    put("quote.change", known ? `${arrow(change)}${both ? `${change} (${percent})` : percent}` : "", known ? tone(change) : "");
+    put("quote.since", known ? span : "");
     put("unit.quote", m ? m.quote : "");
     put("unit.size", F.sizeUnit(m));
   };
@@ -229,6 +230,7 @@
   };
 
   // ---------- tiles ----------
+  const BAD = new Set(["throttled", "gaps"]); // figures that say nothing while they are zero
   const tiles = () => {
     const s = stream("tiles");
     if (!s || !s.figures || !document.querySelector(".vs-tiles")) return;
@@ -258,6 +260,7 @@
       s.drawn = mark(s);
       for (const host of document.querySelectorAll("[data-spark]")) {
         const name = host.dataset.spark;
+        if (BAD.has(name)) D.attr(host, "data-calm", (s.rows[name] || []).some((x) => x > 0) ? null : "1");
         D.spark(host, name === "throttled" && F.none(f.throttled) ? [] : s.rows[name], { colour: host.dataset.colour, hatch: host.dataset.hatch === "1", zero: ["real", "sim", "spread", "throttled", "gaps"].includes(name) });
       }
     }
@@ -282,7 +285,7 @@
       const state = one.state === "live" && !full ? "resyncing" : one.state;
       dot.className = V.dot(state === "ended" ? "off" : state);
       D.text(name, named(one));
-      D.text(word, state === "live" ? (list.length > 4 ? "" : "synced") : state === "reconnecting" ? "retrying" : state);
+      D.text(word, state === "live" ? (list.length > 2 ? "" : "synced") : state === "reconnecting" ? "retrying" : state);
       D.attr(cells[i], "title", `${one.label}: ${one.books ? `${one.books[0]} of ${one.books[1]} books synced, ` : ""}${one.state}`);
       word.dataset.tone = state === "live" || state === "ended" ? "" : "warn";
     });
@@ -298,7 +301,7 @@
       put("depth.bid", known ? F.scaled(d.bid, k) : "–", "up");
       put("depth.ask", known ? F.scaled(d.ask, k) : "–", "down");
       put("depth.spread", known ? `${F.scaled(spread, k)} · ${F.group(bp, 3)} bp` : "–");
-      put("depth.imbalance", known ? `${F.signed(d.imbalance * 100)}%` : "–", known ? tone(d.imbalance) : "");
+      put("depth.imbalance", known ? `${F.signed(d.imbalance * 100)}%` : "–", known ? tone(F.signed(d.imbalance * 100)) : "");
     }
     const c = stream("candles");
     if (c && c.market && c.rows && c.rows.t.length) {
@@ -307,20 +310,20 @@
       put("candles.trades", F.group(c.n));
       const follows = document.querySelector('[data-f="candles.follow"]'), word = V.store.answer.past ? "follow replay" : "follow live";
       if (follows && follows.parentElement.firstChild.data !== word) follows.parentElement.firstChild.data = word;
-      put("candles.follow", V.time.following() ? "on" : "off", V.time.following() ? "ok" : "warn");
+      put("candles.follow", V.state.paused ? "paused" : V.time.following() ? "on" : "off", V.state.paused ? "mut" : V.time.following() ? "ok" : "warn");
     } else for (const key of ["o", "h", "l", "c", "v", "vwap", "trades"]) put(`candles.${key}`, "–");
     const x = stream("metrics");
     if (x && x.rows && x.rows.t.length && x.market) {
       const bid = lastOf(x.rows.bid), ask = lastOf(x.rows.ask), im = lastOf(x.rows.imbalance);
       put("metrics.spread", F.none(bid) || F.none(ask) ? "–" : `${F.scaled(ask - bid, x.market.price_decimals)} ${x.market.quote}`);
-      put("metrics.imbalance", F.none(im) ? "–" : `${F.signed(im * 100)}%`, tone(im));
+      put("metrics.imbalance", F.none(im) ? "–" : `${F.signed(im * 100)}%`, tone(F.signed(im * 100)));
     }
     const latency = stream("latency");
     put("unit.latency", latency ? F.unit("latency", null) : "");
     if (latency && latency.what) put("sub.latency", latency.what[0].toUpperCase() + latency.what.slice(1));
     const shape = stream("distribution");
     put("unit.distribution", shape ? F.unit("distribution", null) : "");
-    for (const name of ["candles", "latency", "latency_map", "metrics", "throughput", "limits", "mids", "indexed", "exchange", "exchange_latency"]) {
+    for (const name of ["candles", "latency", "latency_map", "book_map", "metrics", "throughput", "limits", "mids", "indexed", "exchange", "exchange_latency"]) {
       const rows = (stream(name) || {}).rows, day = rows && rows.t ? V.otherDay(lastOf(rows.t)) : "";
       put(`utc.${name}`, day ? `${window.innerWidth < 768 ? day.slice(5) : day} UTC` : "UTC");
     }
@@ -430,26 +433,27 @@
       rows.push([swatch({ label: "All" }), ...line(together)]);
     }
     D.table(host, rows);
+    s.series.forEach((one, i) => host.children[i].classList.toggle("is-old", Boolean(V.ailing(one))));
   };
   const legends = () => {
-    for (const name of ["throughput", "messages", "orders", "trades", "mids"]) {
-      const host = D.host(`keys:${name}`), s = stream(name === "mids" ? "mids" : "throughput");
+    for (const name of ["throughput", "messages", "orders", "trades"]) {
+      const host = D.host(`keys:${name}`), s = stream("throughput");
       if (!host || !s || !s.series) continue;
       const list = V.charts[name].legend(s);
-      const key = list.map((one) => one.id).join();
+      const key = list.map((one) => one.id + (V.ailing(one) ? " old" : "")).join();
       if (host.dataset.was === key) continue;
       host.dataset.was = key;
       let group = "";
       host.title = list.map((one) => one.label).join(", ");
       host.replaceChildren();
       for (const one of list) {
-        const mark = D.make("i", one.run === "sim" ? "hatch" : name === "mids" ? "ln" : "");
+        const mark = D.make("i", one.run === "sim" ? "hatch" : "");
         mark.style.setProperty("--c", `var(--vs-venue-${one.colour})`);
         // Live markets by their names beside the venue's, as the chips have them.
         const market = (V.store.answer.venues || []).find((x) => x.source === one.id && x.venue);
         if (market && market.venue !== group) host.append(D.make("span", "of", market.venue));
         group = market ? market.venue : "";
-        host.append(D.make("span", "", mark, market ? market.short : one.label));
+        host.append(D.make("span", V.ailing(one) ? "is-old" : "", mark, market ? market.short : one.label));
       }
     }
   };
@@ -462,11 +466,27 @@
     return one ? one.label : venue ? venue.venue : id;
   };
   live.labelOf = labelOf;
+  // A ring's own name in words: what it holds, then whose; the engine's name is in its tooltip and in the CSV.
+  const RINGS = [
+    [/^candles /, "1 s candles, "], [/^minutes /, "1 m candles, "], [/^metrics /, "tops of book, "], [/^trades /, "trades, "],
+    [/^book frames,? (\d+ s,)? ?/, (_, step) => `books${step ? ` each ${step}` : ","} `], [/^latency (\d+ s) /, "latency of $1, "],
+    [/^latency buckets,? ?(\d+ s,)? ?/, (_, step) => `latency counts${step ? ` of ${step}` : ","} `], [/^latency eighths /, "latency map, "], [/^counters /, "rates, "], [/^limits /, "limits, "],
+  ];
+  const ringName = (name) => ({
+    cls: "name wide",
+    draw(td) {
+      const [from, to] = RINGS.find(([known]) => known.test(name)) || [/^$/, ""];
+      const [what, ...whose] = name.replace(from, to).split(", ");
+      D.text(td, [what, ...whose.map((text) => text.split(" ").map((word) => labelOf(word === labelOf(word) ? word.split(":")[0] : word)).join(" "))].join(", "));
+      D.attr(td, "title", name);
+    },
+  });
   const health = () => {
     const s = stream("health");
     if (!s || !s.tasks || s.tabled === mark(s) || !document.querySelector('[data-f="health.lag"]')) return;
     s.tabled = mark(s);
     const bad = (x) => (x > 0 ? "warn" : "mut");
+    const agreed = (x) => Boolean(x.frames && x.agreement && x.agreement[1]); // without frames there was nothing to compare
     D.table(D.host("tasks"), s.tasks.map((t) => [
       { text: t.name, cls: "name" },
       {
@@ -482,13 +502,13 @@
       { text: x.label, cls: "name" }, n(F.none(x.frames) ? "–, not recorded" : F.group(x.frames)), n(F.group(x.malformed), bad(x.malformed)), n(F.group(x.gaps), bad(x.gaps)),
       n(F.group(x.resyncs), bad(x.resyncs)), n(F.group(x.dropped), bad(x.dropped)),
       ...["late", "levels_dropped", "unchecked"].map((key) => ({ text: F.group(x[key]), cls: "n vs-hide-l", tone: key === "unchecked" ? "mut" : bad(x[key]) })),
-      n(x.agreement && x.agreement[1] ? `${F.group((x.agreement[0] / x.agreement[1]) * 100, 3)}%` : "–", x.agreement && x.agreement[0] < x.agreement[1] ? "warn" : ""),
+      n(agreed(x) ? `${F.group((x.agreement[0] / x.agreement[1]) * 100, 3)}%` : "–", !agreed(x) ? "mut" : x.agreement[0] < x.agreement[1] ? "warn" : ""),
     ]));
     D.table(D.host("rings"), (s.rings || []).map((r) => [
-      { text: r.name, cls: "name wide" }, n(F.group(r.rows)), { text: F.group(r.capacity), cls: "n vs-hide-xl" }, bar(r.capacity ? r.rows / r.capacity : 0), { text: F.group(r.written), cls: "n vs-hide-xl" }, n(F.bytes(r.bytes)),
+      ringName(r.name), n(F.group(r.rows)), { text: F.group(r.capacity), cls: "n vs-hide-xl" }, bar(r.capacity ? r.rows / r.capacity : 0), { text: F.group(r.written), cls: "n vs-hide-xl" }, n(F.bytes(r.bytes)),
     ]));
     D.table(D.host("queues"), (s.queues || []).map((q) => [
-      { text: q.name, cls: "name" }, n(F.group(q.depth)), n(F.group(q.peak)), n(F.group(q.capacity)), n(F.group(q.dropped), bad(q.dropped)),
+      { text: q.name, cls: "name" }, n(F.group(q.depth)), n(F.group(q.peak)), { text: F.group(q.capacity), cls: "n vs-hide-xl" }, n(F.group(q.dropped), bad(q.dropped)),
     ]));
     D.table(D.host("frames"), [...(s.bad_frames || [])].reverse().map((x) => [
       { text: F.time(x.t), cls: "vs-sec" }, { text: labelOf(x.source), cls: "name" }, x.field, { text: x.frame, cls: "wide" },

@@ -103,7 +103,7 @@
   };
 
   // ---------- the grids of the page ----------
-  const grids = (V.grids = { of: new Map(), ms: [] });
+  const grids = (V.grids = { of: new Map() });
   let bundle = null;
   const load = () =>
     (bundle ||= new Promise((resolve, reject) => {
@@ -221,17 +221,14 @@
         grid = { name, el, api: null, s: null, seen: false, written: "", texts: new Map() };
         grids.of.set(name, grid);
         eye.observe(el);
-        begin(grid).catch((error) => V.errors.push(`${name}: ${error.message}`));
+        begin(grid).catch((error) => V.note(`${name}: ${error.message}`));
       }
       const s = V.store.streams[spec.stream];
       if (!grid.api || grid.api.isDestroyed() || !grid.seen || document.hidden || !s || !spec.ready(s)) continue;
       if (grid.s === s && grid.written === mark(s)) continue;
-      const from = performance.now();
       fill(grid, s);
       grid.written = mark(s);
       if (spec.drawn) V.live.written.add(spec.drawn);
-      grids.ms.push(performance.now() - from);
-      if (grids.ms.length > 400) grids.ms.splice(0, 200);
     }
     least();
     ladder();
@@ -266,14 +263,18 @@
     const again = s.climbed !== mark(s);
     if (again) V.live.written.add("depth");
     Object.assign(s, { climbed: mark(s), room });
-    const { price_decimals: k, size_decimals: z, quote: q } = s.market, unit = F.sizeUnit(s.market);
+    const { price_decimals, size_decimals: z, quote: q } = s.market, unit = F.sizeUnit(s.market), step = s.step || 1;
+    // Joined levels are told to the decimals their step has: 10.0 needs none.
+    let k = price_decimals;
+    while (k && step % 10 ** (price_decimals - k + 1) === 0) k -= 1;
+    const priced = (p) => F.group(p / 10 ** price_decimals, k);
     D.put("ladder.price", `Price, ${q}`);
     D.put("ladder.size", `Size, ${unit}`);
     D.put("ladder.sum", `Sum, ${unit}`);
     const n = Math.max(6, Math.min(40, Math.floor(room / 21)));
     const largest = Math.max(...s.a.q.slice(0, n), ...s.b.q.slice(0, n));
-    const before = s.sizes || { a: new Map(), b: new Map() }, flash = again && V.state.flash === "on";
-    s.sizes = { a: new Map(), b: new Map() };
+    const before = (s.joined === step && s.sizes) || { a: new Map(), b: new Map() }, flash = again && V.state.flash === "on";
+    Object.assign(s, { sizes: { a: new Map(), b: new Map() }, joined: step });
     beat ^= 1;
     const fill = (host, side, name, reverse) => {
       const shown = Math.min(n, side.p.length), rows = D.pool(host, shown, rung);
@@ -282,7 +283,7 @@
         s.sizes[name].set(p, side.q[i]);
         const width = `${((side.q[i] / largest) * 46).toFixed(1)}%`;
         if (bar.style.width !== width) bar.style.width = width;
-        D.text(price, F.scaled(p, k));
+        D.text(price, priced(p));
         D.text(size, F.scaled(side.q[i], z));
         D.text(sum, F.scaled(side.c[i], z));
         // A flash belongs to a price: it ends where another price took the row. Two names, so that it starts again.
@@ -290,12 +291,25 @@
         if (change) size.dataset.flash = change;
         else if (size.dataset.flash && (row.price !== p || V.state.flash !== "on")) delete size.dataset.flash;
         row.price = p;
+        row.place = [side, i, name];
       }
     };
     fill(asks, s.a, "a", true);
     fill(bids, s.b, "b", false);
-    const m = V.store.answer.market, spread = s.a.p[0] - s.b.p[0], rise = m ? tone(m.change) : "";
-    D.put("ladder.last", m ? `${rise === "up" ? "▲ " : rise === "down" ? "▼ " : ""}${F.scaled(m.last, k)}` : "–", rise);
-    D.put("ladder.spread", `spread ${F.scaled(spread, k)} · ${F.group((spread / ((s.a.p[0] + s.b.p[0]) / 2)) * 1e4, 3)} bp`);
+    const m = V.store.answer.market, mid = (s.ask + s.bid) / 2, spread = s.ask - s.bid, rise = m ? tone(m.change) : "";
+    D.put("ladder.last", m ? `${rise === "up" ? "▲ " : rise === "down" ? "▼ " : ""}${F.scaled(m.last, price_decimals)}` : "–", rise);
+    D.put("ladder.spread", `spread ${F.scaled(spread, price_decimals)} · ${F.group((spread / mid) * 1e4, 3)} bp`);
   };
+  // What a row holds, in words, told when the pointer comes to it.
+  const rungWords = (row) => {
+    const s = V.store.streams.depth, [side, i, name] = row.place, { price_decimals: k, size_decimals: z, quote } = s.market, step = s.step || 1;
+    const p = side.p[i], bid = name === "b", end = bid ? p + step : p - step, unit = F.sizeUnit(s.market);
+    const where = step > 1 ? (bid ? `Bids from ${F.scaled(p, k)} up to, not with, ${F.scaled(end, k)}` : `Asks above ${F.scaled(end, k)} up to ${F.scaled(p, k)}`) : `${bid ? "Bids" : "Asks"} at ${F.scaled(p, k)}`;
+    const away = Math.abs(p / ((s.bid + s.ask) / 2) - 1) * 1e4;
+    return `${where} ${quote}: ${F.scaled(side.q[i], z)} ${unit}; ${F.scaled(side.c[i], z)} ${unit} from the best price to here, ${F.group(away, away < 10 ? 2 : 1)} bp from the mid`;
+  };
+  document.addEventListener("mouseover", (event) => {
+    const row = event.target.closest && event.target.closest("#panel-ladder .side > .l");
+    if (row && row.place) row.title = rungWords(row);
+  });
 })();

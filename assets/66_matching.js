@@ -30,7 +30,7 @@
         { text: name, cls: "name" }, n(F.group(one.resting)), n(F.group(one.waiting), one.waiting ? "" : "mut"),
         n(F.group(one.bid_levels)), n(F.group(one.ask_levels)), n(F.group(one.far), one.far ? "" : "mut"),
         bar(share, share >= 1 ? "is-bad" : share >= FULL ? "is-warn" : ""), n(`${F.group(share * 100, 1)}%`),
-        { text: F.group(one.slots), cls: "n vs-hide-l", tone: "mut" }, { text: one.most === null ? "" : F.group(one.most), cls: "n vs-hide-l", tone: "mut" }, last,
+        { text: F.group(one.slots), cls: "n vs-hide-l", tone: "mut" }, { text: one.most === null ? F.NONE : F.group(one.most), cls: "n vs-hide-l", tone: "mut" }, last,
       ];
     };
     const list = s.symbols.map((one) => ({ ...one, far: one.far_bid_levels + one.far_ask_levels }));
@@ -49,7 +49,7 @@
       const value = (x) => (latency ? F.three(F.inUnit(x, unit)) : one.unit ? F.three(x) : measured ? F.group(x) : F.si(x));
       return [
         { text: latency ? `${one.label}, ${unit}` : one.label, cls: "name" },
-        n(value(one.last)), n(value(one.p50)), n(measured ? value(one.p99) : ""), n(value(one.max)), n(measured ? "" : one.total < LONG ? F.group(one.total) : F.si(one.total)),
+        n(value(one.last)), n(value(one.p50)), n(measured ? value(one.p99) : F.NONE, measured ? "" : "mut"), n(value(one.max)), n(measured ? F.NONE : one.total < LONG ? F.group(one.total) : F.si(one.total), measured ? "mut" : ""),
         line(one.spark, measured ? "--vs-p99" : "--vs-venue-sim", !measured),
       ];
     }));

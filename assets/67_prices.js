@@ -8,7 +8,8 @@
   const STEPS = [0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
 
   // Prices of different decimals, their points in one line.
-  const price = (x, row, s) => (F.none(x) ? F.NONE : F.scaled(Math.round(x / 10 ** (s.decimals - row.price_decimals)), row.price_decimals) + F.filled(row.price_decimals, s.decimals));
+  const scaled = (x, row, s) => F.scaled(Math.round(x / 10 ** (s.decimals - row.price_decimals)), row.price_decimals);
+  const price = (x, row, s) => (F.none(x) ? F.NONE : scaled(x, row, s) + F.filled(row.price_decimals, s.decimals));
   const size = (x, row, common, most) => (F.none(x) ? F.NONE : row.size_unit === common ? F.scaled(x, row.size_decimals) + F.filled(row.size_decimals, most) : `${F.scaled(x, row.size_decimals)} ${row.size_unit}`);
   const mid = (row, s) => (F.none(row.mid2) ? F.NONE : F.group(row.mid2 / 2 / 10 ** s.decimals, row.price_decimals + 1) + F.filled(row.price_decimals + 1, s.decimals + 1));
 
@@ -66,14 +67,15 @@
       ];
     }));
     s.rows.forEach((row, i) => {
-      const cls = row.why ? (row.run === "sim" ? "is-out is-sim" : "is-out") : "";
+      const cls = V.ailing(row) ? "is-out is-old" : row.why ? (row.run === "sim" ? "is-out is-sim" : "is-out") : "";
       if (host.children[i].className !== cls) host.children[i].className = cls;
     });
   };
 
   const reads = (s) => {
     const f = s.found, d = s.decimals, name = (i) => s.rows[i].label;
-    const at = (one) => (one ? `${F.scaled(one[0], d)} ${name(one[1])}` : "–");
+    const own = (price, i) => scaled(price, s.rows[i], s); // with the decimals that the source has, as in the table
+    const at = (one) => (one ? `${own(one[0], one[1])} ${name(one[1])}` : "–");
     D.put("prices.bid", at(f.bid), f.bid ? "up" : "");
     D.put("prices.ask", at(f.ask), f.ask ? "down" : "");
     const bp = (x, digits = 2) => `${F.group(x, digits)} bp`;

@@ -89,7 +89,7 @@
     stretch: () => "",
     recorder: (s) => `${F.group(s.recorder.rows.filter((x) => x.state !== "off").length)} of ${many(s.recorder.rows.length, "venue")} recorded`,
     exports: (s) => many(s.jobs.length, "export"),
-    retention: (s) => (s.retention && s.retention.deleted ? `${F.bytes(s.retention.deleted)} deleted since the start` : ""),
+    retention: (s) => (s.retention && s.retention.deleted ? `${F.bytes(s.retention.deleted)} deleted since the start` : "nothing deleted yet"),
   });
 
   // ---------- figures ----------
@@ -109,27 +109,28 @@
     const what = h.state === "ready" && h.recording ? `${many(h.recording, "venue")} · ` : "";
     D.put("history.where", h.folder ? `${what}${h.folder}${j && j.sqlite ? ` · SQLite ${j.sqlite}` : ""}` : "");
     const rows = (j ? j.rows : 0) + (a ? a.rows : 0), size = (j ? j.bytes : 0) + (a ? a.bytes : 0);
-    D.put("history.rows", j ? F.si(rows) : "–");
-    D.put("history.rows.unit", j ? "rows" : "");
+    const fresh = H.unopened(s); // nothing was ever kept: that is known, and is zero
+    D.put("history.rows", j || fresh ? F.si(rows) : "–");
+    D.put("history.rows.unit", j || fresh ? "rows" : "");
     D.put("history.rows.side", j && a && window.innerWidth >= 1380 ? `${F.si(j.rows)} journal` : "");
-    put2("history.bytes", j ? F.bytes(size) : "–", a ? many(a.files, "file") : "");
-    D.put("history.rate", j ? F.si(Math.round(j.rows_per_s)) : "–");
-    D.put("history.rate.unit", j ? "rows/s" : "");
+    put2("history.bytes", j || fresh ? F.bytes(size) : "–", a ? many(a.files, "file") : "");
+    D.put("history.rate", j ? F.si(Math.round(j.rows_per_s)) : fresh ? "0" : "–");
+    D.put("history.rate.unit", j || fresh ? "rows/s" : "");
     D.put("history.rate.side", j && j.newest ? `${F.age(s.age_ms)} ago` : "");
     D.put("history.commit", j && j.commits ? F.three(j.p99_ms) : "–", j && j.p99_ms > 100 ? "warn" : "");
-    D.put("history.commit.unit", j && j.commits ? "ms" : "");
+    D.put("history.commit.unit", j && j.commits ? "ms" : fresh ? "none yet" : "");
     D.put("history.commit.side", j && j.commits ? `p50 ${F.three(j.p50_ms)}` : "");
     const share = j && j.pending_limit ? j.pending_bytes / j.pending_limit : 0;
-    put2("history.lag", j ? F.bytes(j.pending_bytes) : "–", j ? `${F.group(share * 100)}% of ${F.bytes(j.pending_limit).replace(/\.\d+/, "")}` : "");
-    D.put("history.lag", j ? F.bytes(j.pending_bytes).split(" ")[0] : "–", share > 0.5 ? "bad" : share > 0.2 ? "warn" : "");
+    put2("history.lag", j ? F.bytes(j.pending_bytes) : fresh ? F.bytes(0) : "–", j ? `${F.group(share * 100)}% of ${F.bytes(j.pending_limit).replace(/\.\d+/, "")}` : "");
+    D.put("history.lag", j ? F.bytes(j.pending_bytes).split(" ")[0] : fresh ? "0" : "–", share > 0.5 ? "bad" : share > 0.2 ? "warn" : "");
     const used = h.budget ? h.used / h.budget : null;
-    D.put("history.budget", used === null ? (F.none(h.used) ? "–" : "none") : F.three(used * 100), used > FULL_SHARE ? "warn" : "");
-    D.put("history.budget.unit", used === null ? "" : `% of ${F.bytes(h.budget).replace(/\.0+(?= )/, "")}`);
+    D.put("history.budget", used === null ? (F.none(h.used) && !fresh ? "–" : fresh ? "0" : "none") : F.three(used * 100), used > FULL_SHARE ? "warn" : "");
+    D.put("history.budget.unit", used === null ? (fresh ? "B" : "") : `% of ${F.bytes(h.budget).replace(/\.0+(?= )/, "")}`);
     D.put("history.budget.side", used === null ? "" : h.full ? `${H.about(h.full - s.at).replace(/ days$/, " d")} left` : "");
     put2("history.free", F.bytes(h.free), h.free !== null && h.free < 1e9 ? "low" : "");
     D.put("history.free", F.bytes(h.free).split(" ")[0], h.free !== null && h.free < 1e9 ? "bad" : "");
     const ago = a && a.newest ? s.at - a.newest : null;
-    D.put("history.archive", a ? (F.none(ago) ? "empty" : F.age(ago)) : "–", a && (a.state === "failing" || a.damaged.length) ? "warn" : "");
+    D.put("history.archive", a ? (F.none(ago) ? "empty" : F.age(ago)) : fresh ? "empty" : "–", a && (a.state === "failing" || a.damaged.length) ? "warn" : "");
     D.put("history.archive.unit", a && !F.none(ago) ? "ago" : "");
     D.put("history.archive.side", !a ? "" : a.state === "failing" ? "failing" : a.damaged.length ? `${F.group(a.damaged.length)} damaged` : a.remote ? (a.waiting ? `${F.group(a.waiting)} to upload` : a.files ? "uploaded" : "") : a.state === "idle" ? "" : a.state);
     const cell = document.querySelector('[data-f="history.archive"]');
@@ -243,9 +244,9 @@
         D.text(cell.children[1], small);
         D.attr(cell, "data-tone", tone || null);
       };
-      set(rate, writing && !F.none(row.rows_per_s) ? F.si(Math.round(row.rows_per_s)) : running ? "0" : "–", running ? "rows/s" : "", writing ? "" : "mut");
-      set(size, running ? F.bytes(row.bytes) : "–", running ? `${F.si(row.rows)} rows` : "");
-      set(since, running && row.since ? H.length(s.at - row.since) : "–", running && row.since ? `since ${F.time(row.since).slice(0, 5)}` : "");
+      set(rate, writing && !F.none(row.rows_per_s) ? F.si(Math.round(row.rows_per_s)) : running ? "0" : "", running ? "rows/s" : "", writing ? "" : "mut");
+      set(size, running ? F.bytes(row.bytes) : "", running ? `${F.si(row.rows)} rows` : "");
+      set(since, running && row.since ? H.length(s.at - row.since) : running ? "–" : "", running && row.since ? `since ${F.time(row.since).slice(0, 5)}` : "");
       D.attr(since, "title", row.since ? `Since ${H.moment(Math.floor(row.since / 1000) * 1000)} UTC` : null);
       choice.dataset.venue = row.venue;
       choice.disabled = Boolean(fixed);

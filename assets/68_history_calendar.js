@@ -438,7 +438,9 @@
     const f = s.calendar, key = `${parts.mark(s)}/${V.theme()}/${host.clientWidth}/${window.innerWidth < 768}`;
     for (const el of document.querySelectorAll('[data-key="hzoom"]')) D.attr(el, "aria-pressed", String(el.dataset.value === f.zoom));
     parts.options("hwhat", [["", "Everything"], ...f.kinds.map((x) => [x, V.exchange.capital(x)])], f.what);
-    D.put("sub.coverage", `${{ "90d": "Days", "30d": "Days", day: "Quarter hours", hour: "Minutes" }[f.zoom]}, UTC${f.left_out ? `; ${F.group(f.left_out)} more rows are not shown` : ""}`);
+    // Cut words say nothing: where there is little room only what is not shown is told.
+    const unit = window.innerWidth >= 1680 ? [`${{ "90d": "Days", "30d": "Days", day: "Quarter hours", hour: "Minutes" }[f.zoom]}, UTC`] : [];
+    D.put("sub.coverage", !f.order.length ? "" : [...unit, ...(f.left_out ? [`${F.group(f.left_out)} more rows are not shown`] : [])].join("; "));
     if (drawn === key && !fresh) return;
     drawn = key;
     draw(s);

@@ -229,7 +229,7 @@
     const unit = F.unit("exchange-facts", rows ? rows.p99 : null, true);
     for (const key of ["p50", "p99"]) {
       D.put(`exchange.${key}`, on && rows ? F.three(F.inUnit(rows[key], unit)) : "–");
-      D.put(`exchange.${key}.unit`, on && rows ? `${unit}, ${F.window(V.state.window)}` : "");
+      D.put(`exchange.${key}.unit`, on ? (rows ? `${unit}, ${F.window(V.state.window)}` : "sockets only") : ""); // orders of this page pass none
     }
   };
 
@@ -373,8 +373,8 @@
         const width = `${((q / top) * 46).toFixed(1)}%`, text = F.scaled(p, k), amount = mine.get(`${side}/${p / 10 ** k}`);
         if (bar.style.width !== width) bar.style.width = width;
         els[i].classList.toggle("is-edge", edge);
-        D.text(price, edge ? `${side === "buy" ? "▼" : "▲"} ${text}` : text);
-        D.text(size, edge ? (far ? `mine, ${far} more` : "mine") : F.scaled(q, z));
+        D.text(price, text);
+        D.text(size, edge ? `mine, ${side === "buy" ? "below" : "above"}${far ? `, ${far} more` : ""}` : F.scaled(q, z));
         D.text(held, amount ? F.group(amount, z) : "");
         els[i].dataset.price = text;
         els[i].dataset.side = side;
@@ -392,10 +392,12 @@
   // ---------- balances, phases ----------
   const MONEY = new Set(["USDT", "USDC", "USD"]), MOST = 6;
   // So many decimals of each asset always, never rounded up; points in line over all of them.
-  const money = (asset, text) => {
-    const [whole, rest = ""] = text.split("."), places = MONEY.has(asset) ? 2 : MOST;
-    return `${X.grouped(`${whole}.${rest.slice(0, places).padEnd(places, "0")}`)}${F.filled(places, MOST)}`;
+  const places = (asset) => (MONEY.has(asset) ? 2 : MOST);
+  X.money = (asset, text) => {
+    const [whole, rest = ""] = text.split(".");
+    return X.grouped(`${whole}.${rest.slice(0, places(asset)).padEnd(places(asset), "0")}`);
   };
+  const money = (asset, text) => X.money(asset, text) + F.filled(places(asset), MOST);
   const balances = (s) => {
     const host = D.host("balances"), a = s.account;
     if (!host || !a) return;

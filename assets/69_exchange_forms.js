@@ -9,6 +9,7 @@
   const FAR = 0.02; // a limit this far through the other side is asked for twice
   const TYPES = [["limit", "Limit"], ["market", "Market"], ["stop", "Stop"], ["stop_limit", "Stop limit"], ["take_profit", "Take profit"], ["take_profit_limit", "Take profit limit"]];
   const TIFS = [["gtc", "GTC"], ["ioc", "IOC"], ["fok", "FOK"]];
+  const ENDED = { new: "accepted, resting", armed: "accepted, waits for its trigger" }; // an answer's status in words
   const PRICED = new Set(["limit", "stop_limit", "take_profit_limit"]);
   const TRIGGERED = new Set(["stop", "stop_limit", "take_profit", "take_profit_limit"]);
 
@@ -191,7 +192,7 @@
     const s = market(), buys = ticket.side === "buy", other = best("sell"), size = decimal(ticket.size);
     if (ticket.type !== "market" || !s || size === null || (buys && other === null)) return "";
     const asset = buys ? s.quote : s.base, needs = buys ? (size * other) / 10 ** s.price_decimals : size, has = free(asset);
-    return has !== null && needs > Number(has) ? `It needs about ${F.group(needs, 2)} ${asset}, of which ${X.trimmed(has)} are free.` : "";
+    return has !== null && needs > Number(has) ? `It needs about ${F.group(needs, 2)} ${asset}, of which ${X.money(asset, has)} are free.` : "";
   };
   const send = async () => {
     if (ticket.busy || Date.now() < ticket.locked || lacks()) return;
@@ -212,7 +213,8 @@
       const { order_id: id, status, filled, sentence } = answer.result;
       const bad = status === "rejected" || status === "expired";
       const part = Number(filled) > 0 && status !== "filled" ? `, ${filled} filled` : "";
-      say(bad ? "bad" : "ok", X.capital(sentence) || `${was}: order ${id} is ${X.word(status)}${part}`);
+      say(bad ? "bad" : "ok", (!ENDED[status] && X.capital(sentence)) || `${was}: ${ENDED[status] || X.word(status)}${part}; order ${id}`);
+      if (!bad) ticket.size = ""; // the same order again is typed again
     } else say(answer.lost ? "warn" : "bad", X.why(answer.why));
     show();
     setTimeout(show, Math.max(0, ticket.locked - Date.now()) + 20);
@@ -244,7 +246,7 @@
     const size = decimal(ticket.size), at = priced ? decimal(ticket.price) : best(ticket.side === "buy" ? "sell" : "buy") === null || !s ? null : best(ticket.side === "buy" ? "sell" : "buy") / 10 ** s.price_decimals;
     D.text(form.value, size === null || at === null || !s ? "–" : `${priced ? "" : "about "}${F.group(size * at, 2)} ${s.quote}`);
     const asset = s ? (ticket.side === "buy" ? s.quote : s.base) : "", have = free(asset);
-    D.text(form.free, have === null ? "–" : `${X.trimmed(have)} ${asset}`);
+    D.text(form.free, have === null ? "–" : `${X.money(asset, have)} ${asset}`); // as among the balances
     const why = lacks(), quiet = ticket.busy || Date.now() < ticket.locked;
     const cls = `vs-btn is-send full ${ticket.side === "buy" ? "is-up" : "is-down"}`;
     if (form.send.className !== cls) form.send.className = cls;

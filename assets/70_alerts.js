@@ -40,7 +40,7 @@
   };
 
   // ---------- over every page ----------
-  const bell = { id: null, epoch: "" };
+  const bell = { id: null, epoch: null };
   let ear = null;
   const beep = () => {
     try {
@@ -60,11 +60,24 @@
       V.set({ sound: false }); // this browser plays nothing, so the switch must not say it does
     }
   };
+  // Why there are no notifications; "" where they are allowed.
+  const refused = () => {
+    if (!window.isSecureContext) return "Browsers have them for https and for localhost only.";
+    if (!("Notification" in window)) return "It has none.";
+    if (Notification.permission === "denied") return "They are blocked for this address: allow them in the browser's settings, then switch again.";
+    return Notification.permission === "granted" ? "" : "The browser's question was not answered with Allow.";
+  };
   const tell = (newest, more) => {
     const where = [newest.source && label(newest.source), newest.value && X.grouped(newest.value)].filter(Boolean).join(": ");
     D.toast(newest.text, [where, more ? `and ${more} more` : ""].filter(Boolean).join(", "), "alert");
     if (V.state.sound) beep();
-    if (V.state.notify && "Notification" in window && Notification.permission === "granted") new Notification(newest.text, { body: where, tag: `venuescope-${newest.id}` });
+    if (!V.state.notify || refused()) return;
+    try {
+      new Notification(newest.text, { body: where, tag: `venuescope-${newest.id}` }); // one, however many tabs ask for it
+    } catch {
+      V.set({ notify: false }); // browsers of phones have them in service workers alone
+      D.toast("This browser shows no notifications", "It has none for a page. The badge and the sound tell alerts.");
+    }
   };
   A.told = () => {
     const h = A.head(), el = document.getElementById("shell-alerts");
@@ -72,6 +85,9 @@
     const n = h.unacknowledged, newest = h.newest;
     const last = newest ? newest.id : 0;
     // Ids only ascend, so the first answer says from where on firings are news; what is older is told by the count.
+    // An engine that was started again tells firings of its own.
+    if (bell.epoch !== V.store.epoch) bell.id = null;
+    bell.epoch = V.store.epoch;
     if (bell.id !== null && last > bell.id) tell(newest, last - bell.id - 1);
     bell.id = bell.id === null ? last : Math.max(last, bell.id);
     const open = newest && (!newest.acknowledged || !newest.ended);
@@ -91,12 +107,13 @@
     D.put("session.may", session ? `This session's role is ${A.role()}` : "");
   };
   // Notifications and sound: off until somebody wants them, in this browser alone.
-  const WAYS = [["notify", "Notify", "A notification of this browser when an alert fires"], ["sound", "Sound", "A sound when an alert fires"]];
+  const PAUSED = "Silent while the view is paused; what fired meanwhile is told when it goes on.";
+  const WAYS = [["notify", "Notify", `A notification of this browser when an alert fires. ${PAUSED}`], ["sound", "Sound", `A sound when an alert fires. ${PAUSED}`]];
   const wish = async (key, on) => {
     if (key === "notify" && on) {
-      const allowed = "Notification" in window ? await Notification.requestPermission() : "denied";
-      if (allowed !== "granted") {
-        D.toast("This browser allows no notifications", "Allow them for this address in the browser's settings, then switch again.");
+      if (window.isSecureContext && "Notification" in window) await Notification.requestPermission();
+      if (refused()) {
+        D.toast("This browser allows no notifications", refused());
         V.set({ notify: true });
         V.set({ notify: false });
         return ways(true);

@@ -10,10 +10,10 @@
 
   window.addEventListener("error", (event) => note(event.message));
   window.addEventListener("unhandledrejection", (event) => note(String(event.reason)));
-  const note = (text) => {
+  const note = (V.note = (text) => {
     V.errors.push(text);
     if (V.errors.length > 50) V.errors.shift();
-  };
+  });
 
   // ---------- parameters ----------
   // What of the tab's state goes with a poll, by what the poll calls it: always, or with the stream it is for.
@@ -23,6 +23,7 @@
     history: { hzoom: "histzoom", hat: "histat", hwhat: "histwhat" },
     impact: { amount: "amount" },
     latency_map: { slo: "slo" },
+    depth: { span: "span", group: "group" },
     studies: { studies: "studies" },
   };
   const ASKED = new Set([SENT, ...Object.values(SENT_FOR)].flatMap((names) => Object.keys(names)));
@@ -32,8 +33,10 @@
     const streams = [...new Set([...link.streams, ...link.also])].sort();
     const params = { client: V.client, streams };
     for (const [key, name] of Object.entries(SENT)) if (V.state[key] !== "") params[name] = V.state[key];
+    // Depth is widened and joined where that can be chosen; elsewhere it is as it always was.
+    const chosen = document.querySelector('[data-select="group"]');
     for (const [stream, names] of Object.entries(SENT_FOR))
-      if (streams.includes(stream)) for (const [key, name] of Object.entries(names)) if (V.state[key] !== "") params[name] = V.state[key];
+      if (streams.includes(stream) && (stream !== "depth" || chosen)) for (const [key, name] of Object.entries(names)) if (V.state[key] !== "") params[name] = V.state[key];
     if (streams.includes("history")) params.histof = V.history.asked || null;
     const text = JSON.stringify(params);
     if (text === sent && !force) return;
@@ -53,7 +56,10 @@
     if (changed.includes("paused")) {
       V.pausedAt = V.state.paused ? Date.now() : 0;
       pace();
-      if (!V.state.paused) link.ask(true);
+      if (!V.state.paused) {
+        gather();
+        link.ask(true);
+      }
       V.say(V.state.paused ? "Paused" : "Resumed");
     }
     if (changed.includes("hz")) tune(true);
@@ -97,11 +103,17 @@
     tune();
   };
 
-  // Null while answers come; else since when there are none.
-  link.gone = () => {
+  // Null while answers come; else since when there are none. A server that stalls is slow first, and away when it
+  // has said nothing for long or refuses to be asked.
+  link.patience = 7000; // ms
+  link.late = () => {
     if (V.state.paused || document.hidden) return null;
     const silent = Date.now() - (link.at || link.opened);
     return silent > Math.max(2000, 3 * period()) && silent > 0 ? link.at || link.opened : null;
+  };
+  link.gone = () => {
+    const since = link.late();
+    return since && (probe.refused || Date.now() - since > link.patience) ? since : null;
   };
 
   // ---------- what was painted ----------
@@ -174,9 +186,10 @@
   };
   const after = (name, gd) => {
     const chart = V.charts[name], s = V.store.streams[chart.stream];
-    if (!chart.after || !s || !gd._fullLayout || !gd._fullLayout.xaxis || !gd.layout || !gd.layout.meta || chart.empty(s)) return;
+    if (!s || !gd._fullLayout || !gd._fullLayout.xaxis || !gd.layout || !gd.layout.meta || chart.empty(s)) return;
     try {
-      chart.after(gd, s);
+      if (chart.after) chart.after(gd, s);
+      V.began(name, gd);
     } catch (error) {
       note(`${name}: ${error.message}`);
     }
@@ -279,10 +292,10 @@
   const badge = () => {
     const el = document.getElementById("shell-badge");
     if (!el) return;
-    const a = V.store.answer, gone = link.gone(), source = V.store.primary();
+    const a = V.store.answer, late = link.late(), source = V.store.primary();
     let state = "live", word = "Live", age = null;
     if (V.state.paused) [state, word, age] = ["paused", "Paused", Date.now() - (V.pausedAt || link.at || link.opened)];
-    else if (gone) [state, word, age] = ["error", "Disconnected", Date.now() - gone];
+    else if (late) [state, word, age] = link.gone() ? ["error", "Disconnected", Date.now() - late] : ["stale", "Slow", Date.now() - late];
     else if (!a) [state, word] = ["off", "Waiting"];
     else if (a.engine && a.engine.state === "failed") [state, word] = ["error", "Failed"];
     else if (a.engine && a.engine.state === "compiling") [state, word] = ["compiling", "Compiling"];
@@ -302,17 +315,20 @@
     const dot = el.firstElementChild, dotted = V.dot(state);
     if (dot.className !== dotted) dot.className = dotted;
     D.put("badge.word", word);
-    const text = state === "past" ? F.time(source.now) : state === "paused" || word === "Disconnected" ? F.span((age || 0) / 1000) : F.age(age);
+    const text = state === "compiling" ? a.engine.kernels.join(" of ") : state === "past" ? F.time(source.now) : state === "paused" || word === "Disconnected" ? F.span((age || 0) / 1000) : F.age(age);
     D.put("badge.age", text);
+    if (word === "Slow") return; // over before it is worth a word, or it becomes more
     if (V.badge !== word && V.badge !== undefined && !V.state.paused) V.say(word === "Live" ? "Live again" : word);
     V.badge = word;
   };
   const banner = () => {
     const host = D.host("banner"), gone = link.gone();
-    if (gone && V.store.answer) V.strip(host, ["disconnected", `Disconnected since ${F.time(gone)} UTC`, "The server does not answer; the page keeps asking and goes on by itself.", null]);
+    D.attr(document.body, "data-still", V.state.paused || gone ? "1" : null);
+    if (gone && V.store.answer) V.strip(host, ["disconnected", `Disconnected since ${F.time(gone)} UTC`, "The server does not answer; the page asks on and goes on by itself.", null]);
     else if (V.state.paused && V.store.answer) V.strip(host, ["paused", `Paused at ${F.time(V.pausedAt || Date.now())} UTC`, "The engine goes on.", ["Resume", "pause", {}]]);
     else V.strip(host, null);
     V.venues.banners();
+    V.starting();
   };
   V.controls = () => {
     for (const el of document.querySelectorAll("[data-key][data-value]"))
@@ -356,23 +372,24 @@
   // to the first. So a server that is away is probed, and asked when it is back, or once in ten seconds.
   // What is asked for is nobody's who is not logged in: a session that has ended is told from a server that is away.
   const PROBE = "/_favicon.ico";
-  const probe = { busy: false, at: 0, failed: false, asked: 0 };
+  const probe = { busy: false, at: 0, failed: false, refused: false, asked: 0 };
   const seek = () => {
-    if (!link.gone()) {
-      Object.assign(probe, { failed: false, asked: 0 });
+    if (!link.late()) {
+      Object.assign(probe, { failed: false, refused: false, asked: 0 });
       return;
     }
     if (probe.busy || Date.now() - probe.at < 1000) return;
     Object.assign(probe, { busy: true, at: Date.now() });
     fetch(PROBE, { method: "HEAD", cache: "no-store", signal: AbortSignal.timeout(3000) })
       .then(({ status }) => {
-        if (link.gone() && status === 401) return location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
-        if (!link.gone() || !(probe.failed || Date.now() - probe.asked > 10_000)) return;
+        probe.refused = false;
+        if (link.late() && status === 401) return location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
+        if (!link.late() || !(probe.failed || Date.now() - probe.asked > 10_000)) return;
         Object.assign(probe, { failed: false, asked: Date.now() });
         props("shell-tick", { disabled: false });
         link.ask(true);
       })
-      .catch(() => (probe.failed = true))
+      .catch((error) => Object.assign(probe, { failed: true, refused: error.name !== "TimeoutError" }))
       .finally(() => (probe.busy = false));
   };
   const clock = () => {
@@ -381,25 +398,57 @@
     badge();
     banner();
     V.past.tick();
-    if (link.gone() || V.state.paused || !V.store.answer) V.panels.update();
+    if (link.late() || V.state.paused || !V.store.answer) V.panels.update();
     // A server that is away is asked once a second, until it is back.
-    if (link.at && link.gone() && used < 1000) {
+    if (link.at && link.late() && used < 1000) {
       used = 1000;
       props("shell-tick", { interval: 1000 });
     }
     seek();
   };
 
-  // What the panels of the page need; hidden ones need nothing.
-  link.need = () => {
+  // What the panels of the page need. Hidden ones need nothing, nor do those of another view, those under the panel
+  // that fills the page, and those far off the screen that cost much; what is seen again comes again as a whole.
+  const HEAVY = new Set(["book_map", "latency_map", "studies", "indexed", "mids", "events", "distribution"]);
+  const LEFT_MS = 4000; // a panel that is only scrolled past is still asked for
+  const far = new WeakMap(); // element -> since when it is far off the screen
+  let leaving = 0;
+  const near = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) {
+      if (isIntersecting) far.delete(target);
+      else if (!far.has(target)) far.set(target, performance.now());
+    }
+    if (V.state.paused) return; // nothing moves then, and resuming looks again
+    link.need();
+    clearTimeout(leaving);
+    leaving = setTimeout(() => V.state.paused || link.need(), LEFT_MS + 50);
+  }, { rootMargin: "50%" });
+  const drawnNow = (el) => {
+    if (el.dataset.away) return false;
+    if (el.hidden) return true; // it shows itself by what it is told
+    if (!el.getClientRects().length) return false;
+    const top = document.querySelector("[data-page] [data-max]");
+    return !top || el === top || !el.matches("section[data-panel]");
+  };
+  const away = (el) => far.has(el) && performance.now() - far.get(el) >= LEFT_MS;
+  const gather = () => {
     const page = document.querySelector("[data-page]");
     const wanted = new Set();
     if (page)
-      for (const el of page.querySelectorAll("[data-streams]:not([data-away])")) for (const name of el.dataset.streams.split(" ")) if (name) wanted.add(name);
+      for (const el of page.querySelectorAll("[data-streams]")) {
+        near.observe(el);
+        if (!drawnNow(el)) continue;
+        for (const name of el.dataset.streams.split(" ")) if (name && !(HEAVY.has(name) && away(el))) wanted.add(name);
+      }
     if (page && page.dataset.page === "latency") wanted.add("stages");
     link.streams = [...wanted].sort();
+  };
+  link.need = () => {
+    gather();
     link.ask();
   };
+  // Another view of the page, or the other of two panels in one place.
+  new MutationObserver(() => link.started && link.need()).observe(document.body, { attributeFilter: ["data-exview", "data-health", "data-compare"] });
   // A page was put in place: nothing looked up before holds, and it needs other streams.
   const turned = () => {
     D.forget();

@@ -1,9 +1,11 @@
-/* One time axis for a page: one line at the pointer's time over all time charts, one range, and whether it follows.
+/* One time axis for a page: one line at the pointer's time over all time charts, what they say at it, one range, and
+   whether it follows.
    A time chart is one whose layout's `xaxis` is of type "date"; its x are UTC ms. Nothing else has to be told.
 
    The range is state: `at0` and `at1` in ms (`since` and `until` in the address), 0 and 0 for the whole window. A range
    that ends at the newest data goes along with it: then `at0` is its width, negative, and `at1` is 0. Charts of another
-   time (a replay beside what is counted now) are left as they are.
+   time (a replay beside what is counted now) are left as they are. A page keeps the rows of its window alone: a held
+   range that no chart has anything of any more is given up, and that is said.
      V.time.range()         [from, to] in ms, null for the whole window
      V.time.following()     whether what is newest stays in sight
      V.time.fitting(gd)     what of a drawn chart's x axis has to change, null if nothing
@@ -16,7 +18,7 @@
   const EDGE_MS = 1000; // a range that follows moves on with each whole second
   const LETTER = 6.3, SIDES = 14; // px of a digit and of the padding of the line's label
 
-  const ms = (value) => (typeof value === "number" ? value : Date.parse(String(value).replace(" ", "T") + (/[Z+]/.test(String(value)) ? "" : "Z")));
+  const { ms } = V.chart;
   const dated = (gd) => Boolean(gd && gd._fullLayout && gd._fullLayout.xaxis && gd._fullLayout.xaxis.type === "date" && gd.layout && gd.layout.meta);
   const charts = () => [...document.querySelectorAll("[data-chart] .js-plotly-plot")].filter(dated);
   const nameOf = (gd) => gd.closest("[data-chart]").dataset.chart;
@@ -135,9 +137,27 @@
     fit();
     V.say("Held");
   };
+  // ---------- what is held and has gone ----------
+  const STAYS_MS = 3000; // a page or a source that was just opened is not drawn at once
+  let gone = 0; // since when no chart has anything of the range that is held; 0: some has, or none is held
+  // A past that the address asks for is not open yet: then charts are still of now.
+  const awaited = () => Boolean(V.past.query().past && !V.store.answer.past);
+  const giveUp = () => {
+    const range = T.range(), drawn = charts().map((gd) => extent(gd.data)).filter(Boolean), newest = edge();
+    const kept = drawn.length ? drawn : [[newest - V.state.window * 1000, newest]];
+    const lost = !T.following() && !held && V.store.answer && !awaited() && !kept.some(([from, to]) => range[1] > from && range[0] < to);
+    if (!lost) gone = 0;
+    else if (!gone) gone = Date.now();
+    else if (Date.now() - gone > STAYS_MS) {
+      gone = 0;
+      release();
+      D.toast("What was held is no longer here", `No chart of this page has ${F.time(range[0])} to ${F.time(range[1])} UTC; they follow the newest again.`);
+    }
+  };
   const length = (span) => (span < 59_500 ? `${F.group(span / 1000, span < 9950 ? 1 : 0)} s` : F.span(span / 1000));
   T.update = () => {
-    const on = T.following(), range = T.range(), replay = Boolean(V.store.answer && V.store.answer.past);
+    giveUp();
+    const on = T.following() || gone > 0, range = gone ? null : T.range(), replay = Boolean(V.store.answer && V.store.answer.past);
     const word = !on ? "Held" : range ? `Last ${length(range[1] - range[0])}` : replay ? "Follow replay" : "Follow live";
     const title = !on ? `The charts stand at ${F.time(range[0])} to ${F.time(range[1])} UTC: back to the newest (F)` : range ? "A part of the window, sliding with the newest data; press to hold it (F)" : "The charts follow the newest data; press to hold them (F)";
     D.put("time.word", word);
@@ -173,6 +193,7 @@
     return `${day ? `${day} ` : ""}${F.millis(t)} UTC${local}`;
   };
   const hide = () => {
+    V.readout.clear();
     for (const [line, label] of marks.values()) {
       if (!line.hidden) line.hidden = true;
       if (!label.hidden) label.hidden = true;
@@ -193,8 +214,9 @@
     }
     const t = Math.round(own.p2c(at));
     T.at = t;
-    for (const gd of charts()) {
-      const mark = markOf(nameOf(gd));
+    const telling = new Set();
+    for (const [gd, seen] of charts().map((one) => [one, inSight(one)])) {
+      const name = nameOf(gd), mark = markOf(name);
       if (!mark) continue;
       const [line, label] = mark, axis = gd._fullLayout.xaxis, size = gd._fullLayout._size, mine = gd === aim.gd;
       const px = mine ? at : axis.c2p(t), shown = px >= 0 && px <= axis._length && Number.isFinite(px);
@@ -203,6 +225,9 @@
       V.chart.move(line, axis._offset + px, size.t, shown);
       if (!mine) {
         if (!label.hidden) label.hidden = true;
+        if (!shown || !seen) continue;
+        telling.add(name);
+        V.readout.show(gd, name, t, axis._offset + px);
         continue;
       }
       const words = worded(t), wide = Math.ceil(words.length * LETTER) + SIDES;
@@ -210,6 +235,7 @@
       if (label.style.width !== `${wide}px`) label.style.width = `${wide}px`;
       V.chart.move(label, Math.max(0, Math.min(axis._offset + px - wide / 2, gd._fullLayout.width - wide)), size.t + size.h + 2, shown);
     }
+    V.readout.clear(telling);
   };
   document.addEventListener("pointermove", (event) => {
     const gd = event.target.closest ? event.target.closest("[data-chart] .js-plotly-plot") : null;

@@ -3,7 +3,8 @@
    React's nodes stay where they are. As long as nobody changed anything a page is laid out by its own sheet. With a
    panel hidden or moved, the page becomes one grid of twelve columns: its containers step aside (`display: contents`),
    and each panel keeps the width and height it was measured to have, an order of its own, and a share of the room
-   that hidden ones leave. Kept per page in this browser; `hide` and `max` are in the URL, so a link shows the same. */
+   that hidden ones leave. Kept per page in this browser; `hide`, `order` and `max` are in the URL, which beats what was
+   kept, so a link shows the same. */
 (() => {
   "use strict";
   const V = window.venuescope;
@@ -120,17 +121,17 @@
   };
   const low = (cell) => !cell.name || cell.el.classList.contains("is-strip");
 
-  let order = []; // of the panels seen now, hidden ones left out
+  let order = [], natural = []; // names of the panels of this view, hidden ones too: as they stand, as the sheet has them
   const apply = () => {
     const page = here();
     if (!page) return;
-    const name = page.dataset.page, own = mine(name), hide = new Set(V.state.hide);
+    const hide = new Set(V.state.hide);
     plain(page);
     for (const panel of panelsOf(page)) delete panel.dataset.away;
     const { found, through } = cells(page);
-    const all = ordered(found, own.order);
+    const all = ordered(found, V.state.order);
     const shown = all.filter((cell) => !hide.has(cell.name));
-    order = all.filter((cell) => cell.name).map((cell) => cell.name);
+    [order, natural] = [all, found].map((list) => list.filter((cell) => cell.name).map((cell) => cell.name));
     for (const panel of panelsOf(page)) if (hide.has(panel.dataset.panel)) panel.dataset.away = "1";
     const changed = shown.length < all.length || !same(all, found);
     if (changed) {
@@ -180,8 +181,9 @@
   };
   const maximise = (name) => V.set({ max: V.state.max === name ? "" : name });
   const place = (list) => {
-    keep(here().dataset.page, { order: list });
-    apply();
+    const now = same(list, natural) ? [] : list;
+    keep(here().dataset.page, { order: now });
+    V.set({ order: now });
   };
   const move = (name, by) => {
     const list = [...order], seen = list.filter((x) => !V.state.hide.includes(x));
@@ -203,7 +205,7 @@
     const page = here();
     if (!page) return;
     keep(page.dataset.page, { hide: [], order: [] });
-    V.set({ hide: [], max: "" });
+    V.set({ hide: [], order: [], max: "" });
     apply();
     V.say("The layout is as it was");
   };
@@ -306,7 +308,7 @@
     }
     const n = order.filter((name) => V.state.hide.includes(name)).length;
     D.put("layout.hidden", n ? String(n) : "");
-    const touched = n || (page && mine(page.dataset.page).order.length) || V.state.max;
+    const touched = n || (page && V.state.order.length) || V.state.max;
     for (const el of document.querySelectorAll('[data-act="layout-reset"]')) el.disabled = !touched;
   };
   const menu = () => document.getElementById("shell-layout");
@@ -351,19 +353,20 @@
   };
 
   // ---------- the page turns ----------
-  let asked = true; // what the URL said holds for the page it was opened with
+  let asked = true; // what the URL said, before it was written anew, holds for the page it was opened with
+  const query = new URLSearchParams(location.search);
   const turned = () => {
     const page = here();
     if (!page) return;
-    const linked = asked && new URLSearchParams(location.search).has("hide");
+    const own = mine(page.dataset.page);
     const known = panelsOf(page).map((panel) => panel.dataset.panel);
-    const shown = (linked ? V.state.hide : mine(page.dataset.page).hide).filter((name) => known.includes(name));
+    const [shown, moved] = ["hide", "order"].map((key) => (asked && query.has(key) ? V.state[key] : own[key]).filter((name, i, all) => known.includes(name) && all.indexOf(name) === i));
     const max = asked && known.includes(V.state.max) ? V.state.max : "";
     asked = false;
     open(false, false);
     quiet = true;
     V.colours.show();
-    V.set({ hide: shown, max });
+    V.set({ hide: shown, order: moved, max });
     quiet = false;
     apply();
   };
@@ -378,7 +381,7 @@
       apply();
       V.link.need();
       V.link.redraw();
-    }
+    } else if (changed.includes("order")) apply();
   });
   // Another view of the same page: other panels are seen.
   new MutationObserver(apply).observe(document.body, { attributeFilter: ["data-exview", "data-health"] });
@@ -392,5 +395,5 @@
   });
   wear();
 
-  V.layout = { turned, toggle: () => (V.layout.open(menu().hidden)),  apply, hide, maximise, move, reset, open, kiosk, order: () => [...order] };
+  V.layout = { turned, toggle: () => (V.layout.open(menu().hidden)), apply, hide, maximise, move, reset, open, kiosk, order: () => [...order] };
 })();

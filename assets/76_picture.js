@@ -1,10 +1,13 @@
-/* The whole page as one picture, in the theme it is seen in, under a line that says what it shows.
-   The drawing library is loaded with the first picture. */
+/* A page, or one panel of it, as a picture in the theme it is seen in, under a line that says what it shows: a picture
+   sent to somebody else has no address, no bar and no clock beside it. Header, figures, legend and footer are in it as
+   they are on screen. The drawing library is loaded with the first picture. */
 (() => {
   "use strict";
   const V = window.venuescope;
   const D = V.dom, F = V.format;
-  const HEAD = 44, PAD = 12, SCALE = 2;
+  const HEAD = 44, LINE = 22, PAD = 12, SCALE = 2;
+  const NARROW = 620; // px: below it the line above becomes two, so that market and time are both there
+  const ALONE = { position: "static", margin: "0", inset: "auto", transform: "none" }; // a panel, wherever it stands on the page
   const MOST = 16_000; // px: canvases of browsers end there
 
   let library = null;
@@ -22,49 +25,80 @@
         document.head.append(el);
       }));
 
-  const said = (page) => {
+  // A picture has only what is written into it, fonts too. The library would look for them itself, by way of a <base>
+  // that the content policy of this server forbids.
+  const embedded = new Map(); // address -> data URL
+  const embed = async (url) => {
+    if (!embedded.has(url)) {
+      const answer = await fetch(url), blob = answer.ok ? await answer.blob() : null;
+      if (!blob) return url;
+      embedded.set(url, await new Promise((done) => {
+        const reader = new FileReader();
+        reader.onload = () => done(reader.result);
+        reader.onerror = () => done(url);
+        reader.readAsDataURL(blob);
+      }));
+    }
+    return embedded.get(url);
+  };
+  const fonts = async () => {
+    const out = [];
+    for (const sheet of document.styleSheets)
+      for (const rule of sheet.cssRules) {
+        if (!(rule instanceof CSSFontFaceRule)) continue;
+        let css = rule.cssText;
+        for (const [whole, , address] of [...css.matchAll(/url\((["']?)([^"')]+)\1\)/g)])
+          if (!address.startsWith("data:")) css = css.replace(whole, `url("${await embed(new URL(address, sheet.href || location.href).href)}")`);
+        out.push(css);
+      }
+    return out.join("\n");
+  };
+
+  // What a picture says of itself; a panel of no single market names none.
+  const said = (el, panel = null) => {
     const a = V.store.answer, m = a && a.market, source = V.store.primary();
     const window_s = V.state.window, span = window_s % 3600 ? `${window_s / 60} m` : `${window_s / 3600} h`;
     const when = new Date(V.state.paused && V.pausedAt ? V.pausedAt : V.last.now || Date.now()).toISOString().slice(0, 19);
-    const title = page.querySelector("h1");
+    const title = el.querySelector("h1"), market = !panel || V.panels.ofMarket(panel);
     return {
-      page: title ? title.textContent : "",
-      facts: [m ? m.symbol : "", source ? source.label : "", span, V.badge || ""].filter(Boolean),
+      page: panel ? panel.dataset.title : title ? title.textContent : "",
+      facts: [m && market ? m.symbol : "", source && market ? source.label : "", span, V.badge || ""].filter(Boolean),
       at: `${when.replace("T", " ")} UTC`,
-      file: ["venuescope", m ? m.source.replace(/\W+/g, "-") : "", m ? m.symbol : "", page.dataset.page, when.replace(/[-:]/g, "").replace("T", "-")].filter(Boolean).join("_"),
+      file: ["venuescope", m ? m.source.replace(/\W+/g, "-") : "", m ? m.symbol : "", panel ? panel.dataset.panel : el.dataset.page, when.replace(/[-:]/g, "").replace("T", "-")].filter(Boolean).join("_"),
     };
   };
   const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const headed = (canvas, what, scale) => {
+  const headed = (canvas, what, scale, head) => {
     const out = document.createElement("canvas"), g = out.getContext("2d");
     out.width = canvas.width;
-    out.height = canvas.height + HEAD * scale;
+    out.height = canvas.height + head * scale;
     g.fillStyle = token("--vs-surface-0");
     g.fillRect(0, 0, out.width, out.height);
-    g.drawImage(canvas, 0, HEAD * scale);
+    g.drawImage(canvas, 0, head * scale);
     g.scale(scale, scale);
-    const width = out.width / scale;
+    const width = out.width / scale, two = head > HEAD, first = two ? 17 : (HEAD - 8) / 2, second = two ? first + LINE : first;
     g.fillStyle = token("--vs-surface-1");
-    g.fillRect(0, 0, width, HEAD - 8);
+    g.fillRect(0, 0, width, head - 8);
     g.fillStyle = token("--vs-line-1");
-    g.fillRect(0, HEAD - 9, width, 1);
+    g.fillRect(0, head - 9, width, 1);
     g.textBaseline = "middle";
-    const write = (text, x, weight, colour, size = 13) => {
-      g.font = `${weight} ${size}px ${token("--vs-font-ui")}`;
+    const font = (weight, size) => (g.font = `${weight} ${size}px ${token("--vs-font-ui")}`);
+    const write = (text, x, y, weight, colour, size = 12) => {
+      font(weight, size);
       g.fillStyle = token(colour);
-      g.fillText(text, x, (HEAD - 8) / 2);
+      g.fillText(text, x, y);
       return g.measureText(text).width;
     };
-    let x = PAD;
-    x += write(`Venuescope  ${what.page}`, x, 600, "--vs-text-1") + 16;
-    g.font = `400 12px ${token("--vs-font-ui")}`;
-    const end = width - PAD - g.measureText(what.at).width;
+    font(400, 12);
+    const at = g.measureText(what.at).width, end = width - PAD - at;
+    let x = PAD + write(`Venuescope  ${what.page}`, PAD, first, 600, "--vs-text-1", 13) + 16;
+    if (two) x = PAD;
     for (const fact of what.facts) {
-      g.font = `500 12px ${token("--vs-font-ui")}`;
-      if (x + g.measureText(fact).width + 16 > end) break; // a phone's line is short: what matters most comes first
-      x += write(fact, x, 500, "--vs-text-2", 12) + 16;
+      font(500, 12);
+      if (x + g.measureText(fact).width + 16 > end) break; // what matters most comes first
+      x += write(fact, x, second, 500, "--vs-text-2") + 16;
     }
-    write(what.at, end, 400, "--vs-text-2", 12);
+    write(what.at, end, second, 400, "--vs-text-2");
     return out;
   };
   // Charts follow their panels a moment later: a picture taken in between would cut them off.
@@ -76,29 +110,29 @@
     }
   };
   let busy = false;
-  const page = async () => {
-    const el = document.querySelector("[data-page]");
+  const take = async (el, panel = null) => {
     if (!el || busy) return;
     busy = true;
     try {
-      const what = said(el), { domToCanvas } = await load();
-      V.layout.open(false);
+      const what = said(el, panel), { domToCanvas } = await load();
+      if (!panel) V.layout.open(false);
       await settled();
-      const scale = Math.max(0.5, Math.min(SCALE, MOST / (el.scrollHeight + HEAD), MOST / el.scrollWidth));
-      const canvas = await domToCanvas(el, { scale, width: el.offsetWidth, height: el.offsetHeight, backgroundColor: token("--vs-surface-0"), timeout: 10_000, filter: (node) => !(node.classList && (node.classList.contains("vs-act") || node.classList.contains("vs-grip"))) });
-      const blob = await new Promise((done) => headed(canvas, what, scale).toBlob(done, "image/png"));
+      const head = el.offsetWidth < NARROW ? HEAD + LINE : HEAD;
+      const scale = Math.max(0.5, Math.min(SCALE, MOST / (el.scrollHeight + head), MOST / el.scrollWidth));
+      const canvas = await domToCanvas(el, { scale, width: el.offsetWidth, height: el.offsetHeight, backgroundColor: panel ? null : token("--vs-surface-0"), timeout: 10_000, font: { cssText: await fonts() }, style: panel ? ALONE : null, filter: (node) => !(node.classList && (node.classList.contains("vs-act") || node.classList.contains("vs-grip"))) });
+      const blob = await new Promise((done) => headed(canvas, what, scale, head).toBlob(done, "image/png"));
       if (!blob) throw new Error("The browser made no picture of it.");
       const link = document.createElement("a"), url = URL.createObjectURL(blob);
       link.href = url;
       link.download = `${what.file}.png`;
       link.click();
       setTimeout(() => URL.revokeObjectURL(url), 10_000);
-      D.toast("The page was saved as a picture", `${link.download}, ${F.bytes(blob.size)}`, "done");
+      D.toast(`${panel ? panel.dataset.title : "The page"} was saved as a picture`, `${link.download}, ${F.bytes(blob.size)}`, "done");
     } catch (error) {
       D.toast("No picture was made", String(error.message || error));
     } finally {
       busy = false;
     }
   };
-  V.picture = { page };
+  V.picture = { page: () => take(document.querySelector("[data-page]")), panel: (name) => ((el) => take(el, el))(document.getElementById(`panel-${name}`)) };
 })();

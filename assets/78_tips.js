@@ -7,6 +7,7 @@
   const REST_MS = 350, AGAIN_MS = 600, LEAVE_MS = 180;
   const GROUPS = ".vs-read, .vs-tiles, .vs-facts, .vs-pairs, .vs-tab thead tr, section[data-panel] > footer";
   const UNITS = ".vs-read > span, .vs-tile, .vs-facts > div, .vs-pairs > div, .vs-tab th, .ag-header-cell, section[data-panel] > footer > span, [data-tip]";
+  const CALM = "Your system asks for less motion: once a second until you choose otherwise here, and nothing flashes or slides.";
   const FOOT = ["foot.age", "foot.n", "foot.lost"];
   const words = () => (V.specs && V.specs.words) || {};
   const read = (el) => el.textContent.trim();
@@ -62,7 +63,7 @@
     if (!tip.isConnected) document.body.append(tip);
     const more = unit.dataset.more !== undefined ? unit : unit.querySelector("[data-more]");
     tip.firstChild.textContent = words()[keyOf(unit)];
-    tip.lastChild.textContent = more ? more.dataset.more : "";
+    tip.lastChild.textContent = more ? more.dataset.more : V.calm && unit.dataset.tip === "hz" ? CALM : "";
     shown = unit;
     described = by && !by.hasAttribute("aria-describedby") ? by : null;
     if (described) described.setAttribute("aria-describedby", tip.id);

@@ -17,26 +17,6 @@
     }
   };
   const opened = () => document.body.classList.contains("is-off-open");
-  // The chart as it is on screen: what is written over it in the page becomes part of the picture.
-  const png = (name) => {
-    const panel = document.getElementById(`panel-${name}`), gd = panel && V.graph(panel.dataset.chart);
-    if (!gd || !window.Plotly || !gd._fullLayout || !gd.layout.meta) return;
-    const a = V.store.answer, m = a && a.market, size = gd._fullLayout._size, frame = gd.getBoundingClientRect();
-    const annotations = [...panel.querySelectorAll("[data-over] > span")].filter((el) => !el.hidden && el.textContent).map((el) => {
-      const box = el.getBoundingClientRect(), style = getComputedStyle(el);
-      const filled = el.classList.contains("vs-price");
-      return {
-        text: el.textContent, showarrow: false, xref: "paper", yref: "paper", x: 0, y: 1, xanchor: "left", yanchor: "middle",
-        xshift: box.left - frame.left - size.l, yshift: -(box.top + box.height / 2 - frame.top - size.t), borderpad: 2,
-        font: { size: 11, color: style.color }, bgcolor: filled ? style.backgroundColor : undefined,
-      };
-    });
-    const stamp = new Date(V.last.now || Date.now()).toISOString().slice(0, 19).replace(/[-:]/g, "").replace("T", "-");
-    window.Plotly.downloadImage({ data: gd.data, layout: { ...gd.layout, annotations } }, {
-      format: "png", scale: 2, width: gd.clientWidth, height: gd.clientHeight,
-      filename: ["venuescope", m ? m.source.replace(/\W+/g, "-") : "", m ? m.symbol : "", name, stamp].filter(Boolean).join("_"),
-    });
-  };
   const acts = {
     set: (el) => V.setText(el.dataset.key, el.dataset.value),
     pause: () => V.set({ paused: !V.state.paused }),
@@ -76,7 +56,7 @@
       V.command("restart_replay", {});
     },
     csv: (el) => V.exportPanel(document.getElementById(`panel-${el.dataset.panel}`)),
-    png: (el) => png(el.dataset.panel),
+    png: (el) => V.picture.panel(el.dataset.panel),
     max: (el) => V.layout.maximise(el.dataset.panel),
     hide: (el) => V.layout.hide(el.dataset.panel, true),
     layout: () => V.layout.toggle(),
@@ -104,6 +84,17 @@
     select.blur();
   });
 
+  // While the controls lie over the page, the Tab key goes round in them.
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Tab" || !opened() || document.querySelector(".modal.show, .vs-tour")) return;
+    const off = document.getElementById("shell-off");
+    const stops = [...off.querySelectorAll("a[href], button, input, select, textarea, [tabindex]")].filter((el) => el.tabIndex >= 0 && !el.disabled && el.checkVisibility({ visibilityProperty: true }));
+    const at = stops.indexOf(document.activeElement), last = stops.length - 1;
+    if (!stops.length || (at > 0 && at < last) || (at === 0 && !event.shiftKey && last > 0) || (at === last && event.shiftKey && last > 0)) return;
+    if (at < 0 && off.contains(document.activeElement)) return;
+    event.preventDefault();
+    stops[event.shiftKey ? last : 0].focus();
+  });
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const inField = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName) && event.target.type !== "range";

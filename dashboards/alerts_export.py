@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
-from dashboards.export import TIMES, csv_text, iso, when
+from dashboards.sheet import TIMES, Table, csv_text, iso, when
 from dashboards.streams.alerts import away
 from dashboards.streams.common import Json
 from dashboards.view import View
 from engine.errors import BadCommand
-
-Table = tuple[Sequence[str], Iterable[Sequence[Any]]]
 
 
 def export(view: View, request: Json) -> tuple[str, str]:

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from dashboards.export import TIMES, csv_text, file_name, when, x_range
+from dashboards.sheet import TIMES, csv_text, file_name, in_sight, when, x_range
 from dashboards.streams import book_map
 from dashboards.streams.common import Json
 from dashboards.view import View
+from engine.errors import BadCommand
 from engine.market.instruments import Instrument, format_decimal
 
 COLUMNS = (
@@ -21,7 +22,8 @@ COLUMNS = (
 
 def export(view: View, request: Json) -> tuple[str, str]:
     """(file name, CSV text): a row for each bin of each column in the visible time range whose size is known, sizes to
-    the 7 digits a frame holds; what was bought and sold stands beside the column's first row alone.
+    the 7 digits a frame holds; what was bought and sold stands beside the column's first row alone. BadCommand when
+    the page stood still for so long that columns of that range are no longer kept.
     """
     low, high = x_range(request.get("range"), dated=True)
     rows = _rows(view, view.book.instrument, low, high) if view.book is not None else ()
@@ -29,7 +31,12 @@ def export(view: View, request: Json) -> tuple[str, str]:
 
 
 def _rows(view: View, unit: Instrument, low: float, high: float) -> Iterator[Sequence[Any]]:
-    found = book_map.columns(book_map.frame_rows(view)[0], book_map.step_ns(view))
+    frames, lost = book_map.frame_rows(view)
+    found = book_map.columns(frames, book_map.step_ns(view))
+    if lost and (not len(frames) or low < found.starts_ns[0] / 1e6):
+        raise BadCommand(
+            "the oldest columns shown are no longer kept; zoom in on newer ones, or let the page refresh, then export"
+        )
     price, size = unit.price_decimals, unit.size_decimals
 
     def traded(what: tuple[int, int]) -> tuple[str, str]:
@@ -38,7 +45,7 @@ def _rows(view: View, unit: Instrument, low: float, high: float) -> Iterator[Seq
     for at, start_ns in enumerate(found.starts_ns.tolist()):
         frame = found.frames[at]
         sizes, step, first = frame["sizes"], int(frame["step"]), int(frame["first"])
-        if not low <= start_ns / 1e6 <= high or not found.known[at]:
+        if not in_sight(start_ns, book_map.step_ns(view), low, high) or not found.known[at]:
             continue
         best = [format_decimal(int(frame[side]), price) for side in ("bid", "ask")]
         taken: tuple[str, ...] = (*traded(found.bought[at]), *traded(found.sold[at]))

@@ -15,23 +15,44 @@ RATES = (("1", "1"), ("2", "2"), ("4", "4"), ("10", "10"))
 THEMES = (("dark", "Dark"), ("light", "Light"), ("system", "System"))
 PALETTES = (("safe", "Blue and orange"), ("classic", "Green and red"), ("own", "Own"))
 
+# By what they are for, in the order of the README.
 SHORTCUTS = (
-    ("P", "pause and resume"),
-    ("F", "hold the charts' time, or follow what is newest"),
-    ("C", "copy the link of what is on screen"),
-    ("1 to 9, 0", "go to a page; 9 alerts, 0 health"),
-    ("T", "dark or light"),
-    ("V", "live venues: connect, symbols, polls"),
-    ("O", "the order ticket of the built-in exchange"),
-    ("E", "export the panel in focus, or the first, as CSV"),
-    ("Space", "play and pause what is replayed"),
-    ("Shift E", "the whole page as a picture"),
-    ("L", "the layout: show, hide and move panels"),
-    ("K", "kiosk mode: nothing but the panels"),
-    ("Arrows", "move a panel whose handle is in focus"),
-    ("?", "this list"),
-    ("Esc", "close what is open, leave a maximised panel or kiosk mode"),
-    ("double click", "bring a zoomed chart back to live"),
+    (
+        "Time",
+        (
+            ("P", "pause and resume"),
+            ("F", "hold the charts' time, or follow what is newest"),
+            ("double click", "bring a zoomed chart back to live"),
+            ("Space", "play and pause what is replayed"),
+        ),
+    ),
+    (
+        "Pages and panels",
+        (
+            ("1 to 9, 0", "go to a page; 9 alerts, 0 health"),
+            ("L", "the layout: show, hide and move panels"),
+            ("K", "kiosk mode: nothing but the panels"),
+            ("Arrows", "move a panel whose handle is in focus"),
+            ("Esc", "close what is open, leave a maximised panel or kiosk mode"),
+        ),
+    ),
+    (
+        "To take away",
+        (
+            ("E", "export the panel in focus, or the first, as CSV"),
+            ("Shift E", "the whole page as a picture"),
+            ("C", "copy the link of what is on screen"),
+        ),
+    ),
+    (
+        "Controls",
+        (
+            ("T", "dark or light"),
+            ("V", "live venues: connect, symbols, polls"),
+            ("O", "the order ticket of the built-in exchange"),
+            ("?", "this list"),
+        ),
+    ),
 )
 
 
@@ -84,7 +105,8 @@ def bar() -> Component:
             html.Div(
                 [
                     html.B("–", **{"data-f": "quote.last"}),
-                    html.Span("", **{"data-f": "quote.change"}),
+                    html.Span("", className="change", **{"data-f": "quote.change"}),
+                    html.Small("", **{"data-f": "quote.since"}),
                 ],
                 className="vs-quote vs-hide-s",
                 **{"data-tip": "quote"},
@@ -107,7 +129,7 @@ def bar() -> Component:
             button(
                 [
                     html.I(className="vs-i vs-i-pause", id="shell-pause-icon"),
-                    html.Span("Pause", className="vs-hide-s", **{"data-f": "pause.word"}),
+                    html.Span("Pause", className="word vs-hide-s", **{"data-f": "pause.word"}),
                     html.Span("P", className="vs-kbd vs-hide-s", **{"aria-hidden": "true"}),
                 ],
                 "pause",
@@ -450,13 +472,19 @@ def shortcuts() -> Component:
             dbc.ModalHeader(dbc.ModalTitle("Keyboard")),
             dbc.ModalBody(
                 html.Table(
-                    html.Tbody(
-                        [
-                            html.Tr([html.Td(html.Kbd(key, className="vs-kbd")), html.Td(what)])
-                            for key, what in SHORTCUTS
-                        ]
-                    ),
-                    className="vs-tab",
+                    [
+                        html.Tbody(
+                            [
+                                html.Tr(html.Th(group, colSpan=2, scope="rowgroup")),
+                                *(
+                                    html.Tr([html.Td(html.Kbd(key, className="vs-kbd")), html.Td(what)])
+                                    for key, what in keys
+                                ),
+                            ]
+                        )
+                        for group, keys in SHORTCUTS
+                    ],
+                    className="vs-tab vs-keylist",
                 )
             ),
             dbc.ModalFooter(button("Show the tour", "tour", cls="vs-btn")),

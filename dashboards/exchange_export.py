@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from dashboards import exchange_streams as streams
-from dashboards.export import TIMES, csv_text, iso, when, x_range
+from dashboards.sheet import TIMES, Table, csv_text, in_sight, iso, when, x_range
 from dashboards.streams import latency
-from dashboards.streams.common import Json
-from dashboards.view import View
+from dashboards.streams.common import Json, step_s
+from dashboards.view import NS_A_SECOND, View
 from engine.errors import BadCommand
 from engine.market.instruments import format_decimal
 from engine.telemetry.board import OrderView
-
-Table = tuple[Sequence[str], Iterable[Sequence[Any]]]
 
 ORDER: Final = (
     "symbol",
@@ -73,11 +70,11 @@ def _table(view: View, name: str, part: str, low: float, high: float) -> Table:
 
 def _rates(view: View, low: float, high: float) -> Table:
     rows, _ = streams.rate_rows(view, 0)
-    names = streams.COLUMNS
+    names, step_ns = streams.COLUMNS, step_s(view) * NS_A_SECOND
     return (*TIMES, *(name if name == "clients" else f"{name}_per_s" for name in names)), [
         (*when(at * 1_000_000), *(rows[name][place] for name in names))
         for place, at in enumerate(rows["t"])
-        if low <= at <= high and rows["orders"][place] is not None
+        if in_sight(at * 1_000_000, step_ns, low, high) and rows["orders"][place] is not None
     ]
 
 
@@ -217,10 +214,10 @@ def _latency(view: View, low: float, high: float) -> Table:
             *when(int(row["ts_ns"])),
             streams.chosen(view),
             int(row["count"]),
-            *(int(row[name]) for name in fields),
+            *(latency.told(name, int(row[name]), int(row["count"])) for name in fields),
         )
         for row in latency.summary_rows(streams.staged(view))
-        if low <= int(row["ts_ns"]) / 1e6 <= high
+        if in_sight(int(row["ts_ns"]), latency.lines_step_s(view) * NS_A_SECOND, low, high)
     ]
 
 

@@ -426,7 +426,7 @@ def stage_rows(view: View) -> list[Json]:
         found = quantiles(counts, QUANTILES, greatest) if total else [None] * len(QUANTILES)
         row: Json = {"stage": name, "label": label, "what": what, "n": total}
         row |= {
-            each: None if value is None else us(value)
+            each: us(value) if value is not None and latency_of.told(each, value, total) is not None else None
             for each, value in zip(latency_of.PERCENTILES, found, strict=True)
         }
         rows.append(row | {"max": us(greatest) if total else None})

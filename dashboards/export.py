@@ -1,146 +1,99 @@
 """CSV of what a panel drew: made from the server's rings as they stood in the view the browser names.
 
-Each row carries UTC ISO time and epoch milliseconds; prices and sizes are exact decimals. Text cells are
-guarded against spreadsheets that run formulas (OWASP's list of leading characters); numbers are not touched.
+Each row carries UTC ISO time and epoch milliseconds; prices and sizes are exact decimals. Of a chart over time a row is
+there when any of it is in sight (`sheet.in_sight`).
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
 
+from dashboards import (
+    alerts_export,
+    book_map_export,
+    candle_cells,
+    exchange_export,
+    exchange_streams,
+    history_export,
+    history_streams,
+    latency_map_export,
+    studies_export,
+)
+from dashboards.sheet import TIMES, Table, csv_text, file_name, in_sight, iso, when, x_range
 from dashboards.streams import activity, impact, latency, limits, market, prices, venues
 from dashboards.streams.common import Json, step_s
+from dashboards.streams.depth import levels_of
 from dashboards.view import NS_A_SECOND, View
 from engine.errors import BadCommand
 from engine.market import metrics
 from engine.market.instruments import format_decimal
-from engine.telemetry.hub import Telemetry
 
-FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\0")
-TIMES: Final = ("time_utc", "epoch_ms")
 TOP: Final = ("bid_price", "bid_size", "ask_price", "ask_size")
 SIDES: Final = {1: "buy", -1: "sell", 0: ""}
 
-Table = tuple[Sequence[str], Iterable[Sequence[Any]]]
 
-
-def export(view: View, telemetry: Telemetry, request: Json) -> tuple[str, str]:
+def export(view: View, request: Json) -> tuple[str, str]:
     """(file name, CSV text) of `request` (`dashboards.source.PageSource.export`) from the view it names."""
-    name, part = str(request.get("chart", "")), str(request.get("part") or "")
-    make = _TABLES.get(name)
+    name = str(request.get("chart", ""))
+    make = _EXPORTS.get(name)
     if make is None:
         raise BadCommand(f"there is no chart named {name[:40]!r}")
+    return make(view, request)
+
+
+def _export(view: View, request: Json) -> tuple[str, str]:
+    """One of the tables of this module."""
+    name, part = str(request.get("chart", "")), str(request.get("part") or "")
     low, high = x_range(request.get("range"), dated=name not in ("depth", "distribution"))
-    text = csv_text(*make(view, telemetry, part, low, high))
-    return file_name(view, name, part), text
-
-
-def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A table as CSV, its cells guarded."""
-    out = io.StringIO(newline="")
-    writer = csv.writer(out)
-    writer.writerow(columns)
-    writer.writerows([guarded(cell) for cell in row] for row in rows)
-    return out.getvalue()
-
-
-def guarded(cell: Any) -> Any:
-    """The cell; text that a spreadsheet might run as a formula gets a quote in front. Exact decimals stay."""
-    if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) and not _is_number(cell):
-        return "'" + cell
-    return "" if cell is None else cell
-
-
-def _is_number(text: str) -> bool:
-    digits = text[1:] if text[0] in "+-" else text
-    return digits.replace(".", "", 1).isdigit()
-
-
-def x_range(given: object, *, dated: bool) -> tuple[float, float]:
-    """(low, high) of the visible x range; without one, everything. BadCommand for one that cannot be read.
-
-    Times come as epoch ms or as Plotly writes them, `2026-11-20 14:32:08.4161` (UTC).
-    """
-    if given is None:
-        return -np.inf, np.inf
-    if not isinstance(given, list) or len(given) != 2:
-        raise BadCommand("the range must be two values")
-    try:
-        low, high = sorted(_epoch_ms(x) if dated and isinstance(x, str) else float(x) for x in given)
-    except (TypeError, ValueError) as error:
-        raise BadCommand(f"the range {given!r:.60} is not two times or numbers") from error
-    return low, high
-
-
-def _epoch_ms(text: str) -> float:
-    whole, _, fraction = text.partition(".")
-    parsed = datetime.fromisoformat(whole).replace(tzinfo=UTC)
-    return parsed.timestamp() * 1e3 + (float("0." + fraction) * 1e3 if fraction else 0.0)
-
-
-def iso(at_ns: int) -> str:
-    """UTC ISO 8601 with milliseconds."""
-    return np.datetime_as_string(np.datetime64(at_ns // 1_000_000, "ms")).item() + "Z"
-
-
-def when(at_ns: int) -> tuple[str, int]:
-    """The two time columns."""
-    return iso(at_ns), at_ns // 1_000_000
-
-
-def file_name(view: View, name: str, part: str) -> str:
-    """Source, symbol, chart, window and time: what the file is, in any folder."""
-    source = view.source.source.key.replace(":", "-") if view.source else "engine"
-    chart = f"{name}-{part}" if part else name
-    if name == "candles":
-        chart += f"-{view.params.interval_s}s"
-    if name in ("latency", "distribution") and view.stage is not None:
-        chart += f"-{view.stage.stage}"
-    at = iso(view.now_ns)[:19].replace(":", "") + "Z"
-    return (
-        "_".join(("venuescope", source, view.symbol or "all", chart, f"{view.params.window_s}s", at)) + ".csv"
-    )
-
-
-def _seen(at_ns: int, low: float, high: float) -> bool:
-    return low <= at_ns / 1e6 <= high
+    return file_name(view, name, part), csv_text(*_TABLES[name](view, part, low, high))
 
 
 # --- one function a stream ------------------------------------------------------------------------------------
 
 
-def _depth(view: View, _telemetry: Telemetry, _part: str, low: float, high: float) -> Table:
-    columns = (*TIMES, "sequence", "side", "level", "price", "size", "cumulative_size", "size_unit")
-    book = view.book
+def _depth(view: View, _part: str, low: float, high: float) -> Table:
+    """Levels as they are drawn; a row that holds what the newest second left is of the older moment."""
+    columns = (
+        *TIMES,
+        "sequence",
+        "side",
+        "level",
+        "price",
+        "size",
+        "cumulative_size",
+        "size_unit",
+        "price_step",
+    )
+    book, found = view.book, levels_of(view)
     rows: list[Sequence[Any]] = []
-    if book is not None:
+    if book is not None and found is not None:
         unit = book.instrument
-        for side, levels in (("bid", book.bids), ("ask", book.asks)):
-            sums = np.cumsum(levels["size"]).tolist()
-            for place, (price, size) in enumerate(levels[: market.DEPTH_LEVELS].tolist()):
+        for side, levels in zip(("bid", "ask"), found, strict=True):
+            sums = np.cumsum(levels.sizes).tolist()
+            listed = zip(*(each.tolist() for each in levels[:4]), sums, strict=True)
+            for place, (price, size, step, older, total) in enumerate(listed):
                 if low <= price / 10**unit.price_decimals <= high:
+                    of = book.whole if older and book.whole is not None else book
                     rows.append(
                         (
-                            *when(book.ts_recv_ns),
-                            book.sequence,
+                            *when(of.ts_recv_ns),
+                            of.sequence,
                             side,
                             place + 1,
                             format_decimal(price, unit.price_decimals),
                             format_decimal(size, unit.size_decimals),
-                            format_decimal(sums[place], unit.size_decimals),
+                            format_decimal(total, unit.size_decimals),
                             unit.size_unit,
+                            format_decimal(step, unit.price_decimals),
                         )
                     )
     return columns, rows
 
 
-def _impact(view: View, _telemetry: Telemetry, _part: str, _low: float, _high: float) -> Table:
+def _impact(view: View, _part: str, _low: float, _high: float) -> Table:
     """Both sides of every amount, and of the one asked for."""
     columns = (
         *(
@@ -169,46 +122,19 @@ def _impact(view: View, _telemetry: Telemetry, _part: str, _low: float, _high: f
     ]
 
 
-def _candles(view: View, _telemetry: Telemetry, _part: str, low: float, high: float) -> Table:
-    columns = (
-        *TIMES,
-        "open",
-        "high",
-        "low",
-        "close",
-        "volume",
-        "size_unit",
-        "trades",
-        "provisional",
-        "made_by",
-    )
-    book = view.book
-    if book is None:
+def _candles(view: View, _part: str, low: float, high: float) -> Table:
+    columns, rows = (*TIMES, *candle_cells.COLUMNS), market.candle_rows(view)[0]
+    if view.book is None:
         return columns, []
-    unit = book.instrument
-    found, _ = market.candle_rows(view)
-    _, seam = market.window_rows(view)
     step_ns = view.params.interval_s * NS_A_SECOND
-
-    def row(candle: Any, provisional: bool) -> Sequence[Any]:
-        prices = (
-            format_decimal(int(candle[f]), unit.price_decimals) for f in ("open", "high", "low", "close")
-        )
-        volume = format_decimal(int(candle["volume"]), unit.size_decimals)
-        traded = (volume, unit.size_unit, int(candle["trades"]))
-        opened_ns = int(candle["ts_open_ns"])
-        made_by = "us" if opened_ns >= seam else "venue" if opened_ns + step_ns <= seam else "venue and us"
-        return (*when(opened_ns), *prices, *traded, int(provisional), made_by)
-
-    last = len(found) - 1
     return columns, [
-        row(candle, place == last and book.candle is not None)
-        for place, candle in enumerate(found)
-        if _seen(int(candle["ts_open_ns"]), low, high)
+        cells
+        for row, cells in zip(rows, candle_cells.cells(view, rows), strict=True)
+        if in_sight(int(row["ts_open_ns"]), step_ns, low, high)
     ]
 
 
-def _trades(view: View, _telemetry: Telemetry, _part: str, low: float, high: float) -> Table:
+def _trades(view: View, _part: str, low: float, high: float) -> Table:
     columns = (*TIMES, "trade_id", "price", "size", "size_unit", "aggressor")
     rows, _ = market.tape(view)
     if view.book is None:
@@ -224,11 +150,11 @@ def _trades(view: View, _telemetry: Telemetry, _part: str, low: float, high: flo
             SIDES[int(row["aggressor"])],
         )
         for at, row in zip(market.trade_times(rows), rows, strict=True)
-        if _seen(int(at), low, high)
+        if in_sight(int(at), 0, low, high)
     ]
 
 
-def _metrics(view: View, _telemetry: Telemetry, _part: str, low: float, high: float) -> Table:
+def _metrics(view: View, _part: str, low: float, high: float) -> Table:
     columns = (*TIMES, "bid", "ask", "spread", "imbalance")
     if view.market is None or view.book is None:
         return columns, []
@@ -242,10 +168,11 @@ def _metrics(view: View, _telemetry: Telemetry, _part: str, low: float, high: fl
         texts = (None if price is None else format_decimal(price, digits) for price in prices)
         return (*when(int(values["ts_ns"])), *texts, int(values["imbalance_ppm"]) / 1e6)
 
-    return columns, [row(values) for values in rows if _seen(int(values["ts_ns"]), low, high)]
+    step_ns = step_s(view) * NS_A_SECOND
+    return columns, [row(values) for values in rows if in_sight(int(values["ts_ns"]), step_ns, low, high)]
 
 
-def _latency(view: View, _telemetry: Telemetry, part: str, low: float, high: float) -> Table:
+def _latency(view: View, part: str, low: float, high: float) -> Table:
     """Percentiles of the chosen stage, or its sample counts alone (`count`)."""
     fields = () if part == "count" else ("p50", "p90", "p95", "p99", "p999", "greatest", "offset")
     columns = (
@@ -257,13 +184,18 @@ def _latency(view: View, _telemetry: Telemetry, part: str, low: float, high: flo
     names = tuple("offset_ns" if f == "offset" else f for f in fields)
     stage = view.stage.stage if view.stage is not None else ""
     return columns, [
-        (*when(int(row["ts_ns"])), stage, int(row["count"]), *(int(row[name]) for name in names))
+        (
+            *when(int(row["ts_ns"])),
+            stage,
+            int(row["count"]),
+            *(latency.told(name, int(row[name]), int(row["count"])) for name in names),
+        )
         for row in latency.summary_rows(view)
-        if _seen(int(row["ts_ns"]), low, high)
+        if in_sight(int(row["ts_ns"]), latency.lines_step_s(view) * NS_A_SECOND, low, high)
     ]
 
 
-def _stages(view: View, _telemetry: Telemetry, _part: str, _low: float, _high: float) -> Table:
+def _stages(view: View, _part: str, _low: float, _high: float) -> Table:
     fields = ("p50", "p90", "p95", "p99", "p999", "max")
     columns = (
         "time_utc",
@@ -288,7 +220,7 @@ def _stages(view: View, _telemetry: Telemetry, _part: str, _low: float, _high: f
     ]
 
 
-def _distribution(view: View, _telemetry: Telemetry, _part: str, low: float, high: float) -> Table:
+def _distribution(view: View, _part: str, low: float, high: float) -> Table:
     columns = (*TIMES, "window_s", "stage", "quantile", "nines", "latency_us")
     stage = view.stage.stage if view.stage is not None else ""
     return columns, [
@@ -298,7 +230,7 @@ def _distribution(view: View, _telemetry: Telemetry, _part: str, low: float, hig
     ]
 
 
-def _throughput(view: View, _telemetry: Telemetry, part: str, low: float, high: float) -> Table:
+def _throughput(view: View, part: str, low: float, high: float) -> Table:
     """One rate by source (`messages`, `orders`, `trades`), the table of means and peaks (`totals`), or what the
     overview stacks: messages of real sources and orders of simulated ones.
     """
@@ -320,7 +252,7 @@ def _throughput(view: View, _telemetry: Telemetry, part: str, low: float, high: 
     return columns, [
         (*when(at), source, run, rate_of(run), rates[rate_of(run)][place])
         for place, at in enumerate(times)
-        if _seen(at, low, high)
+        if in_sight(at, step_s(view) * NS_A_SECOND, low, high)
         for source, run, rates in drawn
         if rates[rate_of(run)][place] is not None
     ]
@@ -339,7 +271,7 @@ def _totals(view: View, drawn: Sequence[tuple[str, str, dict[str, list[float | N
     return (*TIMES, "window_s", "source", "run", *figures), rows
 
 
-def _limits(view: View, _telemetry: Telemetry, part: str, low: float, high: float) -> Table:
+def _limits(view: View, part: str, low: float, high: float) -> Table:
     """Steps of what was held back (`series`), endpoints (`endpoints`), else every window of every budget."""
     if part == "series":
         return _limit_steps(view, low, high)
@@ -375,7 +307,7 @@ def _limit_steps(view: View, low: float, high: float) -> Table:
     return (*TIMES, "step_s", "venues", *names), [
         (*when(at), step_s, venues, *(columns[name][place] for name in names))
         for place, at in enumerate(columns["t"])
-        if _seen(at, low, high) and columns["allowed"][place] is not None
+        if in_sight(at, step_s * NS_A_SECOND, low, high) and columns["allowed"][place] is not None
     ]
 
 
@@ -384,7 +316,7 @@ def _rows(view: View, found: Sequence[Json], names: Sequence[str]) -> Table:
     return (*TIMES, *names), [(*when(view.wall_ns), *(_flat(row[name]) for name in names)) for row in found]
 
 
-def _prices(view: View, _telemetry: Telemetry, _part: str, _low: float, _high: float) -> Table:
+def _prices(view: View, _part: str, _low: float, _high: float) -> Table:
     found, _ = prices.price_rows(view)
     decimals = prices.finest(view.quotes)
     columns = ("source", "symbol", "counts", "left_out", "book", "bid", "bid_size", "ask", "ask_size")
@@ -406,19 +338,19 @@ def _prices(view: View, _telemetry: Telemetry, _part: str, _low: float, _high: f
     return (*TIMES, *columns, "size_unit", "spread_bp", "mid", "mid_less_consensus_bp", "age_ms"), rows
 
 
-def _mids(view: View, _telemetry: Telemetry, _part: str, low: float, high: float) -> Table:
+def _mids(view: View, _part: str, low: float, high: float) -> Table:
     books = prices.comparable(view)
     times, series = prices.mid_rows(view, prices.mids_start(view))
     return (*TIMES, "source", "symbol", "mid_less_consensus_bp"), [
         (*when(at), quote.source.source.key, quote.symbol, values[place])
         for place, at in enumerate(times)
-        if _seen(at, low, high)
+        if in_sight(at, step_s(view) * NS_A_SECOND, low, high)
         for quote, values in zip(books, series, strict=True)
         if values[place] is not None
     ]
 
 
-def _funding(view: View, _telemetry: Telemetry, _part: str, _low: float, _high: float) -> Table:
+def _funding(view: View, _part: str, _low: float, _high: float) -> Table:
     found = prices.funding_fields(view)
     columns = ("rate_pct", "interval_s", "apr_pct", "next", "mark_price", "premium_bp", "said")
     if found is None:
@@ -429,30 +361,30 @@ def _funding(view: View, _telemetry: Telemetry, _part: str, _low: float, _high: 
     return (*TIMES, *columns), [(*when(view.counted_ns), *cells)]
 
 
-def _venues(view: View, _telemetry: Telemetry, _part: str, _low: float, _high: float) -> Table:
+def _venues(view: View, _part: str, _low: float, _high: float) -> Table:
     """Every live market, connected or not."""
     return _rows(view, venues.venue_fields(view), ("id", "label", "state", "detail", "books"))
 
 
-def _listing(view: View, _telemetry: Telemetry, _part: str, _low: float, _high: float) -> Table:
+def _listing(view: View, _part: str, _low: float, _high: float) -> Table:
     """Every symbol that can be followed."""
     return (*TIMES, "venue", "symbol"), [
         (*when(view.wall_ns), venue.venue, symbol) for venue in view.venues for symbol in venue.listed
     ]
 
 
-def _tiles(view: View, _telemetry: Telemetry, _part: str, low: float, high: float) -> Table:
+def _tiles(view: View, _part: str, low: float, high: float) -> Table:
     names = ("real", "sim", "p50", "p99", "spread", "throttled", "gaps")
     values = activity.tile_values(view)
     columns = (*TIMES, *names)
     return columns, [
         (*when(at * 1_000_000), *(values[name][place] for name in names))
         for place, at in enumerate(values["t"])
-        if low <= at <= high
+        if in_sight(at * 1_000_000, NS_A_SECOND, low, high)
     ]
 
 
-def _events(view: View, _telemetry: Telemetry, part: str, _low: float, _high: float) -> Table:
+def _events(view: View, part: str, _low: float, _high: float) -> Table:
     """The newest events; `limits` and `venue`: those of them that are about it."""
     columns = (*TIMES, "number", "level", "source", "what", "text")
     found = [event for event in view.events.since(0) if event.number <= view.events_head]
@@ -463,11 +395,11 @@ def _events(view: View, _telemetry: Telemetry, part: str, _low: float, _high: fl
     ]
 
 
-def _health(view: View, _telemetry: Telemetry, part: str, _low: float, _high: float) -> Table:
+def _health(view: View, part: str, _low: float, _high: float) -> Table:
     return _whole(view, "health", part or "tasks")
 
 
-def _matching(view: View, _telemetry: Telemetry, part: str, _low: float, _high: float) -> Table:
+def _matching(view: View, part: str, _low: float, _high: float) -> Table:
     return _whole(view, "matching", part or "symbols")
 
 
@@ -485,7 +417,7 @@ def _flat(value: Any) -> Any:
     return "/".join(str(item) for item in value) if isinstance(value, list) else value
 
 
-_TABLES: Final[dict[str, Callable[[View, Telemetry, str, float, float], Table]]] = {
+_TABLES: Final[dict[str, Callable[[View, str, float, float], Table]]] = {
     "depth": _depth,
     "impact": _impact,
     "candles": _candles,
@@ -505,4 +437,13 @@ _TABLES: Final[dict[str, Callable[[View, Telemetry, str, float, float], Table]]]
     "funding": _funding,
     "venues": _venues,
     "listing": _listing,
+}
+_EXPORTS: Final[dict[str, Callable[[View, Json], tuple[str, str]]]] = {
+    **dict.fromkeys(_TABLES, _export),
+    **dict.fromkeys(exchange_streams.NAMES, exchange_export.export),
+    **dict.fromkeys(studies_export.NAMES, studies_export.export),
+    history_streams.NAME: history_export.export,
+    "alerts": alerts_export.export,
+    "book_map": book_map_export.export,
+    "latency_map": latency_map_export.export,
 }

@@ -38,6 +38,7 @@ DEFAULTS: dict[str, Any] = {
     "animateRows": False,
     "suppressColumnMoveAnimation": True,
     "suppressNoRowsOverlay": True,
+    "localeText": {"noMatchingRows": "No row passes the filters"},
     "suppressDragLeaveHidesColumns": True,
     "suppressCellFocus": False,
     "enableCellTextSelection": True,
@@ -142,6 +143,7 @@ def tape() -> Component:
             ),
         ],
         row_px=TAPE_ROW_PX,
+        options={"localeText": {"noMatchingRows": "No such trade among those kept; take a smaller size"}},
         cls="is-tape",
     )
     return html.Div([narrow, table], className="vs-ag-with")
@@ -159,10 +161,17 @@ def events(name: str) -> Component:
         titles[name],
         [
             column(
-                "t", "Time, UTC", "vsTime", width=92, cellClass="vs-sec", sortingOrder=["asc", "desc", None]
+                "t", "Time, UTC", "vsTime", width=84, cellClass="vs-sec", sortingOrder=["asc", "desc", None]
             ),
-            column("source", "Source", width=128, cellClass="name", filter="agTextColumnFilter"),
-            column("what", "What", width=104, filter="agTextColumnFilter", cellRenderer="VsTag"),
+            column(
+                "source",
+                "Source",
+                width=112,
+                cellClass="name",
+                filter="agTextColumnFilter",
+                tooltipField="source",
+            ),
+            column("what", "What", width=94, filter="agTextColumnFilter", cellRenderer="VsTag"),
             column(
                 "text",
                 "Said",
@@ -183,13 +192,19 @@ def endpoints() -> Component:
         "Endpoints",
         [
             column(
-                "label", "Venue", flex=1.3, minWidth=104, filter="agTextColumnFilter", cellRenderer="VsNamed"
+                "label",
+                "Venue",
+                flex=1.1,
+                minWidth=126,
+                filter="agTextColumnFilter",
+                cellRenderer="VsNamed",
+                tooltipField="label",
             ),
             column(
                 "endpoint",
                 "Endpoint",
-                flex=1.7,
-                minWidth=128,
+                flex=2.2,
+                minWidth=158,
                 cellClass="vs-mono",
                 filter="agTextColumnFilter",
                 tooltipField="endpoint",
@@ -198,9 +213,9 @@ def endpoints() -> Component:
             number("calls", "Calls", flex=0.7, minWidth=50),
             number("throttled", "Throttled", flex=0.8, minWidth=66, cellClassRules=_toned("is-warn")),
             number("waiting", "Waiting", flex=0.7, minWidth=56, cellClassRules=_toned("is-warn")),
-            number("mean_ms", "Mean", "vsMs", flex=0.6, minWidth=46),
-            number("p99_ms", "p99", "vsMs", flex=0.6, minWidth=46),
-            number("max_ms", "Max, ms", "vsMs", flex=0.7, minWidth=60),
+            number("mean_ms", "Mean, ms", "vsMs", flex=0.6, minWidth=66),
+            number("p99_ms", "p99, ms", "vsMs", flex=0.6, minWidth=60),
+            number("max_ms", "Max, ms", "vsMs", flex=0.6, minWidth=60),
             number("refused", "Refused", flex=0.7, minWidth=58, cellClassRules=_toned("is-bad")),
             number("status", "Last", "", flex=0.6, minWidth=54, cellRenderer="VsStatus"),
         ],

@@ -6,10 +6,12 @@ a second for each stretch that is looked at, whoever looks.
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from dashboards import history_coverage as coverage
@@ -241,11 +243,22 @@ def head_fields(storage: StorageView) -> Json:
             "newest": time_of(archive.newest_ns),
             "damaged": [[path, reason] for path, reason in archive.damaged],
         },
-        "free": retention.free_bytes if retention is not None else None,
+        "free": retention.free_bytes if retention is not None else free_below(storage.folder),
         "used": retention.used_bytes if retention is not None else None,
         "budget": retention.budget_bytes if retention is not None else None,
         "full": time_of(retention.full_ns) if retention is not None else None,
     }
+
+
+def free_below(folder: str) -> int | None:
+    """Bytes free on the disk where `folder` is, or will be made; None where that is not told. One look at the disk."""
+    if not folder:
+        return None
+    path = Path(folder)
+    try:
+        return shutil.disk_usage(next(p for p in (path, *path.parents) if p.is_dir())).free
+    except (OSError, StopIteration):
+        return None
 
 
 def alarm_of(storage: StorageView) -> Json | None:

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from dashboards.export import TIMES, csv_text, file_name, when, x_range
+from dashboards.sheet import TIMES, csv_text, file_name, in_sight, when, x_range
 from dashboards.streams.common import Json
-from dashboards.streams.latency import start_by
-from dashboards.streams.latency_map import PARTS, cells, edges_ns, kept_rows, parts_for, span, step_of
+from dashboards.streams.latency_map import (
+    PARTS,
+    cells,
+    edges_ns,
+    first_ns,
+    kept_rows,
+    parts_for,
+    span,
+    step_of,
+)
 from dashboards.view import NS_A_SECOND, View
 from engine.telemetry.histogram_kernel import BUCKETS
 
@@ -20,14 +28,13 @@ def export(view: View, request: Json) -> tuple[str, str]:
     stage, step = view.stage, step_of(view.params.window_s)
     lines = []
     if stage is not None:
-        start_ns = start_by(view, stage)
-        rows, _ = kept_rows(view, stage)
-        rows = rows[rows["ts_ns"] >= start_ns - start_ns % (step * NS_A_SECOND)]
+        rows = kept_rows(view, stage).rows
+        rows = rows[rows["ts_ns"] >= first_ns(view, stage)]
         asked = next((parts for parts in PARTS if str(parts) == request.get("part")), 0)
         parts = asked or parts_for(*span(rows, BUCKETS, 0))
         edges = edges_ns(parts)
         for at_ns, (first, *counts) in cells(rows, step, parts):
-            if not low - step * 1e3 < at_ns / 1e6 <= high:
+            if not in_sight(at_ns, step * NS_A_SECOND, low, high):
                 continue
             total = sum(counts)
             lines += [
@@ -35,5 +42,4 @@ def export(view: View, request: Json) -> tuple[str, str]:
                 for row, count in enumerate(counts, first)
                 if count
             ]
-    name = file_name(view, "latency-map" + (f"-{stage.stage}" if stage is not None else ""), "")
-    return name, csv_text(COLUMNS, lines)
+    return file_name(view, "latency_map", ""), csv_text(COLUMNS, lines)

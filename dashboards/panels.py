@@ -177,6 +177,7 @@ def panel(
     part: str = "",
     units: Sequence[tuple[str, str]] = (),
     note: str = "",
+    timeless: str = "",
     cls: str = "",
     plot_cls: str = "",
 ) -> Component:
@@ -184,7 +185,8 @@ def panel(
 
     `streams`: what it needs of a poll, the first being what its footer speaks of. `chart`: the figure drawn
     in it. `body`: what it shows instead of, or under, a chart. `units`: (corner, text or `{field}`) with corners
-    tl, tr, br. `export`: the stream of its CSV; None = the first stream.
+    tl, tr, br. `export`: the stream of its CSV; None = the first stream. `timeless`: what stands in the footer in
+    place of an age, where nothing in the panel gets old ("form"); all others tell age, count and lost rows.
     """
     head_id = f"{ids.panel(name)}-title"
     acts = [
@@ -255,6 +257,7 @@ def panel(
             "data-export": streams[0] if export is None else export,
             "data-part": part,
             "data-note": note,
+            **({"data-timeless": timeless} if timeless else {}),
             "data-chart": chart,
             "data-state": "loading",
         },

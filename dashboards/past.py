@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from dashboards.streams.common import Json, ms
+from dashboards.streams.table import OF_THE_PAST
 from dashboards.view import View
-
-# Streams of the source looked at, by its clock, where that is of the past. All others are of now.
-OF_THE_PAST: Final = frozenset(
-    (
-        *("depth", "impact", "candles", "trades", "metrics", "funding"),
-        *("latency", "stages", "distribution", "throughput", "tiles", "events"),
-    )
-)
 
 
 def past_fields(view: View, asked: Sequence[str]) -> Json | None:

@@ -122,8 +122,10 @@ def _layout() -> html.Div:
                 [
                     html.Div(className="vs-banner-host", **{"data-host": "bans"}),
                     html.Div(className="vs-banner-host", **{"data-host": "away"}),
-                    html.Div(className="vs-banner-host", **{"data-host": "banner"}),
                     html.Div(dash.page_container, id=ids.PAGE),
+                    # These lie over the page, so that nothing beneath them moves.
+                    html.Div(className="vs-float is-starting", **{"data-host": "starting"}),
+                    html.Div(className="vs-float vs-banner-host", **{"data-host": "banner"}),
                 ],
                 className="vs-main",
                 id="main",

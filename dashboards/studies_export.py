@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from dashboards.export import TIMES, Table, csv_text, file_name, when, x_range
+from dashboards import candle_cells
+from dashboards.sheet import TIMES, Table, csv_text, file_name, in_sight, when, x_range
 from dashboards.streams import indexed, studies
 from dashboards.streams.common import Json
 from dashboards.view import NS_A_SECOND, View
@@ -14,7 +15,6 @@ from engine.market.instruments import format_decimal
 from engine.market.studies import running_vwap
 
 NAMES: Final = frozenset(("studies", "indexed"))
-CANDLE: Final = ("open", "high", "low", "close", "volume", "size_unit", "trades", "provisional")
 
 
 def export(view: View, request: Json) -> tuple[str, str]:
@@ -37,26 +37,21 @@ def _studies(view: View, low: float, high: float) -> Table:
     rows, columns = studies.study_rows(view)
     vwap = [study for study in view.params.studies if study.kind == "vwap"]
     names = [name for name in columns if name != "vwap.mean"]
-    heads = (*TIMES, *CANDLE, *names, *(study.token for study in vwap))
+    heads = (*TIMES, *candle_cells.COLUMNS, *names, *(study.token for study in vwap))
     book = view.book
     if book is None:
         return heads, []
-    unit = book.instrument
+    unit, step_ns = book.instrument, view.params.interval_s * NS_A_SECOND
     averages = running_vwap(rows) if vwap else []
     out: list[Sequence[Any]] = []
-    for place, row in enumerate(rows):
-        opened_ns = int(row["ts_open_ns"])
-        # A candle is in sight while any of it is.
-        if opened_ns / 1e6 + view.params.interval_s * 1000 < low or opened_ns / 1e6 > high:
+    for place, (row, cells) in enumerate(zip(rows, candle_cells.cells(view, rows), strict=True)):
+        if not in_sight(int(row["ts_open_ns"]), step_ns, low, high):
             continue
-        prices = (format_decimal(int(row[f]), unit.price_decimals) for f in ("open", "high", "low", "close"))
-        traded = (format_decimal(int(row["volume"]), unit.size_decimals), unit.size_unit, int(row["trades"]))
-        running = int(place == len(rows) - 1 and book.candle is not None)
         values = [fine(columns[name][place], unit.price_decimals) for name in names]
         if vwap:
             average = averages[place]
             values.append(None if average is None else fine(float(round(average, 2)), unit.price_decimals))
-        out.append((*when(opened_ns), *prices, *traded, running, *values))
+        out.append((*cells, *values))
     return heads, out
 
 
@@ -66,15 +61,15 @@ def fine(value: float | None, decimals: int) -> str | None:
 
 
 def _profile(view: View) -> Table:
-    """Every row of the profile, highest price first, as it stands."""
+    """Every row of the profile, highest price first, as it was sent: made once a second."""
     heads = (*TIMES, "window_s", "from_price", "below_price", "volume", "size_unit", "value_area", "control")
-    found, book = studies.volume_profile(view), view.book
-    if found is None or book is None or not any(study.kind == "profile" for study in view.params.studies):
+    made, book = view.tables.get("profile"), view.book
+    if made is None or made["profile"] is None or book is None:
         return heads, []
-    unit = book.instrument
+    found, unit = made["profile"], book.instrument
     return heads, [
         (
-            *when(view.now_ns),
+            *when(made["at_ns"]),
             view.params.window_s,
             format_decimal(found.base + place * found.step, unit.price_decimals),
             format_decimal(found.base + (place + 1) * found.step, unit.price_decimals),
@@ -93,7 +88,7 @@ def _indexed(view: View, low: float, high: float) -> Table:
     books = indexed.compared(view)
     times, columns = indexed.close_rows(view, indexed.start_ns(view))
     bases = [next((close for close in column if close), None) for column in columns]
-    step_ms = view.params.interval_s * NS_A_SECOND / 1e6
+    step_ns = view.params.interval_s * NS_A_SECOND
     return heads, [
         (
             *when(at),
@@ -104,7 +99,7 @@ def _indexed(view: View, low: float, high: float) -> Table:
             round(close / base * 100, 4),
         )
         for place, at in enumerate(times)
-        if low <= at / 1e6 + step_ms and at / 1e6 <= high
+        if in_sight(at, step_ns, low, high)
         for quote, column, base in zip(books, columns, bases, strict=True)
         if (close := column[place]) is not None and base
     ]

@@ -19,6 +19,8 @@ Parameters (`params`, JSON object made by `assets/20_state.js`)::
     traded    str    the symbol of its order ticket; absent or unknown: the first
     slo       str    a latency threshold in us, as decimal text; absent: none
     amount    str    an amount of quote whose impact the Book page looks at, as decimal text; absent: none
+    span      str    how far from the mid the depth reaches, "0.1", "0.5", "1", "5" (%); absent: as its levels do
+    group     str    ticks that its levels join, "1" (or absent), "10" or "100"
     studies   [str]  studies over the candles, at most 6: "sma-20", "ema-50" (periods 2 to 200), "bb-20-2" (and standard
                      deviations 0.5 to 5), "vwap", "profile"; unknown ones are dropped
     part      str    the stage of its latency chart: "ack" by default
@@ -83,14 +85,19 @@ you have), `age_ms` (of its newest event; null = none yet), `n` (events behind w
 overwritten before they were read) and `note`. Streams sent whole once a second come without their data in between.
 
     depth       {seq, ts, state: "EMPTY"|"BUFFERING"|"SYNCED"|"STALE", levels: [bids, asks], bid, ask,
-                 imbalance (-1..1), b: {p: [int], q: [int]}, a: {...}}   best first, at most 240 a side; `p` is
-                 delta-coded: the first price, then differences; `q` sizes. Unchanged since the cursor: no `b`, `a`
+                 imbalance (-1..1), and unless nothing changed since the cursor: b: {p: [int], q: [int]}, a: {...}
+                 (best first, at most 240 levels or groups a side, and where a span is asked for 241 coarser ones past
+                 them, from the whole book as the newest second left it; `p` is delta-coded: the first price, then
+                 differences; `q` sizes; a group stands at its price away from the mid), tick (price units), step
+                 (price units that a level joins), near (240), far (units that a coarser one joins, 0: there are
+                 none), reach: [bid, ask] (the deepest prices the book is known to), span (the share of the mid
+                 that was asked for, 0: none)}
     candles     {interval (s), seam (candles that open before are the venue's own; null: none is), t, o, h, l, c, v,
                  n_trades, open (t of the running candle or null), vwap (of the window, in
                  price units, to two decimals of them; null without trades),
                  gaps: [[from, to]], keep (drop candles older than this t)}: new or changed candles, upsert by t
-    latency     {stage, label, what (is measured), step (s), unit: "us", t, p50, p90, p95, p99, p999, max, count,
-                 keep}: new rows
+    latency     {stage, label, what (is measured), step (s), unit: "us", t, p50, p90, p95, p99, p999 (null: too few
+                 samples to tell, fewer than 1 / (1 - p)), max, count, keep}: new rows
     stages      {rows: [{stage, label, what, n, p50, p90, p99, p999, max, spark: [p99 or null, 60]}]},
                  whole, each second
     distribution {nines: [float], us: [float], other: null | {word ("last minute", "all kept"), n, nines, us}}: quantile
@@ -99,7 +106,7 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
                  held; null: all is), t, c: [[row of the first, count, count, ...]]: new columns and those that grew,
                  upsert by t; row 0 is below 8 ns, row 1 + parts * k + j begins at 8 ns * 2^k * (1 + j / parts);
                  slo: null | {us, n (samples of the window surely above), unsure (in the bucket the threshold divides),
-                 of, worst: null | {t, n, of} (second with the largest share)}: when a second closed}
+                 of, worst: null | {t, s, n, of} (the `s` seconds with the largest share)}: when a second closed}
     throughput  {t, series: [{id, label, colour, run, messages, orders, trades}], keep}: per second, new rows,
                  null before a source was opened; live markets in their own order, then all others, last the
                  orders of the built-in exchange's clients (`clients`; its other rates are null);
@@ -158,8 +165,8 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
                  there are as many candles as its period), keep: new or changed candles' values, upsert by t, and
                  once a second profile: null | {base, step (price units), volumes, control, low, high (rows)}}
     indexed     {t, series: [{id, label, symbol ("" = the one looked at), colour, run, close (in its own price
-                 units; null without a trade)}], step (s), keep}: new candles and the newest three again, upsert by
-                 t; all forms of the symbol, at most 8
+                 units; null without a trade)}], step (s), keep}: candles that are new or changed at any of them,
+                 upsert by t; all forms of the symbol, at most 8
     funding     {funding: null | {rate_pct (for one interval), interval_s (or null), apr_pct, next (ms or null),
                  mark (or null), premium_bp (mark less mid), ts, decimals}}
     venues      {rows: [{id, symbols: [{symbol, native, state, waiting (for a snapshot)}], listed (how many can be
@@ -246,29 +253,11 @@ from typing import Any, Final, Protocol
 from dashboards import exchange_streams as exchange
 from dashboards import export as exports
 from dashboards import history_streams as history
-from dashboards import studies_export
-from dashboards.alerts_export import export as export_of_alerts
-from dashboards.book_map_export import export as export_of_book_map
-from dashboards.exchange_export import export as export_of_exchange
-from dashboards.history_export import export as export_of_history
-from dashboards.latency_map_export import export as export_of_latency_map
 from dashboards.past import past_fields
-from dashboards.streams import (
-    activity,
-    impact,
-    indexed,
-    latency,
-    latency_map,
-    market,
-    matching,
-    prices,
-    studies,
-    venues,
-)
+from dashboards.streams import activity, matching, studies, venues
 from dashboards.streams import alerts as alerts_of
-from dashboards.streams import book_map as book_map_of
-from dashboards.streams import limits as limits_of
-from dashboards.streams.common import Json, Stream, ms
+from dashboards.streams.common import Json, ms
+from dashboards.streams.table import STREAMS
 from dashboards.view import NS_A_SECOND, Params, View, Views, look
 from engine.errors import BadCommand
 from engine.telemetry.board import SourceView
@@ -306,41 +295,11 @@ class Transport:
         self._telemetry = engine.telemetry
         self._wall = wall
         self._views = Views()
-        self._streams: dict[str, Stream] = {
-            "depth": market.depth,
-            "candles": market.candles,
-            "latency": latency.latency,
-            "stages": latency.stages,
-            "distribution": latency.distribution,
-            "latency_map": latency_map.latency_map,
-            "throughput": activity.throughput,
-            "trades": market.trades,
-            "metrics": market.metrics,
-            "limits": limits_of.limits,
-            "tiles": activity.tiles,
-            "events": activity.events,
-            "health": activity.health,
-            "matching": matching.matching,
-            "prices": prices.prices,
-            "mids": prices.mids,
-            "indexed": indexed.indexed,
-            "studies": studies.studies,
-            "funding": prices.funding,
-            "venues": venues.venues,
-            "listing": venues.listing,
-            "exchange": exchange.exchange,
-            "exchange_book": exchange.book,
-            "exchange_latency": exchange.latency,
-            "exchange_stages": exchange.stages,
-            "profile": exchange.profile,
-            "history": history.history,
-            "alerts": alerts_of.alerts,
-            "impact": impact.impact,
-            "book_map": book_map_of.book_map,
-        }
+        self._streams = STREAMS
         self._lock = threading.Lock()
         self._lost_rows = 0
         self._coverages = history.Coverages()
+        self._profiles = studies.Profiles()
         self._tables: dict[str, tuple[Any, Json]] = {}  # of one moment, the same for all pages
 
     def poll(self, params: dict[str, Any], cursors: dict[str, Any]) -> Json:
@@ -355,6 +314,7 @@ class Transport:
         if history.NAME in asked.streams:
             tables[history.NAME] = history.looked(self._coverages, self._telemetry, params, wall_ns)
         view = look(self._telemetry, asked, self._views.next_number(), wall_ns, tables)
+        view = studies.with_profile(view, self._profiles)
         streams: Json = {}
         places: Json = {}
         for name in asked.streams:
@@ -394,19 +354,7 @@ class Transport:
         view = self._views.find(
             str(request.get("client", ""))[:32], number if isinstance(number, int) else -1
         )
-        if request.get("chart") in exchange.NAMES:
-            return export_of_exchange(view, request)
-        if request.get("chart") == "latency_map":
-            return export_of_latency_map(view, request)
-        if request.get("chart") in studies_export.NAMES:
-            return studies_export.export(view, request)
-        if request.get("chart") == "alerts":
-            return export_of_alerts(view, request)
-        if request.get("chart") == "book_map":
-            return export_of_book_map(view, request)
-        if request.get("chart") == history.NAME:
-            return export_of_history(view, request)
-        return exports.export(view, self._telemetry, request)
+        return exports.export(view, request)
 
     def command(self, name: str, args: dict[str, Any]) -> dict[str, Any] | None:
         """What came of having the engine do `name`; BadCommand with a sentence when it cannot."""
@@ -507,8 +455,8 @@ def market_fields(view: View) -> Json | None:
         return None
     opened = since_ns = 0
     if view.market is not None:
-        rows = view.last(view.market.candles, view.params.window_s + 2)
-        rows = rows[rows["ts_open_ns"] >= view.start_ns]
+        first = view.place(view.market.candles, view.start_ns)
+        rows = view.since(view.market.candles, first, first + 1).rows
         opened, since_ns = rows[["open", "ts_open_ns"]][0].tolist() if len(rows) else (0, 0)
     last = book.last_price
     return {

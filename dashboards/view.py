@@ -28,7 +28,10 @@ from engine.telemetry.ring import Ring, Slice
 
 WINDOWS_S: Final = (60, 300, 900, 3_600, 14_400)  # the last is as far back as is kept
 INTERVALS_S: Final = (1, 5, 60, 300, 900, 3_600)
-AUTO_INTERVAL_S: Final = {60: 1, 300: 1, 900: 5, 3_600: 15, 14_400: 60}
+# Some 60 candles: wide enough to tell hollow from filled on every page.
+AUTO_INTERVAL_S: Final = {60: 1, 300: 5, 900: 15, 3_600: 60, 14_400: 300}
+SPANS: Final = {"0.1": 0.001, "0.5": 0.005, "1": 0.01, "5": 0.05}  # of the depth chart, %
+GROUPS: Final = {"1": 1, "10": 10, "100": 100}  # ticks that are joined
 VIEWS_A_PAGE: Final = 16
 PAGES: Final = 32
 CLIENT_MAX: Final = 32
@@ -52,6 +55,8 @@ class Params:
     stage: str = "receive"
     budget: str = ""
     amount: str = ""
+    span: float = 0.0  # share of the mid that the depth chart reaches; 0: as far as it has levels
+    group: int = 1  # ticks that a level of depth and ladder joins
     studies: tuple[Study, ...] = ()
     slo_ns: int = 0  # latency threshold; 0 is none
     streams: tuple[str, ...] = ()
@@ -59,10 +64,8 @@ class Params:
     @classmethod
     def of(cls, raw: dict[str, Any], known_streams: Sequence[str]) -> Params:
         """Checked parameters of what a browser sent; never raises for a bad value, which a URL may hold."""
-        window = raw.get("window")
-        window_s = window if window in WINDOWS_S else 300
-        interval = raw.get("interval")
-        interval_s = interval if interval in INTERVALS_S else AUTO_INTERVAL_S[window_s]
+        window_s = one_of(raw.get("window"), WINDOWS_S, 300)
+        interval_s = one_of(raw.get("interval"), INTERVALS_S, AUTO_INTERVAL_S[window_s])
         hidden, streams = raw.get("hidden"), raw.get("streams")
         studies = raw.get("studies")
         return cls(
@@ -77,6 +80,8 @@ class Params:
             stage=str(raw.get("stage") or "receive")[:20],
             budget=str(raw.get("budget") or "")[:40],
             amount=str(raw.get("amount") or "")[:20],
+            span=SPANS.get(str(raw.get("span") or ""), 0.0),
+            group=GROUPS.get(str(raw.get("group") or ""), 1),
             studies=parse_all([str(item)[:12] for item in studies[:16]]) if isinstance(studies, list) else (),
             slo_ns=threshold_ns(raw.get("slo")),
             streams=tuple(name for name in known_streams if name in streams)
@@ -85,11 +90,16 @@ class Params:
         )
 
 
+def one_of(given: object, known: Sequence[int], otherwise: int) -> int:
+    """`given` where it is one of the whole numbers `known`: neither true nor 1.0 is 1."""
+    return given if type(given) is int and given in known else otherwise
+
+
 def threshold_ns(given: object) -> int:
     """A latency threshold in ns of microseconds as text or number; 0 for none, and for what is not one."""
     try:
         us = float(given) if isinstance(given, str | int | float) else 0.0
-    except ValueError:
+    except (ValueError, OverflowError):  # the second: a whole number past what a float holds
         return 0
     return round(us * 1_000) if 0.001 <= us <= SLO_MAX_US else 0
 
@@ -138,13 +148,40 @@ class View:
     alerts: AlertsView
     tables: dict[str, dict[str, Any]]  # of the streams that are tables of one moment, where it asked for them
 
-    def since(self, ring: Ring, cursor: int) -> Slice:
-        """Rows of `ring` from `cursor` to where it stood in this view."""
-        return ring.since(cursor, self.heads.get(ring.name, 0))
+    def since(self, ring: Ring, cursor: int, until: int | None = None) -> Slice:
+        """Rows of `ring` from `cursor` to where it stood in this view, or to the cursor `until` if that is earlier."""
+        end = self.heads.get(ring.name, 0)
+        return ring.since(cursor, end if until is None else min(until, end))
 
     def last(self, ring: Ring, count: int) -> Rows:
         """The newest `count` rows of `ring` as it stood in this view."""
         return ring.last(count, self.heads.get(ring.name, 0)).rows
+
+    def place(self, ring: Ring, at_ns: int, column: str = "ts_open_ns") -> int:
+        """Cursor of the first row of `ring` at `at_ns` or later, where it stood in this view; behind its last row where
+        none is. Rows are in the order of their times. Cost: reads one row for each halving of as many seconds.
+        """
+        end = self.heads.get(ring.name, 0)
+        oldest = min(end, max(0, ring.head - ring.capacity))
+
+        def older(cursor: int) -> bool:
+            row = ring.since(cursor, cursor + 1).rows
+            return not len(row) or bool(
+                row[column][0] < at_ns
+            )  # overwritten meanwhile: older than all there are
+
+        if end == oldest or older(end - 1):
+            return end
+        # Rows are a second apart or more, so that the first of them is mostly not further away than this.
+        newest_ns = int(ring.since(end - 1, end).rows[column].max(initial=at_ns))
+        far = (newest_ns - at_ns) // NS_A_SECOND + 2
+        low, high = max(oldest, end - far), end - 1
+        while low > oldest and not older(low):
+            low, high, far = max(oldest, low - 2 * far), low, 2 * far
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (middle + 1, high) if older(middle) else (low, middle)
+        return low
 
     @property
     def start_ns(self) -> int:

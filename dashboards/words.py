@@ -62,10 +62,10 @@ BOOK: Final = {
     "depth.spread": "Best ask less best bid, now: in quote currency, and in basis points of the mid (0.01%).",
     "depth.imbalance": "Size of the best 10 bids less that of the best 10 asks, as a share of both, now: +100% "
     "is bids alone, \N{MINUS SIGN}100% asks alone.",
-    "depth.within": "Size of the bids and of the asks no farther from the mid than the pointer is, else than is drawn.",
+    "depth.within": "Size of the bids and of the asks no farther from the mid than the pointer is, else than is drawn; "
+    "≥ where the book is not known as far.",
     "book_map.low": "Resting size of a cell in the faintest colour.",
     "book_map.high": "Resting size of a cell in the strongest colour; the scale between is logarithmic.",
-    "book_map.row": "How much of the price one row of the map covers.",
     "metrics.spread": "Best ask less best bid at the end of the newest second drawn, in quote currency.",
     "metrics.imbalance": "Size of the best 10 bids less that of the best 10 asks, as a share of both, at the "
     "end of the newest second drawn.",
@@ -79,14 +79,12 @@ BOOK: Final = {
     "impact/Buy at": "Average price of buying that amount now, from the asks of the shown book.",
     "impact/Sell at": "Average price of selling that amount now, into the bids of the shown book.",
     "impact/bp": "How far the average before it is from the mid, in basis points (0.01%).",
-    "ladder.price": "Price of a level, in quote currency: asks above, bids below, the best in the middle.",
+    "ladder.price": "Price of a level, in quote currency: asks above, bids below, the best in the middle. Joined "
+    "levels stand at their price away from the mid: bids round down, asks up.",
     "ladder.size": "Resting size at that price, now.",
     "ladder.sum": "Resting size from the best price to that one.",
     "ladder.last": "Price of the newest trade; the arrow is its change over the window chosen in the bar.",
     "ladder.spread": "Best ask less best bid, now: in quote currency, and in basis points of the mid.",
-    "ladder/Price": "Price of a level, in quote currency: asks above, bids below, the best in the middle.",
-    "ladder/Size": "Resting size at that price, now.",
-    "ladder/Sum": "Resting size from the best price to that one.",
 }
 
 MARKET: Final = {
@@ -99,10 +97,6 @@ MARKET: Final = {
     "candles.trades": f"Trades behind the candles, {WINDOW}.",
     "candles.follow": "Whether the chart moves on with the newest data, or stays where it was zoomed to. A "
     "double click brings it back.",
-    "tape.price": "Price of one trade. \N{BLACK UP-POINTING TRIANGLE} a buyer took a resting order, "
-    "\N{BLACK DOWN-POINTING TRIANGLE} a seller did.",
-    "tape.size": "Size of that trade.",
-    "tape.time": "When it happened by the venue's clock, UTC; by ours where the venue gives no time.",
     "tape/Price": "Price of one trade. \N{BLACK UP-POINTING TRIANGLE} a buyer took a resting order, "
     "\N{BLACK DOWN-POINTING TRIANGLE} a seller did.",
     "tape/Size": "Size of that trade.",
@@ -136,7 +130,7 @@ LATENCY: Final = {
     "fact.max": f"The longest any sample of the stage chosen took, {WINDOW}.",
     "fact.slo": f"Share of the samples of the stage chosen that took longer than the threshold, {WINDOW}.",
     "slo.share": f"Samples that took longer than the threshold, of all samples of the stage chosen, {WINDOW}.",
-    "slo.worst": f"The second with the largest share of samples above the threshold, {WINDOW}.",
+    "slo.worst": f"The second (of long windows, 30 s) with the largest share of samples above the threshold, {WINDOW}.",
     "slo.unsure": "Samples in the same bucket of the histogram as the threshold: they are counted as not above it.",
     "fact.n": f"Samples of the stage chosen, {WINDOW}.",
     "stages/Samples": f"How often the stage was measured, {WINDOW}.",
@@ -170,7 +164,6 @@ LIMITS: Final = {
     "endpoints/Waiting": "Calls that wait for room, now.",
     "endpoints/Mean": "Mean time from sending to the whole answer, ms, since the start.",
     "endpoints/p99": "99th percentile of the time from sending to the whole answer, ms, since the start.",
-    "endpoints/Max, ms": "Longest time from sending to the whole answer, ms, since the start.",
     "endpoints/Max": "Longest time from sending to the whole answer, ms, since the start.",
     "endpoints/Refused": "Answers that said too many: 429, 418, 403 or 10006, since the start.",
     "endpoints/Last": "HTTP status of the newest answer.",
@@ -198,6 +191,14 @@ EXCHANGE: Final = {
     "clients/Queue": "Bytes that wait to be sent to it. Past 1 MB it does not keep up.",
     "clients/Sent": "Bytes sent to it since it came; not counted for REST.",
     "clients/Conflated": "Market data messages it never got because a newer one took their place.",
+    "my-orders/Price": "Limit of an order, price of a trade, in quote currency; a market order has none.",
+    "my-orders/Trigger": "Price at which a stop order becomes an order of its type.",
+    "my-orders/Average": "Mean price of what was filled, weighted by size.",
+    "my-orders/Size": "Size ordered or traded, in base currency.",
+    "my-orders/Filled": "Size traded so far, of the size ordered.",
+    "my-orders/Fee": "What the exchange took for the trade, in the currency beside it.",
+    "my-orders/Order": "Number of the order the trade is of.",
+    "my-orders/Trade": "Number of the trade at the built-in exchange.",
     "exchange-stages/Samples": f"How often the stage was measured, {WINDOW}.",
     "exchange-stages/p50": f"Median of the stage, {WINDOW}; the unit is in the panel's title line.",
     "exchange-stages/p95": f"95th percentile of the stage, {WINDOW}.",
@@ -322,6 +323,7 @@ SELF_EVIDENT: Final = frozenset(
         "quote.last",
         "quote.change",
         "quote.percent",
+        "quote.since",
         "quote.symbol",
         "quote.window",
         "alerts.count",
@@ -330,7 +332,6 @@ SELF_EVIDENT: Final = frozenset(
         "store.word",
         "session.may",
         "past.word",
-        "past.of",
         "past.date",
         "past.hash",
         "exchange.state",
@@ -338,7 +339,6 @@ SELF_EVIDENT: Final = frozenset(
         "history.state",
         "history.where",
         "health.venues",
-        "prices/",
         "alert-rules/",
         "coverage/",
     )

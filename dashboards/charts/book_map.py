@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboards.charts.common import CLEAR, Figure, band, bounds, line, time_axis
+from dashboards.charts.common import CLEAR, RIGHT, Figure, band, bounds, line, time_axis
 
 RAMP = ((0.0, 0), (0.12, 1), (0.34, 2), (0.55, 3), (0.74, 4), (0.9, 5), (1.0, 6))
 
@@ -54,6 +54,6 @@ def book_map() -> Figure:
             "xaxis": time_axis(showgrid=False),
             "yaxis": {"autorange": True, "tickformat": ",~f", "showgrid": False, "nticks": 9},
             "yaxis2": {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True},
-            "margin": {"t": 26, "r": 78},
+            "margin": {"t": 26, "r": RIGHT},
         },
     }

@@ -6,6 +6,7 @@ from typing import Any
 
 Figure = dict[str, Any]
 
+RIGHT = 84  # margin of charts over time that are stacked: an instant is at the same place in each
 MUTED = "var(--vs-text-3)"
 CLEAR = "rgba(0,0,0,0)"
 

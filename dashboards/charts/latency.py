@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboards.charts.common import CLEAR, Figure, bounds, line, time_axis
+from dashboards.charts.common import CLEAR, RIGHT, Figure, bounds, line, time_axis
 
 PERCENTILES = (
     ("p50", "p50", "solid", 1.4),
@@ -57,7 +57,7 @@ def latency_map() -> Figure:
                 "x": [],
                 "y": [],
                 "fill": "toself",
-                "fillcolor": "var(--vs-stale-weak)",
+                "fillcolor": "var(--vs-hover)",  # a limit of our own is nothing that went wrong
                 "line": {"width": 0, "color": CLEAR},
                 "hoverinfo": "skip",
             },
@@ -67,8 +67,9 @@ def latency_map() -> Figure:
                     f"var(--vs-heat-{shade})",
                     width=width,
                     connectgaps=False,
-                    hoverinfo="skip",
+                    hoverinfo="skip",  # the cells have the hover; this is for the page's crosshair
                     opacity=opacity,
+                    **({"hovertemplate": "%{y:,.3r} %{meta}", "meta": ""} if opacity == 1 else {}),
                 )
                 for name, ink, rim in lines
                 for shade, width, opacity in ((rim, 3.4, 0.55), (ink, 1.5, 1))
@@ -80,7 +81,7 @@ def latency_map() -> Figure:
             "hovermode": "closest",
             "xaxis": time_axis(showgrid=False),
             "yaxis": {"type": "log", "autorange": True, "side": "left", "showgrid": False},
-            "margin": {"t": 22, "l": 48, "r": 84},
+            "margin": {"t": 22, "l": 48, "r": RIGHT},
         },
     }
 
@@ -95,7 +96,7 @@ def latency() -> Figure:
                     width=width,
                     dash=dash,
                     connectgaps=False,
-                    hovertemplate="%{y:.3~g} %{meta}",
+                    hovertemplate="%{y:,.3r} %{meta}",
                     meta="",
                 )
                 for name, token, dash, width in PERCENTILES
@@ -105,8 +106,8 @@ def latency() -> Figure:
         ],
         "layout": {
             "xaxis": time_axis(),
-            "yaxis": {"type": "log", "autorange": True, "side": "left", "nticks": 3, "tickformat": "~g"},
-            "margin": {"t": 22, "l": 40, "r": 84},
+            "yaxis": {"type": "log", "autorange": True, "side": "left", "nticks": 3, "tickformat": ",~r"},
+            "margin": {"t": 22, "l": 48, "r": RIGHT},
         },
     }
 
@@ -114,14 +115,14 @@ def latency() -> Figure:
 def distribution() -> Figure:
     return {
         "data": [
-            line("Latency", "var(--vs-p99)", width=1.8, hovertemplate="%{y:.3~g} %{meta}", meta=""),
+            line("Latency", "var(--vs-p99)", width=1.8, hovertemplate="%{y:,.3r} %{meta}", meta=""),
             bounds(),
             line(
                 "Beside it",
                 "var(--vs-p50)",
                 width=1.1,
                 dash="dot",
-                hovertemplate="%{y:.3~g} %{meta}",
+                hovertemplate="%{y:,.3r} %{meta}",
                 meta="",
             ),
             threshold(),
@@ -133,7 +134,7 @@ def distribution() -> Figure:
                 "ticktext": ["p50", "p90", "p99", "p99.9", "p99.99", "p99.999"],
                 "hoverformat": ".2f",
             },
-            "yaxis": {"type": "log", "autorange": True, "side": "left", "nticks": 3, "tickformat": "~g"},
+            "yaxis": {"type": "log", "autorange": True, "side": "left", "nticks": 3, "tickformat": ",~r"},
             "margin": {"t": 22, "l": 40, "r": 26},
         },
     }
@@ -156,6 +157,6 @@ def samples() -> Figure:
             "bargap": 0.15,
             "xaxis": time_axis(),
             "yaxis": {"autorange": True, "rangemode": "tozero", "tickformat": "~s", "nticks": 4},
-            "margin": {"t": 18, "r": 52},
+            "margin": {"t": 18, "r": RIGHT},
         },
     }

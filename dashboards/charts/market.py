@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboards.charts.common import MUTED, Figure, band, bounds, line, time_axis
+from dashboards.charts.common import MUTED, RIGHT, Figure, band, bounds, line, time_axis
 
 
 def depth() -> Figure:
@@ -23,10 +23,12 @@ def depth() -> Figure:
             side("Asks", "down", "hv"),
             line("Mid", MUTED, width=1, dash="dot", hoverinfo="skip"),
             bounds(),
+            band("y2"),
         ],
         "layout": {
             "xaxis": {"autorange": True, "tickformat": ",~f", "hoverformat": ",~f"},
             "yaxis": {"autorange": True, "rangemode": "tozero", "tickformat": "~s"},
+            "yaxis2": {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True},
             "margin": {"t": 18, "r": 72},
         },
     }
@@ -103,7 +105,7 @@ def candles() -> Figure:
                 "showgrid": False,
             },
             "yaxis3": {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True},
-            "margin": {"t": 18, "r": 72},
+            "margin": {"t": 18, "r": RIGHT},
         },
     }
 
@@ -137,6 +139,7 @@ def metrics() -> Figure:
                 "autorange": True,
                 "nticks": 4,
                 "tickformat": "+.0%",
+                "labelalias": {"+0%": "0%"},  # nothing has no direction
             },
             "yaxis3": {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True},
             "yaxis4": {"overlaying": "y2", "range": [0, 1], "visible": False, "fixedrange": True},
@@ -155,7 +158,7 @@ def mids() -> Figure:
         },
         "layout": {
             "xaxis": time_axis(),
-            "yaxis": {"autorange": True, "nticks": 5, "tickformat": "+~g"},
+            "yaxis": {"autorange": True, "nticks": 5, "tickformat": "+~g", "labelalias": {"+0": "0"}},
             "margin": {"t": 18, "r": 128},
         },
     }

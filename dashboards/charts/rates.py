@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboards.charts.common import CLEAR, Figure, bounds, line, time_axis
+from dashboards.charts.common import CLEAR, RIGHT, Figure, bounds, line, time_axis
 
 REAL_SLOT = {
     "type": "scatter",
@@ -34,7 +34,7 @@ def throughput() -> Figure:
                 "nticks": 3,
                 "side": "right",
             },
-            "margin": {"t": 18, "r": 58},
+            "margin": {"t": 18, "r": RIGHT},
         },
     }
 
@@ -46,7 +46,7 @@ def rate() -> Figure:
         "layout": {
             "xaxis": time_axis(),
             "yaxis": {"autorange": True, "rangemode": "tozero", "tickformat": "~s", "nticks": 5},
-            "margin": {"t": 18, "r": 58},
+            "margin": {"t": 18, "r": RIGHT},
         },
     }
 
@@ -80,7 +80,7 @@ def limits() -> Figure:
             "bargap": 0.25,
             "xaxis": time_axis(),
             "yaxis": {"autorange": True, "rangemode": "tozero", "nticks": 5, "tickformat": ",d"},
-            "margin": {"t": 18, "r": 52},
+            "margin": {"t": 18, "r": RIGHT},
         },
     }
 
@@ -108,6 +108,6 @@ def exchange_rates() -> Figure:
         "layout": {
             "xaxis": time_axis(),
             "yaxis": {"autorange": True, "rangemode": "tozero", "tickformat": "~s", "nticks": 5},
-            "margin": {"t": 18, "r": 52},
+            "margin": {"t": 18, "r": RIGHT},
         },
     }

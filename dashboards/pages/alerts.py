@@ -41,6 +41,7 @@ def _form() -> Component:
             role="region",
             **{"aria-label": "A rule to make"},
         ),
+        timeless="form",
         cls="is-noact is-alert-form",
     )
 
@@ -65,6 +66,7 @@ def _rules() -> Component:
             ],
             caption="Rules",
         ),
+        timeless="rules",
         cls="is-alert-rules",
     )
 
@@ -111,5 +113,6 @@ def _webhooks() -> Component:
             role="region",
             **{"aria-label": "Webhooks"},
         ),
+        timeless="settings",
         cls="is-alert-webhooks",
     )

@@ -26,7 +26,7 @@ def layout(**_: object) -> Component:
                     ],
                     className="vs-stack",
                 ),
-                html.Div([ladder(), tape()], className="vs-stack is-side"),
+                html.Div([ladder(), shared.tape()], className="vs-stack is-side"),
             ],
             className="vs-cols",
         ),
@@ -68,7 +68,7 @@ def spread() -> Component:
         chart="metrics",
         read=panels.readout(("Spread", "metrics.spread"), ("Imbalance", "metrics.imbalance")),
         units=(("tr", "{unit.quote}"), ("br", "{utc.metrics}")),
-        note="above 0: more bids",
+        note="+: bids",
     )
 
 
@@ -97,7 +97,7 @@ def impact() -> Component:
             ],
             className="vs-impact",
         ),
-        note="from the mid, fees not counted",
+        note="before fees",
         cls="is-impact",
     )
 
@@ -110,18 +110,6 @@ def ladder() -> Component:
         "Size and running sum by price",
         streams=["depth"],
         body=grids.ladder(),
-        tools=grids.ladder_tools(),
-        cls="is-ladder",
-    )
-
-
-def tape() -> Component:
-    """Every trade as it comes."""
-    return panels.panel(
-        "tape",
-        "Trades",
-        "▲ bought ▼ sold",
-        streams=["trades"],
-        body=grids.tape(),
+        tools=[panels.select("group", "Levels joined", shared.GROUPS), *grids.ladder_tools()],
         cls="is-ladder",
     )

@@ -53,7 +53,8 @@ def _top() -> Component:
         ("Trades", "exchange.trades", ""),
         cls="is-ex",
     )
-    return html.Div([line, figures], className="vs-ex-head")
+    # Figures stand over every view, so what they are made of is asked for in each.
+    return html.Div([line, figures], className="vs-ex-head", **{"data-streams": "exchange exchange_stages"})
 
 
 def _trade_left() -> Component:
@@ -93,6 +94,7 @@ def _trade_left() -> Component:
         "Complete programs for this exchange",
         streams=["exchange"],
         body=html.Div(className="vs-connect", **{"data-host": "connect"}),
+        timeless="programs",
         cls="is-connect is-noact",
     )
     orders = panels.panel(

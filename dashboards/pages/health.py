@@ -171,7 +171,7 @@ def layout(**_: object) -> Component:
                                 ("Queue", ""),
                                 ("Depth", "n"),
                                 ("Peak", "n"),
-                                ("Capacity", "n"),
+                                ("Capacity", "n vs-hide-xl"),
                                 ("Dropped", "n"),
                             ],
                             "",

@@ -136,6 +136,7 @@ def _stretch() -> Component:
         "Drag in the calendar, or type",
         streams=["history"],
         body=html.Div(className="vs-form-host", **{"data-host": "stretch"}),
+        timeless="form",
         cls="is-stretch is-noact",
     )
 

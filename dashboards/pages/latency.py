@@ -29,7 +29,7 @@ def layout(**_: object) -> Component:
         ],
         read=panels.readout(
             ("Above threshold", "slo.share"),
-            ("Worst second", "slo.worst", "is-worst"),
+            ("Worst", "slo.worst", "is-worst"),
             ("Too near to tell", "slo.unsure", "opt"),
         ),
         units=(("tl", "{unit.latency_map}"), ("br", "{utc.latency_map}")),

@@ -66,7 +66,7 @@ def layout(**_: object) -> Component:
         body=grids.endpoints(),
         tools=[panels.select("budget", "Budget of the endpoints and the chart")],
         part="endpoints",
-        note="since the start, in ms; GET unless said",
+        note="since the start; GET unless said",
         cls="c7",
     )
     return panels.page(

@@ -5,27 +5,19 @@ from __future__ import annotations
 from dash import html
 from dash.development.base_component import Component
 
-from dashboards import grids, panels
+from dashboards import panels
 from dashboards.pages import shared
 
 
 def layout(**_: object) -> Component:
     """The page's content."""
-    tape = panels.panel(
-        "tape",
-        "Trades",
-        "▲ bought ▼ sold",
-        streams=["trades"],
-        body=grids.tape(),
-        cls="is-ladder",
-    )
     return panels.page(
         "market",
         "Market",
         html.Div(
             [
                 shared.candles("is-tall", market=True),
-                html.Div([funding(), tape], className="vs-stack"),
+                html.Div([funding(), shared.tape()], className="vs-stack"),
             ],
             className="vs-cols",
         ),

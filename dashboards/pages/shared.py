@@ -5,7 +5,7 @@ from __future__ import annotations
 from dash import html
 from dash.development.base_component import Component
 
-from dashboards import panels
+from dashboards import grids, panels
 
 INTERVALS = (
     ("0", "Auto"),
@@ -22,7 +22,7 @@ STAGES = (("receive", "Receive"),)
 
 
 SPANS = (("", "Auto"), ("0.1", "±0.1%"), ("0.5", "±0.5%"), ("1", "±1%"), ("5", "±5%"))
-GROUPS = (("1", "1 tick"), ("10", "10 ticks"), ("100", "100 ticks"))
+GROUPS = (("1", "1 tick"), ("10", "× 10"), ("100", "× 100"))
 
 
 def depth(cls: str = "", *, controls: bool = False) -> Component:
@@ -48,6 +48,18 @@ def depth(cls: str = "", *, controls: bool = False) -> Component:
         ),
         units=(("tr", "{unit.size}"), ("br", "{unit.quote}")),
         cls=cls,
+    )
+
+
+def tape() -> Component:
+    """Every trade as it comes."""
+    return panels.panel(
+        "tape",
+        "Trades",
+        "▲ bought ▼ sold",
+        streams=["trades"],
+        body=grids.tape(),
+        cls="is-ladder",
     )
 
 

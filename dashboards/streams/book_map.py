@@ -51,7 +51,7 @@ def ring_of(view: View) -> Ring | None:
 
 def frame_rows(view: View, since: int | None = None) -> tuple[Rows, int]:
     """(FRAME rows of every column that is new or changed after the ring cursor, of all of the window without one;
-    rows lost before they were read).
+    rows of those that were overwritten before they were read). A column that lost some of its rows is left out.
     """
     ring, step = ring_of(view), step_ns(view)
     if ring is None:
@@ -59,14 +59,21 @@ def frame_rows(view: View, since: int | None = None) -> tuple[Rows, int]:
     start_ns, lost = view.start_ns - view.start_ns % step, 0
     frames_a_column = max(1, step // NS_A_SECOND // (COARSE_S if ring is view.market.frames.coarse else 1))  # type: ignore[union-attr]
     if since is None:
-        rows = view.last(ring, frames_a_column * (view.params.window_s * NS_A_SECOND // step + 2))
+        back = frames_a_column * (view.params.window_s * NS_A_SECOND // step + 2)
+        found = view.since(ring, max(0, view.heads.get(ring.name, 0) - back))
     else:
         fresh = view.since(ring, since)
         if not len(fresh.rows):
             return fresh.rows, fresh.lost
         first_ns, lost = int(fresh.rows["ts_ns"][0]), fresh.lost
         start_ns = max(start_ns, first_ns - first_ns % step)
-        rows = view.since(ring, max(0, since - frames_a_column)).rows
+        found = view.since(ring, max(0, since - frames_a_column))
+    rows = found.rows
+    if found.lost and len(rows):
+        whole_ns = -(-int(rows["ts_ns"][0]) // step) * step
+        if since is None and whole_ns > start_ns:
+            lost = found.lost
+        start_ns = max(start_ns, whole_ns)
     return rows[rows["ts_ns"] >= start_ns], lost
 
 

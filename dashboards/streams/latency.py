@@ -11,7 +11,7 @@ from dashboards.streams.common import MINUTE_S, Json, fresh, head, ms, recorded_
 from dashboards.view import NS_A_SECOND, View, start_of
 from engine.market.batches import Rows
 from engine.telemetry.histogram import QUANTILES, quantiles
-from engine.telemetry.latency import SUMMARY, StageLatency, counts_since
+from engine.telemetry.latency import COARSE_S, SUMMARY, StageLatency, counts_since, reaches
 from engine.telemetry.past import LATENCY
 from engine.telemetry.ring import Ring
 from engine.telemetry.stages import STAGES
@@ -19,6 +19,8 @@ from engine.telemetry.stages import STAGES
 PERCENTILES: Final = ("p50", "p90", "p95", "p99", "p999")
 NINES: Final = tuple(round(0.05 * step, 2) for step in range(1, 81))  # 10^-nines is the share above
 SPARK_POINTS: Final = 60
+# Samples from which a percentile is told: with fewer, none is above it, and it would be the maximum.
+NEEDED: Final = {"p90": 10, "p95": 20, "p99": 100, "p999": 1_000}
 
 
 def measured_key(view: View) -> str:
@@ -43,7 +45,18 @@ def start_by(view: View, stage: StageLatency) -> int:
 
 def summary_ring(view: View, stage: StageLatency) -> Ring:
     """The ring of summary rows that suits the window."""
-    return stage.seconds if step_s(view) == 1 else stage.long
+    return {1: stage.seconds, **stage.short}.get(lines_step_s(view), stage.long)
+
+
+def lines_step_s(view: View) -> int:
+    """Seconds between the points of percentile lines: wider over longer windows, so that a tail has its samples."""
+    window_s = view.params.window_s
+    return step_s(view) if window_s <= MINUTE_S or is_long(view) else 2 if window_s <= 5 * MINUTE_S else 5
+
+
+def told(name: str, value: int, count: int) -> int | None:
+    """A percentile (or another column), None where there are too few samples to tell it."""
+    return value if count >= NEEDED.get(name, 0) else None
 
 
 def summary_rows(view: View) -> Rows:
@@ -51,13 +64,13 @@ def summary_rows(view: View) -> Rows:
     stage = view.stage
     if stage is None:
         return np.empty(0, SUMMARY)
-    rows = view.last(summary_ring(view, stage), view.params.window_s // step_s(view) + 2)
+    rows = view.last(summary_ring(view, stage), view.params.window_s // lines_step_s(view) + 2)
     return rows[rows["ts_ns"] >= start_by(view, stage)]
 
 
 def latency(view: View, cursor: Json) -> tuple[Json, Json]:
     """New percentile rows of one stage; a hole in time is a row of nulls, so that no line bridges it."""
-    stage, step = view.stage, step_s(view)
+    stage, step = view.stage, lines_step_s(view)
     name = stage.stage if stage else view.params.stage
     key = f"{measured_key(view)}|{name}|{view.params.window_s}"
     stream = head(view, key, cursor, 0, 0)
@@ -88,9 +101,15 @@ def append(stream: Json, ts_ns: int, row: Any) -> None:
     """Add one SUMMARY row, or a row of nulls for None, to the stream's columns."""
     stream["t"].append(ts_ns // 1_000_000)
     for name in PERCENTILES:
-        stream[name].append(us(int(row[name])) if row is not None else None)
+        value = told(name, int(row[name]), int(row["count"])) if row is not None else None
+        stream[name].append(us(value) if value is not None else None)
     stream["max"].append(us(int(row["greatest"])) if row is not None else None)
     stream["count"].append(int(row["count"]) if row is not None else None)
+
+
+def note(view: View, stage: StageLatency) -> str:
+    """What is to be known of a stage's figures, in words."""
+    return "; ".join(filter(None, (offset_note(view, stage), steps_note(view, stage))))
 
 
 def offset_note(view: View, stage: StageLatency) -> str:
@@ -105,11 +124,38 @@ def offset_note(view: View, stage: StageLatency) -> str:
 def window_counts(view: View, stage: StageLatency) -> tuple[npt.NDArray[np.int64], int]:
     """(counts by bucket over the window, greatest value in ns); cached until the next second closes.
 
-    Buckets are kept for about 15 minutes, or less for stages of very wide spread: a longer window is
-    answered with what there is.
+    A window that is told by steps of 30 s begins with a whole half-minute, up to 29 s before it. Of stages of very wide
+    spread less than four hours is kept: then it is answered with what there is.
     """
-    heads = (view.heads.get(stage.buckets.name, 0), view.heads.get(stage.seconds.name, 0))
-    return counts_since(stage, start_by(view, stage), *heads)
+    return counts_from(view, stage, start_by(view, stage), by_steps(view, stage))
+
+
+def is_long(view: View) -> bool:
+    """Whether the window is longer than seconds are kept: then it is told from steps of 30 s."""
+    return step_s(view) > 1
+
+
+def by_steps(view: View, stage: StageLatency) -> bool:
+    """Whether figures of the window are told from steps of 30 s: it is long, or the stage so busy that the buckets of
+    its first seconds are gone.
+    """
+    return is_long(view) or not reaches(stage, start_by(view, stage), view.heads.get(stage.buckets.name, 0))
+
+
+def steps_note(view: View, stage: StageLatency) -> str:
+    """In words, that a window of up to 15 minutes is told from steps of 30 s."""
+    return "counted from a half-minute on" if not is_long(view) and by_steps(view, stage) else ""
+
+
+def counts_from(
+    view: View, stage: StageLatency, start_ns: int, coarse: bool
+) -> tuple[npt.NDArray[np.int64], int]:
+    """(counts by bucket, greatest value in ns) from `start_ns` on, of seconds, or of all that is kept by the 30 s."""
+    seconds = (view.heads.get(stage.buckets.name, 0), view.heads.get(stage.seconds.name, 0))
+    if not coarse:
+        return counts_since(stage, start_ns, *seconds)
+    steps = (view.heads.get(stage.coarse.name, 0), view.heads.get(stage.long.name, 0))
+    return counts_since(stage, start_ns - start_ns % (COARSE_S * NS_A_SECOND), *seconds, *steps)
 
 
 def stage_row(view: View, stage: StageLatency) -> Json:
@@ -119,8 +165,12 @@ def stage_row(view: View, stage: StageLatency) -> Json:
     total = int(counts.sum())
     row: Json = {"stage": stage.stage, "label": label, "what": what, "n": total}
     found = quantiles(counts, QUANTILES, greatest) if total else [None] * len(QUANTILES)
+    known = (
+        None if value is None else told(name, value, total)
+        for name, value in zip(PERCENTILES, found, strict=True)
+    )
     row |= {
-        name: us(value) if value is not None else None for name, value in zip(PERCENTILES, found, strict=True)
+        name: us(value) if value is not None else None for name, value in zip(PERCENTILES, known, strict=True)
     }
     row["max"] = us(greatest) if total else None
     row["spark"] = spark(view, stage, "p99")
@@ -175,8 +225,7 @@ def compared(view: View, stage: StageLatency) -> Json | None:
     word, start_ns = "last minute", now_of(view, stage) - MINUTE_S * NS_A_SECOND
     if view.params.window_s <= MINUTE_S:
         word, start_ns = "all kept", 0
-    heads = (view.heads.get(stage.buckets.name, 0), view.heads.get(stage.seconds.name, 0))
-    counts, greatest = counts_since(stage, start_ns - start_ns % NS_A_SECOND, *heads)
+    counts, greatest = counts_from(view, stage, start_ns - start_ns % NS_A_SECOND, not start_ns)
     points = points_of(counts, greatest)
     if not points:
         return None
@@ -195,7 +244,7 @@ def distribution(view: View, cursor: Json) -> tuple[Json, Json]:
     count = int(window_counts(view, view.stage)[0].sum()) if view.stage else 0
     newest_ns = view.counted_ns - view.counted_ns % NS_A_SECOND
     stream = head(view, key, cursor, newest_ns, count, counted=True)
-    stream["note"] = offset_note(view, view.stage) if view.stage else ""
+    stream["note"] = note(view, view.stage) if view.stage else ""
     if cursor.get("s") != second:
         points = distribution_points(view)
         stream |= {"nines": [nines for nines, _ in points], "us": [value for _, value in points]}

@@ -2,7 +2,8 @@
 
 Cells are whole buckets of the stage's histogram put together, so counts are exact: a column is `step` seconds, a row
 an 8th, 4th, half or whole octave, whichever keeps the rows to about 48. Octaves are divided as the histogram divides
-them, in equal parts, which on a log axis are nearly equal too.
+them, in equal parts, which on a log axis are nearly equal too. Windows up to 15 minutes are made of seconds by eighths
+of octaves, longer ones of the steps of 30 s that are kept for four hours, and the seconds since the last of those.
 """
 
 from __future__ import annotations
@@ -14,21 +15,22 @@ import numpy as np
 import numpy.typing as npt
 
 from dashboards.streams.common import Json, head, ms
-from dashboards.streams.latency import measured_key, now_of, offset_note, start_by
+from dashboards.streams.latency import by_steps, is_long, measured_key, note, now_of, offset_note, start_by
 from dashboards.view import NS_A_SECOND, View
 from engine.market.batches import Rows
 from engine.telemetry.histogram import bucket_of
 from engine.telemetry.histogram_kernel import BUCKETS, LINEAR, SUB_BITS
-from engine.telemetry.latency import StageLatency
+from engine.telemetry.latency import COARSE_S, EIGHTHS, FIRST_NS, Held, StageLatency, held, held_seconds
+from engine.telemetry.ring import Ring
 from engine.telemetry.stages import STAGES
 
 Ints = npt.NDArray[np.int64]
 
 COLUMNS_MAX: Final = 180
 ROWS_MAX: Final = 48
-STEPS_S: Final = (1, 2, 5, 10, 20, 30, 60, 120)
-PARTS: Final = (8, 4, 2, 1)  # rows an octave
-FIRST_OCTAVE: Final = 3  # what is below 8 ns is one row
+STEPS_S: Final = (1, 2, 5, 30, 120)  # past those of seconds, whole steps of 30 s
+PARTS: Final = (EIGHTHS, 4, 2, 1)  # rows an octave
+FIRST_OCTAVE: Final = FIRST_NS.bit_length() - 1  # what is below 8 ns is one row
 OCTAVES: Final = 41 - FIRST_OCTAVE
 LOOK_AGAIN_S: Final = 60  # how often finer rows are considered, once what was far out has left the window
 
@@ -69,15 +71,23 @@ def parts_for(low: int, high: int) -> int:
     return next(fitting, PARTS[-1])
 
 
-def kept_rows(view: View, stage: StageLatency) -> tuple[Rows, int]:
-    """(BUCKET rows in the window, start of the oldest second that is held whole, ns; 0 while none was overwritten)."""
-    head_at = view.heads.get(stage.buckets.name, 0)
-    found = stage.buckets.since(0, head_at)
-    rows, oldest_ns = found.rows, 0
-    if found.lost and len(rows):
-        rows = rows[rows["ts_ns"] > rows["ts_ns"][0]]  # of the oldest second some rows may be gone
-        oldest_ns = int(rows["ts_ns"][0]) if len(rows) else 0
-    return rows, oldest_ns
+def kept_rows(view: View, stage: StageLatency, since: tuple[int, int] = (0, 0)) -> Held:
+    """What is held of the stage since the cursors (of seconds, of 30 s), as the window is drawn."""
+    head_at = view.heads.get(near_ring(view, stage).name, 0)
+    if not is_long(view):
+        return held_seconds(stage, since[0], head_at)
+    return held(stage, since, (head_at, view.heads.get(stage.coarse.name, 0)))
+
+
+def near_ring(view: View, stage: StageLatency) -> Ring:
+    """The ring that the newest columns are drawn from."""
+    return stage.buckets if is_long(view) else stage.eighths
+
+
+def first_ns(view: View, stage: StageLatency) -> int:
+    """Start of the first column of the window, ns: it holds the window's first second."""
+    start_ns = start_by(view, stage)
+    return start_ns - start_ns % (step_of(view.params.window_s) * NS_A_SECOND)
 
 
 def cells(rows: Rows, step_s: int, parts: int) -> list[tuple[int, list[int]]]:
@@ -107,23 +117,26 @@ def latency_map(view: View, cursor: Json) -> tuple[Json, Json]:
     if stage is None:
         stream = head(view, key, cursor, 0, 0) | {"stage": name, "step": step, "keep": 0, "t": [], "c": []}
         return stream, {"k": key}
-    start_ns, head_at = start_by(view, stage), view.heads.get(stage.buckets.name, 0)
-    start_ns -= start_ns % (step * NS_A_SECOND)
+    start_ns, head_at = first_ns(view, stage), view.heads.get(near_ring(view, stage).name, 0)
     again = now_of(view, stage) // (LOOK_AGAIN_S * NS_A_SECOND)
     if cursor.get("b") != key:
         cursor = {}
-    found = stage.buckets.since(int(cursor.get("n", 0)), head_at)
+    found = kept_rows(view, stage, (int(cursor.get("n", 0)), int(cursor.get("steps", 0))))
     if found.lost:
         cursor = {}
     known = cursor.get("again") == again
     rows, low, high = found.rows, cursor.get("low", BUCKETS), cursor.get("high", 0)
+    rows = rows[
+        rows["ts_ns"] >= int(cursor.get("t", 0))
+    ]  # a step that is over may be of a column that was told
     oldest_ns = int(cursor.get("from", 0))
     if known:
         low, high = span(rows, low, high)
         known = parts_for(low, high) == cursor.get("parts")
     if not known:
-        rows, oldest_ns = kept_rows(view, stage)
-        rows = rows[rows["ts_ns"] >= start_ns]
+        found = kept_rows(view, stage)
+        oldest_ns = found.oldest_ns
+        rows = found.rows[found.rows["ts_ns"] >= start_ns]
         low, high = span(rows, BUCKETS, 0)
     parts = parts_for(low, high)
     fine = f"{key}|{parts}"
@@ -143,7 +156,9 @@ def latency_map(view: View, cursor: Json) -> tuple[Json, Json]:
         "from": oldest_ns // 1_000_000 if oldest_ns > start_ns else None,
         "t": [at // 1_000_000 for at, _ in fresh],
         "c": [column for _, column in fresh],
-        "note": offset_note(view, stage),
+        "note": (note if view.params.slo_ns else offset_note)(
+            view, stage
+        ),  # cells themselves are of whole seconds
     }
     slo_ns = view.params.slo_ns
     if fresh or cursor.get("slo") != slo_ns:
@@ -152,9 +167,14 @@ def latency_map(view: View, cursor: Json) -> tuple[Json, Json]:
     if len(last):
         closed_ns = int(last["ts_ns"][0]) + NS_A_SECOND
         stream["age_ms"] = ms(max(0, now_of(view, stage) - closed_ns))
-    # The next answer begins with the column that may still grow: with its first row.
-    growing = int((rows["ts_ns"] >= newest_ns).sum()) if newest_ns else 0
-    place = {"k": fine, "b": key, "n": head_at - growing, "t": newest_ns, "head": head_at, "parts": parts}
+    # The next answer begins with the column that may still grow: with its first row, or with the first second that is
+    # in no step of 30 s yet.
+    growing = rows["ts_ns"] >= newest_ns if newest_ns else np.zeros(len(rows), bool)
+    steps = max(0, len(rows) - found.fine)
+    seconds = min(found.fine, len(rows)) if is_long(view) else int(growing.sum())
+    place = {"k": fine, "b": key, "n": head_at - seconds, "t": newest_ns, "head": head_at, "parts": parts}
+    if is_long(view):
+        place["steps"] = view.heads.get(stage.coarse.name, 0) - int(growing[:steps].sum())
     return stream, place | {"low": low, "high": high, "again": again, "from": oldest_ns, "slo": slo_ns}
 
 
@@ -169,13 +189,20 @@ def span(rows: Rows, low: int, high: int) -> tuple[int, int]:
 
 
 def above(view: View, stage: StageLatency, slo_ns: int) -> Json:
-    """Samples of the window above a threshold, and the second with the largest share of them.
+    """Samples of the window above a threshold, and the second (told by steps of 30 s, the step) with the largest share
+    of them. A window told by steps begins with a whole half-minute, as its figures do.
 
     Counted are buckets that lie above it whole; `unsure` are those in the bucket it divides, which may be either: the
     histogram tells values apart to 1/64, below 128 ns exactly.
     """
-    rows, _ = kept_rows(view, stage)
-    rows = rows[rows["ts_ns"] >= start_by(view, stage)]
+    start_ns, steps = start_by(view, stage), by_steps(view, stage)
+    heads = (view.heads.get(stage.buckets.name, 0), view.heads.get(stage.coarse.name, 0))
+    if steps:
+        start_ns -= start_ns % (COARSE_S * NS_A_SECOND)
+        rows = held(stage, until=heads).rows
+    else:
+        rows = stage.buckets.since(0, heads[0]).rows
+    rows = rows[int(np.searchsorted(rows["ts_ns"], start_ns)) :]
     counts = rows["count"].astype(np.int64)
     over = counts * (LOWER_NS[rows["bucket"]] > slo_ns)
     divided = bucket_of(slo_ns)
@@ -194,9 +221,11 @@ def above(view: View, stage: StageLatency, slo_ns: int) -> Json:
     }
     if not len(rows) or not told["n"]:
         return told
-    starts = np.flatnonzero(np.append(True, np.diff(rows["ts_ns"]) != 0))
+    each_s = COARSE_S if steps else 1
+    at = rows["ts_ns"] // (each_s * NS_A_SECOND)
+    starts = np.flatnonzero(np.append(True, np.diff(at) != 0))
     bad, all_of = np.add.reduceat(over, starts), np.add.reduceat(counts, starts)
     worst = int(np.argmax(bad / all_of))
-    at_ns = int(rows["ts_ns"][starts[worst]])
-    told["worst"] = {"t": at_ns // 1_000_000, "n": int(bad[worst]), "of": int(all_of[worst])}
+    at_ms = int(at[starts[worst]]) * each_s * 1_000
+    told["worst"] = {"t": at_ms, "s": each_s, "n": int(bad[worst]), "of": int(all_of[worst])}
     return told

@@ -1,4 +1,4 @@
-"""Streams of one symbol of the primary source: depth, candles, trades, metrics."""
+"""Streams of one symbol of the primary source: candles, trades, metrics."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from engine.market import seams
 from engine.market.batches import CANDLE, TRADE, Rows
 from engine.market.candles import roll_up
 from engine.market.seams import with_running
-from engine.telemetry.hub import IMBALANCE_LEVELS, METRIC, MarketRings
+from engine.telemetry.hub import METRIC, MarketRings
 
-DEPTH_LEVELS: Final = 240
-TAPE_ROWS: Final = 200
+TAPE_ROWS: Final = 120  # of a poll, some 4 KB: nobody reads more in a quarter of a second
+FOREVER_NS: Final = 2**63 - 1
 
 
 def market_key(view: View) -> str:
@@ -34,92 +34,115 @@ def market_key(view: View) -> str:
     return f"{source_key(view)}|{view.symbol}|{view.book.instrument.revision if view.book else ''}"
 
 
-def depth(view: View, cursor: Json) -> tuple[Json, Json]:
-    """The book's top levels, whole; without them when nothing changed."""
-    key, book = market_key(view), view.book
-    if book is None:
-        return head(view, key, cursor, 0, 0) | {"state": "EMPTY", "levels": [0, 0]}, {"k": key}
-    bids, asks = book.bids[:DEPTH_LEVELS], book.asks[:DEPTH_LEVELS]
-    stream = head(view, key, cursor, book.ts_recv_ns, sum(book.counts)) | {
-        "seq": book.sequence,
-        "ts": ms(book.ts_recv_ns),
-        "state": book.state,
-        "levels": list(book.counts),
-        "bid": int(bids["price"][0]) if len(bids) else None,
-        "ask": int(asks["price"][0]) if len(asks) else None,
-        "imbalance": rounded(metrics_of.imbalance(bids, asks, IMBALANCE_LEVELS)),
-    }
-    place = {"k": key, "q": book.sequence, "s": book.state, "r": book.instrument.revision}
-    if place != cursor:
-        stream |= {"b": coded(bids), "a": coded(asks)}
-    return stream, place
-
-
-def rounded(value: float | None) -> float | None:
-    """To four decimals, for the wire."""
-    return None if value is None else round(value, 4)
-
-
-def coded(levels: Rows) -> Json:
-    """Levels for the wire: the first price, then differences; sizes as they are."""
-    return {"p": np.diff(levels["price"], prepend=0).tolist(), "q": levels["size"].tolist()}
-
-
-def candle_rows(view: View, since: int | None = None) -> tuple[Rows, int]:
-    """(CANDLE rows rolled up to the page's interval, ring cursor): all of the window, or those that changed
-    since the ring cursor `since`; the one that contains the running second last.
+def candle_rows(view: View, cursor: Json | None = None) -> tuple[Rows, Json]:
+    """(CANDLE rows rolled up to the page's interval, the next cursor): all of the window, or those that are new or
+    changed since a cursor; the one that contains the running second last.
     """
     if view.market is None:
-        return np.empty(0, CANDLE), 0
-    ring, step_ns = view.market.candles, view.params.interval_s * NS_A_SECOND
-    end = view.heads.get(ring.name, 0)
-    from_ns = first_candle_ms(view) * 1_000_000
-    running = view.book.candle if view.book is not None else None
-    if since is not None:
-        changed = view.since(ring, since).rows["ts_open_ns"][:1]
-        if len(changed) == 0 and running is not None:
-            changed = running["ts_open_ns"]
-        if len(changed) == 0:
-            return np.empty(0, CANDLE), end
-        from_ns = max(from_ns, int(changed[0]) - int(changed[0]) % step_ns)
-    rows = joined(view)[0]
-    return roll_up(rows[rows["ts_open_ns"] >= from_ns], step_ns), end
+        return np.empty(0, CANDLE), {}
+    changed_ns, place = changed(view, view.market, running_of(view), cursor)
+    if changed_ns is None:
+        return np.empty(0, CANDLE), place
+    step_ns = view.params.interval_s * NS_A_SECOND
+    from_ns = max(first_candle_ms(view) * 1_000_000, changed_ns - changed_ns % step_ns)
+    return roll_up(joined(view, from_ns), step_ns), place
 
 
-def joined(view: View, before: int = 0) -> tuple[Rows, int]:
-    """(CANDLE rows behind the candles of the window and of `before` intervals ahead of it, oldest first, the running
-    second's last; the time in ns before which they are the venue's own minutes, 0 where all are ours).
+def running_of(view: View) -> Rows | None:
+    """The running second of the market looked at, one CANDLE row; None when nothing traded in it."""
+    return view.book.candle if view.book is not None else None
+
+
+def changed(
+    view: View, market: MarketRings, running: Rows | None, cursor: Json | None, until_ns: int = FOREVER_NS
+) -> tuple[int | None, Json]:
+    """(opening time in ns of the oldest second that is new or changed since `cursor`, None where none is, 0 without a
+    cursor; the next cursor: the closed seconds and the trades of the running one that were told).
+
+    Those that open after `until_ns` wait until their time has come.
+    """
+    end = view.heads.get(market.candles.name, 0)
+    if until_ns != FOREVER_NS:
+        end = view.place(market.candles, until_ns + 1)
+        running = None if running is not None and running["ts_open_ns"][0] > until_ns else running
+    told = [0, 0] if running is None else running[["ts_open_ns", "trades"]][0].tolist()
+    place = {"n": end, "r": str(told)}
+    if cursor is None:
+        return 0, place
+    since = int(cursor["n"])
+    # What was overwritten unread is not in the window either.
+    closed = market.candles.since(since, end).rows["ts_open_ns"]
+    if len(closed):
+        return int(closed[0]), place
+    if running is not None and cursor["r"] != place["r"]:
+        return int(running["ts_open_ns"][0]), place
+    return None, place
+
+
+def joined(view: View, from_ns: int, before: int = 0) -> Rows:
+    """CANDLE rows behind the candles of the market looked at, as `joined_of` has them."""
+    if view.market is None:
+        return np.empty(0, CANDLE)
+    return joined_of(view, view.market, running_of(view), from_ns, before)
+
+
+def joined_of(view: View, market: MarketRings, running: Rows | None, from_ns: int, before: int = 0) -> Rows:
+    """CANDLE rows behind a market's candles from `from_ns`, where one opens, and behind at least `before` candles
+    ahead of it as far as there are so many; oldest first, `running`, its running second, last.
 
     Ours are of seconds and begin when the market was connected. For candles of a minute and more, the venue's
-    own minutes stand before that, and for the minute in which ours begin, once the venue has closed it.
+    own minutes stand before that, and for the minute in which ours begin, once the venue has closed it. Cost: a copy
+    of what comes back.
     """
-    if view.market is None:
-        return np.empty(0, CANDLE), 0
-    return joined_of(view, view.market, view.book.candle if view.book is not None else None, before)
-
-
-def joined_of(view: View, market: MarketRings, running: Rows | None, before: int = 0) -> tuple[Rows, int]:
-    """The same of any market, `running` being its running second."""
-    before_s = before * view.params.interval_s
-    # At most one row a second, so the window and the bucket it begins in hold at most this many.
-    rows = view.last(market.candles, view.params.window_s + view.params.interval_s + before_s + 2)
-    rows = with_running(rows, running)
-    if view.params.interval_s < MINUTE_S:
-        return rows, 0
+    interval_s, ring = view.params.interval_s, market.candles
+    # A candle is made of at most as many rows as it has seconds; of fewer where some have no trade.
+    first = max(0, view.place(ring, from_ns) - before * interval_s)
+    if running is not None and not before and running["ts_open_ns"][0] < from_ns:
+        running = None
+    rows = with_running(view.since(ring, first).rows, running)
+    if interval_s < MINUTE_S:
+        return rows
+    oldest = max(0, ring.head - ring.capacity)
+    ours = ring.since(oldest, oldest + 1).rows["ts_open_ns"]
+    begun_ns = int(ours[0]) if len(ours) else None
+    if before and first <= oldest:
+        from_ns = 0
+    if begun_ns is not None and begun_ns <= from_ns:
+        return rows
     minutes = view.last(market.minutes, market.minutes.capacity)
-    return seams.joined(rows, minutes, first_candle_ms(view) * 1_000_000 - before_s * NS_A_SECOND)
+    return seams.joined(rows, minutes, from_ns, begun_ns)[0]
+
+
+def seam_of(view: View) -> int:
+    """The time in ns before which the window's candles are made of the venue's own minutes; 0 where all are ours."""
+    if view.market is None or view.params.interval_s < MINUTE_S:
+        return 0
+    from_ns, ring = first_candle_ms(view) * 1_000_000, view.market.candles
+    oldest = max(0, ring.head - ring.capacity)
+    ours = with_running(ring.since(oldest, oldest + 1).rows, running_of(view))
+    if len(ours) and ours["ts_open_ns"][0] <= from_ns:
+        return 0
+    minutes = view.last(view.market.minutes, view.market.minutes.capacity)
+    return seams.joined(ours, minutes, from_ns)[1]
+
+
+def window_key(view: View) -> str:
+    """What the candles of the window are of."""
+    key = f"{market_key(view)}|{view.params.interval_s}|{view.params.window_s}"
+    if (seam := seam_of(view)) and view.market is not None:
+        # A minute the venue closed may replace what was drawn, wherever it lies: so all is drawn again.
+        key += f"|{seam}|{view.heads.get(view.market.minutes.name, 0)}"
+    return key
 
 
 def candles(view: View, cursor: Json) -> tuple[Json, Json]:
     """Candles that are new or changed; the last is provisional while its second runs."""
-    key = f"{market_key(view)}|{view.params.interval_s}|{view.params.window_s}"
+    key = window_key(view)
     behind, seam = window_rows(view)
-    if seam and view.market is not None:
-        # A minute the venue closed may replace what was drawn, wherever it lies: so all is drawn again.
-        key += f"|{seam}|{view.heads.get(view.market.minutes.name, 0)}"
-    rows, end = candle_rows(view, int(cursor["n"]) if cursor.get("k") == key else None)
-    book = view.book
-    running = book is not None and book.candle is not None and len(rows) > 0
+    rows, place = candle_rows(view, cursor if cursor.get("k") == key else None)
+    book, running, keep = view.book, running_of(view), first_candle_ms(view)
+    opened = 0 if running is None else int(running["ts_open_ns"][0]) // 1_000_000
+    opened -= opened % (view.params.interval_s * 1_000)
     stream = head(view, key, cursor, book.last_trade_ns if book else 0, int(behind["trades"].sum())) | {
         "interval": view.params.interval_s,
         "t": ms_list(rows["ts_open_ns"]),
@@ -129,19 +152,18 @@ def candles(view: View, cursor: Json) -> tuple[Json, Json]:
         "c": rows["close"].tolist(),
         "v": rows["volume"].tolist(),
         "n_trades": rows["trades"].tolist(),
-        "open": ms_list(rows["ts_open_ns"])[-1] if running else None,
+        "open": opened if opened >= keep else None,
         "vwap": None if (price := metrics_of.vwap(behind)) is None else round(price, 2),
         "gaps": outages(view),
         "seam": ms(seam) if seam else None,
-        "keep": first_candle_ms(view),
+        "keep": keep,
     }
-    return stream, {"k": key, "n": end}
+    return stream, {"k": key} | place
 
 
 def window_rows(view: View) -> tuple[Rows, int]:
-    """(CANDLE rows behind the candles of the window, the running second's last; the seam, as `joined` has it)."""
-    rows, seam = joined(view)
-    return rows[rows["ts_open_ns"] >= first_candle_ms(view) * 1_000_000], seam
+    """(CANDLE rows behind the candles of the window, the running second's last; the seam, as `seam_of` has it)."""
+    return joined(view, first_candle_ms(view) * 1_000_000), seam_of(view)
 
 
 def first_candle_ms(view: View) -> int:
@@ -158,7 +180,7 @@ def outages(view: View) -> list[list[float]]:
 
 
 def tape(view: View, since: int | None = None) -> tuple[Rows, int]:
-    """(TRADE rows after the ring cursor, oldest first, the newest 200 at most; rows lost before)."""
+    """(TRADE rows after the ring cursor, oldest first, the newest TAPE_ROWS at most; rows lost before)."""
     if view.market is None:
         return np.empty(0, TRADE), 0
     if since is None:

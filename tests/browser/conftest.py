@@ -10,11 +10,14 @@ from dash.testing.composite import DashComposite
 from dash.testing.wait import until
 from selenium.webdriver import Chrome
 
+from dashboards.server import guarded, script_hashes
 from dashboards.shell import create_app
+from tests.benchmarks.served import free_port
 from tests.browser.chromium import browser
 from tests.browser.fake_source import FakeSource
 
 SIZE = (1440, 900)
+PORT = free_port()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,8 +39,11 @@ class Composite(DashComposite):
         return self._given
 
     def start_server(self, app: Any, **options: Any) -> None:
-        """Serve; the page is loaded by whoever wants it, once."""
-        self.server(app, **options)
+        """Serve; the page is loaded by whoever wants it, once.
+
+        Always on one port: scripts that Chromium keeps of an origin, compiled, serve the next test too.
+        """
+        self.server(app, port=PORT, **options)
         self._url = self.server.url
 
     def __exit__(self, *_: object) -> None:
@@ -61,7 +67,9 @@ def dash_duo(chromium: Chrome, dash_thread_server: Any, tmp_path: Any) -> Iterat
         chromium.switch_to.window(handle)
         chromium.close()
     chromium.switch_to.window(own)
-    chromium.execute_cdp_cmd("Storage.clearDataForOrigin", {"origin": "*", "storageTypes": "all"})
+    for host in ("localhost", "127.0.0.1"):
+        kept_of = {"origin": f"http://{host}:{PORT}", "storageTypes": "all"}
+        chromium.execute_cdp_cmd("Storage.clearDataForOrigin", kept_of)
     downloads = tmp_path / "download"
     downloads.mkdir()
     kept = {"behavior": "allow", "downloadPath": str(downloads)}
@@ -74,11 +82,21 @@ def dash_duo(chromium: Chrome, dash_thread_server: Any, tmp_path: Any) -> Iterat
 
 
 class Page:
-    """The served application as a test sees it."""
+    """The served application as a test sees it: on its overview, unless it was opened elsewhere first."""
 
-    def __init__(self, duo: Any, source: FakeSource) -> None:
-        self.duo, self.source = duo, source
-        self.expects_errors = False
+    def __init__(self, duo: Any, source: Any) -> None:
+        self._duo, self._source = duo, source
+        self.opened = self.expects_errors = False
+
+    @property
+    def duo(self) -> Any:
+        """dash[testing]'s browser, the page loaded."""
+        return (self if self.opened else self.open())._duo
+
+    @property
+    def source(self) -> Any:
+        """What is served, once the page was loaded from it."""
+        return (self if self.opened else self.open())._source
 
     def js(self, script: str, *args: Any) -> Any:
         """What a script returns in the page."""
@@ -86,6 +104,7 @@ class Page:
 
     def open(self, path: str = "/") -> Page:
         """Load a page and wait for its first painted refreshes."""
+        self.opened = True
         self.duo.driver.get(self.duo.server_url + path)
         self.until(lambda: (self.js("return window.venuescope && venuescope.painted") or 0) >= 2, 30)
         return self
@@ -104,6 +123,14 @@ class Page:
         """Press an element, wherever it is on the page."""
         self.js("document.querySelector(arguments[0]).click()", selector)
 
+    def loading(self) -> list[str]:
+        """Panels that wait for their first rows; those that are not shown ask for none."""
+        found: list[str] = self.js(
+            """return venuescope.panels.all().filter((p) => p.offsetParent && p.dataset.state === 'loading')
+              .map((p) => p.id)"""
+        )
+        return found
+
     def state(self, panel: str) -> str:
         """What a panel says about itself."""
         return self.js("return document.getElementById('panel-' + arguments[0]).dataset.state", panel)
@@ -121,12 +148,36 @@ def column(page: Page, grid: str, name: str) -> list[str]:
     return texts
 
 
+def boxes(page: Page) -> list[list[Any]]:
+    """Where each control of the bar and the first panel are: what it is, left, top, width, height."""
+    found: list[list[Any]] = page.js(
+        """const all = document.querySelectorAll(
+          '.vs-bar :is(button, select, input, a, .vs-badge, .vs-clock, .vs-quote b), section[data-panel]');
+        const seen = [...all].filter((one) => one.getClientRects().length);
+        const bar = seen.filter((one) => one.closest('.vs-bar'));
+        return [...bar, seen.find((one) => !one.closest('.vs-bar'))].map((one) => {
+          const { x, y, width, height } = one.getBoundingClientRect();
+          return [one.id || one.dataset.act || one.className || one.type, x, y, width, height];
+        })"""
+    )
+    return found
+
+
+def policed(app: Any) -> Any:
+    """`app` sending the headers the program sends: what its content policy forbids, no test may rely on."""
+    app.server.wsgi_app = guarded(app.server.wsgi_app, hashes=script_hashes(app))
+    return app
+
+
 @pytest.fixture
 def page(dash_duo: Any) -> Iterator[Page]:
-    """The application over a fake source, on its overview; no SEVERE line in the console at the end."""
+    """The application over a fake source, under its content policy.
+
+    No SEVERE line in the console at the end, where a policy that was broken is told too.
+    """
     source = FakeSource()
-    dash_duo.start_server(create_app(source), dev_tools_hot_reload=False)
-    shown = Page(dash_duo, source).open()
+    dash_duo.start_server(policed(create_app(source)), dev_tools_hot_reload=False)
+    shown = Page(dash_duo, source)
     yield shown
     assert shown.js("return venuescope.errors") == []
     if not shown.expects_errors:

@@ -19,8 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from dashboards.streams.depth import MARGIN, coded, far_step, side_of
+from dashboards.view import SPANS
 from engine.errors import BadCommand
-from engine.market.batches import CANDLE
+from engine.market.batches import CANDLE, LEVEL
 from engine.market.studies import lines, parse_all, profile
 
 Row = dict[str, float | int | None]
@@ -31,18 +33,18 @@ SYMBOLS = {
     "SOL-USDT": (241.185, 3, 2),
 }
 STAGES = (
-    ("receive", "Receive", "venue clock to our socket", 18_400.0),
-    ("decode", "Decode", "bytes to message", 21.0),
-    ("apply", "Apply", "order, gap check, book", 8.0),
-    ("publish", "Publish", "into rings and board", 3.0),
-    ("poll", "Poll", "page request to reply", 2_400.0),
-    ("paint", "Paint", "reply to painted frame", 31_000.0),
-    ("total", "Total", "newest event to painted frame", 52_600.0),
+    ("receive", "Receive", "venue's clock to our receipt, less clock offset", 18_400.0),
+    ("decode", "Decode", "bytes to batch, one frame", 21.0),
+    ("apply", "Apply", "order and gap check, book, candle, one batch", 8.0),
+    ("publish", "Publish", "rings and board, one turn", 3.0),
+    ("poll", "Poll", "page's request to the server's reply", 2_400.0),
+    ("paint", "Paint", "reply to painted frame, in the browser", 31_000.0),
+    ("total", "Total", "newest event received to painted frame", 52_600.0),
 )
 MAP = ("t", "bin", "first", "bid", "ask", "bought", "bought_at", "sold", "sold_at", "z")
 MAP_STEPS = {60: 1, 300: 2, 900: 6, 3600: 30, 14400: 120}
 MAP_LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
-INTERVALS = {60: 1, 300: 1, 900: 5, 3600: 15, 14400: 60}
+INTERVALS = {60: 1, 300: 5, 900: 15, 3600: 60, 14400: 300}
 REPLAY_MS = 1_723_120_000_000.0  # 2024-08-08
 SPREADS = (1.0, 1.0, 1.0, 1.0, 2.0, 1.0, 1.0, 3.0)
 QUANTILES = (("p50", 1.0), ("p90", 1.6), ("p95", 2.05), ("p99", 3.3), ("p999", 4.6))
@@ -129,6 +131,7 @@ class FakeSource:
         self.exports: list[dict[str, Any]] = []
         self.bad_frames: list[dict[str, Any]] = []
         self.size_unit = ""  # "" is the base
+        self.flooded = 0  # trades of each poll that are counted, but too many to be sent
         self.polls = 0
         self.params: dict[str, Any] = {}
         self.since = clock() * 1000
@@ -273,7 +276,7 @@ class FakeSource:
             "state": "compiling" if compiling else "running",
             "detail": "matching" if compiling else "",
             "kernels": [3, 6] if compiling else [6, 6],
-            "uptime_s": 3_912.4,
+            "uptime_s": 31.4 if compiling else 3_912.4,
             "rate": self.rate,
             "rate_actual": self.rate * (0.995 + 0.01 * noise(self.seed, int(now // 1000))),
             "rate_max": 1_000_000,
@@ -442,7 +445,7 @@ class FakeSource:
         second = int(at // 1000)
         start = second - window
         if name == "depth":
-            body = self._depth(symbol, at)
+            body = self._depth(symbol, at, SPANS.get(params.get("span"), 0.0), int(params.get("group", 1)))
             return body, 1, 42.0, 480
         if name == "candles":
             return self._candles(symbol, cursor, start, step, at)
@@ -458,7 +461,7 @@ class FakeSource:
             every = {
                 "latency": max(1, window // 300) * 1,
                 "throughput": 1,
-                "metrics": 1,
+                "metrics": 1 if window <= 900 else 10,
                 "tiles": 1,
                 "limits": 3,
                 "mids": 1,
@@ -479,10 +482,10 @@ class FakeSource:
             body = self._events(cursor, second)
             return body, second, 12_000.0, 60
         if cursor == second:
-            return {}, second, at - second * 1000, 1
+            return {}, second, at - second * 1000, 1_442_806
         return getattr(self, f"_{name}")(primary, second, at), second, at - second * 1000, 1_442_806
 
-    def _depth(self, symbol: str, at: float) -> dict[str, Any]:
+    def _depth(self, symbol: str, at: float, span: float = 0.0, group: int = 1) -> dict[str, Any]:
         _, decimals, size_decimals = SYMBOLS[symbol]
         scale, lots = 10**decimals, 10**size_decimals
         beat = int(at // 100)
@@ -507,8 +510,16 @@ class FakeSource:
             totals.append(sum(sizes[:20]))
             sides[side] = {"p": prices, "q": sizes}
         state = {"resyncing": "BUFFERING", "stale": "STALE"}.get(self.mode, "SYNCED")
+        sides |= {"tick": 1, "step": group if group > 1 else 1, "near": 240, "far": 0, "span": span}
+        if span or group > 1:
+            middle, drawn = mid + gap / 2, []
+            for side, sign in (("b", -1), ("a", 1)):
+                edge = round(middle * (1 + sign * span * MARGIN)) if span else None
+                drawn.append(side_of(*self._whole(symbol, sides[side], sign, beat), sign, 1, group, edge))
+                sides[side] = coded(drawn[-1])
+            sides |= {"far": far_step((drawn[0], drawn[1])), "reach": [side.reach for side in drawn]}
         if state == "BUFFERING":
-            sides = {"b": {"p": [], "q": []}, "a": {"p": [], "q": []}}
+            sides |= {"b": {"p": [], "q": []}, "a": {"p": [], "q": []}}
         return {
             "seq": 58_201_774_113 + beat,
             "ts": at - 42,
@@ -519,6 +530,17 @@ class FakeSource:
             "imbalance": (totals[0] - totals[1]) / (totals[0] + totals[1]),
             **sides,
         }
+
+    def _whole(self, symbol: str, near: dict[str, Any], sign: int, beat: int) -> tuple[Any, Any]:
+        """(the best levels, the whole side of the book, which reaches some 2 % from the mid), LEVEL rows."""
+        prices, sizes = np.cumsum(near["p"]).tolist(), list(near["q"])
+        wide = SYMBOLS[symbol][0] * 10 ** SYMBOLS[symbol][1] * 0.018 / 900
+        for i in range(900):
+            prices.append(prices[-1] + sign * max(1, round(wide * (0.5 + noise(self.seed, i, 13)))))
+            sizes.append(max(1, round(sizes[i % 240] * (2 + noise(self.seed, prices[-1], beat // 40, 14)))))
+        whole = np.zeros(len(prices), LEVEL)
+        whole["price"], whole["size"] = prices, sizes
+        return whole[:240], whole
 
     def map_column(self, symbol: str, t: int, step: int) -> Row:
         """The column of the liquidity map that begins at second `t`."""
@@ -703,7 +725,7 @@ class FakeSource:
             "side": side,
             "id": beats,
         }
-        return body, beat, 112.0, 1_284
+        return body, beat, 112.0, 1_284 if cursor is None else len(beats) + self.flooded
 
     def _bump(self, t: int) -> float:
         return math.exp(-((((t % 240) - 120) / 8) ** 2))
@@ -737,7 +759,7 @@ class FakeSource:
         self, cursor: Any, start: int, second: int, window: int, primary: Any, params: Any
     ) -> tuple[dict[str, Any], Any, float, int]:
         """A log-normal body, its tail and a bump, by eighths of octaves; each column a function of its second."""
-        step = next(step for step in (1, 2, 5, 20, 120) if window <= step * 180)
+        step = next(step for step in (1, 2, 5, 30, 120) if window <= step * 180)
         first = start // step * step if cursor is None else cursor
         stage = params.get("stage") or "receive"
         base = next((b for key, _, _, b in STAGES if key == stage), 18_400.0)
@@ -757,7 +779,7 @@ class FakeSource:
         told |= {"t": [t * 1000 for t in times], "c": columns, "slo": None}
         if params.get("slo"):
             us = float(params["slo"])
-            worst = {"t": (second - 60) * 1000, "n": 214, "of": 7_212}
+            worst = {"t": (second - 60) * 1000, "s": 1 if window <= 900 else 30, "n": 214, "of": 7_212}
             told["slo"] = {"us": us, "n": 1_212, "unsure": 3, "of": 1_442_806, "worst": worst}
         return told, times[-1] if times else cursor, 120.0, 1_442_806
 
@@ -856,7 +878,8 @@ class FakeSource:
             rows.append(
                 {
                     **{key: source[key] for key in ("id", "label", "colour", "run", "state")},
-                    "symbol": symbol, "same": True, "why": "simulated" if source["run"] == "sim" else "",
+                    "symbol": symbol, "same": True,
+                    "why": {"sim": "simulated"}.get(source["run"], "stale" * (source["state"] == "stale")),
                     "book": depth["state"], "bid": bid, "ask": ask, "bid_size": 1_000 + i, "ask_size": 2_000 + i,
                     "mid2": bid + ask, "spread_bp": 0.01, "diff_bp": 0.3 * i, "price_decimals": decimals,
                     "size_decimals": size_decimals, "size_unit": symbol.split("-")[0],

@@ -74,6 +74,12 @@ def shot(
     }
 
 
+def sized(text: str) -> tuple[int, int]:
+    """Width and height of `1440x900`, or of `1440`, which is one of SIZES."""
+    width, _, height = text.partition("x")
+    return int(width), int(height) if height else dict(SIZES)[int(width)]
+
+
 def main() -> None:
     """Take them all."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -88,8 +94,8 @@ def main() -> None:
     )
     parser.add_argument("--script", default="", help="JavaScript run in the page before its picture")
     parser.add_argument("--name", default="", help="put behind the file's name")
-    parser.add_argument("--pages", default="")
-    parser.add_argument("--sizes", default="")
+    parser.add_argument("--pages", default="", help="names of pages, with commas; all without")
+    parser.add_argument("--sizes", default="", help="1440x900 or 1440, several with commas; all without")
     parser.add_argument("--themes", default="dark,light")
     parser.add_argument("--query", default="")
     parser.add_argument("--wait", type=float, default=1.2)
@@ -109,7 +115,7 @@ def main() -> None:
         source = getattr(load(made[0]), made[1])()
         source.switch(args.before or args.mode)
         url, _ = serve(source)
-    sizes = [tuple(map(int, s.split("x"))) for s in args.sizes.split(",") if s] or list(SIZES)
+    sizes = [sized(one) for one in args.sizes.split(",") if one] or list(SIZES)
     driver = webdriver.Chrome(options=load("chromium").options())
     driver.execute_cdp_cmd("Network.enable", {})
     driver.execute_cdp_cmd("Network.setCacheDisabled", {"cacheDisabled": True})

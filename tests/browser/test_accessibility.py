@@ -68,13 +68,7 @@ def look(page: Page, place: str, theme: str, width: int = 1440) -> None:
         METRICS, {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 768}
     )
     page.open(f"{place}{'&' if '?' in place else '?'}theme={theme}")
-    page.until(
-        lambda: (
-            not page.js(
-                "return document.querySelector('section[data-panel][data-state=loading]:not([hidden])')"
-            )
-        )
-    )
+    page.until(lambda: not page.loading())
 
 
 @pytest.mark.parametrize(
@@ -123,9 +117,7 @@ def test_a_figure_tells_what_it_measures_to_pointer_and_keyboard(page: Any) -> N
     assert page.js("return document.querySelectorAll('[aria-describedby=shell-tip]').length") == 0
     # A row of figures is one stop; arrows go through it.
     page.until(lambda: page.js("return document.querySelector('.vs-tile').tabIndex") == 0)
-    page.js(
-        "document.querySelector('.vs-tile').previousElementSibling; document.querySelector('.vs-tile').focus()"
-    )
+    page.js("document.querySelector('.vs-tile').focus()")
     page.duo.driver.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
     page.until(lambda: page.js(TIP).startswith("Simulated commands"))
     assert (
@@ -238,3 +230,41 @@ def test_every_control_is_reached_in_reading_order(page: Any) -> None:
         return [getComputedStyle(e).outlineStyle, getComputedStyle(e).outlineWidth]"""
     )
     assert rings == ["solid", "2px"]
+
+
+MOVING = """return [...document.querySelectorAll('*')].flatMap((e) => [null, '::before', '::after'].map((part) => {
+  const style = getComputedStyle(e, part), long = (list) => list.split(',').some((one) => parseFloat(one) > 0);
+  const moves = style.animationName !== 'none' || long(style.transitionDuration);
+  return moves ? `${e.tagName}.${e.className}${part || ''}` : '';
+})).filter(Boolean)"""
+
+
+@pytest.mark.nightly
+def test_nothing_moves_where_the_system_asks_for_less_motion(page: Any) -> None:
+    driver = page.duo.driver
+    assert page.js(MOVING) != []
+    calm = [{"name": "prefers-reduced-motion", "value": "reduce"}]
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": calm})
+    try:
+        page.open("/book?hz=10&flash=on")  # a link's wish for more is none of this browser's
+        assert page.js("return [venuescope.state.hz, venuescope.state.flash]") == [1, "off"]
+        pressed = '.vs-bar [data-key="hz"][aria-pressed="true"]'
+        page.until(lambda: page.text(pressed) == "1")
+        assert page.js(MOVING) == []
+        page.js(
+            """window.flashed = 0;
+            const size = '[data-flash^=more], [data-flash^=less]';
+            new MutationObserver(() => { flashed += document.querySelectorAll(size).length })
+              .observe(document.body, {subtree: true, childList: true, attributes: true});"""
+        )
+        asked, since = page.source.polls, page.js("return venuescope.store.answer.now")
+        page.until(lambda: page.source.polls >= asked + 3, 20)
+        assert page.js("return venuescope.store.answer.now") - since >= 1_800
+        assert page.js("return flashed") == 0
+        hover(page, pressed)
+        page.until(lambda: "Your system asks for less motion" in page.js(TIP))
+        page.click('.vs-bar [data-key="hz"][data-value="2"]')  # one's own choice holds, and is kept
+        page.open("/")
+        assert page.js("return venuescope.state.hz") == 2
+    finally:
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})

@@ -105,6 +105,73 @@ def test_a_rule_is_made_fires_on_every_page_and_is_acknowledged(page: AlertPage)
     assert page.sent("alert_acknowledge") == [{"id": 0}]
 
 
+# A browser that counts what it is asked to play and to show; what it has of either is told by the test.
+STUBS = """
+window.heard = 0; window.shown = [];
+window.AudioContext = class {
+  constructor() { this.currentTime = 0; this.destination = {}; }
+  resume() {}
+  createGain() { return {gain: {setValueAtTime() {}, exponentialRampToValueAtTime() {}}, connect: (to) => to}; }
+  createOscillator() { return {frequency: {}, connect: (to) => to, start() { heard += 0.5 }, stop() {}}; }
+};
+window.Notification = class {
+  constructor(title, more) { shown.push([title, more.tag]); }
+  static get permission() { return sessionStorage.permission || 'default'; }
+  static requestPermission() {
+    sessionStorage.permission = sessionStorage.wanted;
+    return Promise.resolve(sessionStorage.wanted);
+  }
+};
+"""
+TOLD = "return [heard, shown.length]"
+PRESS = """document.querySelector(`[data-host="alert:told"] [data-way="${arguments[0]}"]`).click()"""
+ON = """return [...document.querySelectorAll('[data-host="alert:told"] [data-way]')]
+.map((e) => e.getAttribute('aria-checked'))"""
+
+
+@pytest.mark.nightly
+def test_sound_and_notification_are_asked_for_and_tell_new_firings_alone(page: AlertPage) -> None:
+    driver = page.duo.driver
+    stubs = driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": STUBS})
+    try:
+        page.open("/alerts")
+        page.until(lambda: page.js(ON) == ["false", "false"])  # off until somebody wants them
+        page.source.fire()
+        page.until(lambda: page.text(".vs-toast.is-alert") != "")
+        assert page.js(TOLD) == [0, 0]
+        page.js("sessionStorage.wanted = 'denied'")
+        page.js(PRESS, "notify")
+        page.until(lambda: "blocked for this address" in page.text("body"))
+        page.until(lambda: page.js(ON) == ["false", "false"])
+        page.js("sessionStorage.wanted = 'granted'")
+        page.js(PRESS, "notify")
+        page.js(PRESS, "sound")
+        page.until(lambda: page.js(ON) == ["true", "true"])
+        assert page.js(TOLD) == [1, 0]  # it is heard once when it is switched on
+        page.source.fire()
+        page.until(lambda: page.js(TOLD) == [2, 1])
+        newest = page.source.alerts.firings[0]
+        assert page.js("return shown[0]") == [newest.text, f"venuescope-{newest.id}"]
+        polls = page.js("return venuescope.polls")
+        page.until(lambda: page.js("return venuescope.polls") > polls + 3)
+        assert page.js(TOLD) == [2, 1]  # once
+        page.open("/book")  # what is old is not news on a page that is loaded
+        page.until(lambda: page.js("return venuescope.polls") > 4)
+        assert page.js(TOLD) == [0, 0]
+        page.click("[data-act=pause]")
+        page.until(lambda: page.text('[data-f="badge.word"]') == "Paused")
+        page.source.fire()
+        page.source.fire()
+        page.js("window.later = 0; setTimeout(() => { window.later = 1 }, 1200)")
+        page.until(lambda: page.js("return window.later"))
+        assert page.js(TOLD) == [0, 0]  # a view that is frozen is silent
+        page.click("[data-act=pause]")
+        page.until(lambda: page.js(TOLD) == [1, 1])  # and says so once when it goes on
+        assert "1 more" in page.text(".vs-toast.is-alert")
+    finally:
+        driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", stubs)
+
+
 @pytest.mark.nightly
 def test_what_the_engine_says_of_a_typed_sentence_stands_beside_it(page: AlertPage) -> None:
     page.click('[data-by="type"]')

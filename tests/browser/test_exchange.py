@@ -98,7 +98,7 @@ def test_an_order_is_sent_once_as_its_button_said_and_the_answer_is_shown(page: 
     assert page.text(SEND) == "Sending"
     field.send_keys(Keys.ENTER)
     page.click(SEND)
-    page.until(lambda: re.search(r"order \d+ is new", page.text(SAID)))
+    page.until(lambda: re.search(r": accepted, resting; order \d+$", page.text(SAID)))
     page.source.delay_s = 0.0
     (asked,) = page.sent("exchange_place")
     assert asked == {
@@ -114,11 +114,13 @@ def test_an_order_is_sent_once_as_its_button_said_and_the_answer_is_shown(page: 
     }
     page.until(lambda: len(page.js(CELLS, ROWS)) == 5)
     assert price in page.js(CELLS, ROWS)[0]
+    page.until(lambda: page.text(SEND) == "Enter a size")  # the same order is not armed again
+    page.write("Size", "0.125")
     page.until(lambda: not page.js("return document.querySelector(arguments[0]).disabled", SEND))
     twice = "const e = document.querySelector(arguments[0]); e.click(); e.click(); e.form.requestSubmit();"
     page.js(twice, SEND)
     page.until(lambda: len(page.js(CELLS, ROWS)) == 6)
-    page.until(lambda: not page.js("return document.querySelector(arguments[0]).disabled", SEND))
+    page.until(lambda: page.text(SEND) == "Enter a size")
     assert len(page.sent("exchange_place")) == 2
 
 
@@ -527,8 +529,8 @@ def test_an_own_order_beyond_the_levels_shown_has_a_row_at_the_edge(page: Exchan
     page.until(lambda: page.text(SEND).startswith("Buy 0.001"))
     page.click(SEND)
     edge = '[data-host="exbook:b"] .is-edge'
-    page.until(lambda: page.js(CELLS, f"{edge} span")[:1] == ["▼ 90,000.0"])
-    assert page.js(CELLS, f"{edge} span") == ["▼ 90,000.0", "mine", "0.00100"]
+    page.until(lambda: page.js(CELLS, f"{edge} span")[:1] == ["90,000.0"])
+    assert page.js(CELLS, f"{edge} span") == ["90,000.0", "mine, below", "0.00100"]
     assert page.js(
         "return document.querySelector('[data-host=\"exbook:b\"]').lastElementChild.className"
     ) == ("l is-edge")

@@ -107,7 +107,8 @@ def test_the_ticket_places_changes_and_cancels_in_the_engine(page: Page, engine:
     page.until(lambda: page.text(SEND) == "Buy 0.002 BTC at 95,000")
     page.click(SEND)
     page.until(lambda: page.text(SAID))
-    assert page.text(SAID) == "Buy 0.00200 BTC: new"
+    (placed,) = open_orders(engine, "main")
+    assert page.text(SAID) == f"Buy 0.002 BTC at 95,000: accepted, resting; order {placed}"
     page.until(lambda: [row[5] for row in page.js(ROWS)] == ["95,000.0"])
     (order,) = open_orders(engine, "main")
     page.click('[data-act="ex-edit"]')
@@ -117,9 +118,10 @@ def test_the_ticket_places_changes_and_cancels_in_the_engine(page: Page, engine:
     page.until(lambda: list(open_orders(engine, "main").values()) == ["949995"])
     page.until(lambda: [row[5] for row in page.js(ROWS)] == ["94,999.5"])
     write(page, "Price", "0.1")
+    write(page, "Size", "0.002")
     page.click(SEND)
     page.until(
-        lambda: page.text(SAID) and "new" not in page.text(SAID)
+        lambda: page.text(SAID) and "accepted" not in page.text(SAID)
     )  # worth too little: the engine's sentence
     assert len(open_orders(engine, "main")) == 1
     page.click('[data-act="ex-cancel-all"]')

@@ -111,3 +111,23 @@ def test_hovering_says_time_range_count_and_share(page: Any) -> None:
     assert between.endswith("ms")
     assert "samples, " in share
     assert share.endswith("%")
+
+
+@pytest.mark.nightly
+def test_what_is_before_the_start_is_a_quiet_band_that_changes_nothing_of_the_chart(page: Any) -> None:
+    opened(page)
+    band = 'return document.querySelector(\'[data-over="latency"] [data-key="began"]\')'
+    assert page.js(band) is None
+    # The rows of the newest third alone, of a program that was started with them.
+    shift = """const s = venuescope.store.streams.latency, gd = venuescope.graph('latency');
+        const from = s.rows.t[Math.floor(s.rows.t.length * 2 / 3)];
+        const axis = gd._fullLayout.xaxis, a = venuescope.store.answer;
+        Object.assign(a, { epoch: 'begun', engine: { ...a.engine, uptime_s: (a.now - from) / 1000 } });
+        const fake = { _fullLayout: gd._fullLayout, data: [{ name: 'p50', x: [s.rows.t[0], from], y: [null, 1] }] };
+        const range = axis.range.join();
+        venuescope.began('latency', fake);
+        const el = document.querySelector('[data-over="latency"] [data-key="began"]');
+        const far = Math.abs(parseFloat(el.style.width) - axis.l2p(from));
+        return [el.textContent, el.hidden, far < 1, axis.range.join() === range, venuescope.format.time(from)];"""
+    text, hidden, placed, same, at = page.js(shift)
+    assert (text, hidden, placed, same) == (f"started {at} UTC", False, True, True)

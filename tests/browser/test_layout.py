@@ -11,6 +11,8 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from dashboards.pages import PAGES
+
 # Names of the panels that are seen, as they are read: by rows, each from the left.
 SEEN = """return [...document.querySelectorAll('section[data-panel]')].filter((p) => p.clientWidth)
 .map((p) => [p.dataset.panel, p.getBoundingClientRect()])
@@ -27,6 +29,18 @@ FOCUS = "return document.activeElement.dataset.act || document.activeElement.tag
 CHARTS_FIT = """return [...document.querySelectorAll('.js-plotly-plot')].filter((g) => g._fullLayout && g.clientWidth)
 .every((g) => Math.abs(g._fullLayout.width - g.clientWidth) < 2)"""
 FIRST = ["depth", "candles", "latency", "throughput", "limits-strip"]
+
+FONTS = "return performance.getEntriesByType('resource').filter((e) => e.name.endsWith('.woff2')).length"
+
+
+def saved(page: Any, folder: Path) -> tuple[str, tuple[int, int]]:
+    """Name and size in pixels of the picture that is saved."""
+    page.until(lambda: list((folder / "download").glob("*.png")), 40)
+    (file,) = (folder / "download").glob("*.png")
+    head = file.read_bytes()[:24]
+    assert head[:8] == b"\x89PNG\r\n\x1a\n"
+    wide, high = struct.unpack(">II", head[16:24])
+    return file.name, (wide, high)
 
 
 def press(page: Any, *keys: str) -> None:
@@ -54,6 +68,38 @@ def test_hidden_and_moved_panels_are_remembered_and_reset(page: Any) -> None:
     page.until(lambda: page.js(SEEN) == FIRST)
     page.until(lambda: "depth" in page.source.params["streams"])
     assert page.js("return localStorage.getItem('venuescope.layout')") == "{}"
+    assert "order=" not in page.js("return location.search")
+
+
+@pytest.mark.nightly
+def test_a_copied_link_shows_the_same_panels_in_the_same_order_elsewhere(page: Any) -> None:
+    page.click('#panel-depth [data-act="hide"]')
+    page.js("venuescope.layout.move('throughput', -1)")
+    moved = ["candles", "throughput", "latency", "limits-strip"]
+    page.until(lambda: page.js(SEEN) == moved)
+    link = page.js("return venuescope.whole()").removeprefix(page.duo.server_url)
+    assert "hide=depth" in link
+    assert "order=" in link
+    page.js("venuescope.layout.reset()")
+    plain = page.js("return venuescope.whole()").removeprefix(page.duo.server_url)
+    page.js("venuescope.layout.hide('latency', true)")  # as another browser may have kept it
+    kept = "return localStorage.getItem('venuescope.layout')"
+    before = page.js(kept)
+    page.open(link)
+    page.until(lambda: page.js(SEEN) == moved)
+    page.click("#rail-health")  # what the link says is of its page alone
+    page.until(lambda: page.js("return Boolean(document.getElementById('panel-tasks'))"))
+    page.until(lambda: page.js("return [venuescope.state.hide, venuescope.state.order]") == [[], []])
+    page.open(plain)  # nothing hidden, nothing moved: the link says that too
+    page.until(lambda: page.js(SEEN) == FIRST)
+    many = ",".join(f"p{i}" for i in range(99))
+    page.open(
+        f"/?hide=&order=throughput,nothing,throughput,<b>,depth,{many}"
+    )  # unknown names are passed over
+    page.until(lambda: page.js("return venuescope.state.order") == ["throughput", "depth"])
+    page.until(lambda: page.js(SEEN)[0] == "throughput")
+    assert sorted(page.js(SEEN)) == sorted(FIRST)
+    assert page.js(kept) == before
 
 
 def test_kiosk_mode_shows_the_panels_alone_and_escape_leaves_it(page: Any) -> None:
@@ -120,17 +166,7 @@ def test_the_menu_hides_moves_and_gives_the_focus_back(page: Any) -> None:
 
 @pytest.mark.nightly
 def test_every_page_hides_and_moves_its_panels(page: Any) -> None:
-    for name in (
-        "book",
-        "market",
-        "latency",
-        "throughput",
-        "limits",
-        "exchange",
-        "history",
-        "alerts",
-        "health",
-    ):
+    for name in [one.name for one in PAGES if one.name != "overview"]:
         page.open(f"/{name}")
         before = page.js(SEEN)
         page.js("venuescope.layout.hide(arguments[0], true)", before[0])
@@ -144,17 +180,39 @@ def test_every_page_hides_and_moves_its_panels(page: Any) -> None:
 
 @pytest.mark.nightly
 def test_the_page_becomes_a_picture_with_a_line_above_it(page: Any, tmp_path: Path) -> None:
-    wide, high = page.js(
-        "const p = document.querySelector('[data-page]'); return [p.offsetWidth, p.offsetHeight]"
-    )
+    size = "const p = document.querySelector('[data-page]'); return [p.offsetWidth, p.offsetHeight]"
+    fetched = page.js(FONTS)
+    wide, high = page.js(size)
     ActionChains(page.duo.driver).key_down(Keys.SHIFT).send_keys("e").key_up(Keys.SHIFT).perform()
-    kept = tmp_path / "download"
-    page.until(lambda: list(kept.glob("*.png")), 40)
-    (file,) = kept.glob("*.png")
-    assert "_BTC-USDT_overview_" in file.name
-    head = file.read_bytes()[:24]
-    assert head[:8] == b"\x89PNG\r\n\x1a\n"
-    assert struct.unpack(">II", head[16:24]) == (2 * wide, 2 * (high + 44))
+    name, drawn = saved(page, tmp_path)
+    assert "_BTC-USDT_overview_" in name
+    assert drawn == (2 * wide, 2 * (high + 44))
+    assert (
+        page.js(FONTS) == fetched + 1
+    )  # the font is in it, whatever the content policy says of the library's own way
+
+
+@pytest.mark.nightly
+def test_a_panel_becomes_a_picture_that_says_what_it_is(page: Any, tmp_path: Path) -> None:
+    page.until(lambda: page.js("return venuescope.graph('latency').data.length") > 2)
+    wide, high = page.js(
+        """window.written = [];
+        const pen = CanvasRenderingContext2D.prototype, was = pen.fillText;
+        pen.fillText = function (text, ...at) { written.push(text); was.call(this, text, ...at) };
+        const p = document.getElementById('panel-latency'); return [p.offsetWidth, p.offsetHeight]"""
+    )
+    page.click("#panel-latency [data-act=png]")
+    name, drawn = saved(page, tmp_path)
+    assert "_BTC-USDT_latency_" in name
+    assert drawn == (2 * wide, 2 * (high + 66))  # narrow: two lines above it
+    written = page.js("return written")
+    assert written[:4] == ["Venuescope  Latency percentiles", "BTC-USDT", "Binance", "5 m"]
+    assert written[-1].endswith(" UTC")
+    page.js("written.length = 0")
+    page.click("#panel-throughput [data-act=png]")  # of no single market: none is named
+    page.until(lambda: page.js("return written.length") >= 3)
+    assert page.js("return written.slice(0, 2)") == ["Venuescope  Throughput", "5 m"]
+    page.until(lambda: len(list((tmp_path / "download").glob("*.png"))) == 2, 40)
 
 
 @pytest.mark.nightly

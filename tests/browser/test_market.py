@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from selenium.webdriver.common.keys import Keys
 
+from engine.market.studies import parse
 from tests.browser.test_charts import RANGE, drag, refreshes
 
 ALL = "sma-20,sma-50,ema-50,bb-20-2,vwap,profile"
@@ -110,3 +111,61 @@ def test_refreshes_stay_small_with_all_studies(page: Any) -> None:
     page.until(lambda: len(page.js("return window.bodies")) >= 8, 30)
     bodies = page.js("return window.bodies")
     assert sum(bodies) / len(bodies) < 15 * 1024
+
+
+TYPE = """const [kind, at, value] = arguments;
+    const el = document.querySelectorAll(`#studies-menu [data-kind=${kind}] [type=number]`)[at];
+    el.value = value; el.dispatchEvent(new Event('change', {bubbles: true}));
+    return el.getAttribute('aria-invalid')"""
+
+
+@pytest.mark.nightly
+def test_what_is_typed_for_a_study_is_drawn_or_marked_and_takes_nothing_away(page: Any) -> None:
+    market(page, "?studies=bb-20-2")
+    page.click(".vs-studies-open")
+
+    def drawn(word: str) -> None:
+        page.until(lambda: page.js("return (venuescope.store.streams.studies || {}).tokens") == [word])
+        assert f"studies={word}" in page.js("return location.search")
+        assert page.text(".vs-studies-open").strip() == "Studies 1"
+
+    drawn("bb-20-2")
+    for bad in (2.25, 5.1, 0.4, ""):
+        assert page.js(TYPE, "bb", 1, bad) == "true"
+        drawn("bb-20-2")
+    assert page.js(TYPE, "bb", 1, 2.5) is None
+    drawn("bb-20-2.5")
+    for bad in (1, 201, 20.5):
+        assert page.js(TYPE, "bb", 0, bad) == "true"
+        drawn("bb-20-2.5")
+
+
+@pytest.mark.nightly
+def test_every_study_of_a_link_has_a_row_of_its_own(page: Any) -> None:
+    market(page, "?studies=sma-10,sma-20,sma-30,sma-500,bb-20-9,ema-07")
+    assert page.js("return venuescope.state.studies") == ["sma-10", "sma-20", "sma-30", "ema-7"]
+    page.click(".vs-studies-open")
+    assert page.js(TYPE, "ema", 0, 9) is None
+    page.until(lambda: sorted(page.js(NAMES)) == ["EMA 9", "SMA 10", "SMA 20", "SMA 30"])
+    page.js("document.querySelector('#studies-menu [data-kind=profile] [type=checkbox]').click()")
+    page.js("document.querySelector('#studies-menu [data-kind=vwap] [type=checkbox]').click()")
+    assert len(page.js("return venuescope.state.studies")) == 6
+    page.js("document.querySelector('#studies-menu [data-kind=bb] [type=checkbox]').click()")
+    assert len(page.js("return venuescope.state.studies")) == 6
+    assert not page.js(
+        "return document.querySelector('#studies-menu [data-kind=bb] [type=checkbox]').checked"
+    )
+
+
+@pytest.mark.nightly
+def test_page_and_server_read_the_same_studies(page: Any) -> None:
+    market(page)
+    tokens = [
+        f"{kind}-{n}" for kind in ("sma", "ema", "rsi", "bb") for n in (0, 1, 2, 20, 200, 201, "007", 2.5, "")
+    ]
+    tokens += [
+        f"bb-{n}-{w}" for n in (1, 20, 200, 201) for w in (0, 0.4, 0.5, "2.0", 2, 2.25, 5, 5.1, "", "x")
+    ]
+    tokens += ["vwap", "profile", "sma-20-2", "", "VWAP", " sma-20"]
+    told = page.js("return arguments[0].map((one) => venuescope.study(one) || null)", tokens)
+    assert told == [study.token if (study := parse(token)) else None for token in tokens]

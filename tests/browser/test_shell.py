@@ -10,6 +10,12 @@ import pytest
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from dashboards.shell import create_app
+from tests.browser.conftest import Page, boxes, policed
+from tests.browser.exchange_source import ExchangeSource
+from tests.browser.history_source import HistorySource
+from tests.browser.venue_source import VenueSource
+
 DRAWN = """const g = venuescope.graph(arguments[0]);
 return g && g.data && g.data.some((t) => t.x && t.x.length > 2)"""
 SERIES = "return venuescope.store.streams.throughput.series.map((s) => s.id)"
@@ -76,8 +82,11 @@ def test_a_refused_command_becomes_a_toast(page: Any) -> None:
 
 def test_paused_nothing_moves_and_resuming_catches_up(page: Any) -> None:
     body = page.duo.driver.find_element(By.TAG_NAME, "body")
+    stood = boxes(page)
     body.send_keys("p")
     page.until(lambda: page.text('[data-f="badge.word"]') == "Paused")
+    assert "Paused at" in page.text('[data-host="banner"]')
+    assert boxes(page) == stood
     page.js(
         """setTimeout(() => { window.before = [venuescope.polls,
           JSON.stringify(venuescope.graph('depth').data[0].y),
@@ -91,13 +100,11 @@ def test_paused_nothing_moves_and_resuming_catches_up(page: Any) -> None:
     assert page.js("return JSON.stringify(venuescope.graph('depth').data[0].y)") == drawn
     assert page.text('[data-f="quote.last"]') == last
     assert page.state("depth") == "paused"
-    newest = page.js(
-        "return venuescope.store.streams.metrics ? 0 : venuescope.store.streams.candles.rows.t.at(-1)"
-    )
+    newest = page.js("return venuescope.store.streams.candles.rows.t.at(-1)")
     body.send_keys("p")
     page.until(lambda: page.text('[data-f="badge.word"]') == "Live")
-    page.until(lambda: page.js("return venuescope.polls") >= polls + 3)
-    assert page.js("return venuescope.store.streams.candles.rows.t.at(-1)") > newest
+    # A candle of this window is five seconds long: the next one may begin only some polls after resuming.
+    page.until(lambda: page.js("return venuescope.store.streams.candles.rows.t.at(-1)") > newest)
 
 
 CHARTS = """return [...document.querySelectorAll('[data-chart]')].filter((panel) => panel.offsetParent)
@@ -123,7 +130,8 @@ def test_every_page_opens_draws_and_leaves_nothing_of_the_last_one(page: Any) ->
             lambda name=name: (
                 set(
                     page.js(
-                        "return [...document.querySelectorAll('section[data-panel]')].map(p => p.dataset.state)"
+                        """return [...document.querySelectorAll('section[data-panel]')]
+                          .filter((p) => p.offsetParent).map((p) => p.dataset.state)"""
                     )
                 )
                 <= ({"live", "empty"} if name in ("health", "market") else {"live"})
@@ -167,9 +175,17 @@ def test_following_a_link_to_the_page_one_is_on_redraws_it(page: Any) -> None:
 
 def test_a_server_that_does_not_answer_is_said_and_comes_back(page: Any) -> None:
     page.expects_errors = True
+    page.js(
+        """venuescope.link.patience = 3000;
+        window.words = [];
+        const word = document.querySelector('[data-f="badge.word"]');
+        new MutationObserver(() => window.words.push(word.textContent))
+          .observe(word, { childList: true, characterData: true, subtree: true })"""
+    )
     page.source.switch("broken")
     page.until(lambda: page.text('[data-f="badge.word"]') == "Disconnected", 15)
     page.until(lambda: page.state("depth") == "disconnected")
+    assert page.js("return window.words.indexOf('Slow')") == 0  # at first it may just be slow
     assert re.search(r"Disconnected since \d\d:\d\d:\d\d UTC", page.text('[data-host="banner"]'))
     page.source.switch("live")
     page.until(lambda: page.text('[data-f="badge.word"]') == "Live", 15)
@@ -302,9 +318,16 @@ def test_the_matching_engine_is_told_by_symbol_and_its_silence_is_said(page: Any
 def test_compiling_is_counted_and_gives_way_to_data(page: Any) -> None:
     page.source.switch("compiling")
     page.until(lambda: page.state("depth") == "compiling")
-    assert "Compiling kernels 3 of 6" in page.text("#panel-depth .vs-state")
+    page.until(lambda: "Compiling kernels: 3 of 6" in page.text('[data-host="starting"]'))
+    # Half of it took 31 s; told once, over skeletons.
+    assert re.search(r"0:3\d so far, about \d0 s left", page.text('[data-host="starting"]'))
+    assert page.text("#panel-depth .vs-state") == ""
+    assert (
+        page.js("return getComputedStyle(document.querySelector('#panel-depth .vs-skel')).display") == "flex"
+    )
     page.source.switch("bare")
     page.until(lambda: page.state("depth") == "live")
+    page.until(lambda: page.text('[data-host="starting"]') == "")
     page.until(lambda: page.state("limits-strip") == "empty")
     assert "No venue is connected, so nothing is throttled" in page.text("#panel-limits-strip .vs-state")
 
@@ -395,6 +418,69 @@ def test_two_tabs_differ_in_what_is_theirs_and_agree_on_the_engine(page: Any) ->
     driver.switch_to.window(first)
 
 
+# What is the engine's, of a page about it: (source, page, what it is now, how it is changed, what it is then).
+ALIKE: list[tuple[type[VenueSource], str, str, str, tuple[Any, Any]]] = [
+    (
+        VenueSource,
+        "/",
+        """const e = document.querySelector('[data-host="chips:venues"] [data-venue="binance_coinm"]');
+        return e ? e.getAttribute('aria-pressed') : ''""",
+        """document.querySelector('[data-host="chips:venues"] [data-venue="binance_coinm"]').click()""",
+        ("false", "true"),
+    ),
+    (
+        ExchangeSource,
+        "/exchange?view=control",
+        """return [...document.querySelectorAll('[data-host="fault-list"] .rows > div b')].map((e) => e.textContent)
+        .includes('Delay acknowledgements')""",
+        """venuescope.command('exchange_fault', {kind: 'slow_ack', budget: '', symbol: '', rate: 0.1, count: 0,
+        duration_s: 600, delay_s: 0.25})""",
+        (False, True),
+    ),
+    (
+        HistorySource,
+        "/history",
+        """const e = document.querySelector('[data-act=hist-record][data-venue=binance_usdm]');
+        return e ? e.getAttribute('aria-checked') : ''""",
+        "document.querySelector('[data-act=hist-record][data-venue=binance_usdm]').click()",
+        ("false", "true"),
+    ),
+]
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    ("made", "place", "told", "change", "states"), ALIKE, ids=["connections", "faults", "recorder"]
+)
+def test_two_tabs_show_the_same_connections_faults_and_recorder(
+    dash_duo: Any, made: type[VenueSource], place: str, told: str, change: str, states: tuple[Any, Any]
+) -> None:
+    before, after = states
+    dash_duo.start_server(policed(create_app(made())), dev_tools_hot_reload=False)
+    page = Page(dash_duo, made)  # type: ignore[arg-type]
+    page.open(place)
+    page.until(lambda: page.js(told) == before)
+    own = page.js(OWN)
+    driver = dash_duo.driver
+    first = driver.current_window_handle
+    driver.switch_to.new_window("tab")
+    page.open(place + ("&" if "?" in place else "?") + "window=900&hz=2&theme=light&off=bybit_linear:live")
+    page.until(lambda: page.js(told) == before)
+    theirs = page.js(OWN)
+    page.js(change)
+    page.until(lambda: page.js(told) == after)
+    other = driver.current_window_handle
+    driver.switch_to.window(first)
+    page.until(lambda: page.js(told) == after)
+    assert page.js(OWN) == own
+    assert page.js("return venuescope.errors") == []
+    driver.switch_to.window(other)
+    assert page.js(OWN) == theirs
+    assert {key for key in own if own[key] != theirs[key]} == {"hidden", "window", "hz", "theme"}
+    driver.close()
+    driver.switch_to.window(first)
+
+
 @pytest.mark.nightly
 def test_paused_ages_stand_still_and_no_second_is_lost(page: Any) -> None:
     page.until(lambda: page.js(DRAWN, "throughput"))
@@ -415,6 +501,55 @@ def test_paused_ages_stand_still_and_no_second_is_lost(page: Any) -> None:
     assert {b - a for a, b in pairwise(times)} == {1_000}
     candles = page.js("return venuescope.store.streams.candles.rows.t")
     assert candles == sorted(set(candles))
+
+
+# As a browser does it when another tab comes to the front, or this one does.
+HIDE = """const hidden = arguments[0];
+Object.defineProperty(document, 'hidden', {configurable: true, get: () => hidden});
+document.dispatchEvent(new Event('visibilitychange'))"""
+
+
+@pytest.mark.nightly
+def test_a_hidden_tab_asks_for_nothing_and_catches_up(page: Any) -> None:
+    page.until(lambda: page.js(DRAWN, "throughput"))
+
+    def waited(ms: int) -> None:
+        page.js("window.later = 0; setTimeout(() => { window.later = 1 }, arguments[0])", ms)
+        page.until(lambda: page.js("return window.later"))
+
+    page.js(HIDE, True)
+    waited(700)  # an answer may have been under way
+    asked, painted = page.source.polls, page.js("return venuescope.painted")
+    newest = page.js("return venuescope.store.streams.throughput.rows.t.at(-1)")
+    waited(3_000)
+    assert page.source.polls == asked
+    assert page.js("return venuescope.painted") == painted
+    page.js(HIDE, False)
+    page.until(lambda: page.js("return venuescope.store.streams.throughput.rows.t.at(-1)") >= newest + 3_000)
+    times = page.js("return venuescope.store.streams.throughput.rows.t")
+    assert {b - a for a, b in pairwise(times)} == {1_000}
+    page.until(lambda: page.text('[data-f="badge.word"]') == "Live")
+
+
+@pytest.mark.nightly
+def test_the_systems_wish_for_light_or_dark_is_followed_until_one_is_chosen(page: Any) -> None:
+    theme = "return document.documentElement.dataset.bsTheme"
+
+    def wished(scheme: str) -> None:
+        features = [{"name": "prefers-color-scheme", "value": scheme}] if scheme else []
+        page.duo.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+    try:
+        for scheme in ("light", "dark"):  # while the page is open
+            wished(scheme)
+            page.until(lambda scheme=scheme: page.js(theme) == scheme)
+        wished("light")  # and before it is
+        page.open()
+        assert page.js(theme) == "light"
+        page.open("/?theme=dark")
+        assert page.js(theme) == "dark"
+    finally:
+        wished("")
 
 
 def test_keys_are_left_alone_while_typing(page: Any) -> None:

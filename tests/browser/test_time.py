@@ -19,6 +19,17 @@ LINES = """return [...document.querySelectorAll('[data-key=cross]')].filter((el)
     return gd._fullLayout.xaxis.p2c(left - gd._fullLayout.xaxis._offset);
 })"""
 
+VALUES = """return Object.fromEntries([...document.querySelectorAll('.vs-cross-values')].map((el) =>
+    [el.closest('[data-over]').dataset.over,
+     [...el.children].map((one) => [one.firstChild.data.trim(), one.lastChild.textContent])]))"""
+# The percentiles of the second the line is at, found in what the page was sent, one by one.
+PERCENTILES = """return (() => {
+    const { rows } = venuescope.store.streams.latency;
+    let at = -1;
+    rows.t.forEach((t, i) => { if (t <= venuescope.time.at) at = i; });
+    return ['p50', 'p90', 'p95', 'p99', 'p999'].map((key) => rows[key][at] / 1000);
+})()"""
+
 
 def layer(page: Any, chart: str) -> Any:
     """Where Plotly takes the mouse over a chart."""
@@ -35,6 +46,14 @@ def sweep(page: Any, chart: str, start: float, end: float) -> None:
         actions.move_by_offset(int(wide * (end - start) / 4), 0)
     actions.release().perform()
     page.until(lambda: page.js("return venuescope.time.range() !== null"))
+
+
+def let_go(page: Any, chart: str) -> bool:
+    """Whether the whole window is shown; else a double click asks for it, which a busy machine may send too slowly."""
+    if page.js("return venuescope.time.range()") is None:
+        return True
+    ActionChains(page.duo.driver).double_click(layer(page, chart)).perform()
+    return bool(page.js("return venuescope.time.range()") is None)
 
 
 def drawn(page: Any) -> None:
@@ -56,9 +75,23 @@ def test_one_line_and_one_range_over_all_time_charts_of_a_page(page: Any) -> Non
     page.until(lambda: len(page.js(LINES)) >= 3)
     times = page.js(LINES)
     assert max(times) - min(times) < 3_000
-    label = page.text('[data-over="candles"] [data-key="crosstime"]')
-    assert label.startswith(page.js("return venuescope.format.millis(venuescope.time.at)"))
-    assert " UTC" in label
+    label, at = page.js(
+        """return [document.querySelector('[data-over="candles"] [data-key="crosstime"]').textContent,
+        venuescope.format.millis(venuescope.time.at)]"""
+    )
+    assert label.startswith(f"{at} UTC")
+    # What each other chart says at that time: its own values, in its unit; the pointer's chart has its hover.
+    page.until(lambda: page.js(VALUES).keys() == {"latency", "throughput"})
+    told, plain = page.js(f"return [{VALUES.removeprefix('return ')}, {PERCENTILES.removeprefix('return ')}]")
+    assert [name for name, _ in told["latency"]] == ["p50", "p90", "p95", "p99", "p99.9"]
+    assert told["latency"][-1][1].endswith(" ms")
+    assert [float(value.removesuffix(" ms")) for _, value in told["latency"]] == pytest.approx(
+        plain, rel=0.006
+    )
+    assert told["throughput"][0][0] == "Binance"
+    assert all(value.endswith("/s") for _, value in told["throughput"])
+    ActionChains(page.duo.driver).move_to_element(page.duo.driver.find_element(By.ID, "rail-book")).perform()
+    page.until(lambda: page.js("return document.querySelectorAll('.vs-cross-values').length") == 0)
     sweep(page, "candles", 0.3, 0.6)
     page.until(lambda: alike(page))
     before = page.js(RANGES)
@@ -66,10 +99,40 @@ def test_one_line_and_one_range_over_all_time_charts_of_a_page(page: Any) -> Non
     assert "since=" in page.js("return location.search")
     refreshes(page, 6)
     assert page.js(RANGES) == before
-    ActionChains(page.duo.driver).double_click(layer(page, "latency")).perform()
-    page.until(lambda: page.js("return venuescope.time.range()") is None)
+    page.until(lambda: let_go(page, "latency"))
     page.until(lambda: not page.js("return venuescope.zoomed(venuescope.graph('candles'))"))
     assert "since=" not in page.js("return location.search")
+
+
+@pytest.mark.nightly
+def test_what_the_other_charts_say_is_a_dash_in_holes_and_goes_with_the_pointer(page: Any) -> None:
+    drawn(page)
+    of = """return venuescope.readout.of(venuescope.graph(arguments[0]), ...arguments).map(([n, v]) => [n, v])"""
+    s = page.js("return venuescope.store.streams.candles")
+    # Each candle as it came, at both ends of its time; before the first of them there is nothing.
+    market, rows, step = s["market"], s["rows"], s["interval"] * 1_000
+    place = len(rows["t"]) // 2
+    for moment in (rows["t"][place], rows["t"][place] + step - 1):
+        told = dict(page.js(of, "candles", moment))
+        for letter, key in (("O", "o"), ("H", "h"), ("L", "l"), ("C", "c")):
+            assert float(told[letter].replace(",", "")) * 10 ** market["price_decimals"] == pytest.approx(
+                rows[key][place]
+            )
+        size, unit = told["V"].split()
+        assert float(size.replace(",", "")) * 10 ** market["size_decimals"] == pytest.approx(rows["v"][place])
+        assert unit == market["base"]
+    assert {value for _, value in page.js(of, "candles", rows["t"][0] - 3_600_000)} == {"–"}
+    # A hole in a line: nothing is told for what is not known, and nothing past the newest.
+    told, past = page.js(
+        """const gd = venuescope.graph('latency'), t = gd.data[0].x, i = t.length >> 1;
+        const of = (at) => venuescope.readout.of(gd, 'latency', at).map(([n, v]) => [n, v]);
+        gd.data[0].y = gd.data[0].y.slice();
+        gd.data[0].y[i] = null;
+        return [of(t[i] + 400), of(t.at(-1) + 60_000)]"""
+    )
+    assert dict(told)["p50"] == "–"
+    assert dict(told)["p99.9"].endswith(" ms")
+    assert {value for _, value in past} == {"–"}
 
 
 @pytest.mark.nightly
@@ -112,6 +175,36 @@ def test_a_range_outlives_a_page_a_theme_and_a_link(page: Any) -> None:
     page.until(lambda: len(page.js(RANGES)) >= 2)
     page.until(lambda: alike(page))
     assert page.js(RANGES)[0] == pytest.approx(chosen, abs=2)
+
+
+def given_up(page: Any) -> None:
+    """Wait until the page follows the newest again, and says why."""
+    page.until(lambda: page.js("return venuescope.time.range()") is None, 20)
+    page.until(lambda: page.text('.vs-bar [data-f="time.word"]') == "Follow live")
+    assert "they follow the newest again" in page.text(".vs-toast")
+    assert "since=" not in page.js("return location.search")
+
+
+@pytest.mark.nightly
+def test_what_no_chart_has_is_not_called_held(page: Any) -> None:
+    now = int(page.js("return venuescope.store.answer.now"))
+    page.open(f"/?since={now - 7_200_000}&until={now - 7_080_000}")
+    given_up(page)
+    drawn(page)
+    assert not page.js("return venuescope.zoomed(venuescope.graph('candles'))")
+
+
+@pytest.mark.nightly
+def test_what_was_held_is_given_up_when_the_window_has_passed_it(page: Any) -> None:
+    page.open("/?window=60")
+    drawn(page)
+    page.duo.driver.find_element(By.TAG_NAME, "body").send_keys("f")
+    page.until(lambda: page.text('.vs-bar [data-f="time.word"]') == "Held")
+    refreshes(page, 4)
+    assert page.text('.vs-bar [data-f="time.word"]') == "Held"
+    clock = page.source.clock
+    page.source.clock = lambda: clock() + 90
+    given_up(page)
 
 
 @pytest.mark.nightly

@@ -233,7 +233,7 @@ def test_prices_name_the_best_anywhere_and_leave_out_what_is_not_live(venues: Pa
     venues.until(lambda: venues.state("mids") == "live")
     assert venues.js("return document.getElementById('panel-funding').hidden")
     venues.source.switch("stale")  # type: ignore[attr-defined]
-    venues.until(lambda: venues.js(out)[1] == "is-out")
+    venues.until(lambda: venues.js(out)[1] == "is-out is-old")
     assert "Binance spot" in venues.text('[data-f="prices.bid"]')
 
 

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from dashboards.streams.book_map import CODES, DECADES, MOST, STEP_S, coded, columns
 from dashboards.view import WINDOWS_S
 from engine.errors import BadCommand
+from engine.market.batches import LEVEL, TRADE, Batch, Kind
+from engine.market.instruments import format_decimal
 from engine.telemetry.book_frames import BINS, FRAME
 from tests.dashboards.test_transport import Page
-from tests.engine.markets import SECOND, SELL, START, Desk
+from tests.engine.markets import BUY, SECOND, SELL, START, Desk
 
 LETTERS = CODES.tobytes().decode()
 NAMES = ("t", "bin", "first", "bid", "ask", "bought", "bought_at", "sold", "sold_at", "z")
@@ -39,6 +41,22 @@ def market(seconds: int, desk: Desk | None = None, start: int = 0) -> Desk:
         bids = [(9_999 + second - k, 100 + k) for k in range(20)]
         asks = [(10_002 + second + k, 200 + k) for k in range(20)]
         desk.snapshot(bids, asks).trade(10_001 + second, 10).trade(10_000 + second, 4, SELL)
+    return desk
+
+
+def long_market(seconds: int, desk: Desk | None = None, start: int = 0, every: int = 1) -> Desk:
+    """Many seconds (the last of each `every`) of one book, a purchase of 2 in each, not by way of the intake."""
+    desk = desk or market(2)
+    rings = desk.telemetry.market(desk.source.key, "BTC-USDT")
+    row = np.zeros(1, TRADE)
+    row["price"], row["size"], row["aggressor"] = 10_001, 2, BUY
+    book = np.array([(10_000, 50)], LEVEL), np.array([(10_002, 60)], LEVEL)
+    for second in range(max(start, 2), start + seconds):
+        if second % every != every - 1:
+            continue
+        rings.trades.publish(row)
+        rings.frames.add(START + second * SECOND, book, rings.trades, 1)
+    desk.now = START + (start + seconds) * SECOND
     return desk
 
 
@@ -81,17 +99,120 @@ def test_each_second_is_a_column_with_its_book_and_trades() -> None:
         assert told == [None if np.isnan(size) else pytest.approx(float(size), rel=0.1) for size in sizes]
 
 
-@pytest.mark.parametrize("window", [60, 300, 900])
+@pytest.mark.parametrize("window", WINDOWS_S)
 def test_deltas_come_to_what_a_page_that_comes_later_is_sent_at_once(window: int) -> None:
     desk = market(5)
+    turns = max(7, 25 * STEP_S[window] // 60)  # seconds between two polls
     page, held = Page(desk, ["book_map"], window=window), {}
     for turn in range(8):
         held = merged(held, page.stream("book_map"))
-        desk = market(7, desk, 5 + turn * 7)
+        desk = market(turns, desk, 5 + turn * turns)
     held = merged(held, page.stream("book_map"))
     whole = Page(desk, ["book_map"], window=window).stream("book_map")
     assert held == merged({}, whole)
-    assert len(held) > 50 // STEP_S[window]
+    assert len(held) >= 8 * turns // STEP_S[window] > 0
+
+
+@pytest.mark.parametrize("window", WINDOWS_S)
+def test_a_window_is_columns_of_its_step_with_every_trade_of_them(window: int) -> None:
+    step = STEP_S[window]
+    desk = market(2 * step + 61)
+    stream = Page(desk, ["book_map"], window=window).stream("book_map")
+    first = START // 1_000_000
+    assert stream["step"] == step
+    assert set(np.diff(stream["t"]).tolist()) == {1000 * step}
+    assert stream["t"][0] % (1000 * step) == 0
+    # The first column begins before the first frame, the newest one runs.
+    for at in range(1, len(stream["t"]) - 1):
+        newest = (stream["t"][at] - first) // 1000 + step - 1
+        assert (stream["bought"][at], stream["sold"][at]) == (10 * step, 4 * step)
+        assert (stream["bid"][at], stream["ask"][at]) == (9_999 + newest, 10_002 + newest)
+        assert stream["bought_at"][at] == pytest.approx(10_001 + newest - (step - 1) / 2, abs=1)
+    assert len(stream["t"]) > 2
+
+
+def test_a_long_window_keeps_its_columns_when_seconds_are_skipped() -> None:
+    desk = market(29)
+    desk.at(30)  # the thirtieth second is skipped: the loop stood still
+    market(31, desk, 30)
+    stream = Page(desk, ["book_map"], window=3_600).stream("book_map")
+    assert stream["t"] == [START // SECOND * 1000 + 30_000 * k for k in range(2)]
+    assert stream["bought"][0] == 10 * 28
+    assert stream["bought"][1] == 10 * 30
+
+
+@pytest.mark.parametrize("window", [300, 3_600, 14_400])
+def test_what_is_not_known_for_part_of_a_column_is_not_known_at_any_window(window: int) -> None:
+    step = STEP_S[window]
+    desk = market(9)
+    desk.intake.interrupted(desk.source, ["BTC-USDT"], "a test")
+    desk.at(11)
+    market(2 * step + 60, desk, 11)
+    stream = Page(desk, ["book_map"], window=window).stream("book_map")
+    unknown = [t // 1000 for t, text in zip(stream["t"], stream["z"], strict=True) if not text]
+    broken = {(START // SECOND + second) // step * step for second in (8, 9)}
+    assert unknown == sorted(broken)
+
+
+def test_a_second_of_more_trades_than_the_tape_keeps_is_told_whole() -> None:
+    desk = market(3)
+    row = np.zeros(20_000, TRADE)
+    row["ts_event_ns"] = row["ts_recv_ns"] = desk.now
+    row["price"], row["size"], row["aggressor"] = 10_005, 1, BUY
+    for _ in range(2):
+        desk.intake.on_batch(Batch(Kind.TRADES, desk.source, "BTC-USDT", row))
+    market(2, desk, 3)
+    assert max(Page(desk, ["book_map"]).stream("book_map")["bought"]) == 40_000 + 10
+
+
+# The most seconds that a window's first column begins before it: none, 5 of 6, 119 of 120.
+@pytest.mark.parametrize(("window", "seconds"), [(900, 1_104), (900, 1_103), (14_400, 14_759)])
+def test_the_whole_window_is_exported_also_after_a_pause_of_two_minutes(window: int, seconds: int) -> None:
+    every = STEP_S[window] // 6
+    desk = long_market(seconds, every=every)
+    page = Page(desk, ["book_map"], window=window)
+    answer = page.poll()
+    stream = answer["streams"]["book_map"]
+    assert stream["t"][0] == stream["keep"]
+    long_market(120, desk, seconds, every)
+    _, text = page.transport.export(
+        {"chart": "book_map", "view": answer["v"], "client": "tab", "range": None}
+    )
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert sorted({int(row["epoch_ms"]) for row in rows}) == stream["t"]
+    bought = {int(row["epoch_ms"]): row["bought"] for row in rows if row["bought"]}
+    assert bought == {
+        t: format_decimal(size, 5) for t, size in zip(stream["t"], stream["bought"], strict=True) if size
+    }
+
+
+def test_columns_that_are_no_longer_kept_are_not_exported_as_if_they_were_all() -> None:
+    desk = long_market(1_100)
+    page = Page(desk, ["book_map"], window=900)
+    answer = page.poll()
+    stream = answer["streams"]["book_map"]
+    long_market(400, desk, 1_100)
+    request = {"chart": "book_map", "view": answer["v"], "client": "tab", "range": None}
+    with pytest.raises(BadCommand, match="no longer kept"):
+        page.transport.export(request)
+    low, high = stream["t"][-60], stream["t"][-1] + 6_000
+    _, text = page.transport.export(request | {"range": [low, high]})
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert sorted({int(row["epoch_ms"]) for row in rows}) == stream["t"][-60:]
+
+
+def test_a_page_that_stood_longer_than_the_window_draws_no_column_of_which_a_part_is_lost() -> None:
+    desk = long_market(100)
+    page = Page(desk, ["book_map"], window=900)
+    page.poll()
+    long_market(1_300, desk, 100)
+    stream = page.stream("book_map")
+    whole = Page(desk, ["book_map"], window=900).stream("book_map")
+    assert stream["lost"] > 0
+    assert {name: stream[name] for name in ("t", "bid", "bought")} == {
+        name: whole[name] for name in ("t", "bid", "bought")
+    }
+    assert stream["bought"][:-1] == [2 * 6] * (len(stream["t"]) - 1)
 
 
 def test_nothing_is_sent_twice_and_a_refresh_is_small() -> None:
@@ -157,13 +278,13 @@ def test_csv_is_every_known_bin_of_the_visible_columns() -> None:
     answer = page.poll()
     stream = answer["streams"]["book_map"]
     market(3, desk, 6)
-    low, high = stream["t"][1], stream["t"][2]
+    low, high = stream["t"][1], stream["t"][2] + 1
     name, text = page.transport.export(
         {"chart": "book_map", "view": answer["v"], "client": "tab", "range": [low, high]}
     )
     rows = list(csv.DictReader(io.StringIO(text)))
     assert "book_map" in name
-    assert {int(row["epoch_ms"]) for row in rows} == {low, high}
+    assert {int(row["epoch_ms"]) for row in rows} == {low, high - 1}
     first = [row for row in rows if int(row["epoch_ms"]) == low]
     assert len(first) == sum(letter != "." for letter in stream["z"][1])
     sizes = {row["price_from"]: row["size"] for row in first}

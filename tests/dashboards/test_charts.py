@@ -63,6 +63,16 @@ def test_axes_are_left_to_plotly_and_a_bounds_trace_holds_the_window(name: str) 
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_no_chart_has_a_range_slider(name: str) -> None:
+    spec = charts.spec(name)
+    slider = spec["layout"]["xaxis"].get("rangeslider", {}).get("visible")
+    # Plotly gives one to candles that do not say they want none.
+    assert slider is False or not (
+        slider or {trace["type"] for trace in spec["data"]} & {"candlestick", "ohlc"}
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_plotly_takes_the_figure(name: str) -> None:
     spec = charts.spec(name)
     traces = spec["data"] + list(spec.get("slots", {}).values())

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dashboards.export import guarded, x_range
+from dashboards.sheet import guarded, in_sight, x_range
 from dashboards.view import VIEWS_A_PAGE
 from engine.errors import BadCommand
 from tests.dashboards.test_transport import ALL, Page, busy, matched
@@ -58,9 +58,13 @@ def test_latency_and_throughput_are_the_drawn_rows() -> None:
     assert [int(row["epoch_ms"]) for row in rows] == [
         t for t, p in zip(drawn["t"], drawn["p50"], strict=True) if p is not None
     ]
-    assert [round(int(row["p99_ns"]) / 1e3, 2) for row in rows] == pytest.approx(
-        [p for p in drawn["p99"] if p is not None], rel=0.01
-    )
+    held = [k for k, p in enumerate(drawn["p50"]) if p is not None]
+    for name in ("p50", "p90", "p99", "p999"):
+        cells = [int(row[f"{name}_ns"]) / 1e3 if row[f"{name}_ns"] else None for row in rows]
+        assert cells == [
+            p if p is None else pytest.approx(p, rel=0.01) for p in (drawn[name][k] for k in held)
+        ]
+    assert {row["p999_ns"] for row in rows} == {""}  # a thousand samples would tell it
     drawn = answer["streams"]["throughput"]
     rows = table(page, "throughput", answer["v"], part="trades")
     values = [(t, v) for t, v in zip(drawn["t"], drawn["series"][0]["trades"], strict=True) if v is not None]
@@ -85,8 +89,55 @@ def test_the_range_drawn_is_the_range_exported() -> None:
     by_number = table(page, "candles", answer["v"], range=[t[2], t[4]])
     stamps = [np.datetime_as_string(np.datetime64(x, "ms")).item().replace("T", " ") for x in (t[2], t[4])]
     by_text = table(page, "candles", answer["v"], range=stamps)
-    assert [int(row["epoch_ms"]) for row in by_number] == t[2:5]
+    assert [int(row["epoch_ms"]) for row in by_number] == t[2:4]
     assert by_text == by_number
+
+
+@pytest.mark.parametrize(
+    "chart",
+    ["candles", "studies", "indexed", "metrics", "latency", "throughput", "book_map", "latency_map"],
+)
+def test_what_the_edge_of_a_chart_cuts_is_in_its_csv_and_what_touches_it_is_not(chart: str) -> None:
+    page = Page(busy(9), ["candles", "indexed"], stage="receive")
+    view = page.poll()["v"]
+
+    def times(low: int, high: int) -> list[int]:
+        return sorted({int(row["epoch_ms"]) for row in table(page, chart, view, range=[low, high])})
+
+    whole = times(0, 2**52)
+    a, b, c = whole[2:5]
+    assert (b - a, c - b) == (1_000, 1_000)
+    assert times(a, c) == [a, b]
+    assert times(a + 999, c + 1) == [a, b, c]
+    assert times(b + 400, b + 600) == [b]
+
+
+@pytest.mark.parametrize(
+    ("start", "step", "seen"),
+    [
+        (9, 1, 0),
+        (9, 2, 1),
+        (10, 5, 1),
+        (5, 90, 1),
+        (19, 5, 1),
+        (20, 5, 0),
+        (10, 0, 1),
+        (20, 0, 1),
+        (21, 0, 0),
+    ],
+)
+def test_in_sight_is_what_overlaps_the_view(start: int, step: int, seen: int) -> None:
+    assert in_sight(start * 1_000_000, step * 1_000_000, 10, 20) is bool(seen)
+    assert in_sight(start * 1_000_000, step * 1_000_000, -np.inf, np.inf)
+
+
+def test_the_market_pages_candles_say_who_made_them() -> None:
+    page = Page(busy(5), ["studies"], studies=["sma-2"])
+    view = page.poll()["v"]
+    plain, studied = table(page, "candles", view), table(page, "studies", view)
+    assert [{name: row[name] for name in plain[0]} for row in studied] == plain
+    assert {row["made_by"] for row in studied} == {"us"}
+    assert list(studied[0])[-1] == "sma-2"
 
 
 @pytest.mark.parametrize("chart", ALL)
@@ -119,6 +170,7 @@ def test_a_view_is_kept_for_16_polls_of_its_page_whatever_others_do() -> None:
         ({"chart": "nonsense"}, "no chart named"),
         ({"chart": "candles", "range": [1]}, "two values"),
         ({"chart": "candles", "range": ["x", "y"]}, "not two times"),
+        ({"chart": "candles", "range": [1, 10**400]}, "not two times"),
         ({"chart": "health", "part": "secrets"}, "no table"),
         ({"chart": "candles", "view": "1"}, "no longer kept"),
     ],

@@ -86,7 +86,7 @@ def plain(desk: Desk, seconds: list[list[int]], parts: int, step: int) -> Counte
 
 
 @settings(max_examples=25, deadline=None)
-@given(seconds=SECONDS, window=st.sampled_from([60, 300]))
+@given(seconds=SECONDS, window=st.sampled_from([60, 300, 3_600, 14_400]))
 def test_cells_hold_exactly_the_samples_whose_values_are_in_them(
     seconds: list[list[int]], window: int
 ) -> None:
@@ -96,19 +96,23 @@ def test_cells_hold_exactly_the_samples_whose_values_are_in_them(
     assert found == plain(desk, seconds, stream["parts"], step_of(window))
 
 
-@settings(max_examples=25, deadline=None)
-@given(before=SECONDS, cuts=st.lists(SECONDS, min_size=1, max_size=4))
+@settings(max_examples=40, deadline=None)
+@given(
+    before=SECONDS,
+    cuts=st.lists(st.tuples(st.integers(0, 90), SECONDS), min_size=1, max_size=4),
+    window=st.sampled_from([300, 3_600, 14_400]),
+)
 def test_what_comes_since_the_cursor_adds_up_to_the_whole(
-    before: list[list[int]], cuts: list[list[list[int]]]
+    before: list[list[int]], cuts: list[tuple[int, list[list[int]]]], window: int
 ) -> None:
     desk = measured(opened(), before)
-    page, held, at = Page(desk, ["latency_map"], window=300, stage="receive"), {}, len(before)
+    page, held, at = Page(desk, ["latency_map"], window=window, stage="receive"), {}, len(before)
     held = merged(held, page.stream("latency_map"))
-    for more in cuts:
-        measured(desk, more, at)
-        at += len(more)
+    for silent, more in cuts:
+        measured(desk, more, at + silent)
+        at += silent + len(more)
         held = merged(held, page.stream("latency_map"))
-    whole = Page(desk, ["latency_map"], window=300, stage="receive").stream("latency_map")
+    whole = Page(desk, ["latency_map"], window=window, stage="receive").stream("latency_map")
     parts = whole["parts"]
     again = page.poll()["streams"]["latency_map"]
     assert again["t"] == []
@@ -152,13 +156,62 @@ def test_when_the_oldest_counts_were_overwritten_it_says_since_when_they_are_who
     desk = opened()
     measured(desk, [[1_000]])
     stage = stage_of(desk)
-    for second in range(1, 700):  # 100 buckets a second: the ring holds 655 of them
-        stage.record(START + second * SECOND_NS, MIDPOINT_NS[1_000:1_100])
-    desk.at(700.1)
+    every = MIDPOINT_NS[[bucket_of(edge) for edge in edges_ns(8)[1:-1]]]  # each eighth of an octave there is
+    for second in range(1, 400):  # the ring holds 268 such seconds
+        stage.record(START + second * SECOND_NS, every)
+    desk.at(400.1)
     stream = Page(desk, ["latency_map"], window=900, stage="receive").stream("latency_map")
     assert stream["from"] is not None
     assert stream["from"] > stream["keep"]
     assert stream["t"][0] <= stream["from"] < stream["t"][0] + stream["step"] * 1_000
+
+
+def test_a_quarter_of_an_hour_of_530_buckets_a_second_is_whole() -> None:
+    desk = opened()
+    stage = stage_of(desk)
+    for second in range(960):  # over nine octaves
+        stage.record(START + second * SECOND_NS, MIDPOINT_NS[1_000:1_530])
+    desk.at(960.1)
+    stage.advance(desk.now)
+    assert stage.buckets.head == 960 * 530  # of which some two minutes are held
+    for window, step in ((60, 1), (300, 2), (900, 5)):
+        page = Page(
+            desk,
+            ["latency_map", "distribution"],
+            window=window,
+            stage="receive",
+            slo=str(MIDPOINT_NS[1_500] / 1e3),
+        )
+        streams = page.poll()["streams"]
+        stream, told = streams["latency_map"], streams["latency_map"]["slo"]
+        assert (stream["from"], stream["step"], stream["parts"]) == (None, step, 4)
+        assert [at - stream["t"][0] for at in stream["t"]] == [
+            k * step * 1_000 for k in range(window // step)
+        ]
+        assert [sum(counts) for _, *counts in stream["c"]] == [530 * step] * (window // step)
+        assert stream["t"][0] * 1_000_000 == START + (960 - window) * SECOND_NS
+        # Figures of buckets reach as far, by whole half-minutes where seconds do not.
+        assert (told["of"], streams["distribution"]["n"]) == (530 * window, 530 * window)
+        assert (told["n"], told["unsure"]) == (29 * window, window)
+        assert told["worst"]["s"] == (1 if window == 60 else 30)
+        assert ("half-minute" in streams["distribution"]["note"]) == (window > 60)
+
+
+def test_an_hour_and_four_are_told_to_their_beginning_though_seconds_are_kept_for_15_minutes() -> None:
+    desk, stage = opened(), None
+    stage = stage_of(desk)
+    for second in range(0, 14_400, 10):  # 100 buckets each time: seconds go back no further than 109 minutes
+        stage.record(START + second * SECOND_NS, MIDPOINT_NS[1_000:1_100])
+    desk.at(14_400.1)
+    stage.advance(desk.now)
+    assert stage.buckets.head > stage.buckets.capacity
+    for window, step in ((3_600, 30), (14_400, 120)):
+        page = Page(desk, ["latency_map"], window=window, stage="receive", slo=str(MIDPOINT_NS[1_050] / 1e3))
+        stream = page.stream("latency_map")
+        assert (stream["step"], stream["from"], len(stream["t"])) == (step, None, window // step)
+        assert sum(sum(counts) for _, *counts in stream["c"]) == window // 10 * 100 == stream["slo"]["of"]
+        assert (stream["slo"]["n"], stream["slo"]["unsure"]) == (window // 10 * 49, window // 10)
+        assert stream["slo"]["worst"] == {"t": stream["t"][0], "s": 30, "n": 147, "of": 300}
 
 
 @pytest.mark.parametrize("parts", PARTS)
@@ -243,6 +296,34 @@ def test_a_threshold_is_read_or_none(given: object, ns: int) -> None:
     assert threshold_ns(given) == ns
 
 
+# --- percentiles ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("window", "step"), [(60, 1), (300, 2), (900, 5), (3_600, 10)])
+def test_percentile_lines_are_of_wider_buckets_over_longer_windows(window: int, step: int) -> None:
+    desk = measured(opened(), [[1_000 * second + 1_000] * 3 for second in range(45)])
+    stream = Page(desk, ["latency"], window=window, stage="receive").stream("latency")
+    assert stream["step"] == step
+    assert stream["t"] == [START // 1_000_000 + k * step * 1_000 for k in range(len(stream["t"]))]
+    over = 45 // step if step < 10 else 4  # the last of 10 s is told with the next
+    assert stream["count"] == [3 * step] * over
+    assert stream["max"] == pytest.approx([step * (k + 1) for k in range(over)], rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("samples", "known"),
+    [(1, 1), (9, 1), (10, 2), (19, 2), (20, 3), (99, 3), (100, 4), (999, 4), (1_000, 5)],
+)
+def test_no_percentile_is_told_of_fewer_samples_than_one_above_it_takes(samples: int, known: int) -> None:
+    desk = measured(opened(), [[40_000] * samples])
+    page = Page(desk, ["latency", "stages"], window=60, stage="receive")
+    streams = page.poll()["streams"]
+    row = next(row for row in streams["stages"]["rows"] if row["stage"] == "receive")
+    for place, name in enumerate(("p50", "p90", "p95", "p99", "p999")):
+        assert (streams["latency"][name][0] is not None) == (row[name] is not None) == (place < known)
+    assert streams["latency"]["max"] == [pytest.approx(40, rel=0.01)]
+
+
 # --- beside it --------------------------------------------------------------------------------------------------
 
 
@@ -258,21 +339,23 @@ def test_the_distribution_is_seen_beside_the_last_minute_and_that_beside_all_tha
 # --- CSV --------------------------------------------------------------------------------------------------------
 
 
-def test_the_csv_is_what_was_drawn_though_time_went_on() -> None:
+@pytest.mark.parametrize("window", [60, 3_600])
+def test_the_csv_is_what_was_drawn_though_time_went_on(window: int) -> None:
     desk = measured(opened(), [[40_000, 41_000, 300_000], [45_000], [], [90_000]])
-    page = Page(desk, ["latency_map"], window=60, stage="receive")
+    page = Page(desk, ["latency_map"], window=window, stage="receive")
     answer = page.poll()
     drawn = answer["streams"]["latency_map"]
-    measured(desk, [[70_000]] * 9, 4)
+    measured(desk, [[70_000]] * 39, 4)
     request = {"chart": "latency_map", "view": answer["v"], "client": "tab", "part": str(drawn["parts"])}
     name, text = page.transport.export(request)
     rows = list(csv.DictReader(io.StringIO(text)))
     found = {(int(r["epoch_ms"]), int(r["from_ns"]), int(r["below_ns"])): int(r["samples"]) for r in rows}
     assert found == counted(merged({}, drawn), drawn["parts"])
-    assert [float(r["share_of_column"]) for r in rows] == pytest.approx([*([1 / 3] * 3), 1, 1])
+    if window == 60:
+        assert [float(r["share_of_column"]) for r in rows] == pytest.approx([*([1 / 3] * 3), 1, 1])
     assert {r["stage"] for r in rows} == {"receive"}
     assert rows[0]["time_utc"].endswith("Z")
-    assert "latency-map-receive_60s" in name
+    assert f"latency_map-receive_{window}s" in name
     seen = drawn["t"][0] + 999
     _, part = page.transport.export(request | {"range": [drawn["t"][0] - 10, seen]})
     assert {int(r["epoch_ms"]) for r in csv.DictReader(io.StringIO(part))} == {drawn["t"][0]}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from dashboards import charts, ids, panels, transport
 from dashboards.pages import PAGES
 from dashboards.shell import ASSETS, create_app
 from engine.errors import BadCommand
+from tests.dashboards.components import tree
 
 PAGE_NAMES = [page.name for page in PAGES]
 
@@ -33,16 +33,6 @@ class Silent:
 
     def download(self, job: str) -> Path:
         raise BadCommand("there is no such export")
-
-
-def tree(component: Any) -> Iterator[Component]:
-    """Every component in it."""
-    if isinstance(component, Component):
-        yield component
-        yield from tree(getattr(component, "children", None))
-    elif isinstance(component, list | tuple):
-        for child in component:
-            yield from tree(child)
 
 
 def attribute(component: Component, name: str) -> Any:

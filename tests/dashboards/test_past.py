@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 import pytest
 
-from dashboards.export import iso
+from dashboards.sheet import iso
+from dashboards.streams.table import OF_THE_PAST, STREAMS
 from engine.market.batches import Source
 from engine.market.sequencing import Rule
 from engine.storage.records import Block, Stream
@@ -68,6 +69,22 @@ def test_a_page_of_the_past_says_so_and_what_of_it_is_of_now() -> None:
     desk.intake.open_source(SIM, "Built-in", [BTC], Rule.BINANCE_SPOT, lambda wall_ns: wall_ns)
     desk.then(5)
     assert Page(desk, source=SIM.key).poll()["past"] is None
+
+
+def test_of_a_replayed_past_is_every_panel_that_follows_its_source() -> None:
+    asked = [*STREAMS]
+    now = Page(played(5), asked, studies=["sma-2"]).poll()["past"]["now"]
+    assert set(now) == {
+        *("limits", "health", "matching", "prices", "mids", "venues", "listing", "history", "alerts"),
+        *("exchange", "exchange_book", "exchange_latency", "exchange_stages", "profile"),
+    }
+    ages = {
+        name: stream["age_ms"]
+        for name, stream in Page(played(5), asked, studies=["sma-2"]).poll()["streams"].items()
+        if name in OF_THE_PAST and stream["age_ms"] is not None
+    }
+    assert {"candles", "studies", "indexed", "book_map"} <= set(ages)
+    assert max(ages.values()) < 5_000  # by the past's clock, which is far from ours
 
 
 def test_where_something_is_live_a_past_is_looked_at_only_when_it_is_asked_for() -> None:

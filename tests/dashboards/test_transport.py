@@ -11,7 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dashboards import exchange_streams as exchange
+from dashboards import history_streams as history
+from dashboards.streams.table import STREAMS
 from dashboards.transport import Transport
+from dashboards.view import INTERVALS_S, WINDOWS_S
 from engine.errors import BadCommand, BadFrame
 from engine.market.sequencing import Rule
 from engine.matching.log import LogView
@@ -19,11 +23,8 @@ from engine.matching.orders import HALTED
 from engine.matching.statistics import EngineStatistics, SymbolStatistics
 from tests.engine.markets import BTC, SECOND, SIM, SPOT, START, Desk
 
-ALL = [
-    *("depth", "candles", "latency", "stages", "distribution", "throughput"),
-    *("trades", "metrics", "limits", "tiles", "events", "health", "matching"),
-    *("prices", "mids", "funding", "venues", "listing"),
-]
+# Every stream there is but those that look at more than markets: they have tables of their own and their own tests.
+ALL = [name for name in STREAMS if name not in {*exchange.NAMES, history.NAME, "alerts"}]
 
 
 class FakeEngine:
@@ -230,7 +231,7 @@ def test_throughput_steps_are_sent_once_when_complete() -> None:
     assert first["series"][0]["trades"][0] is None  # before the source began
 
 
-def test_trades_come_once_newest_200_at_most_and_lost_rows_are_told() -> None:
+def test_trades_come_once_newest_120_at_most_and_lost_rows_are_told() -> None:
     desk = Desk().at(0).snapshot([(100, 5)], [(110, 2)])
     page = Page(desk, ["trades"])
     page.poll()
@@ -238,8 +239,8 @@ def test_trades_come_once_newest_200_at_most_and_lost_rows_are_told() -> None:
         desk.trade(105)
     desk.at(1)
     stream = page.stream("trades")
-    assert (len(stream["t"]), stream["n"], stream["lost"]) == (200, 300, 0)
-    assert stream["id"] == list(range(101, 301))
+    assert (len(stream["t"]), stream["n"], stream["lost"]) == (120, 300, 0)
+    assert stream["id"] == list(range(181, 301))
     assert page.stream("trades")["t"] == []
     for _ in range(20_000):
         desk.trade(105)
@@ -488,3 +489,19 @@ def test_an_engine_that_stops_does_not_spoil_the_answer() -> None:
 
     page.engine.note_page = refuse  # type: ignore[method-assign]
     assert page.poll()["v"] == 1
+
+
+SENT = """client symbol hidden source window interval stage budget account traded slo amount span group studies part
+    exview histzoom histat histwhat histof painted"""
+
+
+@pytest.mark.parametrize(
+    "bad", [True, 1.0, -1, 10**400, 1e308, float("nan"), "x", "1e999", None, {}, [[]], [10**400]]
+)
+def test_whatever_a_page_sends_it_gets_an_answer(bad: Any) -> None:
+    desk = busy(2)
+    for name in SENT.split():
+        answer = Page(desk, [*STREAMS]).poll(**{name: bad})
+        assert answer["market"]["window"] in WINDOWS_S
+        assert answer["streams"]["candles"]["interval"] in INTERVALS_S
+        assert {type(answer["market"]["window"]), type(answer["streams"]["candles"]["interval"])} == {int}
