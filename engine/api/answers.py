@@ -21,7 +21,7 @@ from engine.market.comparison import basis_points, top
 from engine.market.instruments import Instrument, format_decimal
 from engine.telemetry.board import BookView, LimitsView, SourceView, VenueView
 from engine.telemetry.histogram import QUANTILES, quantiles
-from engine.telemetry.latency import StageLatency, counts_since
+from engine.telemetry.latency import COARSE_S, StageLatency, counts_since, reaches
 from engine.telemetry.stages import STAGES
 
 Interval = Literal["1s", "5s", "1m", "5m", "15m", "1h"]
@@ -290,8 +290,14 @@ def impact(
 
 
 def stage_row(source: SourceView, stage: StageLatency, start_ns: int) -> models.StageRow:
-    """One stage since `start_ns`, by the clock of its rows."""
-    counts, greatest = counts_since(stage, start_ns, stage.buckets.head, stage.seconds.head)
+    """One stage since `start_ns`, by the clock of its rows; since the half-minute that holds it where the stage is so
+    busy that the buckets of the window's first seconds are gone: then it is told from steps of 30 s.
+    """
+    heads: tuple[int, ...] = (stage.buckets.head, stage.seconds.head)
+    if not reaches(stage, start_ns, stage.buckets.head):
+        start_ns -= start_ns % (COARSE_S * SECOND_NS)
+        heads = (*heads, stage.coarse.head, stage.long.head)
+    counts, greatest = counts_since(stage, start_ns, *heads)
     total = int(counts.sum())
     found = quantiles(counts, QUANTILES, greatest) if total else [None] * len(QUANTILES)
     p50, p90, p95, p99, p999 = (_us(value) for value in found)
@@ -300,6 +306,7 @@ def stage_row(source: SourceView, stage: StageLatency, start_ns: int) -> models.
         **place_of(source),
         stage=stage.stage,
         what=STAGES.get(stage.stage, (stage.stage, ""))[1],
+        from_ms=start_ns // NS_A_MS,
         count=total,
         p50_us=p50,
         p90_us=p90,

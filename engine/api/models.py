@@ -177,6 +177,13 @@ class StageRow(Struct, kw_only=True, frozen=True):
     source: SourceKey
     stage: Annotated[str, Meta(description="What is measured", examples=["receive", "ack"])]
     what: Annotated[str, Meta(description="Between which two points")]
+    from_ms: Annotated[
+        int,
+        Meta(
+            description="Samples are counted from here on, milliseconds since 1970, UTC: the window's start, or up to "
+            "29 s before it for a stage of so many different values that a part of the window is kept by half-minutes"
+        ),
+    ]
     count: Annotated[Whole, Meta(description="Samples in the window")]
     p50_us: Micros | None
     p90_us: Micros | None

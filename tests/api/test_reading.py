@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import msgspec
+import numpy as np
 import pytest
 
 from engine.api.encoding import encode
 from engine.api.problems import Problem
 from engine.errors import BadCommand
 from engine.market.instruments import Instrument
-from tests.api.market_rig import BYBIT, COINM, REPLAY, SIM, SPOT, Rig, coin, listed
+from engine.telemetry.histogram import MIDPOINT_NS
+from engine.telemetry.latency import StageLatency
+from tests.api.market_rig import BYBIT, COINM, REPLAY, SECOND, SIM, SPOT, START, Rig, coin, listed
 
 
 @pytest.fixture
@@ -325,7 +328,7 @@ def test_latencies_are_those_of_the_window(rig: Rig) -> None:
     assert [row.stage for row in found.stages] == ["sequence"]
     assert (found.window_s, found.ts_ms) == (5, 1_800_000_007_000)
     row = found.stages[0]
-    assert row.count == 5
+    assert (row.count, row.from_ms) == (5, found.ts_ms - 5_000)
     assert row.p50_us is not None
     assert row.max_us is not None
     assert 0 < row.p50_us <= row.max_us
@@ -336,6 +339,26 @@ def test_latencies_are_those_of_the_window(rig: Rig) -> None:
         "bad_argument",
         "stage cannot be 'ack': binance_spot:live has receive, decode, sequence, publish",
     )
+
+
+@pytest.mark.parametrize(("window", "begun"), [(60, 847), (300, 600), (900, 0)])
+def test_latencies_of_a_busy_stage_are_those_of_the_whole_window(rig: Rig, window: int, begun: int) -> None:
+    """Seconds of 531 buckets are kept for two minutes: what is before is told by half-minutes, and from when."""
+    rig.trade(SPOT, 101).at(1)
+    stage, plain = StageLatency("binance_spot:live", "receive"), dict[int, list[int]]()
+    for second in range(907):
+        plain[second] = [*MIDPOINT_NS[:530].tolist(), 10**7 + 10**4 * (907 - second)]
+        stage.record(START + second * SECOND, np.array(plain[second], np.int64))
+    rig.telemetry.stages["binance_spot:live", "receive"] = stage
+    stage.advance(START + 907 * SECOND)
+    found = rig.at(907).call("GET /latency", f"venue=binance_spot&window={window}&stage=receive")
+    row = found.stages[0]
+    assert row.from_ms == START // 10**6 + begun * 1_000
+    inside = sorted(value for second in range(begun, 907) for value in plain[second])
+    assert row.count == len(inside) == 531 * (907 - begun)
+    assert row.p50_us == pytest.approx(inside[len(inside) // 2] / 1e3, rel=0.01)
+    assert row.p999_us == pytest.approx(inside[-(len(inside) // 1_000) - 1] / 1e3, rel=0.01)
+    assert row.max_us == inside[-1] / 1e3
 
 
 def test_throughput_counts_complete_seconds(rig: Rig) -> None:
