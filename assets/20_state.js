@@ -68,6 +68,7 @@
     span: ["span", "", word(["", "0.1", "0.5", "1", "5"]), true],
     logy: ["logy", "lin", word(["lin", "log"]), true],
     group: ["group", "1", word(["1", "10", "100"]), true],
+    rows: ["rows", "", (value) => (value === "" ? "" : /^\d{1,8}$/.test(value) && Number(value) > 0 && Number(value) <= 1e7 ? String(Number(value)) : undefined), true],
     amount: ["amount", "10000", (value) => (/^\d{1,12}(\.\d{1,8})?$/.test(value) ? value : undefined), true],
     studies: ["studies", [], (value) => [...new Set(value.split(",").map(study).filter(Boolean))].slice(0, STUDIES.most), true],
     style: ["style", "candles", word(["candles", "bars", "line"]), true],

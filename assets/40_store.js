@@ -141,7 +141,7 @@
       if (!names.includes(key) && !["key", "reset", "age_ms", "n", "lost", "note"].includes(key)) s[key] = value;
     const n = upsert(s.rows, d, names);
     trim(s.rows, d.keep, names);
-    return n > 0 || Boolean(d.venues || d.head || d.load || d.lists || "account" in d);
+    return n > 0 || Boolean(d.venues || d.head || d.load || d.lists || "raster" in d || "account" in d);
   };
 
   const store = { answer: null, streams: {}, rev: 0, epoch: null };

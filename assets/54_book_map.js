@@ -7,8 +7,6 @@
   const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_";
   const CODE = new Map([...ALPHABET].map((letter, i) => [letter.charCodeAt(0), i]));
   const MOST = ALPHABET.length - 1, DECADES = 5;
-  const ROWS = 150; // prices that are drawn at most: past that, rows are joined
-  const PAD = 24; // bins kept in sight above and below the way of the mid
   const LARGEST = 20; // px, the bubble of the greatest
   const SEEN = 3.2; // px: smaller bubbles are left out
 
@@ -16,32 +14,17 @@
   const codeOf = (size, most) => (size > 0 ? Math.max(1, Math.min(MOST, 1 + (MOST - 1) * (1 + Math.log10(size / most) / DECADES))) : 0);
   const told = (x) => (x >= 1000 ? F.group(Number(x.toPrecision(2))) : x >= 10 ? F.group(x) : x >= 1 ? F.group(x, 1) : String(Number(x.toPrecision(2))));
 
-  // The rows of the map: [lowest, count, price units a row], steady while the mid moves little.
-  const grid = (r) => {
-    let low = Infinity, high = -Infinity, at = r.t.length - 1;
-    for (let i = 0; i < r.t.length; i++) {
-      if (r.bid[i] === null) continue;
-      low = Math.min(low, r.bid[i]);
-      high = Math.max(high, r.ask[i]);
-      at = i;
-    }
-    const bin = r.bin[at];
-    for (const join of [1, 2, 5, 10, 20, 50, 100, 1000]) {
-      const unit = bin * join, first = Math.floor((low / unit - PAD) / 8) * 8, last = Math.ceil((high / unit + PAD) / 8) * 8;
-      if (last - first <= ROWS) return [first, last - first, unit];
-    }
-    return [r.first[at], 128, bin];
-  };
-  // One column on that grid: sums of finer bins, shares of coarser ones; null where nothing is known.
-  const column = (text, bin, from, [first, count, unit], most) => {
-    const out = new Array(count).fill(null);
+  // One column in the rows of the map: sums of finer bins, shares of coarser ones; null where nothing is known, and
+  // where a row reaches past the bins that are kept.
+  const column = (text, bin, from, { first, count, unit }, most) => {
+    const out = new Array(count).fill(null), whole = (row) => (first + row) * unit >= from * bin && (first + row + 1) * unit <= (from + text.length) * bin;
     for (let i = 0; i < text.length; i++) {
       const code = CODE.get(text.charCodeAt(i));
       if (code === undefined) continue;
       const low = (from + i) * bin, size = sizeOf(code, most);
       if (bin <= unit) {
         const row = Math.floor(low / unit) - first;
-        if (row >= 0 && row < count) out[row] = (out[row] || 0) + size;
+        if (row >= 0 && row < count && whole(row)) out[row] = (out[row] || 0) + size;
       } else {
         for (let row = Math.ceil(low / unit) - first; row * unit + first * unit < low + bin; row++)
           if (row >= 0 && row < count) out[row] = (size * unit) / bin;
@@ -68,17 +51,17 @@
   const held = { key: "", low: 0, high: 0, large: 0 };
   V.charts.book_map = {
     stream: "book_map", hz: 1,
-    empty: (s) => !s.market || !s.rows || !s.rows.t.length || !s.rows.bid.some((p) => p !== null),
+    empty: (s) => !s.market || !s.rows || !s.rows.t.length || !s.raster || !s.rows.bid.some((p) => p !== null),
     shape: (s) => ({ key: `${s.market.price_decimals}`, layout: { yaxis: { hoverformat: `,.${s.market.price_decimals}f` } } }),
     data(s) {
       const r = s.rows, { price_decimals: k, size_decimals: z } = s.market, step = s.step * 1000, half = step / 2;
-      const [x0, x1] = edges(s, step), g = grid(r), [first, count, unit] = g;
+      const [x0, x1] = edges(s, step), { first, count, unit } = s.raster;
       const place = new Map(r.t.map((t, i) => [t, i]));
       const times = [];
       for (let t = r.t[0]; t < x1; t += step) times.push(t);
       const cells = times.map((t) => {
         const i = place.get(t);
-        return i === undefined || !r.z[i] ? null : column(r.z[i], r.bin[i], r.first[i], g, s.most);
+        return i === undefined || !r.z[i] ? null : column(r.z[i], r.bin[i], r.first[i], s.raster, s.most);
       });
       // Colours reach from what is common to what is rare; they stay while that moves little.
       const codes = new Array(MOST + 1).fill(0);
@@ -133,7 +116,7 @@
         gx.push(a, a, to, to, a, null);
         gy.push(0, 1, 1, 0, 0, null);
       }
-      this.drawn = { market: s.market, gap: gaps.at(-1), unit, low: held.low, high: held.high, most: s.most, times, r };
+      this.drawn = { market: s.market, gap: gaps.at(-1), low: held.low, high: held.high, most: s.most, times, r };
       return [
         [0, { x, y, z: heat, text, zmin: held.low, zmax: held.high }],
         [1, { x, y: mid }],
@@ -144,9 +127,20 @@
         [6, { x: [x0, x1], y: [0, 0] }],
       ];
     },
-    // What the footer says of the cells: how many prices are one of them.
+    // What the footer says of the cells: how many prices are one of them, and why that is not what was chosen.
     row(s) {
-      return this.drawn ? `, rows of ${F.scaled(this.drawn.unit, s.market.price_decimals)} ${s.market.quote}` : "";
+      const r = s.raster;
+      if (!r) return "";
+      const { unit, asked, bin, offered, tick } = r, priced = (units) => F.scaled(units, s.market.price_decimals);
+      const why = !asked || asked === unit ? "" : asked < unit && unit === bin ? ": no finer ones are kept" : asked < unit && unit === offered[0] * tick ? ": finer ones are too many" : asked > unit && unit === offered.at(-1) * tick ? ": coarser ones are too few" : `: nearest to ${priced(asked)}`;
+      return `, rows of ${priced(unit)} ${s.market.quote}${why}`;
+    },
+    // What the selector offers: prices, by the ticks they are; what was chosen elsewhere stays in it.
+    offers(s) {
+      const r = s && s.raster, chosen = V.state.rows, ticks = new Set(r ? r.offered.map(String) : []);
+      if (chosen) ticks.add(chosen);
+      const text = (one) => (r ? F.scaled(Number(one) * r.tick, s.market.price_decimals) : `${one} ticks`);
+      return [["", "Rows: auto"], ...[...ticks].sort((a, b) => a - b).map((one) => [one, `Rows: ${text(one)}`])];
     },
     after(gd) {
       const d = this.drawn;

@@ -58,6 +58,7 @@
     if (m && !symbols.includes(m.symbol)) symbols.unshift(m.symbol);
     options("symbol", symbols.map((x) => [x, x]), m ? m.symbol : "");
     options("source", shown.map((one) => [one.id, one.label]), m ? m.source : "");
+    if (document.querySelector('[data-select="rows"]')) options("rows", V.charts.book_map.offers(stream("book_map")), V.state.rows);
     const stages = stream("stages");
     if (stages && stages.rows && document.querySelector('[data-select="stage"]'))
       options("stage", stages.rows.map((row) => [row.stage, row.label]), stageShown());

@@ -24,6 +24,7 @@
     impact: { amount: "amount" },
     latency_map: { slo: "slo" },
     depth: { span: "span", group: "group" },
+    book_map: { rows: "rows" },
     studies: { studies: "studies" },
   };
   const ASKED = new Set([SENT, ...Object.values(SENT_FOR)].flatMap((names) => Object.keys(names)));

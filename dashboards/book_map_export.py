@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
 from dashboards.sheet import TIMES, csv_text, file_name, in_sight, when, x_range
 from dashboards.streams import book_map
 from dashboards.streams.common import Json
@@ -21,9 +19,10 @@ COLUMNS = (
 
 
 def export(view: View, request: Json) -> tuple[str, str]:
-    """(file name, CSV text): a row for each bin of each column in the visible time range whose size is known, sizes to
-    the 7 digits a frame holds; what was bought and sold stands beside the column's first row alone. BadCommand when
-    the page stood still for so long that columns of that range are no longer kept.
+    """(file name, CSV text): a row for each price row drawn of each column in the visible time range whose size is
+    known, sizes to the 7 digits a frame holds of each of its bins; a column that was kept in wider bins stands in
+    those. What was bought and sold stands beside the column's first row alone. BadCommand when the page stood still for
+    so long that columns of that range are no longer kept.
     """
     low, high = x_range(request.get("range"), dated=True)
     rows = _rows(view, view.book.instrument, low, high) if view.book is not None else ()
@@ -37,6 +36,9 @@ def _rows(view: View, unit: Instrument, low: float, high: float) -> Iterator[Seq
         raise BadCommand(
             "the oldest columns shown are no longer kept; zoom in on newer ones, or let the page refresh, then export"
         )
+    rows = book_map.raster_of(found, book_map.asked_units(view))
+    if rows is None:
+        return
     price, size = unit.price_decimals, unit.size_decimals
 
     def traded(what: tuple[int, int]) -> tuple[str, str]:
@@ -44,17 +46,16 @@ def _rows(view: View, unit: Instrument, low: float, high: float) -> Iterator[Seq
 
     for at, start_ns in enumerate(found.starts_ns.tolist()):
         frame = found.frames[at]
-        sizes, step, first = frame["sizes"], int(frame["step"]), int(frame["first"])
         if not in_sight(start_ns, book_map.step_ns(view), low, high) or not found.known[at]:
             continue
         best = [format_decimal(int(frame[side]), price) for side in ("bid", "ask")]
         taken: tuple[str, ...] = (*traded(found.bought[at]), *traded(found.sold[at]))
-        for place in np.flatnonzero(~np.isnan(sizes)).tolist():
-            prices = (format_decimal((first + place + end) * step, price) for end in (0, 1))
+        cells = book_map.drawn(frame["sizes"], int(frame["step"]), int(frame["first"]), rows)
+        for lowest, below, resting in cells:
             yield (
                 *when(start_ns),
-                *prices,
-                format_decimal(round(float(sizes[place])), size),
+                *(format_decimal(edge, price) for edge in (lowest, below)),
+                format_decimal(round(resting), size),
                 unit.size_unit,
                 *best,
                 *taken,

@@ -21,6 +21,7 @@ Parameters (`params`, JSON object made by `assets/20_state.js`)::
     amount    str    an amount of quote whose impact the Book page looks at, as decimal text; absent: none
     span      str    how far from the mid the depth reaches, "0.1", "0.5", "1", "5" (%); absent: as its levels do
     group     str    ticks that its levels join, "1" (or absent), "10" or "100"
+    rows      str    ticks that a row of the liquidity heatmap is to be, "1" to "10000000"; absent: by what there is
     studies   [str]  studies over the candles, at most 6: "sma-20", "ema-50" (periods 2 to 200), "bb-20-2" (and standard
                      deviations 0.5 to 5), "vwap", "profile"; unknown ones are dropped
     part      str    the stage of its latency chart: "ack" by default
@@ -238,7 +239,9 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
                  of 128 bins, lowest first, of "0-9A-Za-z-_" as 0 to 63; 0 is nothing, k is
                  most * 10^(5 * ((k - 1) / 62 - 1)) in size units, "." is not known; "" when the column is not), most,
                  step (s a column), gaps: [[from, to]], keep}: new or changed columns, upsert by t; `n` counts the
-                 frames behind them
+                 frames behind them; and when it changed raster: null | {first, count, unit (the map is drawn in
+                 `count` rows of `unit` price units, the first from first * unit on), bin (the newest column's),
+                 asked (price units, 0: no choice), offered (ticks, finest first), tick}
 """
 
 from __future__ import annotations

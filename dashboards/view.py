@@ -32,6 +32,7 @@ INTERVALS_S: Final = (1, 5, 60, 300, 900, 3_600)
 AUTO_INTERVAL_S: Final = {60: 1, 300: 5, 900: 15, 3_600: 60, 14_400: 300}
 SPANS: Final = {"0.1": 0.001, "0.5": 0.005, "1": 0.01, "5": 0.05}  # of the depth chart, %
 GROUPS: Final = {"1": 1, "10": 10, "100": 100}  # ticks that are joined
+ROWS_TICKS_MOST: Final = 10**7
 VIEWS_A_PAGE: Final = 16
 PAGES: Final = 32
 CLIENT_MAX: Final = 32
@@ -57,6 +58,7 @@ class Params:
     amount: str = ""
     span: float = 0.0  # share of the mid that the depth chart reaches; 0: as far as it has levels
     group: int = 1  # ticks that a level of depth and ladder joins
+    rows: int = 0  # ticks that a row of the liquidity heatmap is asked to be; 0: by what there is
     studies: tuple[Study, ...] = ()
     slo_ns: int = 0  # latency threshold; 0 is none
     streams: tuple[str, ...] = ()
@@ -82,6 +84,7 @@ class Params:
             amount=str(raw.get("amount") or "")[:20],
             span=SPANS.get(str(raw.get("span") or ""), 0.0),
             group=GROUPS.get(str(raw.get("group") or ""), 1),
+            rows=ticks(raw.get("rows")),
             studies=parse_all([str(item)[:12] for item in studies[:16]]) if isinstance(studies, list) else (),
             slo_ns=threshold_ns(raw.get("slo")),
             streams=tuple(name for name in known_streams if name in streams)
@@ -102,6 +105,12 @@ def threshold_ns(given: object) -> int:
     except (ValueError, OverflowError):  # the second: a whole number past what a float holds
         return 0
     return round(us * 1_000) if 0.001 <= us <= SLO_MAX_US else 0
+
+
+def ticks(given: object) -> int:
+    """A number of ticks given as text, 1 to 10,000,000; 0 for what is none."""
+    text = given if isinstance(given, str) and given.isascii() and given.isdigit() else ""
+    return int(text) if 0 < len(text) <= 8 and int(text) <= ROWS_TICKS_MOST else 0
 
 
 @dataclass(frozen=True, slots=True)

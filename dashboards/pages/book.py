@@ -51,7 +51,11 @@ def liquidity() -> Component:
         "Resting size by time and price",
         streams=["book_map"],
         chart="book_map",
-        tools=[legend, panels.select("source", "Source of the book")],
+        tools=[
+            legend,
+            panels.select("source", "Source of the book"),
+            panels.select("rows", "Prices joined to a row, in quote currency"),
+        ],
         units=(("tr", "{unit.quote}"), ("br", "{utc.book_map}")),
         note="trades: the largest fifth of columns; empty: not known",
         cls="is-tall is-map",

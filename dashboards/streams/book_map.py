@@ -2,12 +2,16 @@
 
 A column is made of the frames (`engine.telemetry.book_frames`) of one step: sizes and best prices as the newest of them
 has them, trades of all of them added up, and nothing known where one of them knows nothing.
+
+The rows it is drawn in are whole bins of the newest frame joined: as few as fit, or what comes nearest to what the page
+asks for. Nothing finer than the frames' bins is kept, so nothing finer is drawn.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +20,7 @@ from dashboards.streams.common import LONG_WINDOW_S, Json, head, ms_list
 from dashboards.streams.market import market_key, outages
 from dashboards.view import NS_A_SECOND, View
 from engine.market.batches import Rows
-from engine.telemetry.book_frames import COARSE_S, FRAME
+from engine.telemetry.book_frames import BINS, COARSE_S, FRAME
 from engine.telemetry.ring import Ring
 
 STEP_S: Final = {60: 1, 300: 2, 900: 6, 3_600: 30, 14_400: 120}  # of a column by window: at most 150 columns
@@ -24,6 +28,11 @@ CODES: Final = np.frombuffer(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklm
 MOST: Final = len(CODES) - 1
 UNKNOWN: Final = ord(".")
 DECADES: Final = 5  # below `most` that the codes tell apart, to 10 %
+JOINS: Final = (1, 2, 5, 10, 20, 50, 100, 1_000)  # bins that may be one row
+ROWS_MOST: Final = 150  # rows at most: past that, more bins are joined
+ROWS_LEAST: Final = 8  # rows of a choice at least
+PAD: Final = 24  # rows in sight above and below the way of the mid
+STEADY: Final = 8  # rows by which the map's ends move, so that it stands still while the mid moves little
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,19 @@ class Columns:
     known: npt.NDArray[np.bool_]
     bought: list[tuple[int, int]]  # (size, mean price) of what takers bought; zeros = none
     sold: list[tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Raster:
+    """The prices that columns are drawn in, lowest first: `count` rows of `unit` price units each, of which the first
+    begins at `first * unit`.
+    """
+
+    first: int
+    count: int
+    unit: int
+    bin: int  # price units of the newest frame's bins: the finest there is
+    offered: tuple[int, ...]  # units that can be chosen, finest first
 
 
 def step_ns(view: View) -> int:
@@ -101,6 +123,72 @@ def _traded(sizes: Any, prices: Any, firsts: Any) -> list[tuple[int, int]]:
     )
 
 
+def raster_of(found: Columns, asked: int) -> Raster | None:
+    """The rows that columns are drawn in where the page asks for rows of `asked` price units (0: it does not); None
+    where nothing is known.
+    """
+    frames = found.frames[found.known]
+    if not len(frames):
+        return None
+    low, high = int(frames["bid"].min()), int(frames["ask"].max())
+    bottom = int((frames["first"] * frames["step"]).min())
+    top = int(((frames["first"] + BINS) * frames["step"]).max())
+    return raster(int(frames["step"][-1]), (low, high), (bottom, top), asked)
+
+
+def raster(unit: int, way: tuple[int, int], held: tuple[int, int], asked: int) -> Raster:
+    """Rows of bins of `unit` joined, for a mid whose way was within `way`, and of prices that are `held`: of those
+    offered the one nearest by ratio to `asked`, without a choice (0) the finest.
+
+    What is offered divides what is held into 8 rows at least and draws 150 at most; where even the most joined bins
+    are more, those.
+    """
+
+    def rows_of(step: int) -> Raster:
+        first = max((way[0] // step - PAD) // STEADY * STEADY, held[0] // step)
+        last = min(-(-(-(-way[1] // step) + PAD) // STEADY) * STEADY, -(-held[1] // step))
+        return Raster(first, last - first, step, unit, ())
+
+    all_of = [rows_of(unit * join) for join in JOINS]
+    fitting = [rows for rows in all_of if rows.count <= ROWS_MOST] or all_of[-1:]
+    coarsest = (held[1] - held[0]) // ROWS_LEAST
+    offered = [fitting[0], *(rows for rows in fitting[1:] if rows.unit <= coarsest)]
+    chosen = min(offered, key=lambda rows: max(rows.unit / asked, asked / rows.unit)) if asked else offered[0]
+    return replace(chosen, offered=tuple(rows.unit for rows in offered))
+
+
+def asked_units(view: View) -> int:
+    """Price units of the rows that the page asks for; 0 where it leaves that to us."""
+    return view.params.rows * view.book.instrument.tick_size if view.book is not None else 0
+
+
+def drawn(
+    sizes: npt.NDArray[np.float32], step: int, first: int, rows: Raster
+) -> list[tuple[int, int, float]]:
+    """(from, below, size) of what is known of one frame's bins in the rows of `rows`, lowest price first.
+
+    Sizes of finer bins are added up; coarser bins stay what they are. A row of which the frame holds only a part is
+    left out: less would seem to rest there than does.
+    """
+    known = np.flatnonzero(~np.isnan(sizes))
+    lows = (known + first) * step
+    unit = max(rows.unit, step)
+    places = lows // unit
+    inside = (places * unit < (rows.first + rows.count) * rows.unit) & (
+        (places + 1) * unit > rows.first * rows.unit
+    )
+    inside &= (places * unit >= first * step) & ((places + 1) * unit <= (first + len(sizes)) * step)
+    known, places = known[inside], places[inside]
+    starts = np.flatnonzero(np.diff(places, prepend=places[:1] - 1))
+    if not len(starts):
+        return []
+    sums = np.add.reduceat(sizes[known].astype(np.float64), starts)
+    return [
+        (place * unit, (place + 1) * unit, size)
+        for place, size in zip(places[starts].tolist(), sums.tolist(), strict=True)
+    ]
+
+
 def scale_of(rows: Rows) -> int:
     """The power of ten, in size units, that no bin of FRAME rows is above: the size of the highest code."""
     sizes = rows["sizes"]
@@ -121,7 +209,9 @@ def coded(sizes: npt.NDArray[np.float32], most: int) -> str:
 
 
 def book_map(view: View, cursor: Json) -> tuple[Json, Json]:
-    """Columns that are new or changed; all of them again when one holds more than the scale tells."""
+    """Columns that are new or changed; all of them again when one holds more than the scale tells. The rows they are
+    drawn in where those are others than before.
+    """
     key = f"{market_key(view)}|{view.params.window_s}"
     ring, step = ring_of(view), step_ns(view)
     same = cursor.get("k") == key
@@ -156,4 +246,26 @@ def book_map(view: View, cursor: Json) -> tuple[Json, Json]:
         "keep": (view.start_ns - view.start_ns % step) // 1_000_000,
         "lost": lost,
     }
-    return stream, {"k": key, "n": view.heads.get(ring.name, 0) if ring is not None else 0, "m": most}
+    asked, told = asked_units(view), {} if stream["reset"] else cursor
+    place = {"a": asked, "g": told.get("g")}  # what is asked for, and a sum over the rows that were told
+    if len(rows) or place != {name: told.get(name) for name in place}:
+        whole = found if stream["reset"] else columns(frame_rows(view)[0], step)
+        fields = raster_fields(
+            raster_of(whole, asked), asked, view.book.instrument.tick_size if view.book else 1
+        )
+        place["g"] = crc32(repr(fields).encode())
+        if place["g"] != told.get("g"):
+            stream["raster"] = fields
+    end = view.heads.get(ring.name, 0) if ring is not None else 0
+    return stream, {"k": key, "n": end, "m": most} | place
+
+
+def raster_fields(rows: Raster | None, asked: int, tick: int) -> Json | None:
+    """Rows for the wire."""
+    if rows is None:
+        return None
+    offered = [
+        unit // tick for unit in rows.offered if unit % tick == 0
+    ]  # of an older tick, it may not be whole
+    named = {"first": rows.first, "count": rows.count, "unit": rows.unit, "bin": rows.bin}
+    return named | {"asked": asked, "offered": offered, "tick": tick}

@@ -19,8 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from dashboards.streams.book_map import raster, raster_fields
 from dashboards.streams.depth import MARGIN, coded, far_step, side_of
-from dashboards.view import SPANS
+from dashboards.view import SPANS, ticks
 from engine.errors import BadCommand
 from engine.market.batches import CANDLE, LEVEL
 from engine.market.studies import lines, parse_all, profile
@@ -42,6 +43,7 @@ STAGES = (
     ("total", "Total", "newest event received to painted frame", 52_600.0),
 )
 MAP = ("t", "bin", "first", "bid", "ask", "bought", "bought_at", "sold", "sold_at", "z")
+MAP_BINS = {"BTC-USDT": 50, "ETH-USDT": 10, "SOL-USDT": 10}  # price units
 MAP_STEPS = {60: 1, 300: 2, 900: 6, 3600: 30, 14400: 120}
 MAP_LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_"
 INTERVALS = {60: 1, 300: 5, 900: 15, 3600: 60, 14400: 300}
@@ -450,7 +452,7 @@ class FakeSource:
         if name == "candles":
             return self._candles(symbol, cursor, start, step, at)
         if name == "book_map":
-            return self._book_map(symbol, cursor, window, second, at)
+            return self._book_map(symbol, cursor, window, second, at, params)
         if name == "studies":
             return self._studies(symbol, cursor, start, step, at, params)
         if name == "indexed":
@@ -546,7 +548,7 @@ class FakeSource:
         """The column of the liquidity map that begins at second `t`."""
         _, decimals, size_decimals = SYMBOLS[symbol]
         scale, lots = 10**decimals, 10**size_decimals
-        unit = {"BTC-USDT": 50, "ETH-USDT": 10, "SOL-USDT": 10}[symbol]
+        unit = MAP_BINS[symbol]
         mid = round(self._mid(symbol, (t + step) * 1000) * scale)
         first = mid // unit - 64
         letters = []
@@ -566,7 +568,9 @@ class FakeSource:
             row[f"{name}_at"] = mid + (1 if k == 0 else 0) if row[name] else 0
         return row | {"z": "" if gap else "".join(letters)}  # type: ignore[dict-item]
 
-    def _book_map(self, symbol: str, cursor: Any, window: int, second: int, at: float) -> Any:
+    def _book_map(
+        self, symbol: str, cursor: Any, window: int, second: int, at: float, params: dict[str, Any]
+    ) -> Any:
         step = MAP_STEPS[window]
         keep = (second - window) // step * step
         times = list(range(keep if cursor is None else cursor, second, step))
@@ -579,8 +583,21 @@ class FakeSource:
             "step": step,
             "gaps": gaps,
             "keep": keep * 1000,
+            "raster": self._raster(symbol, range(keep, second, step), step, ticks(params.get("rows"))),
         }
         return body, times[-1] if times else cursor, at - second * 1000 + 120, len(rows)
+
+    def _raster(self, symbol: str, times: range, step: int, asked: int) -> Row | None:
+        """The rows of a map of those columns; a tick is one price unit here."""
+        scale, unit = 10 ** SYMBOLS[symbol][1], MAP_BINS[symbol]
+        mids = [
+            round(self._mid(symbol, (t + step) * 1000) * scale)
+            for t in times
+            if t // step % 71 not in (20, 21)
+        ]
+        firsts = [mid // unit - 64 for mid in mids]
+        held = (min(firsts) * unit, (max(firsts) + 128) * unit)
+        return raster_fields(raster(unit, (min(mids), max(mids) + 1), held, asked), asked, 1)
 
     def _impact(self, symbol: str, at: float) -> dict[str, Any]:
         mid = self._mid(symbol, at)

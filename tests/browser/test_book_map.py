@@ -78,6 +78,26 @@ def test_the_last_column_is_the_sources_and_a_zoom_survives_updates(page: Any) -
         for y, text in zip(last["y"], last["text"], strict=True)
         if wanted.get(round(y, 3))
     )
+    # Rows as they are chosen, and what is finer than what is kept is said not to be.
+    choice = "#panel-book_map [data-select=rows]"
+    offered = page.js(
+        "return [...document.querySelector(arguments[0]).options].map((one) => one.value)", choice
+    )
+    wide = "const {y} = venuescope.graph('book_map').data[0]; return y[1] - y[0]"
+    assert offered[0] == ""
+    assert page.js(wide) == pytest.approx(int(offered[1]) / scale)
+    page.js(CHOOSE, choice, offered[-1])
+    page.until(lambda: page.js(wide) == pytest.approx(int(offered[-1]) / scale))
+    assert f"rows={offered[-1]}" in page.js("return location.search")
+    told = "return document.querySelector('#panel-book_map footer .f-n').textContent"
+    page.until(lambda: page.js(told).endswith(f"rows of {int(offered[-1]) / scale:.1f} USDT"))
+    page.js("venuescope.set({rows: '1'})")
+    page.until(lambda: page.js(told).endswith(f"rows of {unit / scale:.1f} USDT: no finer ones are kept"))
+    assert (
+        page.js("return document.querySelector(arguments[0]).selectedOptions[0].text", choice) == "Rows: 0.1"
+    )
+    page.js(CHOOSE, choice, "")
+    page.until(lambda: page.js(wide) == pytest.approx(int(offered[1]) / scale))
     drag(page, "book_map")
     before = page.js(RANGE, "book_map")
     page.until(lambda: page.js(LAST)["t"] > last["t"])

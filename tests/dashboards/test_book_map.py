@@ -12,8 +12,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboards.streams.book_map import CODES, DECADES, MOST, STEP_S, coded, columns
-from dashboards.view import WINDOWS_S
+from dashboards.streams.book_map import (
+    CODES,
+    DECADES,
+    JOINS,
+    MOST,
+    ROWS_LEAST,
+    ROWS_MOST,
+    STEP_S,
+    Raster,
+    coded,
+    columns,
+    drawn,
+    raster,
+)
+from dashboards.view import WINDOWS_S, ticks
 from engine.errors import BadCommand
 from engine.market.batches import LEVEL, TRADE, Batch, Kind
 from engine.market.instruments import format_decimal
@@ -292,3 +305,106 @@ def test_csv_is_every_known_bin_of_the_visible_columns() -> None:
     assert [row["bought"] for row in first if row["bought"]] == ["0.00010"]
     with pytest.raises(BadCommand):
         page.transport.export({"chart": "book_map", "view": 10**6, "client": "tab", "range": None})
+
+
+PRICES = st.integers(1_000, 10**9)
+
+
+@given(PRICES, st.integers(0, 10**6), st.sampled_from([1, 2, 5, 20, 500]), st.integers(0, 10**7))
+def test_rows_are_whole_bins_joined_bounded_and_nearest_to_what_is_asked(
+    low: int, way: int, unit: int, asked: int
+) -> None:
+    held = ((low // unit - 64) * unit, ((low + way) // unit + 64) * unit)
+    rows = raster(unit, (low, low + way), held, asked)
+    assert list(rows.offered) == sorted(rows.offered)
+    assert all(offered // unit in JOINS and offered % unit == 0 for offered in rows.offered)
+    assert rows.unit * ROWS_LEAST <= held[1] - held[0]
+    assert rows.count <= ROWS_MOST or rows.offered == (unit * JOINS[-1],)
+    # All of the mid's way, and no row of which the frames say nothing.
+    assert rows.first * rows.unit <= low
+    assert low + way <= (rows.first + rows.count) * rows.unit
+    assert held[0] < (rows.first + 1) * rows.unit
+    assert (rows.first + rows.count - 1) * rows.unit < held[1]
+    if asked:
+        far = [max(offered / asked, asked / offered) for offered in rows.offered]
+        assert rows.unit == rows.offered[far.index(min(far))]
+    else:
+        assert rows.unit == rows.offered[0]
+    for offered in rows.offered:
+        assert raster(unit, (low, low + way), held, offered).unit == offered
+
+
+@given(
+    st.lists(st.one_of(st.none(), st.integers(0, 1_000)), min_size=BINS, max_size=BINS),
+    st.sampled_from([1, 2, 5, 20, 50]),
+    st.integers(0, 500),
+    st.sampled_from([1, 2, 5, 10, 20, 100]),
+    st.integers(-60, 60),
+)
+def test_a_row_holds_all_of_its_bins_and_only_what_is_known(
+    sizes: list[int | None], step: int, first: int, unit: int, shift: int
+) -> None:
+    rows = Raster(first * step // unit + shift, 40, unit, step, ())
+    given_sizes = np.array([np.nan if size is None else size for size in sizes], np.float32)
+    wanted: dict[tuple[int, int], float] = {}
+    wide = max(unit, step)
+    for place, size in enumerate(sizes):
+        low = (first + place) * step // wide * wide
+        inside = low + wide > rows.first * unit and low < (rows.first + rows.count) * unit
+        whole = low >= first * step and low + wide <= (first + BINS) * step
+        if size is not None and inside and whole:
+            wanted[low, low + wide] = wanted.get((low, low + wide), 0) + size
+    assert drawn(given_sizes, step, first, rows) == [(*edges, size) for edges, size in wanted.items()]
+
+
+@pytest.mark.parametrize(
+    ("given_text", "found"),
+    [("50", 50), ("1", 1), ("10000000", 10**7), ("0050", 50)]
+    + [(bad, 0) for bad in ("", "0", "-5", "1.5", "10000001", "999999999", "\u0665", None, 50, "five")],
+)
+def test_what_is_no_number_of_ticks_asks_for_none(given_text: object, found: int) -> None:
+    assert ticks(given_text) == found
+
+
+def test_another_choice_is_told_at_once_and_the_same_not_again() -> None:
+    desk = market(10)
+    page = Page(desk, ["book_map"])
+    rows = page.stream("book_map")["raster"]
+    assert (rows["unit"], rows["asked"], rows["bin"]) == (1, 0, 1)
+    assert rows["offered"] == [1, 2, 5, 10]
+    assert "raster" not in page.stream("book_map")
+    page.params["rows"] = "5"
+    stream = page.stream("book_map")
+    assert (stream["t"], stream["reset"]) == ([], False)
+    assert (stream["raster"]["unit"], stream["raster"]["asked"]) == (5, 5)
+    assert "raster" not in page.stream("book_map")
+    page.params["rows"] = "4000"  # so coarse that nothing would be told apart
+    assert page.stream("book_map")["raster"] | {"first": 0, "count": 0} == {
+        **{"first": 0, "count": 0, "unit": 10, "bin": 1, "asked": 4_000},
+        **{"offered": [1, 2, 5, 10], "tick": 1},
+    }
+    market(1, desk, 10)
+    assert len(page.stream("book_map")["t"]) == 1
+
+
+def test_csv_is_in_the_rows_that_are_drawn() -> None:
+    desk = market(9)
+    page = Page(desk, ["book_map"], rows="5")
+    answer = page.poll()
+    _, text = page.transport.export(
+        {"chart": "book_map", "view": answer["v"], "client": "tab", "range": None}
+    )
+    found = list(csv.DictReader(io.StringIO(text)))
+    cells = {
+        (int(row["epoch_ms"]), round(float(row["price_from"]) * 100)): round(float(row["size"]) * 10**5)
+        for row in found
+    }
+    assert all(round((float(r["price_below"]) - float(r["price_from"])) * 100) == 5 for r in found)
+    frames = desk.telemetry.market("binance_spot:replay", "BTC-USDT").frames.fine.since(0).rows
+    for frame in frames:
+        known = {int(frame["first"]) + at: size for at, size in enumerate(frame["sizes"]) if size == size}
+        wanted: dict[int, float] = {}
+        for price, size in known.items():
+            wanted[price // 5 * 5] = wanted.get(price // 5 * 5, 0) + size
+        at = int(frame["ts_ns"]) // 1_000_000
+        assert {price: size for (t, price), size in cells.items() if t == at} == wanted
