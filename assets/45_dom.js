@@ -30,6 +30,14 @@
       for (const el of entry.els) el.dataset.tone = tone;
     }
   };
+  // Room for the longest text of an element or a figure, so that nothing beside it moves when it has a shorter one.
+  const THIN = 0.45, WIDE = 1.4; // of a digit: points and blanks, letters and signs
+  dom.room = (of, longest) => {
+    let wide = 0;
+    for (const letter of longest) wide += /[0-9–]/.test(letter) ? 1 : /[.,: ]/.test(letter) ? THIN : WIDE;
+    const least = `${wide.toFixed(2)}ch`;
+    for (const el of typeof of === "string" ? found(of).els : [of]) if (el.style.minWidth !== least) el.style.minWidth = least;
+  };
   dom.host = (name) => {
     if (!hosts.has(name)) hosts.set(name, document.querySelector(`[data-host="${name}"]`));
     return hosts.get(name);

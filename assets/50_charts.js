@@ -80,10 +80,10 @@
     if (el.hidden === shown) el.hidden = !shown;
     if (shown && el.style.transform !== wanted) el.style.transform = wanted;
   };
-  // Ticks that a tag at `y` pixels of the axis would half cover are hidden whole.
-  const clear = (gd, axis, y) => {
+  // Ticks that one of the tags at `places`, pixels of the axis, would half cover are hidden whole.
+  const clear = (gd, axis, ...places) => {
     for (const tick of gd.querySelectorAll(`.${axis._id}tick`)) {
-      const near = tick.__data__ && Math.abs(axis.l2p(tick.__data__.x) - y) < 15, wanted = near ? "hidden" : "";
+      const near = tick.__data__ && places.some((y) => Math.abs(axis.l2p(tick.__data__.x) - y) < 15), wanted = near ? "hidden" : "";
       if (tick.style.visibility !== wanted) tick.style.visibility = wanted;
     }
   };

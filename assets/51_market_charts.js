@@ -131,6 +131,7 @@
   const SIGNED = { linear: "", log: "", percent: "+" };
   V.chart.priced = (s, p) => (own().scale === "percent" ? `${F.signed(V.chart.scaled(s)(p), 2)}%` : F.scaled(Math.round(p), s.market.price_decimals));
 
+  const CANDLE = ["t", "o", "h", "l", "c", "v"];
   charts.candles = {
     stream: "candles", hz: 2,
     // While a past is filled in there are candles and no book yet, so nobody knows their units.
@@ -162,8 +163,7 @@
       }
       const colour = token(rise.length && lastOf(rise) ? "--vs-up" : "--vs-down");
       // What is written beside the chart is of the candle that was drawn; newer rows wait for the next draw.
-      this.drawn = { market: s.market, gap: (s.gaps || []).at(-1), first: r.o[0] };
-      for (const key of ["o", "h", "l", "c", "v"]) this.drawn[key] = lastOf(r[key]);
+      this.drawn = { market: s.market, gap: (s.gaps || []).at(-1), first: r.o[0], step, rows: Object.fromEntries(CANDLE.map((key) => [key, r[key].slice()])) };
       const meta = F.sizeUnit(s.market), bars = { x, open: down(r.o), high: down(r.h), low: down(r.l), close: down(r.c) };
       const none = { x: [], open: [], high: [], low: [], close: [] };
       const [lx, [ly]] = style === "line" ? V.studies.parted(s, r.t, step, [bars.close]) : [[], [[]]];
@@ -179,21 +179,49 @@
         ...V.studies.data(s),
       ];
     },
+    // Of the candle at a time, or (null) of the newest again; with the price at a height in px of the chart, if one is given.
+    point(gd, t, y = null) {
+      this.at = gd && t !== null ? { gd, t, y } : null;
+      const own = V.graph("candles"), s = V.store.streams.candles;
+      if (own && own._fullLayout && s && !this.empty(s)) this.tell(own, s);
+    },
+    tell(gd, s) {
+      const d = this.drawn;
+      if (!d) return;
+      if (this.at && this.at.gd !== gd) this.at = null; // of a page that was left
+      const { yaxis, xaxis } = gd._fullLayout, { rows: r, step, market } = d, { price_decimals: k, size_decimals: z } = market;
+      // Where nothing was traded there is no candle, and a dash.
+      const opened = this.at ? r.t[0] + Math.floor((this.at.t - r.t[0]) / step) * step : lastOf(r.t), i = r.t.lastIndexOf(opened);
+      const of = (key) => (i < 0 ? null : r[key][i]), o = of("o"), c = of("c"), day = V.otherDay(opened);
+      const change = o === null ? F.NONE : `${F.signed((c / o - 1) * 100, 2)}%`, tone = c > o ? "up" : c < o ? "down" : "";
+      V.dom.put("candles.t", `${day ? `${day} ` : ""}${step < 60_000 ? F.time(opened) : F.time(opened).slice(0, 5)}`);
+      for (const key of ["o", "h", "l"]) V.dom.put(`candles.${key}`, F.scaled(of(key), k));
+      V.dom.put("candles.c", F.scaled(c, k), tone);
+      V.dom.put("candles.change", change, { "+": "up", "−": "down" }[change[0]] || "");
+      V.dom.put("candles.v", i < 0 ? F.NONE : `${F.scaled(of("v"), z)} ${F.sizeUnit(market)}`);
+      V.studies.tell(s, this.at ? opened : null);
+      const tag = over("candles", "pointer", "vs-pointer"), py = yaxis.d2p(V.chart.scaled(s)(lastOf(r.c)));
+      const y = this.at && this.at.y !== null ? this.at.y - yaxis._offset : -1, shown = y >= 0 && y <= yaxis._length;
+      if (shown) V.dom.text(tag, own().scale === "percent" ? `${F.signed(yaxis.p2d(y), 2)}%` : F.group(yaxis.p2d(y), k));
+      move(tag, xaxis._offset + xaxis._length + 1, yaxis._offset + y, shown);
+      clear(gd, yaxis, py, ...(shown ? [y] : []));
+    },
     after(gd, s) {
       const d = this.drawn;
       if (!d) return;
-      const { yaxis, xaxis } = gd._fullLayout, k = d.market.price_decimals;
-      const last = d.c, rise = last >= d.o;
-      for (const key of ["o", "h", "l"]) V.dom.put(`candles.${key}`, F.scaled(d[key], k));
-      V.dom.put("candles.c", F.scaled(last, k), last > d.o ? "up" : last < d.o ? "down" : "");
-      V.dom.put("candles.v", `${F.scaled(d.v, d.market.size_decimals)} ${F.sizeUnit(d.market)}`);
+      const { yaxis, xaxis } = gd._fullLayout, r = d.rows, { price_decimals: k, size_decimals: z } = d.market;
+      const last = lastOf(r.c), rise = last >= lastOf(r.o);
+      const most = (list) => list.reduce((x, y) => Math.max(x, y), 0);
+      for (const key of ["o", "h", "l", "c"]) V.dom.room(`candles.${key}`, F.scaled(most(r.h), k));
+      V.dom.room("candles.change", `−${F.group(most(r.c.map((c, i) => Math.abs(c / r.o[i] - 1))) * 100, 2)}%`);
+      V.dom.room("candles.v", `${F.scaled(most(r.v), z)} ${F.sizeUnit(d.market)}`);
+      this.tell(gd, s);
       V.dom.put("unit.candles", own().scale === "percent" ? "% since the first open" : `${d.market.quote}${own().scale === "log" ? ", log" : ""}`);
       const el = over("candles", "last", "vs-price");
       V.dom.text(el, V.chart.priced(s, last));
       if (el) el.dataset.tone = rise ? "up" : "down";
       const py = yaxis.d2p(V.chart.scaled(s)(last));
       move(el, xaxis._offset + xaxis._length + 1, yaxis._offset + py, py >= 0 && py <= yaxis._length);
-      clear(gd, yaxis, py);
       const second = over("candles", "second", "vs-unit is-second");
       V.dom.text(second, F.sizeUnit(d.market));
       move(second, 0, gd._fullLayout.yaxis2._offset - 15);

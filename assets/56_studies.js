@@ -107,9 +107,11 @@
     return { x, y };
   };
   let ends = []; // [{name, place, value (price units), dash}] of what was drawn
+  let columns = []; // [{name, place, t, values}] of the same, whole
   studies.data = (s) => {
     const held = stream();
     ends = [];
+    columns = [];
     if (!held || !held.tokens || !V.specs) return [];
     const out = [], scaled = V.chart.scaled(s), step = s.interval * 1000, rows = held.rows;
     let at = V.specs.charts[CHART].data.length;
@@ -128,6 +130,7 @@
         const [x, [y]] = studies.parted(s, rows.t, step, [values]);
         out.push([at++, { x, y: y.map(scaled) }]);
         const value = lastOf(values);
+        columns.push({ name, place, t: rows.t.slice(), values: values.slice() });
         if (value !== null && value !== undefined) ends.push({ name, place, value, word });
       }
     });
@@ -159,10 +162,10 @@
     if (!here()) return;
     const scaled = V.chart.scaled(s);
     V.chart.ends(CHART, gd, ends.map((end) => ({ value: scaled(end.value), hue: colour(end.place), text: V.chart.priced(s, end.value), name: end.name })), placed(tag));
-    chips(s);
   };
-  // What is on, in words, colours and dashes, with the newest values.
-  const chips = (s) => {
+  // What is on, in words, colours and dashes, with the values at the candle that opens at `at`, or (null) the newest.
+  studies.tell = (s, at) => {
+    if (!here()) return;
     const host = D.host("studies"), held = stream();
     if (!host) return;
     const words = (held && held.tokens) || [], k = s.market.price_decimals;
@@ -177,7 +180,11 @@
       D.attr(path, "stroke-dasharray", word === "profile" ? null : DASHES[place] === "solid" ? null : DASHES[place].replaceAll("px", ""));
       D.text(el.children[1], word === "profile" ? "POC" : nameOf(word));
       const main = mine.find((end) => end.name === nameOf(word)), profile = word === "profile" && held.profile;
-      D.text(el.children[2], main ? F.scaled(Math.round(main.value), k) + (profile ? ` · 70% ${F.scaled(profile.base + profile.low * profile.step, k)}–${F.scaled(profile.base + (profile.high + 1) * profile.step, k)}` : "") : "warming up");
+      const text = main ? F.scaled(Math.round(main.value), k) + (profile ? ` · 70% ${F.scaled(profile.base + profile.low * profile.step, k)}–${F.scaled(profile.base + (profile.high + 1) * profile.step, k)}` : "") : "warming up";
+      const column = at === null || !main ? null : columns.find((one) => one.place === place && one.name === nameOf(word)); // a profile is of the window
+      const value = column ? column.values[column.t.lastIndexOf(at)] : null;
+      D.room(el.children[2], main && !profile ? text : "");
+      D.text(el.children[2], !column ? text : F.none(value) ? F.NONE : F.scaled(Math.round(value), k));
     });
   };
 

@@ -312,7 +312,7 @@
       const follows = document.querySelector('[data-f="candles.follow"]'), word = V.store.answer.past ? "follow replay" : "follow live";
       if (follows && follows.parentElement.firstChild.data !== word) follows.parentElement.firstChild.data = word;
       put("candles.follow", V.state.paused ? "paused" : V.time.following() ? "on" : "off", V.state.paused ? "mut" : V.time.following() ? "ok" : "warn");
-    } else for (const key of ["o", "h", "l", "c", "v", "vwap", "trades"]) put(`candles.${key}`, "–");
+    } else for (const key of ["t", "o", "h", "l", "c", "change", "v", "vwap", "trades"]) put(`candles.${key}`, "–");
     const x = stream("metrics");
     if (x && x.rows && x.rows.t.length && x.market) {
       const bid = lastOf(x.rows.bid), ask = lastOf(x.rows.ask), im = lastOf(x.rows.imbalance);

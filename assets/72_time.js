@@ -1,5 +1,5 @@
 /* One time axis for a page: one line at the pointer's time over all time charts, what they say at it, one range, and
-   whether it follows.
+   whether it follows. A chart with `point(gd, t, y)` tells by itself what it has there: the candles do.
    A time chart is one whose layout's `xaxis` is of type "date"; its x are UTC ms. Nothing else has to be told.
 
    The range is state: `at0` and `at1` in ms (`since` and `until` in the address), 0 and 0 for the whole window. A range
@@ -169,7 +169,14 @@
   };
 
   // ---------- the line ----------
+  // Where it is: at the pointer, {gd, x, y} of the window; or at a time that was tapped, {gd, t, y} with y of the chart.
   let aim = null, frame = 0;
+  let told = ""; // the chart that tells by itself what is pointed at
+  const tell = (name, ...at) => {
+    if (told && told !== name) V.charts[told].point(null, null);
+    told = name && V.charts[name].point ? name : "";
+    if (told) V.charts[told].point(...at);
+  };
   const marks = new Map(); // chart's name: [line, label]
   const schedule = () => {
     if (!frame) frame = requestAnimationFrame(paint);
@@ -193,6 +200,7 @@
     return `${day ? `${day} ` : ""}${F.millis(t)} UTC${local}`;
   };
   const hide = () => {
+    tell("");
     V.readout.clear();
     for (const [line, label] of marks.values()) {
       if (!line.hidden) line.hidden = true;
@@ -207,12 +215,14 @@
       return hide();
     }
     // All reading before all writing.
-    const own = aim.gd._fullLayout.xaxis, at = aim.x - aim.gd.getBoundingClientRect().left - own._offset;
-    if (at < 0 || at > own._length) {
+    const own = aim.gd._fullLayout.xaxis, set = aim.t !== undefined, box = set ? null : aim.gd.getBoundingClientRect();
+    const at = set ? own.c2p(aim.t) : aim.x - box.left - own._offset;
+    if (!(at >= 0 && at <= own._length)) {
+      if (set) aim = null; // it went out of the window
       T.at = null;
       return hide();
     }
-    const t = Math.round(own.p2c(at));
+    const t = set ? aim.t : Math.round(own.p2c(at)), y = set ? aim.y : aim.y - box.top;
     T.at = t;
     const telling = new Set();
     for (const [gd, seen] of charts().map((one) => [one, inSight(one)])) {
@@ -236,17 +246,32 @@
       V.chart.move(label, Math.max(0, Math.min(axis._offset + px - wide / 2, gd._fullLayout.width - wide)), size.t + size.h + 2, shown);
     }
     V.readout.clear(telling);
+    tell(nameOf(aim.gd), aim.gd, t, y);
   };
+  const chartAt = (target) => (target.closest ? target.closest("[data-chart] .js-plotly-plot") : null);
   document.addEventListener("pointermove", (event) => {
-    const gd = event.target.closest ? event.target.closest("[data-chart] .js-plotly-plot") : null;
-    if (!gd && !aim) return;
-    aim = gd ? { gd, x: event.clientX } : null;
+    const gd = chartAt(event.target);
+    if (!gd && (!aim || aim.t !== undefined)) return;
+    aim = gd ? { gd, x: event.clientX, y: event.clientY } : null;
     schedule();
   }, { passive: true });
-  document.documentElement.addEventListener("pointerleave", () => {
+  document.documentElement.addEventListener("pointerleave", (event) => {
+    if (event.pointerType === "touch" && aim && aim.t !== undefined) return;
     aim = null;
     schedule();
   });
+  // A finger that is lifted points no more: what it tapped stays, until it taps elsewhere or that leaves the window.
+  const STILL = 10; // px within which it is a tap
+  let touch = null;
+  document.addEventListener("pointerdown", (event) => {
+    touch = event.pointerType === "touch" && event.isPrimary ? { x: event.clientX, y: event.clientY } : null;
+  }, true);
+  document.addEventListener("pointerup", (event) => {
+    if (event.pointerType !== "touch" || !touch || Math.hypot(event.clientX - touch.x, event.clientY - touch.y) > STILL) return;
+    const gd = chartAt(event.target), box = dated(gd) ? gd.getBoundingClientRect() : null;
+    aim = box ? { gd, t: Math.round(gd._fullLayout.xaxis.p2c(event.clientX - box.left - gd._fullLayout.xaxis._offset)), y: event.clientY - box.top } : null;
+    schedule();
+  }, true);
 
   // ---------- the link ----------
   const field = (button, url) => {

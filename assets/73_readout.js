@@ -32,8 +32,10 @@
     return Number.isInteger(value) ? F.group(value) : F.three(value);
   };
   const onAxis = (axis, value) => formatted(axis, axis.hoverformat || axis.tickformat, value) + (value === null || value === undefined ? "" : axis.ticksuffix || "");
+  // What only the crosshair tells has a text that is not drawn: by the other template Plotly would hover.
+  const templateOf = (trace) => trace.texttemplate || trace.hovertemplate;
   const said = (trace, axis, i) => {
-    const template = (trace.hovertemplate || "%{y}").replace(/<extra>.*?<\/extra>|<[^>]*>/g, "");
+    const template = (templateOf(trace) || "%{y}").replace(/<extra>.*?<\/extra>|<[^>]*>/g, "");
     let hole = false;
     const text = template.replace(/%\{(\w+)(?::([^}]*))?\}/g, (_, key, format) => {
       if (key === "meta") return trace.meta || "";
@@ -52,7 +54,7 @@
       const bars = trace.type === "candlestick" || trace.type === "ohlc", apart = bars || trace.type === "bar" || trace.mode === "markers";
       if (!trace.x || !trace.x.length || (trace.xaxis && trace.xaxis !== "x")) continue;
       if (!bars && trace.type !== "bar" && trace.type !== "scatter") continue;
-      if (!bars && !trace.hovertemplate && !UNASKED.has(trace.name)) continue;
+      if (!bars && !templateOf(trace) && !UNASKED.has(trace.name)) continue;
       const axis = full[`yaxis${(trace.yaxis || "y").slice(1)}`];
       // Bars stand in the middle of what they tell; a line tells from its point on.
       const i = upTo(trace.x, apart ? t + step / 2 : t), at = i < 0 ? 0 : ms(trace.x[i]);

@@ -92,6 +92,9 @@ MARKET: Final = {
     "candles.h": "Highest price traded in the candle under the pointer, else in the newest.",
     "candles.l": "Lowest price traded in the candle under the pointer, else in the newest.",
     "candles.c": "Price of the last trade in the candle under the pointer, else in the newest.",
+    "candles.t": "When the candle under the pointer opens, UTC, else the newest.",
+    "candles.change": "Price of its last trade less that of its first, in percent of the first: of the candle under "
+    "the pointer, else of the newest.",
     "candles.v": "Size traded in the candle under the pointer, else in the newest.",
     "candles.vwap": f"Average price of all trades weighted by their size, {WINDOW}.",
     "candles.trades": f"Trades behind the candles, {WINDOW}.",

@@ -4,7 +4,9 @@ Pure: `spec(name)` gives {data, layout} and, where series come and go, `slots`: 
 Colours are token names ("var(--vs-up)"), resolved in the browser for the theme; the common part of all layouts
 is `template.json`. The client puts arrays into the traces by their order here (`assets/50_charts.js`), and never
 sends a layout again after the first draw: a `bounds` trace, drawn in nothing, holds the window open instead of
-a range, and lines, bands and thresholds are traces, so that a zoom outlives every update.
+a range, and lines, bands and thresholds are traces, so that a zoom outlives every update. A trace that the library's
+hover leaves out, but the page's crosshair tells, has a `texttemplate` that is drawn nowhere instead of a
+`hovertemplate`, which the library would follow whatever `hoverinfo` says.
 """
 
 from __future__ import annotations

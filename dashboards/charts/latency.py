@@ -67,9 +67,9 @@ def latency_map() -> Figure:
                     f"var(--vs-heat-{shade})",
                     width=width,
                     connectgaps=False,
-                    hoverinfo="skip",  # the cells have the hover; this is for the page's crosshair
+                    hoverinfo="skip",  # the cells have the hover
                     opacity=opacity,
-                    **({"hovertemplate": "%{y:,.3r} %{meta}", "meta": ""} if opacity == 1 else {}),
+                    **({"texttemplate": "%{y:,.3r} %{meta}", "meta": ""} if opacity == 1 else {}),
                 )
                 for name, ink, rim in lines
                 for shade, width, opacity in ((rim, 3.4, 0.55), (ink, 1.5, 1))

@@ -43,7 +43,9 @@ def candles() -> Figure:
             "y": [],
             "yaxis": "y2",
             "marker": {"color": f"var(--vs-{colour})", "opacity": opacity},
-            "hovertemplate": "%{y:,.~f} %{meta}",
+            "texttemplate": "%{y:,.~f} %{meta}",
+            "textposition": "none",
+            "hoverinfo": "skip",
             "meta": "",
         }
 
@@ -66,6 +68,7 @@ def candles() -> Figure:
                     "fillcolor": "var(--vs-down)",
                 },
                 "whiskerwidth": 0,
+                "hoverinfo": "none",  # the read-out above tells the candle under the pointer
             },
             volume("Volume, rising", "up", 0.42),
             volume("Volume, falling", "down", 0.55),
@@ -79,13 +82,14 @@ def candles() -> Figure:
                 "increasing": {"line": {"color": "var(--vs-up)", "width": 1.4}},
                 "decreasing": {"line": {"color": "var(--vs-down)", "width": 1.4}},
                 "tickwidth": 0.3,
+                "hoverinfo": "none",
             },
-            line("Close", "var(--vs-text-1)", width=1.4, hovertemplate="%{y}"),
+            line("Close", "var(--vs-text-1)", width=1.4, texttemplate="%{y}", hoverinfo="none"),
         ],
         # What studies are made of; the page puts them behind the rest, in their order.
         "slots": {
-            "study": line("", MUTED, width=1.4, hovertemplate="%{y}"),
-            "edge": line("", MUTED, width=1, hovertemplate="%{y}"),
+            "study": line("", MUTED, width=1.4, texttemplate="%{y}", hoverinfo="skip"),
+            "edge": line("", MUTED, width=1, texttemplate="%{y}", hoverinfo="skip"),
             "rows": band("y") | {"name": "Volume by price", "xaxis": "x2"},
             "control": line("Point of control", MUTED, width=1.4, hoverinfo="skip", xaxis="x2"),
             "reach": bounds(xaxis="x2"),

@@ -69,11 +69,13 @@ def candles(cls: str = "", *, market: bool = False) -> Component:
     """
     extra = (("VWAP", "candles.vwap", "opt"), ("Trades", "candles.trades", "opt")) if market else ()
     read = panels.readout(
+        ("UTC", "candles.t"),
         ("O", "candles.o"),
         ("H", "candles.h"),
         ("L", "candles.l"),
         ("C", "candles.c"),
-        ("V", "candles.v", "opt"),
+        ("", "candles.change"),
+        ("V", "candles.v"),
         *extra,
         ("follow live", "candles.follow", "opt vs-push"),
     )

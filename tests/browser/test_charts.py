@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,101 @@ def test_the_read_out_and_the_price_tag_are_of_the_candle_that_is_drawn(page: An
         refreshes(page, 1)
         written, drawn = page.js(together)
         assert written == drawn
+
+
+# Pointers as the browser sends them, at a time (null: wherever the mouse is) and a share of the prices' height.
+POINT = """const [t, high, type] = arguments, gd = venuescope.graph('candles'), { xaxis, yaxis } = gd._fullLayout;
+    const box = gd.getBoundingClientRect(), layer = gd.querySelector('.nsewdrag');
+    const at = { bubbles: true, isPrimary: true, pointerType: type, pointerId: 7,
+      clientX: box.x + xaxis._offset + xaxis.c2p(t), clientY: box.y + yaxis._offset + yaxis._length * high };
+    for (const name of type === 'touch' ? ['pointerdown', 'pointerup'] : ['pointermove'])
+      layer.dispatchEvent(new PointerEvent(name, at));
+    if (type === 'touch') document.documentElement.dispatchEvent(new PointerEvent('pointerleave', at))"""
+# [what the read-out says, the candle at the line as it came, null for none, the newest's time, places of the figures].
+READ_OUT = """const all = ['t', 'o', 'h', 'l', 'c', 'change', 'v'].map((key) =>
+      document.querySelector(`[data-f="candles.${key}"]`));
+    const { rows, interval } = venuescope.store.streams.candles, at = venuescope.time.at, step = interval * 1000;
+    const i = rows.t.lastIndexOf(Math.floor(at / step) * step);
+    return [all.map((el) => el.textContent), i < 0 ? null : ['t', 'o', 'h', 'l', 'c', 'v'].map((key) => rows[key][i]),
+      venuescope.format.time(rows.t.at(-1)), all.map((el) => el.getBoundingClientRect().x)]"""
+
+
+def read_as(candle: list[float], market: dict[str, Any]) -> list[str]:
+    """What the read-out says of a candle."""
+    opened, *prices, volume = candle
+    change = round((prices[3] / prices[0] - 1) * 100, 2)
+    sign = "" if not change else "+" if change > 0 else "\N{MINUS SIGN}"
+    told = [f"{price / 10 ** market['price_decimals']:,.{market['price_decimals']}f}" for price in prices]
+    size = f"{volume / 10 ** market['size_decimals']:,.{market['size_decimals']}f} {market['base']}"
+    return [
+        f"{datetime.fromtimestamp(opened / 1000, UTC):%H:%M:%S}",
+        *told,
+        f"{sign}{abs(change):.2f}%",
+        size,
+    ]
+
+
+def test_the_read_out_tells_the_candle_under_the_pointer(page: Any) -> None:
+    page.open("/market?hz=10&window=900&interval=5&studies=sma-20")
+    page.until(lambda: page.js("return venuescope.drawn.candles && venuescope.drawn.studies !== 0"))
+    market = page.js("return venuescope.store.streams.candles.market")
+
+    def pointed() -> list[float]:
+        """The candle at the line, which the read-out tells; nothing in it has moved."""
+        told, candle, _, places = page.js(READ_OUT)
+        assert told == read_as(candle, market)
+        assert places == pytest.approx(before, abs=0.5)
+        return candle
+
+    page.until(lambda: page.js(READ_OUT)[0][0] == page.js(READ_OUT)[2])
+    before = page.js(READ_OUT)[3]
+    layer = page.duo.driver.find_element(By.CSS_SELECTOR, '[data-chart="candles"] .nsewdrag')
+    ActionChains(page.duo.driver).move_to_element(layer).move_by_offset(0, -60).perform()
+    page.until(lambda: page.js("return Boolean(venuescope.time.at)"))
+    page.until(lambda: page.js(READ_OUT)[0][0] != page.js(READ_OUT)[2])
+    for _ in range(4):
+        refreshes(page, 2)
+        pointed()
+    written, average = page.js(
+        """const { rows } = venuescope.store.streams.studies, at = Math.floor(venuescope.time.at / 5000) * 5000;
+        return [document.querySelector('[data-host=studies] b').textContent, rows['sma-20'][rows.t.indexOf(at)]]"""
+    )
+    average /= 10 ** market["price_decimals"]
+    assert float(written.replace(",", "")) == pytest.approx(average, abs=0.051)
+    # Its price on the axis, and no box of the library's over the candles.
+    tag, price = page.js(
+        """const gd = venuescope.graph('candles'), { yaxis } = gd._fullLayout, tag = gd.closest('.vs-plot')
+          .querySelector('.vs-pointer'), y = new DOMMatrix(getComputedStyle(tag).transform).m42 - yaxis._offset;
+        return [tag.textContent, yaxis.p2d(y)]"""
+    )
+    assert float(tag.replace(",", "")) == pytest.approx(price, rel=1e-4)
+    boxes = (
+        "return venuescope.graph('candles').querySelectorAll('.hoverlayer :is(.hovertext, .legend)').length"
+    )
+    assert page.js(boxes) == 0
+    # Paused it is the same; a hole has no candle.
+    page.js("venuescope.set({paused: true})")
+    hole = sum(page.js("return venuescope.store.streams.candles.gaps.at(-1)")) / 2
+    page.js(POINT, hole, 0.5, "mouse")
+    page.until(lambda: page.js(READ_OUT)[0][1:] == ["\N{EN DASH}"] * 6)
+    assert page.js(READ_OUT)[3] == pytest.approx(before, abs=0.5)
+    page.js(POINT, hole - 60_000, 0.5, "mouse")
+    page.until(lambda: page.js(READ_OUT)[0][1] != "\N{EN DASH}")
+    pointed()
+    page.js("document.body.dispatchEvent(new PointerEvent('pointermove', { bubbles: true }))")
+    page.until(lambda: page.js(READ_OUT)[0][0] == page.js(READ_OUT)[2])
+    assert page.js("return document.querySelector('.vs-pointer').hidden")
+    # A finger that taps leaves it there, until it taps elsewhere or the candle is out of the window.
+    page.js(POINT, hole - 60_000, 0.5, "touch")
+    page.until(lambda: page.js("return Boolean(venuescope.time.at)"))
+    page.until(lambda: page.js(READ_OUT)[0][0] != page.js(READ_OUT)[2])
+    tapped = pointed()
+    page.js("venuescope.set({paused: false})")
+    refreshes(page, 4)
+    assert pointed() == tapped
+    page.js("venuescope.set({at0: -60000, at1: 0})")
+    page.until(lambda: page.js("return venuescope.time.at") is None)
+    page.until(lambda: page.js(READ_OUT)[0][0] == page.js(READ_OUT)[2])
 
 
 @pytest.mark.nightly
