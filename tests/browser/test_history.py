@@ -249,7 +249,7 @@ def test_a_hole_is_fetched_once_and_then_marked(page: HistoryPage) -> None:
 
 @pytest.mark.nightly
 def test_the_scrubber_seeks_by_key_and_by_mouse_and_speed_is_the_engines(page: HistoryPage) -> None:
-    page.click('[aria-label="Replay at 10x"]')
+    page.click('[aria-label="10x: replay at that speed"]')
     page.until(lambda: page.js(f"return !document.querySelector('{BAR}').hidden"))
     (opened,) = page.sent("replay_open")
     assert (opened["speed"], opened["paused"], opened["at_ms"]) == (10, False, opened["from_ms"])
@@ -364,7 +364,7 @@ def test_nothing_is_cut_off_or_moves_sideways(page: HistoryPage, width: int) -> 
             "mobile": width < 768,
         },
     )
-    page.click('[aria-label="Replay at 10x"]')
+    page.click('[aria-label="10x: replay at that speed"]')
     page.until(lambda: page.js(f"return !document.querySelector('{BAR}').hidden"))
     page.until(lambda: page.js("return document.documentElement.scrollWidth <= innerWidth"))
     assert page.js("return visualViewport.width") == width
