@@ -255,7 +255,7 @@
     latency_map: (s) => [s.from ? `counts are kept since ${F.time(s.from)} UTC` : "", s.rows && V.latencyUnder(s) ? `${many(V.latencyUnder(s), "sample")} below 8 ns not drawn` : "", "values known to 0.8 %"].filter(Boolean).join("; "),
     stages: () => `${F.unit("stages", null)} throughout`,
     prices: (s) => (s.rows ? V.live.between(s) : ""),
-    impact: (s) => (V.impact.ends(s) ? "> : the shown book ends before that" : ""),
+    impact: (s) => (V.impact.ends(s) ? "> : the known book ends before that" : ""),
   };
 
   // A panel's remark: what its rows tell and what the stream says, else what stands there always.

@@ -113,12 +113,12 @@ def _impact(view: View, _part: str, _low: float, _high: float) -> Table:
         return columns, []
     return columns, [
         (
-            *(*when(book.ts_recv_ns), amount, side),
+            *(*when(book.ts_recv_ns), row["amount"], side),
             *(found[name] for name in ("average", "worst", "bp", "filled", "levels", "exhausted")),
         )
-        for amount in impact.amounts(view.params.amount)
+        for row in impact.rows_of(book, impact.own_amount(view.params.amount))
         for side in impact.SIDES
-        if (found := impact.walked(book, side, amount)) is not None
+        if (found := row[side]) is not None
     ]
 
 

@@ -233,7 +233,7 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
     impact      {state (of the book, as of depth), rows: [{amount (quote, decimal text), own (the one
                  asked for), buy: walk, sell: walk}]} with walk: null (no mid) | {average, worst (prices, decimal text),
                  bp (from the mid, against the taker), filled (base, decimal text), cost (quote, likewise), levels
-                 (used), exhausted (the shown book ends before the amount does)}; unchanged since the cursor: no rows
+                 (used), exhausted (the known book ends before the amount does)}; unchanged since the cursor: no rows
     book_map    {t, bin (price units), first (lowest bin: its prices begin at first * bin), bid, ask (null: not known),
                  bought, sold (sizes that takers took), bought_at, sold_at (mean prices), z (text: a character for each
                  of 128 bins, lowest first, of "0-9A-Za-z-_" as 0 to 63; 0 is nothing, k is

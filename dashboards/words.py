@@ -69,15 +69,16 @@ BOOK: Final = {
     "metrics.spread": "Best ask less best bid at the end of the newest second drawn, in quote currency.",
     "metrics.imbalance": "Size of the best 10 bids less that of the best 10 asks, as a share of both, at the "
     "end of the newest second drawn.",
-    "impact.average": "Average price a market order of the amount chosen would get now, walking the shown book "
-    "level by level. Fees are not counted.",
-    "impact.bp": "How far that average is from the mid, in basis points (0.01%). '>' means that the shown book "
+    "impact.average": "Average price a market order of the amount chosen would get now, walking the book "
+    "level by level as far as it is known, past the best 240 levels as the newest second left it. Fees are not "
+    "counted.",
+    "impact.bp": "How far that average is from the mid, in basis points (0.01%). '>' means that the known book "
     "ends before the amount is filled.",
     "impact.levels": "Price levels that order would take from.",
     "impact.filled": "How much it would buy or sell, and for how much quote currency.",
     "impact/Amount": "Quote currency spent or received by a market order.",
-    "impact/Buy at": "Average price of buying that amount now, from the asks of the shown book.",
-    "impact/Sell at": "Average price of selling that amount now, into the bids of the shown book.",
+    "impact/Buy at": "Average price of buying that amount now, from the asks of the known book.",
+    "impact/Sell at": "Average price of selling that amount now, into the bids of the known book.",
     "impact/bp": "How far the average before it is from the mid, in basis points (0.01%).",
     "ladder.price": "Price of a level, in quote currency: asks above, bids below, the best in the middle. Joined "
     "levels stand at their price away from the mid: bids round down, asks up.",

@@ -65,6 +65,11 @@ def whole_of(book: BookView) -> WholeBook | None:
     return whole if same and whole is not None and whole.ts_recv_ns <= book.ts_recv_ns else None
 
 
+def past(near: Rows, whole: Rows, sign: int) -> Rows:
+    """What of one side's `whole` lies past `near`, which is not empty; `sign` is -1 for bids, 1 for asks."""
+    return whole[np.searchsorted(sign * whole["price"], sign * near["price"][-1], side="right") :]
+
+
 def side_of(near: Rows, whole: Rows | None, sign: int, tick: int, group: int, edge: int | None) -> Side:
     """One side of LEVEL rows, best first: `near` and what of `whole` lies past it, in groups of `group` ticks as long
     as there are at most 240; and out to the price `edge`, if there is one, in coarser groups past those.
@@ -73,7 +78,7 @@ def side_of(near: Rows, whole: Rows | None, sign: int, tick: int, group: int, ed
     """
     away, sizes, older = sign * near["price"], near["size"], np.zeros(len(near), np.bool_)
     if whole is not None and len(near):
-        rest = whole[np.searchsorted(sign * whole["price"], away[-1], side="right") :]
+        rest = past(near, whole, sign)
         away = np.concatenate((away, sign * rest["price"]))
         sizes = np.concatenate((sizes, rest["size"]))
         older = np.concatenate((older, np.ones(len(rest), np.bool_)))

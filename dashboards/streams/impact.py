@@ -1,13 +1,16 @@
-"""What market orders of some amounts of quote would pay now, by walking the book of the symbol looked at."""
+"""What market orders of some amounts of quote would pay now, by walking the book of the symbol looked at: its best
+levels as they are now and, where an amount takes more than those, the levels past them as the newest second left them.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
 from dashboards.streams.common import Json, head
+from dashboards.streams.depth import past, whole_of
 from dashboards.streams.market import market_key
 from dashboards.view import View
-from engine.market.impact import MORE_DECIMALS, Side, amount_of, quote_text, walk
+from engine.market.impact import MORE_DECIMALS, Ladder, Side, amount_of, quote_text, take
 from engine.market.instruments import format_decimal, parse_decimal
 from engine.telemetry.board import BookView
 
@@ -26,22 +29,30 @@ def impact(view: View, cursor: Json) -> tuple[Json, Json]:
     shown = len(book.bids) + len(book.asks)
     stream = head(view, key, cursor, book.ts_recv_ns, shown) | {"state": book.state}
     place = {"k": key, "q": book.sequence, "s": book.state, "r": book.instrument.revision, "a": own}
+    whole = whole_of(book)
+    place["w"] = whole.sequence if whole is not None else None
     if place != cursor:
-        stream["rows"] = [
-            {
-                "amount": amount,
-                "own": amount == own,
-                **{side: walked(book, side, amount) for side in SIDES},
-            }
-            for amount in amounts(own)
-        ]
+        stream["rows"] = rows_of(book, own)
     return stream, place
 
 
-def amounts(asked: str) -> tuple[str, ...]:
-    """Those that are always shown, and the one asked for."""
-    own = own_amount(asked)
-    return (*AMOUNTS, *((own,) if own and own not in AMOUNTS else ()))
+def rows_of(book: BookView, own: str) -> list[Json]:
+    """Both sides of every amount that is always shown, and of the one asked for ("" = none)."""
+    asked = (*AMOUNTS, *((own,) if own and own not in AMOUNTS else ()))
+    whole, bids, asks = whole_of(book), [book.bids], [book.asks]
+    if whole is not None and len(book.bids) and len(book.asks):
+        bids.append(past(book.bids, whole.bids, -1))
+        asks.append(past(book.asks, whole.asks, 1))
+    sides = {"buy": Ladder(*asks), "sell": Ladder(*bids)}
+    return [
+        {
+            "amount": amount,
+            "own": amount == own,
+            "buy": taken(book, sides["buy"], sides["sell"], "buy", amount),
+            "sell": taken(book, sides["sell"], sides["buy"], "sell", amount),
+        }
+        for amount in asked
+    ]
 
 
 def own_amount(text: str) -> str:
@@ -55,13 +66,13 @@ def own_amount(text: str) -> str:
     return format_decimal(units, AMOUNT_DECIMALS).rstrip("0").rstrip(".")
 
 
-def walked(book: BookView, side: Side, amount: str) -> Json | None:
+def taken(book: BookView, takes: Ladder, other: Ladder, side: Side, amount: str) -> Json | None:
     """One walk for the wire. None where sizes count contracts, a side has no book, or not one lot is paid for."""
     unit = book.instrument
     asked = amount_of(unit, amount)
     if unit.contracts or asked <= 0:
         return None
-    found = walk(book.bids, book.asks, side, asked, unit.lot_size)
+    found = take(takes, other.best(), side, asked, unit.lot_size)
     average = found.average() if found is not None else None
     bp = found.impact_bp() if found is not None else None
     if found is None or average is None or bp is None:

@@ -352,6 +352,6 @@ def test_impact_follows_side_and_amount(page: AlertPage) -> None:
     page.until(lambda: page.text('[data-f="impact.average"]') not in ("–", bought))
     page.write('#page-book input[aria-label="Amount"]', "900m" + Keys.ENTER)
     page.until(lambda: ">" in page.text('[data-f="impact.bp"]'))
-    page.until(lambda: "the shown book ends" in page.text("#panel-impact footer"))
+    page.until(lambda: "the known book ends" in page.text("#panel-impact footer"))
     page.write('#page-book input[aria-label="Amount"]', "nonsense" + Keys.ENTER)
     page.until(lambda: page.count('#page-book input[aria-invalid="true"]') == 1)

@@ -14,7 +14,7 @@ from dashboards.streams.depth import FAR, LEVELS, side_of
 from engine.market.batches import LEVEL, Rows
 from tests.dashboards.test_transport import Page
 from tests.engine.markets import Desk
-from tests.reference import depth_plain
+from tests.reference import depth_plain, impact_plain
 
 JUMPS = st.lists(st.tuples(st.integers(1, 40), st.integers(1, 10**9)), min_size=1, max_size=400)
 
@@ -123,3 +123,27 @@ def test_the_whole_book_is_held_once_a_second_and_only_where_there_is_more_of_it
     assert (len(found.whole.bids), len(found.bids)) == (3_000, LEVELS)
     shallow = Desk().at(0).snapshot([(100, 1)], [(102, 1)]).at(2)
     assert shallow.telemetry.board.books[shallow.source.key, "BTC-USDT"].whole is None
+
+
+@pytest.mark.parametrize("amount", ["10", "100", "500", "900"])
+def test_an_amount_past_the_levels_that_are_frozen_is_walked_through_the_whole_book(amount: str) -> None:
+    desk = deep()
+    page = Page(desk, ["impact"], amount=amount)
+    row = page.stream("impact")["rows"][-1]
+    asks = [(1_000_010 + 10 * i, 1 + i % 5) for i in range(3_000)]
+    base, quote, levels, exhausted = impact_plain.filled(asks, int(amount) * 10**7, 1)
+    found = row["buy"]
+    assert (round(float(found["filled"]) * 10**5), found["levels"], found["exhausted"]) == (
+        base,
+        levels,
+        exhausted,
+    )
+    assert float(found["average"]) == pytest.approx(float(quote) / base / 100, abs=0.01)
+    assert (levels > LEVELS) == (amount != "10")
+    desk.snapshot([(1_000_000, 1)], [(1_000_010, 10**9)]).at(3)
+    assert page.stream("impact")["rows"][-1]["buy"]["levels"] == 1
+
+
+def test_an_amount_that_the_whole_book_does_not_have_is_said() -> None:
+    row = Page(deep(), ["impact"], amount="1000").stream("impact")["rows"][0]
+    assert (row["buy"]["exhausted"], row["buy"]["levels"]) == (True, 3_000)

@@ -6,11 +6,11 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.market.batches import LEVEL
-from engine.market.impact import amount_of, quote_text, walk
+from engine.market.impact import Ladder, amount_of, quote_text, take, walk
 from engine.market.instruments import Instrument
 from tests.reference.impact_plain import filled
 
@@ -126,3 +126,25 @@ def test_it_agrees_with_the_plain_twin(
         assert abs(Fraction(rounded, 10**4) - average) <= Fraction(1, 2 * 10**4)
         assert min(price for price, _ in ordered) <= average <= max(price for price, _ in ordered)
         assert (found.slippage_bp() or 0.0) >= 0
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 9), st.integers(1, 40)), min_size=1, max_size=900),
+    st.floats(0.0001, 1.2),
+    st.sampled_from((1, 2**31)),
+    st.integers(0, 900),
+)
+@settings(max_examples=40, deadline=None)
+def test_a_deep_book_and_one_in_two_parts_agree_with_it_too(
+    jumps: list[tuple[int, int]], share: float, large: int, cut: int
+) -> None:
+    prices = np.cumsum([jump for jump, _ in jumps]).tolist()
+    side = [(price * large, size * large) for price, (_, size) in zip(prices, jumps, strict=True)]
+    asked = max(1, int(sum(price * size for price, size in side) * share))
+    mine = rows(*side)
+    found = walk(rows(), mine, "buy", asked, large)
+    assert found is not None
+    assert (found.base, found.quote, found.levels, found.exhausted) == filled(side, asked, large)
+    parts = Ladder(mine[:cut], mine[cut:])
+    for less in (1, asked // 3 or 1, asked):
+        assert take(parts, None, "buy", less, large) == walk(rows(), mine, "buy", less, large)
