@@ -87,6 +87,36 @@
       if (tick.style.visibility !== wanted) tick.style.visibility = wanted;
     }
   };
+  // ---------- outages ----------
+  // Bands from 0 to 1 of an axis of their own, from the chart's left edge on: `gaps` are [from, to] in ms.
+  const bands = (gaps, x0) => {
+    const x = [], y = [];
+    for (const [from, to] of gaps) {
+      if (to <= x0) continue;
+      const a = Math.max(from, x0);
+      x.push(a, a, to, to, a, null);
+      y.push(0, 1, 1, 0, 0, null);
+    }
+    return { x, y };
+  };
+  // What of `gaps` no row fell into: `t` are the rows' times, each of `step` ms; a row may come so much after its time.
+  const LATE_MS = 3000;
+  const unheard = (gaps, t, step) => {
+    const holes = [[-Infinity, t[0]]];
+    for (let i = 1; i < t.length; i++) if (t[i] - t[i - 1] > step * 1.75) holes.push([t[i - 1] + step, t[i]]);
+    const within = ([from, to]) => {
+      const last = lastOf(t) + step, found = to > last + LATE_MS ? [...holes, [last, to]] : holes;
+      return found.map(([a, b]) => [Math.max(from, a), Math.min(to, b)]).filter(([a, b]) => b > a);
+    };
+    return gaps.flatMap(within);
+  };
+  // The words over a band.
+  const gapped = (name, gd, gap, text = "book gap") => {
+    const { xaxis, yaxis } = gd._fullLayout, mark = over(name, "gap", "vs-label is-gap");
+    V.dom.text(mark, text);
+    const at = gap ? xaxis.c2p((gap[0] + gap[1]) / 2) : -1;
+    move(mark, xaxis._offset + at, yaxis._offset + 2, at > 0 && at < xaxis._length);
+  };
   const apart = (labels, gap, low, high) => {
     labels.sort((a, b) => a.y - b.y);
     for (let i = 1; i < labels.length; i++) labels[i].y = Math.max(labels[i].y, labels[i - 1].y + gap);
@@ -112,7 +142,7 @@
   // ---------- the charts ----------
   // Each is put here by the file of its page or subject (`51_` to `59_`), made with these.
   const charts = (V.charts = {});
-  V.chart = { token, resolve, alpha, below, above, lastOf, edges, broken, over, move, clear, apart, sizes, colourOf, logTicks, ms };
+  V.chart = { token, resolve, alpha, below, above, lastOf, edges, broken, over, move, clear, apart, sizes, colourOf, logTicks, ms, bands, unheard, gapped };
 
   // ---------- drawing ----------
   const deep = (into, from) => {

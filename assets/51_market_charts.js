@@ -3,7 +3,7 @@
   "use strict";
   const V = window.venuescope;
   const F = V.format;
-  const { token, resolve, below, above, lastOf, edges, broken, over, move, clear, sizes, colourOf } = V.chart;
+  const { token, resolve, below, above, lastOf, edges, broken, over, move, clear, sizes, colourOf, bands, gapped } = V.chart;
   const charts = V.charts;
 
   // ---------- depth ----------
@@ -154,13 +154,6 @@
       const x = r.t.map((t) => t + step / 2);
       const rise = r.t.map((_, i) => r.c[i] >= r.o[i]);
       const last = scaled(lastOf(r.c)), [x0, x1] = edges(s, step);
-      const bands = (s.gaps || []).filter(([, to]) => to > x0);
-      const gx = [], gy = [];
-      for (const [from, to] of bands) {
-        const a = Math.max(from, x0);
-        gx.push(a, a, to, to, a, null);
-        gy.push(0, 1, 1, 0, 0, null);
-      }
       const colour = token(rise.length && lastOf(rise) ? "--vs-up" : "--vs-down");
       // What is written beside the chart is of the candle that was drawn; newer rows wait for the next draw.
       this.drawn = { market: s.market, gap: (s.gaps || []).at(-1), first: r.o[0], step, rows: Object.fromEntries(CANDLE.map((key) => [key, r[key].slice()])) };
@@ -172,7 +165,7 @@
         [1, { x, y: r.v.map((v, i) => (rise[i] ? v / z : null)), meta }],
         [2, { x, y: r.v.map((v, i) => (rise[i] ? null : v / z)), meta }],
         [3, { x: [x0, x1], y: [last, last], "line.color": colour }],
-        [4, { x: gx, y: gy }],
+        [4, bands(s.gaps || [], x0)],
         [5, { x: [x0, x1], y: [0, 0] }],
         [6, style === "bars" ? bars : none],
         [7, { x: lx, y: ly }],
@@ -225,10 +218,7 @@
       const second = over("candles", "second", "vs-unit is-second");
       V.dom.text(second, F.sizeUnit(d.market));
       move(second, 0, gd._fullLayout.yaxis2._offset - 15);
-      const gap = d.gap, mark = over("candles", "gap", "vs-label is-gap");
-      V.dom.text(mark, "book gap");
-      const gx = gap ? xaxis.c2p((gap[0] + gap[1]) / 2) : -1;
-      move(mark, xaxis._offset + gx, yaxis._offset + 2, gx > 0 && gx < xaxis._length);
+      gapped("candles", gd, d.gap);
       V.studies.after(gd, s, py);
     },
   };
@@ -265,26 +255,19 @@
         fy.push(im[i]);
       });
       if (from !== null) holes.push([from, x1]);
-      const gx = [], gy = [];
-      for (const [a, b] of holes) {
-        gx.push(a, a, b, b, a, null);
-        gy.push(0, 1, 1, 0, 0, null);
-      }
+      const dark = bands(holes, x0);
       this.hole = holes.at(-1);
       return [
         [0, { x, y }],
         [1, { x: fx, y: fy.map((v) => (v === null ? null : Math.max(0, v))) }],
         [2, { x: fx, y: fy.map((v) => (v === null ? null : Math.min(0, v))) }],
         [3, { x: [x0, x1], y: [0, 0] }],
-        [4, { x: gx, y: gy }],
-        [5, { x: gx, y: gy }],
+        [4, dark],
+        [5, dark],
       ];
     },
     after(gd) {
-      const { xaxis, yaxis } = gd._fullLayout, hole = this.hole, mark = over("metrics", "gap", "vs-label is-gap");
-      V.dom.text(mark, "book gap");
-      const at = hole ? xaxis.c2p((hole[0] + hole[1]) / 2) : -1;
-      move(mark, xaxis._offset + at, yaxis._offset + 2, at > 0 && at < xaxis._length);
+      gapped("metrics", gd, this.hole);
     },
   };
 
@@ -348,22 +331,26 @@
     data(s) {
       const step = (s.step || 1) * 1000, [x0, x1] = edges(s, step);
       this.ends = [];
-      // A line goes on through a candle without a trade: where the price stood it has no point.
+      // A line goes on through a candle without a trade: where the price stood it has no point. It breaks at its own outages.
       const lines = s.series.map((one, i) => {
-        const x = [], y = [];
+        const t = [], closes = [];
         let base = null;
         (s.rows[one.id] || []).forEach((close, at) => {
           if (close === null) return;
           if (base === null) base = close;
-          x.push(s.rows.t[at] + step / 2);
-          y.push((close / base) * 100);
+          t.push(s.rows.t[at]);
+          closes.push((close / base) * 100);
         });
+        const [x, [y]] = V.studies.parted(one, t, step, [closes]);
         if (y.length) this.ends.push({ one, value: lastOf(y) });
-        return [i + 2, { x, y }];
+        return [i + 3, { x, y }];
       });
-      return [[0, { x: [x0, x1], y: [100, 100] }], [1, { x: [x0, x1], y: [100, 100] }], ...lines];
+      const gaps = s.series.flatMap((one) => (one.gaps || []).map((gap) => ({ gap, one }))).filter(({ gap }) => gap[1] > x0).sort((a, b) => a.gap[1] - b.gap[1]);
+      this.gap = gaps.at(-1);
+      return [[0, { x: [x0, x1], y: [100, 100] }], [1, { x: [x0, x1], y: [100, 100] }], [2, bands(gaps.map(({ gap }) => gap), x0)], ...lines];
     },
     after(gd) {
+      gapped("indexed", gd, this.gap && this.gap.gap, this.gap && `${this.gap.one.label} gap`);
       V.chart.ends("indexed", gd, (this.ends || []).map(({ one, value }) => ({ value, hue: colourOf(one), text: value.toFixed(3), name: one.label })));
     },
   };

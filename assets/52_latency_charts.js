@@ -3,7 +3,7 @@
   "use strict";
   const V = window.venuescope;
   const F = V.format;
-  const { lastOf, edges, broken, over, move, apart } = V.chart;
+  const { lastOf, edges, broken, over, move, apart, bands, unheard, gapped } = V.chart;
   const charts = V.charts;
 
   const P = [["p50", "p50"], ["p90", "p90"], ["p95", "p95"], ["p99", "p99"], ["p999", "p99.9"]];
@@ -39,7 +39,10 @@
         const step = (s.step || 1) * 1000, [x0, x1] = shared(s, step);
         const [x, ys] = broken(r.t, step, P.map(([key]) => r[key].map((v) => F.inUnit(v, unit))));
         const some = ys[0].find((v) => v !== null);
-        const drawn = [[5, { x: [x0, x1], y: [some, some] }]];
+        // A stage without samples is no outage: one is where the book was not synced and nothing came.
+        const gaps = unheard(s.gaps || [], r.t.filter((_, i) => r.p50[i] !== null), step);
+        this.gap = gaps.at(-1);
+        const drawn = [[5, { x: [x0, x1], y: [some, some] }], [7, bands(gaps, x0)]];
         if (name === "latency") {
           const known = P.flatMap(([key]) => r[key]).filter((v) => v > 0);
           drawn.push([6, V.slo.line([x0, x1], Math.min(...known), Math.max(...known), unit)]);
@@ -49,6 +52,7 @@
       after(gd, s) {
         const { xaxis, yaxis } = gd._fullLayout, unit = F.unit(name, null), labels = [];
         if (name === "latency") V.slo.name(name, gd, unit);
+        gapped(name, gd, this.gap);
         for (const [key, label] of [...P].reverse()) {
           const value = lastOf(s.rows[key]);
           const el = over(name, key, `vs-label is-end is-${key}`);

@@ -98,7 +98,8 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
                  price units, to two decimals of them; null without trades),
                  gaps: [[from, to]], keep (drop candles older than this t)}: new or changed candles, upsert by t
     latency     {stage, label, what (is measured), step (s), unit: "us", t, p50, p90, p95, p99, p999 (null: too few
-                 samples to tell, fewer than 1 / (1 - p)), max, count, keep}: new rows
+                 samples to tell, fewer than 1 / (1 - p)), max, count, gaps: [[from, to]] (when the source's book was
+                 not synced; none for stages of pages), keep}: new rows
     stages      {rows: [{stage, label, what, n, p50, p90, p99, p999, max, spark: [p99 or null, 60]}]},
                  whole, each second
     distribution {nines: [float], us: [float], other: null | {word ("last minute", "all kept"), n, nines, us}}: quantile
@@ -166,8 +167,8 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
                  there are as many candles as its period), keep: new or changed candles' values, upsert by t, and
                  once a second profile: null | {base, step (price units), volumes, control, low, high (rows)}}
     indexed     {t, series: [{id, label, symbol ("" = the one looked at), colour, run, close (in its own price
-                 units; null without a trade)}], step (s), keep}: candles that are new or changed at any of them,
-                 upsert by t; all forms of the symbol, at most 8
+                 units; null without a trade), gaps: [[from, to]] (of its own book)}], step (s), keep}: candles that
+                 are new or changed at any of them, upsert by t; all forms of the symbol, at most 8
     funding     {funding: null | {rate_pct (for one interval), interval_s (or null), apr_pct, next (ms or null),
                  mark (or null), premium_bp (mark less mid), ts, decimals}}
     venues      {rows: [{id, symbols: [{symbol, native, state, waiting (for a snapshot)}], listed (how many can be
@@ -233,7 +234,7 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
     impact      {state (of the book, as of depth), rows: [{amount (quote, decimal text), own (the one
                  asked for), buy: walk, sell: walk}]} with walk: null (no mid) | {average, worst (prices, decimal text),
                  bp (from the mid, against the taker), filled (base, decimal text), cost (quote, likewise), levels
-                 (used), exhausted (the known book ends before the amount does)}; unchanged since the cursor: no rows
+                 (used), exhausted (the shown book ends before the amount does)}; unchanged since the cursor: no rows
     book_map    {t, bin (price units), first (lowest bin: its prices begin at first * bin), bid, ask (null: not known),
                  bought, sold (sizes that takers took), bought_at, sold_at (mean prices), z (text: a character for each
                  of 128 bins, lowest first, of "0-9A-Za-z-_" as 0 to 63; 0 is nothing, k is

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dashboards.charts.common import CLEAR, RIGHT, Figure, bounds, line, time_axis
+from dashboards.charts.common import CLEAR, RIGHT, Figure, band, bounds, line, time_axis
 
 PERCENTILES = (
     ("p50", "p50", "solid", 1.4),
@@ -103,10 +103,12 @@ def latency() -> Figure:
             ),
             bounds(),
             threshold(),
+            band("y2"),
         ],
         "layout": {
             "xaxis": time_axis(),
             "yaxis": {"type": "log", "autorange": True, "side": "left", "nticks": 3, "tickformat": ",~r"},
+            "yaxis2": {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True},
             "margin": {"t": 22, "l": 48, "r": RIGHT},
         },
     }

@@ -172,11 +172,12 @@ def indexed() -> Figure:
     """One line a source, made from the slots: its close, 100 being its first of the window; dashes: simulated."""
     real = line("", MUTED, width=1.5, connectgaps=False, hovertemplate="%{y:.3f}")
     return {
-        "data": [bounds(), line("Start", MUTED, width=1, dash="dot", hoverinfo="skip")],
+        "data": [bounds(), line("Start", MUTED, width=1, dash="dot", hoverinfo="skip"), band("y2")],
         "slots": {"real": real, "sim": real | {"line": {"width": 1.5, "color": MUTED, "dash": "4px,3px"}}},
         "layout": {
             "xaxis": time_axis(),
             "yaxis": {"autorange": True, "nticks": 5, "tickformat": ".2~f"},
+            "yaxis2": {"overlaying": "y", "range": [0, 1], "visible": False, "fixedrange": True},
             "margin": {"t": 18, "r": 136},
         },
     }

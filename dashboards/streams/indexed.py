@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from dashboards.streams.common import MINUTE_S, Json, head, source_key
-from dashboards.streams.market import changed, first_candle_ms, joined_of
+from dashboards.streams.market import changed, first_candle_ms, joined_of, outages_of
 from dashboards.streams.prices import prices_key
 from dashboards.view import NS_A_SECOND, Quoted, View
 from engine.market.batches import Rows
@@ -109,6 +109,7 @@ def indexed(view: View, cursor: Json) -> tuple[Json, Json]:
                 "colour": quote.source.colour,
                 "run": quote.source.source.run,
                 "close": values,
+                "gaps": outages_of(view, quote.book),
             }
             for quote, values in zip(books, columns, strict=True)
         ],

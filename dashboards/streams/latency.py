@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dashboards.streams.common import MINUTE_S, Json, fresh, head, ms, recorded_key, source_key, step_s, us
+from dashboards.streams.market import outages
 from dashboards.view import NS_A_SECOND, View, start_of
 from engine.market.batches import Rows
 from engine.telemetry.histogram import QUANTILES, quantiles
@@ -78,6 +79,7 @@ def latency(view: View, cursor: Json) -> tuple[Json, Json]:
     stream |= {"stage": name, "label": label, "what": what, "unit": "us", "step": step}
     stream["keep"] = view.start_ns // 1_000_000
     stream |= {column: [] for column in ("t", *PERCENTILES, "max", "count")}
+    stream["gaps"] = silences(view)
     if stage is None:
         return stream, {"k": key}
     ring = summary_ring(view, stage)
@@ -95,6 +97,13 @@ def latency(view: View, cursor: Json) -> tuple[Json, Json]:
     stream |= {"n": int(window_counts(view, stage)[0].sum()), "lost": lost, "note": offset_note(view, stage)}
     stream["keep"] = start_ns // 1_000_000
     return stream, place | {"t": last_ns}
+
+
+def silences(view: View) -> list[list[float]]:
+    """Stretches of the window, [from, to] in ms, in which the source's connection may have been down: its book was not
+    synced. Where samples came all the same it was another matter: the page takes those out. None for stages of pages.
+    """
+    return [] if view.stage is None or by_wall(view, view.stage) else outages(view)
 
 
 def append(stream: Json, ts_ns: int, row: Any) -> None:

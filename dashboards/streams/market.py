@@ -23,6 +23,7 @@ from engine.market import seams
 from engine.market.batches import CANDLE, TRADE, Rows
 from engine.market.candles import roll_up
 from engine.market.seams import with_running
+from engine.telemetry.board import BookView
 from engine.telemetry.hub import METRIC, MarketRings
 
 TAPE_ROWS: Final = 120  # of a poll, some 4 KB: nobody reads more in a quarter of a second
@@ -173,10 +174,15 @@ def first_candle_ms(view: View) -> int:
 
 
 def outages(view: View) -> list[list[float]]:
-    """Stretches of the window, [from, to] in ms, in which the book was not synced."""
-    found = view.book.outages if view.book is not None else ()
-    ended = ((start, end or view.now_ns) for start, end in found)
-    return [[ms(start), ms(end)] for start, end in ended if end > view.start_ns]
+    """Stretches of the window, [from, to] in ms, in which the book looked at was not synced."""
+    return outages_of(view, view.book)
+
+
+def outages_of(view: View, book: BookView | None) -> list[list[float]]:
+    """The same of any book, by its own source's clock; what goes on ends now."""
+    found = book.outages if book is not None else ()
+    ended = ((start, end or max(start, view.now_ns)) for start, end in found)
+    return [[ms(start), ms(end)] for start, end in ended if end > view.start_ns and start < view.now_ns]
 
 
 def tape(view: View, since: int | None = None) -> tuple[Rows, int]:

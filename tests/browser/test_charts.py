@@ -278,6 +278,23 @@ def test_the_read_out_tells_the_candle_under_the_pointer(page: Any) -> None:
 
 
 @pytest.mark.nightly
+def test_an_outage_is_a_band_over_latencies_only_where_nothing_came(page: Any) -> None:
+    page.until(lambda: page.js("return Boolean(venuescope.drawn.latency)"))
+    first, silent, still, bands = page.js(
+        """const chart = venuescope.charts.latency, s = structuredClone(venuescope.store.streams.latency), r = s.rows;
+        const at = r.t.length - 40, drawn = () => chart.data(s).find(([i]) => i === 7)[1].x;
+        const first = r.t[at];
+        for (const key of Object.keys(r)) r[key].splice(at, 10);
+        const silent = (s.gaps = [], drawn()), still = (s.gaps = [[first + 15000, first + 18000]], drawn());
+        s.gaps = [[first - 300, first + 15000]];
+        return [first, silent, still, drawn()]"""
+    )
+    # Without samples alone it is none, nor where samples came all the same; of what is both, the part without them.
+    assert silent == still == []
+    assert bands == [first, first, first + 10_000, first + 10_000, first, None]
+
+
+@pytest.mark.nightly
 def test_a_chart_drawn_long_ago_is_drawn_again_before_it_is_exported(page: Any) -> None:
     page.until(lambda: page.js("return Boolean(venuescope.drawn.latency)"))
     page.js("const d = venuescope.drawn.latency; d.v = 1; d.polls = -20; d.at = 1e15;")
@@ -368,7 +385,7 @@ OVERTAKE = """window.burst = 0;
 
 @pytest.mark.nightly
 def test_an_answer_that_is_overtaken_before_it_is_drawn_loses_no_rows(page: Any) -> None:
-    for path in ("/?hz=10", "/market?hz=10"):
+    for path in ("/?hz=10&interval=1", "/market?hz=10&interval=1"):
         page.open(path)
         asked, seen = page.source.polls, page.js("return venuescope.polls")
         page.js(OVERTAKE)

@@ -77,10 +77,24 @@ def test_the_comparison_is_indexed_or_apart(page: Any) -> None:
     market(page, "?compare=indexed")
     page.until(lambda: page.js("return Boolean(venuescope.drawn.indexed)"))
     assert page.js("return document.getElementById('panel-mids').offsetParent === null")
-    lines = page.js("return venuescope.graph('indexed').data.slice(2).map((t) => [t.y[0], t.line.dash])")
+    lines = page.js("return venuescope.graph('indexed').data.slice(3).map((t) => [t.y[0], t.line.dash])")
     assert [first for first, _ in lines] == [100] * 4
     assert [dash for _, dash in lines][-1] != "solid"
     page.until(lambda: "Built-in" in page.text("[data-over=indexed]"))
+    # An outage of one book breaks its line alone, and its band says whose it is.
+    gap, band, breaks, word = page.js(
+        """const chart = venuescope.charts.indexed, s = structuredClone(venuescope.store.streams.indexed), t = s.rows.t;
+        const one = s.series[1], at = t.length - 20, gap = [t[at], t[at + 3]];
+        one.gaps = [gap];
+        for (let i = at; i < at + 3; i++) s.rows[one.id][i] = null;
+        const drawn = Object.fromEntries(chart.data(s)), lines = s.series.map((_, i) => drawn[i + 3]);
+        chart.after(venuescope.graph('indexed'));
+        return [gap, drawn[2].x.slice(0, 5), lines.map(({ y }) => y.filter((v) => v === null).length),
+          document.querySelector('[data-over=indexed] .is-gap').textContent]"""
+    )
+    assert band == [gap[0], gap[0], gap[1], gap[1], gap[0]]
+    assert breaks == [0, 1, 0, 0]
+    assert word == "Bybit gap"
     page.click('#panel-indexed [data-value="mids"]')
     page.until(lambda: page.js("return Boolean(venuescope.drawn.mids)"))
     assert page.js("return document.getElementById('panel-indexed').offsetParent === null")

@@ -145,6 +145,32 @@ def test_every_form_and_source_is_indexed_to_its_own_first() -> None:
         assert float(row["index"]) == pytest.approx(float(row["close"]) / base * 100, abs=1e-4)
 
 
+def test_every_line_of_the_comparison_has_the_outages_of_its_own_book() -> None:
+    desk = Desk(SIM).at(0).snapshot([(100, 5)], [(110, 2)])
+    venue = Source("bybit_spot", "live")
+    desk.intake.open_source(venue, "Bybit", [BTC], Rule.BINANCE_SPOT, lambda wall_ns: wall_ns)
+    for second in range(1, 31):
+        desk.source = SIM
+        desk.at(second).trade(100 + second)
+        desk.source = venue
+        if second in (1, 20):  # there at first, and again
+            desk.snapshot([(100, 5)], [(110, 2)])
+        if second == 12:
+            desk.intake.interrupted(venue, ["BTC-USDT"], "a test")
+        if not 12 <= second < 20:
+            desk.trade(200 + second)
+        if second == 15:
+            desk.intake.publish()
+            still = Page(desk, ["indexed"], source=SIM.key).stream("indexed")
+    desk.at(31)
+    whole = Page(desk, ["indexed"], source=SIM.key).stream("indexed")
+    start = START // 1_000_000
+    for stream, until in ((still, 15), (whole, 20)):
+        gaps = {one["label"]: one["gaps"] for one in stream["series"]}
+        assert gaps.pop("Bybit") == [[start + 12_000, start + until * 1_000]]
+        assert list(gaps.values()) == [[]]
+
+
 def test_there_is_no_other_part() -> None:
     tab = Tab(["studies"], studies=ALL)
     tab.poll()

@@ -15,7 +15,7 @@ from dashboards import exchange_streams as exchange
 from dashboards import history_streams as history
 from dashboards.streams.table import STREAMS
 from dashboards.transport import Transport
-from dashboards.view import INTERVALS_S, WINDOWS_S
+from dashboards.view import INTERVALS_S, PAGE_SOURCE, WINDOWS_S
 from engine.errors import BadCommand, BadFrame
 from engine.market.sequencing import Rule
 from engine.matching.log import LogView
@@ -214,6 +214,18 @@ def test_latency_rows_come_once_and_a_hole_is_a_row_of_nulls() -> None:
     fresh = Page(desk, ["latency"], stage="receive").stream("latency")
     assert fresh["t"] == times
     assert fresh["p99"] == first["p99"] + second["p99"]
+
+
+def test_latencies_of_a_source_have_its_outages_those_of_pages_have_none() -> None:
+    desk = busy(5)
+    desk.intake.interrupted(desk.source, ["BTC-USDT"], "a test")
+    desk.at(9).snapshot([(100, 5)], [(110, 2)])
+    busy(3, desk, 9)
+    page = Page(desk, ["latency"], stage="receive")
+    assert len(page.stream("latency")["gaps"]) == 1
+    desk.telemetry.stage(PAGE_SOURCE, "draw").record(desk.now, np.array([1_000], np.int64), 0)
+    assert page.stream("latency", stage="draw")["stage"] == "draw"
+    assert page.stream("latency")["gaps"] == []
 
 
 def test_throughput_steps_are_sent_once_when_complete() -> None:
