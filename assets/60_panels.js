@@ -137,10 +137,12 @@
 
   // A strip takes room from the chart below it, which is told, or its time axis would be cut off.
   let room = 0;
-  const resized = () => {
+  const resized = (V.resized = () => {
     cancelAnimationFrame(room);
     room = requestAnimationFrame(() => window.dispatchEvent(new Event("resize")));
-  };
+  });
+  // Words that a narrow panel can spare stand apart in its title, so that what matters of it is not cut off.
+  const titled = (text) => D.make("b", "", ...text.split(/( since| UTC)/).filter(Boolean).map((part) => (/^ (since|UTC)$/.test(part) ? D.make("span", "vs-spare", part) : part)));
   const strip = (host, what) => {
     const key = what ? JSON.stringify(what) : "";
     if (!host || host.dataset.was === key) return;
@@ -150,7 +152,7 @@
     if (!what) return;
     const [state, title, more, act, until] = what;
     const dot = D.make("i", V.dot(state));
-    const note = D.make("div", `vs-note is-${state}`, dot, D.make("b", "", title), D.make("span", "vs-sec", more));
+    const note = D.make("div", `vs-note is-${state}`, dot, titled(title), D.make("span", "vs-sec", more));
     if (until) {
       const next = D.make("span", "vs-next");
       note.insertBefore(next, note.lastElementChild);
@@ -249,7 +251,7 @@
     mids: () => thinned("the last second of each 10; live books alone"),
     indexed: (s) => (s.step ? `${s.step >= 60 ? s.step / 60 + " m" : s.step + " s"} closes; dashes are simulated` : ""),
     samples: (s) => `${s.step || 1} s buckets`,
-    tape: (s) => (s.skipped ? `${many(s.skipped, "trade")} not listed: more than 120 between two refreshes` : ""),
+    tape: (s) => (s.skipped ? `${many(s.skipped, "trade")} not listed: more than ${V.specs.tape_rows} between two refreshes` : ""),
     "exchange-rates": (s) => `means of ${s.step || 1} s`,
     "exchange-latency": (s) => `${s.step || 1} s buckets${V.latencyFew(s)}`,
     latency_map: (s) => [s.from ? `counts are kept since ${F.time(s.from)} UTC` : "", s.rows && V.latencyUnder(s) ? `${many(V.latencyUnder(s), "sample")} below 8 ns not drawn` : "", "values known to 0.8 %"].filter(Boolean).join("; "),

@@ -138,9 +138,32 @@
     if (told) D.text(why, told.detail);
     D.attr(host.firstElementChild, "title", lost.map((one) => `${one.label}: ${one.detail || "connecting"}`).join("\n"));
   };
+  // Their line lies over the foot of the page and covers nothing there: where the page fits the window, panels that
+  // end there keep their place and end higher; where it scrolls, there is as much more to scroll.
+  const ROOM = 4;
+  const spare = () => {
+    const main = document.getElementById("main"), page = main && main.querySelector(".vs-page");
+    if (!page) return;
+    const line = main.querySelector(':is([data-host="bans"], [data-host="away"]) > *');
+    const panels = V.panels.all().filter((one) => one.offsetParent || one.dataset.max), foot = (one) => one.offsetTop + one.offsetHeight;
+    const end = Math.min(innerHeight, foot(page)), fits = foot(page) <= innerHeight + 1;
+    const top = line && fits ? line.getBoundingClientRect().top - ROOM : Infinity;
+    const lift = line && fits ? Math.round(Math.max(0, ...panels.map(foot).filter((y) => y <= end)) - top) : 0;
+    // One that is no higher than what is in it goes up as a whole, and what is above it ends higher.
+    const whole = panels.find((one) => one.matches(".is-strip:last-child") && foot(one) > top);
+    const edge = whole ? whole.offsetTop - lift : top;
+    for (const one of panels) D.attr(one, "data-foot", one === whole ? "moved" : foot(one) > edge ? "spared" : null);
+    for (const [name, px] of [["--vs-lift", lift], ["--vs-line", line ? line.offsetHeight + ROOM : 0]])
+      if ((document.body.style.getPropertyValue(name) || "0px") !== `${px}px`) {
+        document.body.style.setProperty(name, `${px}px`);
+        V.resized();
+      }
+    D.attr(main, "data-below", line && !fits ? "1" : null);
+  };
   venues.banners = () => {
     bans();
     away();
+    spare();
   };
 
   // ---------- health ----------

@@ -23,6 +23,7 @@ SHORTCUTS = (
             ("P", "pause and resume"),
             ("F", "hold the charts' time, or follow what is newest"),
             ("double click", "bring a zoomed chart back to live"),
+            ("Left, Right", "move the line of the chart in focus by a bucket; Shift: by 10; Home, End: to the ends"),
             ("Space", "play and pause what is replayed"),
         ),
     ),
@@ -199,7 +200,11 @@ def bar() -> Component:
             ),
             *_time(),
             html.Span(
-                [html.Span("Simulation rate", className="vs-lab vs-rate-of"), _rate("bar")],
+                [
+                    html.Span("Simulation rate", className="vs-lab vs-rate-of"),
+                    html.Span("Sim. rate", className="vs-lab vs-rate-of is-short"),
+                    _rate("bar"),
+                ],
                 className="vs-ctl vs-push",
                 **{"data-tip": "rate"},
             ),

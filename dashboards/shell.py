@@ -15,6 +15,7 @@ from dash import ClientsideFunction, Input, Output, State, dcc, html, no_update
 from dashboards import charts, controls, exchange_faults, exchange_refusals, exchange_snippets, ids, words
 from dashboards.pages import PAGES
 from dashboards.source import PageSource
+from dashboards.streams.market import TAPE_ROWS
 from engine.errors import BadCommand
 
 ONLY_LOOK = "This session may only look."
@@ -112,6 +113,7 @@ def _layout() -> html.Div:
         "faults": exchange_faults.choices(),
         "refusals": exchange_refusals.words(),
         "words": words.WORDS,
+        "tape_rows": TAPE_ROWS,
     }
     return html.Div(
         [
@@ -120,10 +122,11 @@ def _layout() -> html.Div:
             controls.rail(),
             html.Main(
                 [
-                    html.Div(className="vs-banner-host", **{"data-host": "bans"}),
-                    html.Div(className="vs-banner-host", **{"data-host": "away"}),
+                    # All lines lie over the page, so that nothing beneath them moves; what asks to be acted on
+                    # comes before it for the keyboard.
+                    html.Div(className="vs-float vs-banner-host", **{"data-host": "bans"}),
+                    html.Div(className="vs-float vs-banner-host", **{"data-host": "away"}),
                     html.Div(dash.page_container, id=ids.PAGE),
-                    # These lie over the page, so that nothing beneath them moves.
                     html.Div(className="vs-float is-starting", **{"data-host": "starting"}),
                     html.Div(className="vs-float vs-banner-host", **{"data-host": "banner"}),
                 ],

@@ -109,6 +109,42 @@ def test_nothing_moves_when_an_alert_fires(dash_duo: Any, width: int) -> None:
         assert page.js("return document.getElementById('shell-alerts').title") != ""
 
 
+PLACES = """return [...document.querySelectorAll('section[data-panel]')].filter((p) => p.offsetParent)
+  .map((p) => [p.id, p.offsetLeft, p.offsetTop, p.offsetWidth, p.offsetHeight])"""
+# What the line of a ban or a lost market lies on, besides the ground of the page: nothing.
+BENEATH = """const line = document.querySelector(':is([data-host=bans], [data-host=away]) > *').getBoundingClientRect();
+const on = (e) => { const b = e.getBoundingClientRect(); return b.top < line.bottom && b.bottom > line.top; };
+return [...document.querySelectorAll('section[data-panel] > :is(header, footer)')]
+  .filter((e) => e.offsetParent && on(e)).map((e) => e.parentElement.id)"""
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("mode", ["banned", "away"])
+def test_nothing_moves_nor_is_covered_when_a_market_is_lost_or_bans_us(dash_duo: Any, mode: str) -> None:
+    source = VenueSource(history_s=6)
+    dash_duo.start_server(create_app(source), dev_tools_hot_reload=False)
+    page = Page(dash_duo, source)  # type: ignore[arg-type]
+    for path in ("/book", "/", "/market", "/latency"):
+        source.switch("live")
+        page.open(path)
+        with wide(page, 1440):
+            page.until(lambda: not page.loading())
+            stood = page.js(PLACES)
+            source.switch(mode)
+            page.until(lambda: page.js("return document.querySelector('.vs-panel[data-foot]') !== null"))
+            assert page.js(PLACES) == stood, path
+            assert page.js(BENEATH) == [], path
+            assert page.js("return document.documentElement.scrollHeight - innerHeight") <= 0
+            source.switch("live")
+            page.until(lambda: page.js("return document.querySelector('[data-foot]') === null"))
+    source.switch(mode)
+    with wide(page, 390, 844):
+        host = "bans" if mode == "banned" else "away"
+        page.until(lambda: page.text(f'[data-host="{host}"]') != "")
+        page.until(lambda: page.js("return document.querySelector('#main[data-below]') !== null"))
+        page.until(lambda: page.js(f"scrollTo(0, 1e6); {BENEATH}") == [])  # all of the page can be seen
+
+
 @pytest.mark.nightly
 def test_the_bar_fits_every_width_and_cuts_no_chip(dash_duo: Any) -> None:
     source = VenueSource(history_s=6)
@@ -121,6 +157,8 @@ def test_the_bar_fits_every_width_and_cuts_no_chip(dash_duo: Any) -> None:
                 over = """return [...document.querySelectorAll('.vs-bar-row')]
                     .map((row) => row.scrollWidth - row.clientWidth)"""
                 assert max(page.js(over)) == 0, (theme, width)
+                slider = "return document.querySelector('.vs-bar .vs-range').checkVisibility()"
+                assert page.js(slider) == (width >= 1380), width
     with wide(page, 1440):  # four markets, and two more that are off
         row = "const row = document.querySelector('.vs-chiprow'); return row.scrollWidth - row.clientWidth"
         assert page.js(row) == 0
