@@ -111,7 +111,7 @@
       if (!s.rows) Object.assign(s, { rows: { t: [], p: [], q: [], side: [], id: [] }, seen: 0 });
       s.seen += d.n || 0;
       const n = d.t ? d.t.length : 0;
-      if (s.taken !== undefined) s.skipped = (s.skipped || 0) + Math.max(0, (d.n || 0) - n - (d.lost || 0)); // a poll carries 120 at most
+      if (s.taken !== undefined) s.skipped = (s.skipped || 0) + Math.max(0, (d.n || 0) - n - (d.lost || 0)); // a poll carries the newest alone
       s.taken = (s.taken || 0) + n; // number of the newest row: what tells rows apart
       for (const name of Object.keys(s.rows)) {
         s.rows[name].push(...(d[name] || []));

@@ -1,7 +1,7 @@
 """One poll: what a page asks for, what it gets back, and the views that CSV exports are made from.
 
-The page sends its parameters and the cursors it was given last; it gets what is new since then. The server
-keeps no state for a page but the views it may still ask to export.
+The page sends its parameters, among them the streams of what is seen, and the cursors it was given last; it gets what
+is new since then of those alone. The server keeps no state for a page but the views it may still ask to export.
 
 Parameters (`params`, JSON object made by `assets/20_state.js`)::
 
@@ -30,7 +30,9 @@ Parameters (`params`, JSON object made by `assets/20_state.js`)::
     histat    int    a time (ms) in the stretch it shows; 0 or absent: the newest data
     histwhat  str    what of the recorded it shows, "book"; "" or unknown: book and trades together
     histof    list   [venue, symbol or "", from, to] (ms): the stretch whose coverage is told; absent: none
-    streams   [str]  the streams the page's panels need (below)
+    streams   [str]  the streams (below) that the page's panels need and that are seen: neither those of panels that are
+                     hidden, in another view or under one that fills the page, nor those that cost much of panels far
+                     off the screen. One that was not asked for has no cursor, so it begins again when it is seen
     painted   [[float, float|null]]  since the last poll, for each painted refresh: ms from reply to painted
                      frame, ms from newest market event to painted frame (null: none was drawn, or replayed); at
                      most 16
@@ -113,7 +115,7 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
                  null before a source was opened; live markets in their own order, then all others, last the
                  orders of the built-in exchange's clients (`clients`; its other rates are null);
                  `n` counts messages and orders; null, as they are, where a past's were not recorded
-    trades      {t, p, q, side (1 buy, -1 sell, 0 unknown), id}: oldest first, at most 200 a poll
+    trades      {t, p, q, side (1 buy, -1 sell, 0 unknown), id}: oldest first, the newest `market.TAPE_ROWS` a poll
     metrics     {t, bid, ask, imbalance, keep}: one row a second, new rows
     limits      {t, allowed, throttled, refused, waiting (the most at once), step (s), keep: of the chosen budgets,
                  new steps; and whole, each second and when something changed:
@@ -234,7 +236,7 @@ overwritten before they were read) and `note`. Streams sent whole once a second 
     impact      {state (of the book, as of depth), rows: [{amount (quote, decimal text), own (the one
                  asked for), buy: walk, sell: walk}]} with walk: null (no mid) | {average, worst (prices, decimal text),
                  bp (from the mid, against the taker), filled (base, decimal text), cost (quote, likewise), levels
-                 (used), exhausted (the shown book ends before the amount does)}; unchanged since the cursor: no rows
+                 (used), exhausted (the known book ends before the amount does)}; unchanged since the cursor: no rows
     book_map    {t, bin (price units), first (lowest bin: its prices begin at first * bin), bid, ask (null: not known),
                  bought, sold (sizes that takers took), bought_at, sold_at (mean prices), z (text: a character for each
                  of 128 bins, lowest first, of "0-9A-Za-z-_" as 0 to 63; 0 is nothing, k is

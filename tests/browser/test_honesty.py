@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from dashboards.pages import PAGES
+from dashboards.streams.market import TAPE_ROWS
 
 # Panels as they are seen: name, state, footer, strip, how dim the body is, corners.
 SEEN = """return [...document.querySelectorAll('section[data-panel]')].filter((p) => p.clientWidth).map((p) => {
@@ -100,7 +101,8 @@ def test_lost_left_out_and_thinned_rows_are_said_in_words(page: Any) -> None:
     assert " of " in foot["metrics"]["n"]
     assert "last second of each 10" in foot["metrics"]["note"]
     assert "columns of" in foot["book_map"]["n"]
-    page.until(lambda: "not listed: more than 120 between two refreshes" in page.text("#panel-tape .f-note"))
+    left_out = f"not listed: more than {TAPE_ROWS} between two refreshes"
+    page.until(lambda: left_out in page.text("#panel-tape .f-note"))
     page.open("/throughput?window=3600")
     settled(page)
     foot = {one["name"]: one for one in seen(page)}
