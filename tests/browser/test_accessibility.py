@@ -232,6 +232,45 @@ def test_every_control_is_reached_in_reading_order(page: Any) -> None:
     assert rings == ["solid", "2px"]
 
 
+# Controls in the off-canvas that can be seen, and those of them that leave a thumb less than 44 px: of a field or
+# a choice its frame counts, of a switch what it stands in.
+STOPS = """const stops = [...document.querySelectorAll('#shell-off :is(a[href], button, input, select, textarea)')]
+  .filter((e) => e.tabIndex >= 0 && !e.disabled && e.checkVisibility({visibilityProperty: true}))"""
+SMALL = f"""{STOPS};
+return stops.map((e) => e.closest('.vs-inp, label, .vs-seg') || e)
+  .filter((e) => e.getBoundingClientRect().height < 44).map((e) => e.outerHTML.slice(0, 160))"""
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("served", ["/", "/limits"], indirect=True, ids=["fake", "venues"])
+def test_on_a_phone_the_controls_keep_the_focus_and_have_room_for_a_thumb(served: Page) -> None:
+    look(served, "/?colours=own", "dark", 390)
+    driver = served.duo.driver
+    opener = ".vs-bar [data-act=controls]"
+    for part in ("controls", "venues"):
+        driver.find_element(By.CSS_SELECTOR, opener).send_keys(Keys.ENTER)
+        served.until(lambda: served.js("return document.activeElement.closest('#shell-off') !== null"))
+        served.click(f'#shell-off [data-key="off"][data-value="{part}"]')
+        served.until(lambda part=part: served.js(f"{STOPS}; return stops.length") > 2)
+        assert served.js(SMALL) == [], part
+        served.js(
+            """window.visited = [];
+            document.addEventListener('focusin', (e) => visited.push(Boolean(e.target.closest('#shell-off'))))"""
+        )
+        driver.switch_to.active_element.send_keys(Keys.SHIFT, Keys.TAB)  # from the first to the last
+        assert served.js(f"{STOPS}; return document.activeElement === stops.at(-1)"), part
+        round_and_on = served.js(f"{STOPS}; return stops.length") + 1
+        ActionChains(driver).send_keys(Keys.TAB * round_and_on).perform()
+        assert served.js("return visited.length > 2 && visited.every(Boolean)"), part
+        if served.js(TIP):  # what explains a control is closed first
+            driver.switch_to.active_element.send_keys(Keys.ESCAPE)
+        driver.switch_to.active_element.send_keys(Keys.ESCAPE)
+        assert not served.js("return document.body.classList.contains('is-off-open')")
+        assert served.js("return document.activeElement.matches(arguments[0])", opener), part
+        seen = "return document.getElementById('shell-off').checkVisibility({visibilityProperty: true})"
+        served.until(lambda seen=seen: not served.js(seen))  # nothing in it can be reached
+
+
 MOVING = """return [...document.querySelectorAll('*')].flatMap((e) => [null, '::before', '::after'].map((part) => {
   const style = getComputedStyle(e, part), long = (list) => list.split(',').some((one) => parseFloat(one) > 0);
   const moves = style.animationName !== 'none' || long(style.transitionDuration);
