@@ -9,7 +9,10 @@
      V.time.range()         [from, to] in ms, null for the whole window
      V.time.following()     whether what is newest stays in sight
      V.time.fitting(gd)     what of a drawn chart's x axis has to change, null if nothing
-     V.time.first(data)     the range of a chart that is drawn anew, null for its own */
+     V.time.first(data)     the range of a chart that is drawn anew, null for its own
+     V.time.step(s)         ms between the rows of a stream
+
+   A chart in focus is gone through by keys, from one of its buckets to the next. */
 (() => {
   "use strict";
   const V = window.venuescope;
@@ -169,8 +172,10 @@
   };
 
   // ---------- the line ----------
-  // Where it is: at the pointer, {gd, x, y} of the window; or at a time that was tapped, {gd, t, y} with y of the chart.
+  // Where it is: at the pointer, {gd, x, y} of the window; at a time that was tapped, {gd, t, y} with y of the chart; or
+  // in the middle of a bucket that was gone to by key, {gd, t, y: null, from}.
   let aim = null, frame = 0;
+  const keyed = () => Boolean(aim && aim.from !== undefined);
   let told = ""; // the chart that tells by itself what is pointed at
   const tell = (name, ...at) => {
     if (told && told !== name) V.charts[told].point(null, null);
@@ -195,9 +200,9 @@
     const off = -new Date(t).getTimezoneOffset();
     return off ? `${off < 0 ? "−" : "+"}${String(Math.floor(Math.abs(off) / 60)).padStart(2, "0")}:${String(Math.abs(off) % 60).padStart(2, "0")}` : "";
   };
-  const worded = (t) => {
-    const off = zone(t), local = off ? `   ${F.millis(t - new Date(t).getTimezoneOffset() * 60_000)} ${off}` : "", day = V.otherDay(t);
-    return `${day ? `${day} ` : ""}${F.millis(t)} UTC${local}`;
+  const worded = (t, form = F.millis) => {
+    const off = zone(t), local = off ? `   ${form(t - new Date(t).getTimezoneOffset() * 60_000)} ${off}` : "", day = V.otherDay(t);
+    return `${day ? `${day} ` : ""}${form(t)} UTC${local}`;
   };
   const hide = () => {
     tell("");
@@ -240,7 +245,11 @@
         V.readout.show(gd, name, t, axis._offset + px);
         continue;
       }
-      const words = worded(t), wide = Math.ceil(words.length * LETTER) + SIDES;
+      if (keyed() && seen && !V.charts[name].point) {
+        telling.add(name);
+        V.readout.show(gd, name, t, axis._offset + px);
+      }
+      const words = keyed() ? worded(aim.from, F.time) : worded(t), wide = Math.ceil(words.length * LETTER) + SIDES;
       D.text(label, words);
       if (label.style.width !== `${wide}px`) label.style.width = `${wide}px`;
       V.chart.move(label, Math.max(0, Math.min(axis._offset + px - wide / 2, gd._fullLayout.width - wide)), size.t + size.h + 2, shown);
@@ -248,6 +257,8 @@
     V.readout.clear(telling);
     tell(nameOf(aim.gd), aim.gd, t, y);
   };
+
+  // ---------- the line by pointer ----------
   const chartAt = (target) => (target.closest ? target.closest("[data-chart] .js-plotly-plot") : null);
   document.addEventListener("pointermove", (event) => {
     const gd = chartAt(event.target);
@@ -256,7 +267,7 @@
     schedule();
   }, { passive: true });
   document.documentElement.addEventListener("pointerleave", (event) => {
-    if (event.pointerType === "touch" && aim && aim.t !== undefined) return;
+    if (keyed() || (event.pointerType === "touch" && aim && aim.t !== undefined)) return;
     aim = null;
     schedule();
   });
@@ -272,6 +283,54 @@
     aim = box ? { gd, t: Math.round(gd._fullLayout.xaxis.p2c(event.clientX - box.left - gd._fullLayout.xaxis._offset)), y: event.clientY - box.top } : null;
     schedule();
   }, true);
+
+  // ---------- the line by key ----------
+  const FAR = 10, REST_MS = 400; // buckets at once, with Shift; a key that is held down says nothing until it rests
+  T.step = (s) => ((s && (s.interval || s.step)) || (V.state.window > 900 ? 10 : 1)) * 1000;
+  // A drawn chart's buckets in sight: {first, step, low, high}, the ends as numbers from the first row's on; null without any.
+  const buckets = (gd) => {
+    const s = V.store.streams[V.charts[nameOf(gd)].stream], t = s && s.rows && s.rows.t;
+    if (!t || !t.length) return null;
+    const step = T.step(s), first = t[0], [from, to] = gd._fullLayout.xaxis.range.map((x) => (ms(x) - first) / step - 0.5);
+    const low = Math.max(0, Math.ceil(from)), high = Math.min(Math.round((t[t.length - 1] - first) / step), Math.floor(to));
+    return high < low ? null : { first, step, low, high };
+  };
+  let saying = 0;
+  const say = () => {
+    clearTimeout(saying);
+    saying = setTimeout(() => {
+      if (!keyed() || !dated(aim.gd)) return;
+      V.say([worded(aim.from, F.time), ...V.readout.of(aim.gd, nameOf(aim.gd), aim.t).map(([name, value]) => `${name} ${value}`)].join(", "));
+    }, REST_MS);
+  };
+  const focused = (event) => {
+    const gd = event.target.matches && event.target.matches(".vs-plot[tabindex]") ? event.target.querySelector(".js-plotly-plot") : null;
+    return dated(gd) ? gd : null;
+  };
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const gd = focused(event), found = gd && buckets(gd);
+    if (!found) return;
+    if (event.key === "Escape" && keyed()) {
+      aim = null;
+      schedule();
+      return event.stopPropagation(); // what lies behind it is left by the next
+    }
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key] * (event.shiftKey ? FAR : 1), { first, step, low, high } = found;
+    const at = aim && aim.gd === gd ? (keyed() ? aim.t : T.at) : null, here = at ? Math.floor((at - first) / step) : null; // a key may come before the next frame
+    const to = { Home: low, End: high, ArrowLeft: here === null ? high : here + by, ArrowRight: here === null ? high : here + by }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    const from = first + Math.max(low, Math.min(high, to)) * step;
+    aim = { gd, t: from + step / 2, y: null, from };
+    schedule();
+    say();
+  }, true);
+  document.addEventListener("focusout", (event) => {
+    if (!keyed() || !document.hasFocus() || !event.target.contains(aim.gd)) return;
+    aim = null;
+    schedule();
+  });
 
   // ---------- the link ----------
   const field = (button, url) => {

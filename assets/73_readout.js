@@ -48,7 +48,7 @@
 
   R.of = (gd, name, t) => {
     const s = V.store.streams[V.charts[name].stream], full = gd._fullLayout, found = [];
-    const step = ((s && (s.interval || s.step)) || (V.state.window > 900 ? 10 : 1)) * 1000;
+    const step = V.time.step(s);
     for (const trace of gd.data) {
       if (found.length >= MOST) break;
       const bars = trace.type === "candlestick" || trace.type === "ohlc", apart = bars || trace.type === "bar" || trace.mode === "markers";

@@ -119,7 +119,7 @@
     else if (event.key === "l" || event.key === "L") acts.layout();
     else if (event.shiftKey && event.key.toLowerCase() === "e") acts.picture();
     else if (event.key === "e" || event.key === "E") V.exportPanel((document.activeElement && document.activeElement.closest("section[data-panel]")) || document.querySelector("section[data-panel]"));
-    else if (event.key === " " && V.past.open() && !event.target.closest("button, a, [tabindex]")) V.past.toggle();
+    else if (event.key === " " && V.past.open() && (event.target.matches(".vs-plot") || !event.target.closest("button, a, [tabindex]"))) V.past.toggle();
     else if (event.key === "?") keys(true);
     else return;
     event.preventDefault();

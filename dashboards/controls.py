@@ -23,7 +23,10 @@ SHORTCUTS = (
             ("P", "pause and resume"),
             ("F", "hold the charts' time, or follow what is newest"),
             ("double click", "bring a zoomed chart back to live"),
-            ("Left, Right", "move the line of the chart in focus by a bucket; Shift: by 10; Home, End: to the ends"),
+            (
+                "Left, Right",
+                "move the line of the chart in focus by a bucket; Shift: by 10; Home, End: to the ends",
+            ),
             ("Space", "play and pause what is replayed"),
         ),
     ),

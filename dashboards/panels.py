@@ -13,6 +13,7 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from dashboards import ids
+from dashboards.charts import spec
 
 # Streams of one poll, as `transport.py` names them; a panel asks for some of these.
 STREAMS = frozenset(
@@ -196,6 +197,16 @@ def panel(
         button(icon("away"), "hide", name=f"Hide {title}", panel=name),
     ]
     plot: list[Any] = []
+    focus: dict[str, Any] = {}
+    if chart and spec(chart)["layout"]["xaxis"].get("type") == "date":
+        # Its line is moved by key, `assets/72_time.js`: a screen reader has to leave it the arrows.
+        focus = {
+            "tabIndex": "0",
+            "role": "application",
+            "aria-roledescription": "chart over time",
+            "aria-label": f"{title}: left and right move the line and tell its values",
+            "aria-keyshortcuts": "ArrowLeft ArrowRight Home End",
+        }
     if chart:
         plot = [
             graph(chart),
@@ -214,7 +225,7 @@ def panel(
         ]
     children = [
         read,
-        html.Div(plot, className=f"vs-plot {plot_cls}".strip()) if chart else None,
+        html.Div(plot, className=f"vs-plot {plot_cls}".strip(), **focus) if chart else None,
         html.Div(body, className="vs-fill") if body is not None else None,
         html.Div([html.I(style={"height": f"{h}%"}) for h in SKELETON_BARS], className="vs-skel"),
         html.Div(className="vs-state-host", **{"data-host": f"state:{name}"}),

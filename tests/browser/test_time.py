@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 from tests.browser.test_charts import refreshes
 
@@ -133,6 +134,69 @@ def test_what_the_other_charts_say_is_a_dash_in_holes_and_goes_with_the_pointer(
     assert dict(told)["p50"] == "–"
     assert dict(told)["p99.9"].endswith(" ms")
     assert {value for _, value in past} == {"–"}
+
+
+# [the bucket of the line, the newest and the oldest in sight, of the chart in focus].
+BUCKETS = """const name = document.activeElement.closest('section').dataset.chart;
+    const s = venuescope.store.streams[venuescope.charts[name].stream], step = venuescope.time.step(s);
+    const [low, high] = venuescope.graph(name)._fullLayout.xaxis.range.map(venuescope.chart.ms);
+    const seen = s.rows.t.filter((t) => t + step / 2 >= low && t + step / 2 <= high), at = venuescope.time.at;
+    return [at && at - step / 2, seen.at(-1), seen[0], step]"""
+
+
+@pytest.mark.nightly
+def test_the_line_of_a_chart_in_focus_is_moved_by_key(page: Any) -> None:
+    page.open("/?hz=4&max=latency")
+    page.until(lambda: page.js("return Boolean(venuescope.drawn.latency)"))
+    page.js("venuescope.set({paused: true})")
+    page.js("document.querySelector('#panel-latency .vs-plot').focus()")
+
+    def pressed(*keys: str) -> list[float]:
+        """What the line is at once it has been moved."""
+        page.duo.driver.switch_to.active_element.send_keys(*keys)
+        page.js("return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        found: list[float] = page.js(BUCKETS)
+        return found
+
+    at, newest, oldest, step = pressed(Keys.ARROW_LEFT)
+    assert at == newest  # it comes in at the newest
+    assert pressed(Keys.ARROW_LEFT)[0] == newest - step
+    assert pressed(Keys.SHIFT, Keys.ARROW_LEFT, Keys.NULL)[0] == newest - 11 * step
+    assert pressed(Keys.ARROW_RIGHT, Keys.ARROW_LEFT, Keys.ARROW_RIGHT)[0] == newest - 10 * step
+    assert pressed(Keys.HOME)[0] == oldest
+    assert pressed(Keys.ARROW_LEFT)[0] == oldest
+    assert pressed(Keys.END)[0] == newest
+    # What is there is told over the line, and once, when it rests, to who listens.
+    told = page.js(VALUES)["latency"]
+    plain = page.js(PERCENTILES)
+    assert [float(value.removesuffix(" ms")) for _, value in told] == pytest.approx(plain, rel=0.006)
+    time = page.js("return venuescope.format.time(arguments[0])", newest)
+    assert page.text('[data-over="latency"] [data-key="crosstime"]').startswith(f"{time} UTC")
+    page.until(lambda: page.text("#shell-status").startswith(f"{time} UTC"))
+    assert page.text("#shell-status").endswith(", ".join(f"{name} {value}" for name, value in told))
+    # Escape takes the line away first, then leaves what is behind; so does going on to something else.
+    assert pressed(Keys.ESCAPE)[0] is None
+    assert page.js("return [venuescope.state.max, document.querySelectorAll('.vs-cross-values').length]") == [
+        "latency",
+        0,
+    ]
+    pressed(Keys.HOME)
+    page.js("document.querySelector('[data-act=pause]').focus()")
+    page.until(lambda: page.js("return venuescope.time.at") is None)
+    # The candles tell it in their read-out.
+    page.js("venuescope.set({max: '', paused: false})")
+    drawn(page)
+    refreshes(page, 3)
+    page.js("document.querySelector('#panel-candles .vs-plot').focus()")
+    pressed(Keys.HOME)
+    at = pressed(Keys.SHIFT, Keys.ARROW_RIGHT, Keys.NULL)[0]
+    assert page.text('[data-f="candles.t"]') == page.js("return venuescope.format.time(arguments[0])", at)
+    pressed(Keys.ESCAPE)
+    page.until(
+        lambda: (
+            page.text('[data-f="candles.t"]') != page.js("return venuescope.format.time(arguments[0])", at)
+        )
+    )
 
 
 @pytest.mark.nightly
