@@ -34,8 +34,8 @@ def export(view: View, request: Json) -> tuple[str, str]:
 
 def _studies(view: View, low: float, high: float) -> Table:
     """Candles in sight, and each study's value at each: exact decimals, as many as the chart was given. A value that
-    rests on candles before the four hours that are kept is empty, as it is on a page that is opened now; one that was
-    open when they were there goes on showing what it was told.
+    rests on candles before the oldest kept (some four hours, of which seconds reach a few minutes further) is empty, as
+    it is on a page that is opened now; one that was open when they were there goes on showing what it was told.
     """
     rows, columns = studies.study_rows(view)
     vwap = [study for study in view.params.studies if study.kind == "vwap"]

@@ -50,7 +50,10 @@ EXCHANGE: Final = np.dtype(
     ]
 )
 IMBALANCE_LEVELS: Final = 10
-# What full tables take, 856 MB, and a little: 140 markets of 3.51 MB, 96 stages of 3.11 MB, 20 sources of 2.3 MB, 32
+# More than the window of four hours: an average of 200 candles of a second, or an EMA of 20, is right from the window's
+# first one on, and a page that is paused exports all it shows, as long as that is for up to two minutes.
+CANDLES_KEPT: Final = SECONDS_KEPT + 340 + 120
+# What full tables take, 861 MB, and a little: 140 markets of 3.54 MB, 96 stages of 3.11 MB, 20 sources of 2.3 MB, 32
 # budgets of 0.58 MB. A laptop of 8 GB has it. Rows that were never written are not taken from the system: two symbols
 # of each of six markets come to some 100 MB after four hours.
 BUDGET_BYTES: Final = 832 * 2**20
@@ -80,7 +83,7 @@ class MarketRings:
     def __init__(self, source: str, symbol: str) -> None:
         self.trades = Ring(f"trades {source} {symbol}", TRADE, 16_384)
         self.minutes = Ring(f"minutes {source} {symbol}", CANDLE, MINUTES_KEPT)  # the venue's own, closed
-        self.candles = Ring(f"candles {source} {symbol}", CANDLE, SECONDS_KEPT)  # closed seconds only
+        self.candles = Ring(f"candles {source} {symbol}", CANDLE, CANDLES_KEPT)  # closed seconds only
         self.metrics = Ring(f"metrics {source} {symbol}", METRIC, SECONDS_KEPT)
         self.frames = BookFrames(source, symbol)
 

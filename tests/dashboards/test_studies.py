@@ -371,3 +371,32 @@ def test_studies_over_a_venues_own_minutes_are_the_same_in_a_running_page_and_in
         at: [one["close"][i] for one in whole["indexed"]["series"]]
         for i, at in enumerate(whole["indexed"]["t"])
     }
+
+
+def test_seconds_over_all_that_is_kept_have_their_studies_from_the_first_on_also_after_a_pause() -> None:
+    desk = Desk().at(0).snapshot([(100, 5)], [(110, 2)]).trade(100).at(2)
+    ring = desk.telemetry.market(desk.source.key, "BTC-USDT").candles
+
+    def traded(first: int, until: int) -> None:
+        rows = np.zeros(until - first, CANDLE)
+        rows["ts_open_ns"] = START + np.arange(first, until) * SECOND
+        for name in ("open", "high", "low", "close"):
+            rows[name] = 1_000 + np.arange(first, until) % 97
+        rows["volume"] = rows["trades"] = 1
+        rows["notional_low"] = rows["close"]
+        ring.publish(rows)
+        desk.now = START + until * SECOND
+
+    traded(2, 16_000)
+    page = Page(desk, ["studies"], window=14_400, interval=1, studies=["sma-200", "ema-20"])
+    answer = page.poll()
+    drawn = answer["streams"]["studies"]
+    assert drawn["t"][0] == drawn["keep"]
+    assert all(values[0] is not None for values in drawn["values"].values())
+    traded(16_000, 16_120)
+    _, text = page.transport.export({"chart": "studies", "view": answer["v"], "client": "tab", "range": None})
+    table = list(csv.DictReader(io.StringIO(text)))
+    assert [int(row["epoch_ms"]) for row in table[:-1]] == drawn["t"][: len(table) - 1]
+    for name, values in drawn["values"].items():
+        told = [float(row[name]) for row in table[:300]]
+        assert told == pytest.approx([value / 100 for value in values[:300]], abs=1e-9)
