@@ -62,7 +62,7 @@
         n(size(row.bid_size, row, bases, most), "mut"), { text: price(row.bid, row, s), cls: `n${best("bid")}`, tone: "up" },
         { text: price(row.ask, row, s), cls: `n${best("ask")}`, tone: "down" }, n(size(row.ask_size, row, bases, most), "mut"),
         n(F.none(row.spread_bp) ? "–" : F.group(row.spread_bp, 3)), { text: mid(row, s), cls: "n" },
-        n(F.none(row.diff_bp) ? "–" : F.group(row.diff_bp, 2).replace(/^(?!−)/, row.diff_bp > 0 ? "+" : "")), bar(row, held),
+        n(F.signed(row.diff_bp, 2)), bar(row, held),
         n(F.age(s.ages[i])), book(row),
       ];
     }));
@@ -111,7 +111,7 @@
     const s = V.store.streams.funding, f = s && s.funding;
     if (panel.hidden !== !f) panel.hidden = !f;
     if (!f) return;
-    const signed = (x, digits, unit) => (F.none(x) ? "–" : `${x > 0 ? "+" : ""}${F.group(x, digits)}${unit}`);
+    const signed = (x, digits, unit) => (F.none(x) ? "–" : F.signed(x, digits) + unit);
     D.put("funding.rate.of", f.interval_s ? `Rate for ${period(f.interval_s)}` : "Rate");
     D.put("funding.rate", signed(f.rate_pct, 4, "%"));
     D.put("funding.apr", f.interval_s ? signed(f.apr_pct, 2, "%") : "interval not told", f.interval_s ? "" : "mut");
