@@ -81,8 +81,16 @@
     if (shown) timer = setTimeout(hide, LEAVE_MS);
   };
 
+  // Where the pointer is, and where it was when the last one was closed by key: what comes to lie under a pointer that
+  // was not moved since is not asked about.
+  let pointer = "", closed = "";
+  const placeOf = (event) => `${event.clientX},${event.clientY}`;
+  document.addEventListener("pointermove", (event) => {
+    pointer = placeOf(event);
+  }, { capture: true, passive: true });
   document.addEventListener("pointerover", (event) => {
-    if (event.pointerType === "touch") return;
+    if (event.pointerType === "touch" || placeOf(event) === closed) return;
+    closed = "";
     if (tip.contains(event.target)) return clearTimeout(timer); // it may be read with the pointer on it
     const unit = unitOf(event.target);
     if (unit) soon(unit, unit);
@@ -122,6 +130,7 @@
     keyed = true;
     if (event.key === "Escape" && shown) {
       hide();
+      closed = pointer;
       event.stopPropagation();
       return;
     }

@@ -115,6 +115,10 @@ def test_a_figure_tells_what_it_measures_to_pointer_and_keyboard(page: Any) -> N
     body.send_keys(Keys.ESCAPE)
     assert page.js(TIP) == ""
     assert page.js("return document.querySelectorAll('[aria-describedby=shell-tip]').length") == 0
+    # What lay under it is not explained until the pointer moves.
+    page.js("window.later = 0; setTimeout(() => { window.later = 1 }, 600)")
+    page.until(lambda: page.js("return window.later"))
+    assert page.js(TIP) == ""
     # A row of figures is one stop; arrows go through it.
     page.until(lambda: page.js("return document.querySelector('.vs-tile').tabIndex") == 0)
     page.js("document.querySelector('.vs-tile').focus()")
