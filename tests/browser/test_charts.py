@@ -190,13 +190,15 @@ POINT = """const [t, high, type] = arguments, gd = venuescope.graph('candles'), 
     for (const name of type === 'touch' ? ['pointerdown', 'pointerup'] : ['pointermove'])
       layer.dispatchEvent(new PointerEvent(name, at));
     if (type === 'touch') document.documentElement.dispatchEvent(new PointerEvent('pointerleave', at))"""
-# [what the read-out says, the candle at the line as it came, null for none, the newest's time, places of the figures].
+# [what the read-out says, the candle at the line as it came, null for none, the time of the newest drawn, places of the
+# figures].
 READ_OUT = """const all = ['t', 'o', 'h', 'l', 'c', 'change', 'v'].map((key) =>
       document.querySelector(`[data-f="candles.${key}"]`));
     const { rows, interval } = venuescope.store.streams.candles, at = venuescope.time.at, step = interval * 1000;
     const i = rows.t.lastIndexOf(Math.floor(at / step) * step);
     return [all.map((el) => el.textContent), i < 0 ? null : ['t', 'o', 'h', 'l', 'c', 'v'].map((key) => rows[key][i]),
-      venuescope.format.time(rows.t.at(-1)), all.map((el) => el.getBoundingClientRect().x)]"""
+      venuescope.format.time(venuescope.charts.candles.drawn.rows.t.at(-1)),
+      all.map((el) => el.getBoundingClientRect().x)]"""
 
 
 def read_as(candle: list[float], market: dict[str, Any]) -> list[str]:
@@ -214,6 +216,7 @@ def read_as(candle: list[float], market: dict[str, Any]) -> list[str]:
     ]
 
 
+@pytest.mark.nightly
 def test_the_read_out_tells_the_candle_under_the_pointer(page: Any) -> None:
     page.open("/market?hz=10&window=900&interval=5&studies=sma-20")
     page.until(lambda: page.js("return venuescope.drawn.candles && venuescope.drawn.studies !== 0"))

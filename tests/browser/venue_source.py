@@ -10,6 +10,7 @@ application; only the engine behind it is played. `switch(mode)`: "live" (four m
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -100,6 +101,7 @@ class VenueSource:
         self, *, seed: int = 7, clock: Callable[[], float] = time.time, history_s: int = HISTORY_S
     ) -> None:
         self.seed, self.clock = seed, clock
+        self._writing = threading.Lock()
         self.commands: list[tuple[str, dict[str, Any]]] = []
         self.exports: list[dict[str, Any]] = []
         self.params: dict[str, Any] = {}
@@ -232,7 +234,11 @@ class VenueSource:
         return price * (1 + (basis_bp + wobble) / 1e4)
 
     def advance(self) -> None:
-        """Bring telemetry and board up to now."""
+        """Bring telemetry and board up to now; by one at a time, as telemetry has one writer."""
+        with self._writing:
+            self._advance()
+
+    def _advance(self) -> None:
         now_ns = self._now()
         second = now_ns // SECOND
         while self._second < second:
