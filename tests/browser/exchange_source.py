@@ -8,7 +8,6 @@ the engine would. `switch(mode)`: "live", "fresh" (serving; no key, no client, n
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -63,7 +62,6 @@ class ExchangeSource(VenueSource):
         self._last = 7_213_000
         self.answers: list[dict[str, Any] | None] = []
         self.delay_s = 0.0  # how long a command takes
-        self._turn = threading.RLock()
         super().__init__(seed=seed, clock=clock, history_s=history_s)
         self.telemetry.board.exchange = ExchangeView()
         self.switch("live")
@@ -301,13 +299,8 @@ class ExchangeSource(VenueSource):
                 found.record(second * SECOND, values.astype(np.int64))
                 found.advance((second + 1) * SECOND)
 
-    def advance(self) -> None:
-        """Bring telemetry and board up to now; tests and polls, which are other threads, may ask for it at once."""
-        with self._turn:
-            self._advance()
-
     def _advance(self) -> None:
-        super().advance()
+        super()._advance()
         now_ns, board = self._now(), self.telemetry.board
         builtin = self._builtin()
         for symbol in SYMBOLS:

@@ -9,7 +9,6 @@ name, books that were recorded later than trades, venues without a symbol. Comma
 from __future__ import annotations
 
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -69,7 +68,6 @@ class HistorySource(VenueSource):
         self.shed = False
         self._replay_at: tuple[int, int] = (0, 0)  # (wall, the replay's own) when it last went on
         self._folder: tempfile.TemporaryDirectory[str] | None = None  # of exports that were asked for
-        self._turn = threading.RLock()
         super().__init__(seed=seed, clock=clock, history_s=history_s)
         self.switch("live")
 
@@ -292,17 +290,15 @@ class HistorySource(VenueSource):
 
     # ---------- the store ----------
 
-    def advance(self) -> None:
-        """Bring it up to now; tests and polls, which are other threads, may ask for it at once."""
-        with self._turn:
-            super().advance()
-            self._play()
-            self._store()
-            board = self.telemetry.board
-            board.engine = replace(board.engine, replay=self.replay)
-            board.storage = self.storage
-            if self.replay is not None:
-                self._show_replay(self.replay)
+    def _advance(self) -> None:
+        super()._advance()
+        self._play()
+        self._store()
+        board = self.telemetry.board
+        board.engine = replace(board.engine, replay=self.replay)
+        board.storage = self.storage
+        if self.replay is not None:
+            self._show_replay(self.replay)
 
     def _show_replay(self, replay: ReplayView) -> None:
         board, market = self.telemetry.board, self.markets[replay.source.partition(":")[0]]

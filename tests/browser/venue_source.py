@@ -101,7 +101,7 @@ class VenueSource:
         self, *, seed: int = 7, clock: Callable[[], float] = time.time, history_s: int = HISTORY_S
     ) -> None:
         self.seed, self.clock = seed, clock
-        self._writing = threading.Lock()
+        self._turn = threading.RLock()
         self.commands: list[tuple[str, dict[str, Any]]] = []
         self.exports: list[dict[str, Any]] = []
         self.params: dict[str, Any] = {}
@@ -234,8 +234,8 @@ class VenueSource:
         return price * (1 + (basis_bp + wobble) / 1e4)
 
     def advance(self) -> None:
-        """Bring telemetry and board up to now; by one at a time, as telemetry has one writer."""
-        with self._writing:
+        """Bring telemetry and board up to now; by one thread at a time, as telemetry has one writer."""
+        with self._turn:
             self._advance()
 
     def _advance(self) -> None:
