@@ -141,9 +141,8 @@ class AlertSource(VenueSource):
         self.alerts = replace(self.alerts, firings=(new, *self.alerts.firings))
         self.advance()
 
-    def advance(self) -> None:
-        """Bring telemetry, board and what rules see up to now."""
-        super().advance()
+    def _advance(self) -> None:
+        super()._advance()
         rules = tuple(
             replace(rule, value=f"{104_236.425 + 20 * math.sin(self._now() / 1e9):.3f}")
             if rule.metric == "mid" and rule.enabled
