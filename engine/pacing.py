@@ -266,9 +266,10 @@ class Player:
     def _arrive(self) -> None:
         """All up to the goal was played."""
         assert self._goal_ns is not None
-        at_ns = max(self._goal_ns, self.played_ns)
+        now_ns, at_ns = self._now(), max(self._goal_ns, self.played_ns)
         self.played_ns = at_ns
-        self.pacer.start(at_ns, self._now())
+        # One that was paused may have gone on before all was played that its clock had passed: no step back.
+        self.pacer.start(at_ns if self._seeking else max(at_ns, self.pacer.data_ns(now_ns)), now_ns)
         self._goal_ns, self._seeking = None, False
 
     async def _wait(self, next_ns: int) -> None:

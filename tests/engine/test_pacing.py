@@ -127,6 +127,30 @@ def test_a_pause_plays_what_the_clock_has_passed_and_no_more() -> None:
     assert rig.whole is False
 
 
+def test_going_on_before_all_was_played_that_a_pause_left_takes_no_step_back() -> None:
+    rig = Rig([at / 10 for at in range(100)], speed=10)
+    rig.most = 1
+    rig.player.begin(0)
+
+    async def drive() -> None:
+        rig.wall[0] += 200_000_000
+        rig.player.pause()
+        await asyncio.sleep(0)
+        rig.player.resume()
+        assert len(rig.played) < 20
+        rig.wall[0] += 100_000_000
+        assert rig.clock_s == 3.0
+        seen = []
+        for _ in range(60):
+            await asyncio.sleep(0)
+            seen.append(rig.clock_s)
+        await rig.turned()
+        assert set(seen) == {rig.clock_s} == {3.0}
+        assert len(rig.played) == 31
+
+    driven(rig, drive)
+
+
 def test_a_step_plays_exactly_one_piece_even_of_several_at_the_same_moment() -> None:
     rig = Rig([0, 1, 1, 1, 2], paused=True)
     rig.player.begin(0)
