@@ -325,8 +325,11 @@
           cells[2].dataset.tone = s && s.lost ? "warn" : "";
         }
         if (old.note !== says.note) {
-          D.text(cells[3], says.note);
-          cells[3].title = says.note; // in a narrow panel its end is cut off
+          const told = says.note ? says.note.split(/(?=; )/) : []; // a part that does not fit is left out, never cut
+          if (!cells[3].firstElementChild) D.text(cells[3], "");
+          const parts = D.pool(cells[3], told.length, () => D.make("span", ""));
+          told.forEach((text, i) => D.text(parts[i], text));
+          cells[3].title = says.note;
         }
         written.set(panel, says);
       }

@@ -91,6 +91,40 @@ def test_whatever_draws_a_stale_source_is_dimmed_and_says_since_when(page: Any, 
         )  # fmt: skip
 
 
+# Parts of a remark that are seen, with the footer so wide; None among them: one that is seen in part.
+PARTS = """const foot = document.querySelector(arguments[0] + ' > footer'), note = foot.lastElementChild;
+  foot.style.width = `${arguments[1]}px`;
+  const box = note.getBoundingClientRect();
+  const seen = [...note.children].map((e) => [e.textContent, e.getBoundingClientRect()])
+    .filter(([, one]) => one.top < box.bottom && one.bottom > box.top)
+    .map(([text, one]) => (one.left >= box.left - 1 && one.right <= box.right + 1 ? text : null));
+  foot.style.width = '';
+  return seen"""
+
+
+@pytest.mark.nightly
+def test_a_remark_gives_way_in_whole_parts_from_its_end(page: Any) -> None:
+    page.until(lambda: page.state("candles") == "live")
+    page.click("[data-act=pause]")
+    page.until(lambda: page.state("candles") == "paused")
+    said = "5 s candles; hollow rises, filled falls"
+    assert page.text("#panel-candles .f-note") == said
+    assert page.js("return document.querySelector('#panel-candles .f-note').title") == said
+    parts = ["5 s candles", "; hollow rises, filled falls"]
+    counts = []
+    for width in range(640, 200, -4):
+        seen = page.js(PARTS, "#panel-candles", width)
+        assert seen == parts[: len(seen)], width
+        counts.append(len(seen))
+    assert counts == sorted(counts, reverse=True)
+    assert set(counts) == {2, 1, 0}
+    # A number is there or is not.
+    assert {tuple(page.js(PARTS, "#panel-depth", width)) for width in range(640, 200, -4)} == {
+        (page.text("#panel-depth .f-note"),),
+        (),
+    }
+
+
 @pytest.mark.nightly
 def test_lost_left_out_and_thinned_rows_are_said_in_words(page: Any) -> None:
     page.source.flooded = 300
