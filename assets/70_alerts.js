@@ -31,6 +31,8 @@
     return [...out];
   };
   A.venue = (id) => (A.venues().find(([key]) => key === id) || [id, id])[1];
+  // A rule's sentence to be read: its threshold in groups of three, as the values beside it. What is typed has none.
+  A.reads = (text) => text.replace(/ (above|below) (-?\d+(?:\.\d+)?)/, (_, side, threshold) => ` ${side} ${X.grouped(threshold)}`);
   // The engine's word beside what was pressed, or as a toast where there is no room.
   A.order = async (name, args, done = "") => {
     const answer = await X.ask(name, args);
@@ -69,11 +71,11 @@
   };
   const tell = (newest, more) => {
     const where = [newest.source && label(newest.source), newest.value && X.grouped(newest.value)].filter(Boolean).join(": ");
-    D.toast(newest.text, [where, more ? `and ${more} more` : ""].filter(Boolean).join(", "), "alert");
+    D.toast(A.reads(newest.text), [where, more ? `and ${more} more` : ""].filter(Boolean).join(", "), "alert");
     if (V.state.sound) beep();
     if (!V.state.notify || refused()) return;
     try {
-      new Notification(newest.text, { body: where, tag: `venuescope-${newest.id}` }); // one, however many tabs ask for it
+      new Notification(A.reads(newest.text), { body: where, tag: `venuescope-${newest.id}` }); // one, however many tabs ask for it
     } catch {
       V.set({ notify: false }); // browsers of phones have them in service workers alone
       D.toast("This browser shows no notifications", "It has none for a page. The badge and the sound tell alerts.");
@@ -95,8 +97,8 @@
     if (el.className !== cls) el.className = cls;
     D.put("alerts.count", h.state === "failed" ? "!" : n > 99 ? "99+" : n || h.firing ? String(n) : "");
     D.put("alerts.rail", n > 99 ? "99+" : n ? String(n) : "");
-    D.put("alerts.what", h.state === "failed" ? "Alerts are not watched" : open && (n || h.firing) ? newest.text : "");
-    const says = h.state === "failed" ? "Alerts are not watched: see Alerts" : !n && !h.firing ? "Alerts: nothing to acknowledge" : [`${n} to acknowledge`, h.firing ? `${h.firing} firing now` : "", open ? newest.text : ""].filter(Boolean).join("; ");
+    D.put("alerts.what", h.state === "failed" ? "Alerts are not watched" : open && (n || h.firing) ? A.reads(newest.text) : "");
+    const says = h.state === "failed" ? "Alerts are not watched: see Alerts" : !n && !h.firing ? "Alerts: nothing to acknowledge" : [`${n} to acknowledge`, h.firing ? `${h.firing} firing now` : "", open ? A.reads(newest.text) : ""].filter(Boolean).join("; ");
     D.attr(el, "title", says);
     D.attr(el, "aria-label", [...el.querySelectorAll(".n, .what")].map((part) => part.textContent).concat(says).filter(Boolean).join(" "));
     const bare = document.title.replace(/^\(\d+\) /, ""), title = n ? `(${n}) ${bare}` : bare;
@@ -197,9 +199,9 @@
           draw(td) {
             if (!td.firstElementChild) td.append(D.make("span", "vs-rule", D.make("span", ""), D.make("small", "")));
             const [says, told] = td.firstElementChild.children;
-            D.text(says, rule.text);
+            D.text(says, A.reads(rule.text));
             D.text(told, rule.webhooks.length ? `→ ${rule.webhooks[0]}${rule.webhooks.length > 1 ? ` +${rule.webhooks.length - 1}` : ""}` : "");
-            D.attr(td, "title", [rule.text, rule.webhooks.length ? `told: ${rule.webhooks.join(", ")}` : "", v.where ? `nearest at ${label(v.where)}` : ""].filter(Boolean).join("; "));
+            D.attr(td, "title", [A.reads(rule.text), rule.webhooks.length ? `told: ${rule.webhooks.join(", ")}` : "", v.where ? `nearest at ${label(v.where)}` : ""].filter(Boolean).join("; "));
           },
         },
         { text: valued(v.value), cls: "n", tone: v.value === "" ? "mut" : "" },
@@ -229,9 +231,9 @@
               D.attr(el, "title", fixed || null);
             }
             D.attr(on, "aria-checked", String(rule.enabled));
-            D.attr(on, "aria-label", `Watch: ${rule.text}`);
-            D.attr(edit, "aria-label", `Edit: ${rule.text}`);
-            D.attr(gone, "aria-label", `Remove: ${rule.text}`);
+            D.attr(on, "aria-label", `Watch: ${A.reads(rule.text)}`);
+            D.attr(edit, "aria-label", `Edit: ${A.reads(rule.text)}`);
+            D.attr(gone, "aria-label", `Remove: ${A.reads(rule.text)}`);
           },
         },
       ];
@@ -281,7 +283,7 @@
             D.attr(td, "title", `${F.day(one.started)} ${F.time(one.started)} UTC, ${one.ended ? `over at ${F.time(one.ended)}` : "still true"}`);
           },
         },
-        { text: one.text, cls: one.acknowledged ? "wide" : "wide name" },
+        { text: A.reads(one.text), cls: one.acknowledged ? "wide" : "wide name" },
         one.source ? label(one.source) : "–",
         { text: valued(one.value), cls: "n" },
         { text: one.ended ? F.age(one.ended - one.started) : `${F.span(Math.max(0, now - one.started) / 1000)}+`, cls: "n", tone: one.ended ? "" : "bad" },
@@ -293,7 +295,7 @@
             button.dataset.id = String(one.id);
             button.hidden = Boolean(one.acknowledged);
             button.disabled = Boolean(fixed);
-            D.attr(button, "aria-label", `Ack: ${one.text} at ${F.time(one.started)}`);
+            D.attr(button, "aria-label", `Ack: ${A.reads(one.text)} at ${F.time(one.started)}`);
             D.attr(button, "title", fixed || "Acknowledge");
             when.hidden = !one.acknowledged;
             D.text(when, one.acknowledged ? F.time(one.acknowledged) : "");

@@ -162,7 +162,7 @@
       D.attr(hooks[i], "aria-pressed", String(draft.webhooks.includes(one.name)));
     });
     form.says.hidden = typing;
-    D.text(form.says, now.why && !now.calm ? now.why : A.sentence(now.why ? { ...draft, symbol: draft.symbol.trim().toUpperCase().replace(/\//g, "-"), threshold: "…", for_s: Number(draft.seconds) || 0 } : now));
+    D.text(form.says, now.why && !now.calm ? now.why : A.reads(A.sentence(now.why ? { ...draft, symbol: draft.symbol.trim().toUpperCase().replace(/\//g, "-"), threshold: "…", for_s: Number(draft.seconds) || 0 } : now)));
     D.attr(form.says, "data-tone", now.why ? (now.calm ? "mut" : "bad") : null);
     for (const name of ["symbol", "threshold", "seconds"]) D.attr(form[name].input, "aria-invalid", !typing && now.at === name && !now.calm ? "true" : null);
     D.text(form.el.closest(".vs-panel").querySelector("h2"), draft.id ? "Edit rule" : "New rule");
