@@ -8,6 +8,11 @@ from dash.development.base_component import Component
 from dashboards import grids, panels
 
 
+def _mark(token: str, shape: str) -> Component:
+    """How the chart draws a figure, before its word: the figures are the chart's key."""
+    return html.I(className=shape, style={"--c": f"var({token})"})
+
+
 def layout(**_: object) -> Component:
     """The page's content."""
     windows = panels.panel(
@@ -32,20 +37,19 @@ def layout(**_: object) -> Component:
         "Calls held back, calls in queue",
         streams=["limits"],
         chart="limits",
-        tools=[
-            panels.keys(
-                ("throttled", "--vs-stale-solid", ""),
-                ("waiting", "--vs-paused", "ln"),
-                ("refused", "--vs-error", "dia"),
-            ),
-        ],
-        read=panels.readout(
-            ("Calls", "limits.allowed"),
-            ("Throttled", "limits.throttled"),
-            ("Refused", "limits.refused"),
-            ("Waiting", "limits.waiting"),
-            ("Mean wait", "limits.mean", "opt vs-hide-l"),
-            ("Longest", "limits.max", "opt vs-hide-l"),
+        read=html.Div(
+            [
+                html.Span([mark, text, panels.figure(field)])
+                for mark, text, field in (
+                    (None, "Calls", "limits.allowed"),
+                    (_mark("--vs-stale-solid", ""), "Throttled", "limits.throttled"),
+                    (_mark("--vs-error", "dia"), "Refused", "limits.refused"),
+                    (_mark("--vs-paused", "ln"), "Waiting", "limits.waiting"),
+                    (None, "Mean wait", "limits.mean"),
+                    (None, "Longest", "limits.max"),
+                )
+            ],
+            className="vs-read vs-keys",
         ),
         units=(("tr", "calls"), ("br", "{utc.limits}")),
         part="series",

@@ -174,6 +174,20 @@ def test_limits_show_windows_endpoints_and_what_was_held_back(venues: Page) -> N
     venues.until(lambda: set(column(venues, "endpoints", "label")) == {"Binance USD-M"})
     assert "budget=binance_usdm" in venues.js("return location.search")
     assert venues.js(CUT) == []
+    # The figures, with the chart's key, are whole at every width.
+    for width in (1440, 1280, 1024, 390):
+        venues.duo.driver.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False},
+        )
+        venues.until(lambda width=width: venues.js("return innerWidth") == width)
+        shown = venues.js(
+            """const read = document.querySelector('#panel-limits .vs-read'), box = read.getBoundingClientRect();
+            return [...read.children].filter((e) => { const b = e.getBoundingClientRect();
+              return b.width && b.left >= box.left && b.right <= box.right && b.bottom <= box.bottom + 1; })
+              .map((e) => [...e.childNodes].map((x) => ({ I: '*', B: '' })[x.nodeName] ?? x.nodeValue).join(''))"""
+        )
+        assert shown == ["Calls", "*Throttled", "*Refused", "*Waiting", "Mean wait", "Longest"], width
 
 
 @pytest.mark.nightly
