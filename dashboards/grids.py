@@ -178,6 +178,8 @@ def events(name: str) -> Component:
                 flex=1,
                 minWidth=180,
                 cellClass="wide",
+                wrapText=True,
+                autoHeight=True,
                 filter="agTextColumnFilter",
                 tooltipField="text",
             ),

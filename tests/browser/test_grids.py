@@ -137,6 +137,9 @@ def test_events_are_newest_first_and_each_once(page: Any) -> None:
         "return venuescope.live.events('limit-events', venuescope.store.streams.events).map((e) => e.t)"
     )
     assert [float(one.split("|")[0]) for one in listed] == sorted(times, reverse=True)
+    said = "return [...document.querySelectorAll('#panel-limit-events .ag-cell[col-id=text]')]"
+    assert page.js(f"{said}.length") > 0
+    assert page.js(f"{said}.filter((e) => e.scrollWidth > e.clientWidth).length") == 0  # told whole
 
 
 @pytest.mark.nightly
