@@ -14,6 +14,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,7 @@ def noise(*keys: int) -> float:
     return h / 2**64
 
 
+@lru_cache(maxsize=1 << 16)  # asked for the same again and again, by every market of a coin
 def gauss(*keys: int) -> float:
     """A normal number made from two of those."""
     return math.sqrt(-2 * math.log(noise(*keys, 1) + 1e-12)) * math.cos(2 * math.pi * noise(*keys, 2))

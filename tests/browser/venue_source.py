@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,13 @@ def markets() -> list[Market]:
         Market("bybit_linear", "Bybit linear", 5, linear, (1, 3), 2.6, 730, ("public 1",), "bybit"),
         Market("bybit_inverse", "Bybit inverse", 6, inverse, (2, 0), 1.9, 120, ("public 1",), "bybit"),
     ]  # fmt: skip
+
+
+@lru_cache(maxsize=1 << 14)
+def walk(seed: int, k: int) -> float:
+    """Slow waves and a bounded walk, by the second: how far a price is from where it began, as a share."""
+    steps = sum(gauss(seed, k // (4**j), j, 3) * 0.00006 * 1.7**j for j in range(5))
+    return steps + 0.0006 * math.sin(k / 97) + 0.0003 * math.sin(k / 31 + 1)
 
 
 class VenueSource:
@@ -222,14 +230,10 @@ class VenueSource:
     # ---------- the market ----------
 
     def mid(self, base: str, at_s: float, basis_bp: float = 0.0) -> float:
-        """Price of a coin at a time: slow waves and a bounded walk."""
-
-        def walk(k: int) -> float:
-            steps = sum(gauss(self.seed, k // (4**j), j, 3) * 0.00006 * 1.7**j for j in range(5))
-            return steps + 0.0006 * math.sin(k / 97) + 0.0003 * math.sin(k / 31 + 1)
-
+        """Price of a coin at a time."""
         k = math.floor(at_s)
-        price = PRICES.get(base, 12.5) * (1 + walk(k) + (walk(k + 1) - walk(k)) * (at_s - k))
+        here, there = walk(self.seed, k), walk(self.seed, k + 1)
+        price = PRICES.get(base, 12.5) * (1 + here + (there - here) * (at_s - k))
         wobble = 0.25 * gauss(self.seed, k, round(basis_bp * 100), 5) if basis_bp else 0.0
         return price * (1 + (basis_bp + wobble) / 1e4)
 
