@@ -1,5 +1,6 @@
-/* Before the program's start, or before what a chart is of was first seen, there is nothing to draw: a quiet band says
-   so, that is no gap. One for every chart over time; it lies over the chart and changes nothing of it. */
+/* Before the program's start, before what a chart is of was first seen, or, in a range that is held, before the rows that
+   a page keeps, there is nothing to draw: a quiet band says which, that is no gap. One for every chart over time; it lies
+   over the chart and changes nothing of it. */
 (() => {
   "use strict";
   const V = window.venuescope;
@@ -33,8 +34,10 @@
     if (!xaxis || xaxis.type !== "date") return;
     const source = V.store.primary(), first = Math.min(...gd.data.filter((trace) => !NOT_DATA.has(trace.name) && (trace.xaxis || "x") === "x").map(firstOf));
     const [from, to] = xaxis.range.map(ms), at = started();
-    const wide = Number.isFinite(first) && first < to ? xaxis.l2p(first) : 0;
-    const shown = wide >= LEAST && first > from && at !== null && !(source && source.run === "replay");
+    // Rows that begin with the window began earlier: what was before them is no longer kept here.
+    const s = V.store.streams[V.charts[name].stream], cut = Boolean(s && s.keep) && first < s.keep + 2 * V.time.step(s);
+    const wide = Number.isFinite(first) ? xaxis.l2p(Math.min(first, to)) : 0;
+    const shown = wide >= LEAST && first > from && (!cut || from < s.keep) && at !== null && !(source && source.run === "replay");
     const band = shown || document.querySelector(`[data-over="${name}"] [data-key="began"]`) ? over(name, "began", "vs-began") : null;
     if (!band) return;
     move(band, xaxis._offset, _size.t, shown);
@@ -43,6 +46,7 @@
     if (band.style.width !== size[0]) band.style.width = size[0];
     if (band.style.height !== size[1]) band.style.height = size[1];
     const own = at >= from && first - at < SOON_MS;
-    D.text(band, wide < WORDS ? "" : `${own ? "started" : "first data"} ${F.time(own ? at : first)} UTC`);
+    const words = cut ? `before the ${F.window(V.state.window)} window` : `${own ? "started" : "first data"} ${F.time(own ? at : first)} UTC`;
+    D.text(band, wide < WORDS ? "" : words);
   };
 })();

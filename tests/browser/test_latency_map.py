@@ -131,3 +131,34 @@ def test_what_is_before_the_start_is_a_quiet_band_that_changes_nothing_of_the_ch
         return [el.textContent, el.hidden, far < 1, axis.range.join() === range, venuescope.format.time(from)];"""
     text, hidden, placed, same, at = page.js(shift)
     assert (text, hidden, placed, same) == (f"started {at} UTC", False, True, True)
+
+
+BAND = """const el = document.querySelector('[data-over="latency"] [data-key="began"]');
+    return el && !el.hidden ? [el.textContent, parseFloat(el.style.width)] : null;"""
+
+
+@pytest.mark.nightly
+def test_a_range_before_all_that_was_seen_says_since_when_there_is_something(page: Any) -> None:
+    opened(page)
+    later = """const gd = venuescope.graph('latency'), axis = gd._fullLayout.xaxis;
+        const to = Date.parse(axis.range[1] + 'Z');
+        venuescope.began('latency', { _fullLayout: gd._fullLayout, data: [{ name: 'p50', x: [to + 30000], y: [1] }] });
+        return [venuescope.format.time(to + 30000), axis._length];"""
+    page.js("venuescope.set({ paused: true })")
+    at, whole = page.js(later)
+    text, wide = page.js(BAND)
+    assert text == f"first data {at} UTC"
+    assert abs(wide - whole) < 1
+
+
+@pytest.mark.nightly
+def test_what_a_held_range_has_from_before_the_window_is_not_said_to_be_before_the_first_data(
+    page: Any,
+) -> None:
+    opened(page)
+    page.js(
+        """const { keep } = venuescope.store.streams.latency;
+        venuescope.set({ at0: keep - 60000, at1: keep + 60000 });"""
+    )
+    page.until(lambda: page.js(BAND))
+    assert page.js(BAND)[0] == "before the 5 m window"
