@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from dashboards.sheet import TIMES, csv_text, file_name, in_sight, when, x_range
+from dashboards.sheet import TIMES, check_kept, csv_text, file_name, in_sight, when, x_range
 from dashboards.streams import book_map
 from dashboards.streams.common import Json
 from dashboards.view import View
-from engine.errors import BadCommand
 from engine.market.instruments import Instrument, format_decimal
 
 COLUMNS = (
@@ -30,12 +29,10 @@ def export(view: View, request: Json) -> tuple[str, str]:
 
 
 def _rows(view: View, unit: Instrument, low: float, high: float) -> Iterator[Sequence[Any]]:
-    frames, lost = book_map.frame_rows(view)
-    found = book_map.columns(frames, book_map.step_ns(view))
-    if lost and (not len(frames) or low < found.starts_ns[0] / 1e6):
-        raise BadCommand(
-            "the oldest columns shown are no longer kept; zoom in on newer ones, or let the page refresh, then export"
-        )
+    step_ns, ring = book_map.step_ns(view), book_map.ring_of(view)
+    found = book_map.columns(book_map.frame_rows(view)[0], step_ns)
+    if ring is not None:
+        check_kept(view.kept_ns(ring), view.start_ns - view.start_ns % step_ns, step_ns, low)
     rows = book_map.raster_of(found, book_map.asked_units(view))
     if rows is None:
         return
@@ -46,7 +43,7 @@ def _rows(view: View, unit: Instrument, low: float, high: float) -> Iterator[Seq
 
     for at, start_ns in enumerate(found.starts_ns.tolist()):
         frame = found.frames[at]
-        if not in_sight(start_ns, book_map.step_ns(view), low, high) or not found.known[at]:
+        if not in_sight(start_ns, step_ns, low, high) or not found.known[at]:
             continue
         best = [format_decimal(int(frame[side]), price) for side in ("bid", "ask")]
         taken: tuple[str, ...] = (*traded(found.bought[at]), *traded(found.sold[at]))

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from dashboards import exchange_streams as streams
-from dashboards.sheet import TIMES, Table, csv_text, in_sight, iso, when, x_range
+from dashboards.sheet import TIMES, Table, check_kept, csv_text, in_sight, iso, when, x_range
 from dashboards.streams import latency
 from dashboards.streams.common import Json, step_s
 from dashboards.view import NS_A_SECOND, View
@@ -70,7 +70,9 @@ def _table(view: View, name: str, part: str, low: float, high: float) -> Table:
 
 def _rates(view: View, low: float, high: float) -> Table:
     rows, _ = streams.rate_rows(view, 0)
-    names, step_ns = streams.COLUMNS, step_s(view) * NS_A_SECOND
+    names, step_ns, ring = streams.COLUMNS, step_s(view) * NS_A_SECOND, streams.of(view).ring
+    if ring is not None:
+        check_kept(streams.staged(view).kept_ns(ring), view.wall_start_ns, step_ns, low)
     return (*TIMES, *(name if name == "clients" else f"{name}_per_s" for name in names)), [
         (*when(at * 1_000_000), *(rows[name][place] for name in names))
         for place, at in enumerate(rows["t"])
@@ -209,6 +211,11 @@ def _book(view: View) -> Table:
 
 def _latency(view: View, low: float, high: float) -> Table:
     fields = ("p50", "p90", "p95", "p99", "p999", "greatest")
+    staged, step_ns = streams.staged(view), latency.lines_step_s(view) * NS_A_SECOND
+    found = latency.summary_rows(staged)
+    if staged.stage is not None:
+        ring = latency.summary_ring(staged, staged.stage)
+        check_kept(staged.kept_ns(ring), latency.start_by(staged, staged.stage), step_ns, low)
     return (*TIMES, "stage", "samples", *(f"{name}_ns" for name in fields)), [
         (
             *when(int(row["ts_ns"])),
@@ -216,8 +223,8 @@ def _latency(view: View, low: float, high: float) -> Table:
             int(row["count"]),
             *(latency.told(name, int(row[name]), int(row["count"])) for name in fields),
         )
-        for row in latency.summary_rows(streams.staged(view))
-        if in_sight(int(row["ts_ns"]), latency.lines_step_s(view) * NS_A_SECOND, low, high)
+        for row in found
+        if in_sight(int(row["ts_ns"]), step_ns, low, high)
     ]
 
 

@@ -90,7 +90,10 @@ def seen(telemetry: Telemetry, raw: Json, wall_ns: int) -> Seen:
         ring=ring,
         head=ring.head if ring is not None else 0,
         stages=stages,
-        heads={each.name: each.head for stage in stages.values() for each in stage.rings},
+        heads={
+            each.name: each.head
+            for each in (*(ring for stage in stages.values() for ring in stage.rings), *filter(None, (ring,)))
+        },
         profile=board.profile,
     )
 

@@ -22,11 +22,11 @@ from dashboards import (
     latency_map_export,
     studies_export,
 )
-from dashboards.sheet import TIMES, Table, csv_text, file_name, in_sight, iso, when, x_range
+from dashboards.sheet import TIMES, Table, check_kept, csv_text, file_name, in_sight, iso, when, x_range
 from dashboards.streams import activity, impact, latency, limits, market, prices, venues
 from dashboards.streams.common import Json, step_s
 from dashboards.streams.depth import levels_of
-from dashboards.view import NS_A_SECOND, View
+from dashboards.view import FOREVER_NS, NS_A_SECOND, View
 from engine.errors import BadCommand
 from engine.market import metrics
 from engine.market.instruments import format_decimal
@@ -126,6 +126,7 @@ def _candles(view: View, _part: str, low: float, high: float) -> Table:
     columns, rows = (*TIMES, *candle_cells.COLUMNS), market.candle_rows(view)[0]
     if view.book is None:
         return columns, []
+    candle_cells.check_candles(view, [view.market], low)
     step_ns = view.params.interval_s * NS_A_SECOND
     return columns, [
         cells
@@ -137,8 +138,10 @@ def _candles(view: View, _part: str, low: float, high: float) -> Table:
 def _trades(view: View, _part: str, low: float, high: float) -> Table:
     columns = (*TIMES, "trade_id", "price", "size", "size_unit", "aggressor")
     rows, _ = market.tape(view)
-    if view.book is None:
+    if view.book is None or view.market is None:
         return columns, []
+    if len(rows) < min(market.TAPE_ROWS, view.heads.get(view.market.trades.name, 0)):
+        check_kept(FOREVER_NS, 0, 0, low)
     unit = view.book.instrument
     return columns, [
         (
@@ -159,7 +162,8 @@ def _metrics(view: View, _part: str, low: float, high: float) -> Table:
     if view.market is None or view.book is None:
         return columns, []
     rows = market.metric_rows(view, view.last(view.market.metrics, view.params.window_s + 2))
-    digits = view.book.instrument.price_decimals
+    digits, step_ns = view.book.instrument.price_decimals, step_s(view) * NS_A_SECOND
+    check_kept(view.kept_ns(view.market.metrics), view.start_ns, step_ns, low)
 
     def row(values: Any) -> Sequence[Any]:
         bid, bid_size, ask, ask_size = (int(values[name]) for name in TOP)
@@ -168,7 +172,6 @@ def _metrics(view: View, _part: str, low: float, high: float) -> Table:
         texts = (None if price is None else format_decimal(price, digits) for price in prices)
         return (*when(int(values["ts_ns"])), *texts, int(values["imbalance_ppm"]) / 1e6)
 
-    step_ns = step_s(view) * NS_A_SECOND
     return columns, [row(values) for values in rows if in_sight(int(values["ts_ns"]), step_ns, low, high)]
 
 
@@ -182,7 +185,11 @@ def _latency(view: View, part: str, low: float, high: float) -> Table:
         *("clock_offset_ns" if f == "offset" else f"{f}_ns" for f in fields),
     )
     names = tuple("offset_ns" if f == "offset" else f for f in fields)
-    stage = view.stage.stage if view.stage is not None else ""
+    stage, found = view.stage.stage if view.stage is not None else "", latency.summary_rows(view)
+    step_ns = latency.lines_step_s(view) * NS_A_SECOND
+    if view.stage is not None:
+        ring = latency.summary_ring(view, view.stage)
+        check_kept(view.kept_ns(ring), latency.start_by(view, view.stage), step_ns, low)
     return columns, [
         (
             *when(int(row["ts_ns"])),
@@ -190,8 +197,8 @@ def _latency(view: View, part: str, low: float, high: float) -> Table:
             int(row["count"]),
             *(latency.told(name, int(row[name]), int(row["count"])) for name in names),
         )
-        for row in latency.summary_rows(view)
-        if in_sight(int(row["ts_ns"]), latency.lines_step_s(view) * NS_A_SECOND, low, high)
+        for row in found
+        if in_sight(int(row["ts_ns"]), step_ns, low, high)
     ]
 
 
@@ -234,7 +241,10 @@ def _throughput(view: View, part: str, low: float, high: float) -> Table:
     """One rate by source (`messages`, `orders`, `trades`), the table of means and peaks (`totals`), or what the
     overview stacks: messages of real sources and orders of simulated ones.
     """
-    times, series = activity.throughput_rows(view, activity.throughput_start(view))
+    start_ns = activity.throughput_start(view)
+    times, series = activity.throughput_rows(view, start_ns)
+    for ring in (*view.counters.values(), *((view.clients,) if view.clients is not None else ())):
+        check_kept(view.kept_ns(ring), start_ns, step_s(view) * NS_A_SECOND, low)
     drawn: list[tuple[str, str, dict[str, list[float | None]]]] = [
         (s.source.key, activity.identity(view, s)["run"], series[s.source.key])
         for s in view.counted
@@ -301,9 +311,13 @@ _ENDPOINT: Final = (
 
 def _limit_steps(view: View, low: float, high: float) -> Table:
     names = ("allowed", "throttled", "refused", "waiting")
-    columns = limits.limit_rows(view, limits.limits_start(view))
+    start_ns = limits.limits_start(view)
+    columns = limits.limit_rows(view, start_ns)
     venues = " ".join(budget.venue for budget in limits.chosen(view))
     step_s = limits.STEPS_S[view.params.window_s]
+    for budget in limits.chosen(view):
+        if (ring := view.limit_rings.get(budget.venue)) is not None:
+            check_kept(view.kept_ns(ring), start_ns, step_s * NS_A_SECOND, low)
     return (*TIMES, "step_s", "venues", *names), [
         (*when(at), step_s, venues, *(columns[name][place] for name in names))
         for place, at in enumerate(columns["t"])
@@ -340,7 +354,11 @@ def _prices(view: View, _part: str, _low: float, _high: float) -> Table:
 
 def _mids(view: View, _part: str, low: float, high: float) -> Table:
     books = prices.comparable(view)
-    times, series = prices.mid_rows(view, prices.mids_start(view))
+    start_ns = prices.mids_start(view)
+    times, series = prices.mid_rows(view, start_ns)
+    for quote in books:
+        if quote.market is not None:
+            check_kept(view.kept_ns(quote.market.metrics), start_ns, step_s(view) * NS_A_SECOND, low)
     return (*TIMES, "source", "symbol", "mid_less_consensus_bp"), [
         (*when(at), quote.source.source.key, quote.symbol, values[place])
         for place, at in enumerate(times)

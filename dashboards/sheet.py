@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from dashboards.view import View
+from dashboards.view import NS_A_SECOND, View
 from engine.errors import BadCommand
 
 FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\0")
@@ -74,6 +74,17 @@ def in_sight(start_ns: int, step_ns: int, low: float, high: float) -> bool:
     """
     start, end = start_ns / 1e6, (start_ns + step_ns) / 1e6
     return start < high and end > low if step_ns else low <= start <= high
+
+
+def check_kept(kept_ns: int, start_ns: int, step_ns: int, low: float) -> None:
+    """BadCommand where something that a chart drew from `start_ns` on, in steps of `step_ns` or of points that wide,
+    may be in sight above `low` (epoch ms) and rests on rows before `kept_ns` (`View.kept_ns`), which are gone. Rows are
+    a second apart at least.
+    """
+    if kept_ns > start_ns and low * 1e6 < kept_ns + step_ns - NS_A_SECOND:
+        raise BadCommand(
+            "the oldest of what is shown is no longer kept; zoom in on newer data, or let the page refresh, then export"
+        )
 
 
 def iso(at_ns: int) -> str:

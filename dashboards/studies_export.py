@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+import numpy as np
+
 from dashboards import candle_cells
 from dashboards.sheet import TIMES, Table, csv_text, file_name, in_sight, when, x_range
 from dashboards.streams import indexed, studies
@@ -34,8 +36,9 @@ def export(view: View, request: Json) -> tuple[str, str]:
 
 def _studies(view: View, low: float, high: float) -> Table:
     """Candles in sight, and each study's value at each: exact decimals, as many as the chart was given. A value that
-    rests on candles before the oldest kept (some four hours, of which seconds reach a few minutes further) is empty, as
-    it is on a page that is opened now; one that was open when they were there goes on showing what it was told.
+    rests on candles before the oldest kept (some four hours, of which seconds reach a few minutes further) is empty, or
+    of a long EMA begun with the oldest, as on a page that is opened now; one that was open when they were there goes on
+    showing what it was told.
     """
     rows, columns = studies.study_rows(view)
     vwap = [study for study in view.params.studies if study.kind == "vwap"]
@@ -44,6 +47,7 @@ def _studies(view: View, low: float, high: float) -> Table:
     book = view.book
     if book is None:
         return heads, []
+    candle_cells.check_candles(view, [view.market], -np.inf if vwap else low)  # it begins with the window
     unit, step_ns = book.instrument, view.params.interval_s * NS_A_SECOND
     averages = running_vwap(rows) if vwap else []
     out: list[Sequence[Any]] = []
@@ -90,6 +94,8 @@ def _indexed(view: View, low: float, high: float) -> Table:
     heads = (*TIMES, "source", "symbol", "run", "close", "index")
     books = indexed.compared(view)
     times, columns = indexed.close_rows(view, indexed.start_ns(view))
+    # All are of the first close in the window.
+    candle_cells.check_candles(view, [quote.market for quote in books], -np.inf)
     bases = [next((close for close in column if close), None) for column in columns]
     step_ns = view.params.interval_s * NS_A_SECOND
     return heads, [

@@ -38,6 +38,7 @@ PAGES: Final = 32
 CLIENT_MAX: Final = 32
 SLO_MAX_US: Final = 1e9
 NS_A_SECOND: Final = 1_000_000_000
+FOREVER_NS: Final = 2**63 - 1
 COMPARING: Final = frozenset(
     ("prices", "mids", "indexed")
 )  # streams that look at more than the primary source
@@ -165,6 +166,17 @@ class View:
     def last(self, ring: Ring, count: int) -> Rows:
         """The newest `count` rows of `ring` as it stood in this view."""
         return ring.last(count, self.heads.get(ring.name, 0)).rows
+
+    def kept_ns(self, ring: Ring, column: str = "ts_ns") -> int:
+        """Time of the oldest row that is left of those that `ring` held in this view; 0 while all of them are. To be
+        asked once they are read: what is overwritten meanwhile then counts as gone.
+        """
+        end = self.heads.get(ring.name, 0)
+        oldest = ring.head - ring.capacity
+        if oldest <= max(0, end - ring.capacity):
+            return 0
+        rows = ring.since(oldest, min(oldest + 1, end)).rows[column]
+        return int(rows[0]) if len(rows) else FOREVER_NS
 
     def place(self, ring: Ring, at_ns: int, column: str = "ts_open_ns") -> int:
         """Cursor of the first row of `ring` at `at_ns` or later, where it stood in this view; behind its last row where

@@ -17,7 +17,7 @@ from dashboards.streams.common import (
     ms_list,
     source_key,
 )
-from dashboards.view import NS_A_SECOND, View
+from dashboards.view import FOREVER_NS, NS_A_SECOND, View
 from engine.market import metrics as metrics_of
 from engine.market import seams
 from engine.market.batches import CANDLE, TRADE, Rows
@@ -27,7 +27,6 @@ from engine.telemetry.board import BookView
 from engine.telemetry.hub import METRIC, MarketRings
 
 TAPE_ROWS: Final = 120  # of a poll, some 4 KB: nobody reads more in a quarter of a second
-FOREVER_NS: Final = 2**63 - 1
 
 
 def market_key(view: View) -> str:

@@ -19,7 +19,7 @@ from engine.market.batches import Rows
 from engine.market.book import CAPACITY
 from engine.market.candles import INTERVALS_NS, SECOND_NS
 from engine.telemetry.board import BookView, SourceView
-from engine.telemetry.counters import SECONDS_KEPT
+from engine.telemetry.counters import LONGEST_S
 
 LIMIT_MOST: Final = 5_000  # candles, trades, levels a side
 USUAL_CANDLES: Final = 500  # of a stretch, where no limit is given
@@ -329,7 +329,7 @@ def routes(markets: Markets, history: OhlcHistory) -> tuple[Route, ...]:
             "Messages, orders and trades a second of every source",
             market.throughput,
             models.Throughput,
-            _whole("window", "Length of the window, seconds", 10, SECONDS_KEPT - 60, "60"),
+            _whole("window", "Length of the window, seconds", 10, LONGEST_S - 60, "60"),
         ),
         _route("/limits", "Rate limits of the venues, and what was spent", market.limits, models.Limits),
         _route(

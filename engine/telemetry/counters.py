@@ -8,7 +8,10 @@ import numpy as np
 
 from engine.telemetry.ring import Ring
 
-SECONDS_KEPT: Final = 4 * 3_600
+LONGEST_S: Final = 4 * 3_600  # the longest window of a page
+# More than that: the first step of a chart begins up to 119 s before its window, and a page that is paused exports all
+# it shows, as long as that is for up to two minutes.
+SECONDS_KEPT: Final = LONGEST_S + 120 + 120
 COUNT: Final = np.dtype(
     [
         ("ts_ns", np.int64),  # start of the second, wall clock
@@ -27,7 +30,7 @@ COUNTERS: Final = tuple(name for name in COUNT.names or () if name != "ts_ns")
 
 
 class SourceCounters:
-    """Counts of one source: the running second, totals since start, and one row a second for 4 hours."""
+    """Counts of one source: the running second, totals since start, and one row a second for four hours."""
 
     def __init__(self, source: str) -> None:
         self.ring = Ring(f"counters {source}", COUNT, SECONDS_KEPT)

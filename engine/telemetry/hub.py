@@ -13,7 +13,7 @@ import numpy as np
 from engine.market.batches import CANDLE, TRADE, Rows
 from engine.telemetry.board import Board
 from engine.telemetry.book_frames import BookFrames
-from engine.telemetry.counters import SECONDS_KEPT, SourceCounters
+from engine.telemetry.counters import LONGEST_S, SECONDS_KEPT, SourceCounters
 from engine.telemetry.events import EventLog
 from engine.telemetry.latency import StageLatency
 from engine.telemetry.past import Past
@@ -52,9 +52,9 @@ EXCHANGE: Final = np.dtype(
 IMBALANCE_LEVELS: Final = 10
 # More than the window of four hours: an average of 200 candles of a second, or an EMA of 20, is right from the window's
 # first one on, and a page that is paused exports all it shows, as long as that is for up to two minutes.
-CANDLES_KEPT: Final = SECONDS_KEPT + 340 + 120
-# What full tables take, 861 MB, and a little: 140 markets of 3.54 MB, 96 stages of 3.11 MB, 20 sources of 2.3 MB, 32
-# budgets of 0.58 MB. A laptop of 8 GB has it. Rows that were never written are not taken from the system: two symbols
+CANDLES_KEPT: Final = LONGEST_S + 340 + 120
+# What full tables take, 863 MB, and a little: 140 markets of 3.56 MB, 96 stages of 3.11 MB, 20 sources of 2.3 MB, 32
+# budgets of 0.59 MB. A laptop of 8 GB has it. Rows that were never written are not taken from the system: two symbols
 # of each of six markets come to some 100 MB after four hours.
 BUDGET_BYTES: Final = 832 * 2**20
 MARKETS: Final = 140  # a hundred symbols of one venue, and what else is open

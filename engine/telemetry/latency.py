@@ -19,6 +19,7 @@ from engine.telemetry.ring import Ring
 
 SECOND_NS: Final = 1_000_000_000
 LONG_STEP_S: Final = 10
+LONG_ROWS: Final = 1_456  # four hours and two minutes of a pause
 SHORT_STEPS_S: Final = (
     2,
     5,
@@ -93,14 +94,14 @@ class StageLatency:
     as well: a busy stage fills some 60 of those, so that 15 minutes can be drawn whole. Written by the engine's thread
     alone. Samples older than the running second are counted into it: a histogram row is closed once.
 
-    3.11 MB a stage: 90 kB, 127 kB and twice 23 kB of summaries, 1.05 MB of the buckets of seconds, 0.82 MB of their
+    3.11 MB a stage: 90 kB, 128 kB and twice 23 kB of summaries, 1.05 MB of the buckets of seconds, 0.82 MB of their
     eighths of octaves, 0.98 MB of the buckets of 30 s; pages that were never written are not taken from the system.
     """
 
     def __init__(self, source: str, stage: str) -> None:
         self.source, self.stage = source, stage
         self.seconds = Ring(f"latency 1 s {source} {stage}", SUMMARY, 1_024)
-        self.long = Ring(f"latency 10 s {source} {stage}", SUMMARY, 1_440)
+        self.long = Ring(f"latency 10 s {source} {stage}", SUMMARY, LONG_ROWS)
         self._steps = tuple(Steps(f"latency {step} s {source} {stage}", step) for step in SHORT_STEPS_S)
         self.buckets = Ring(f"latency buckets {source} {stage}", BUCKET, 65_536)
         self.eighths = Ring(f"latency eighths {source} {stage}", STEP_BUCKET, EIGHTH_ROWS)

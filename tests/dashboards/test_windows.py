@@ -9,7 +9,7 @@ from dashboards.controls import WINDOWS
 from dashboards.streams.common import LONG_STEP_S, LONG_WINDOW_S
 from dashboards.streams.limits import STEPS_S
 from dashboards.view import AUTO_INTERVAL_S, INTERVALS_S, WINDOWS_S, Params
-from engine.telemetry.counters import SECONDS_KEPT
+from engine.telemetry.counters import LONGEST_S
 from tests.dashboards.test_prices import Tab
 
 POINTS_MOST = 1_440
@@ -28,7 +28,7 @@ def test_every_window_has_its_steps_and_its_button(window: int) -> None:
 
 
 def test_all_is_as_far_back_as_is_kept() -> None:
-    assert WINDOWS_S[-1] == SECONDS_KEPT
+    assert WINDOWS_S[-1] == LONGEST_S
 
 
 def test_the_longest_window_is_drawn_whole_and_then_costs_no_more_than_its_news() -> None:
