@@ -131,6 +131,9 @@
   const SIGNED = { linear: "", log: "", percent: "+" };
   V.chart.priced = (s, p) => (own().scale === "percent" ? `${F.signed(V.chart.scaled(s)(p), 2)}%` : F.scaled(Math.round(p), s.market.price_decimals));
 
+  const HOW = { candles: "hollow rises, filled falls", bars: "opens on the left, closes on the right", line: "through the closes" };
+  V.chart.styled = () => HOW[own().style];
+
   const CANDLE = ["t", "o", "h", "l", "c", "v"];
   charts.candles = {
     stream: "candles", hz: 2,

@@ -243,7 +243,7 @@
   const thinned = (how) => (V.state.window > 900 ? how : "");
   const notes = {
     depth: (s) => V.charts.depth.note || (s.seq ? `sequence ${F.group(s.seq)}` : ""),
-    candles: (s) => (s.interval ? `${s.interval >= 60 ? s.interval / 60 + " m" : s.interval + " s"} candles; hollow rises, filled falls${s.seam ? `; older than ${F.time(s.seam).slice(0, 5)} UTC from the venue's own candles` : ""}` : ""),
+    candles: (s) => (s.interval ? `${s.interval >= 60 ? s.interval / 60 + " m" : s.interval + " s"} candles; ${V.chart.styled()}${s.seam ? `; older than ${F.time(s.seam).slice(0, 5)} UTC from the venue's own candles` : ""}` : ""),
     latency: (s) => `${s.step || 1} s buckets${V.latencyFew(s)}`,
     metrics: () => thinned("the last second of each 10"),
     throughput: () => thinned("means of 10 s; hatched is simulated"),

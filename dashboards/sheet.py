@@ -97,15 +97,20 @@ def when(at_ns: int) -> tuple[str, int]:
     return iso(at_ns), at_ns // 1_000_000
 
 
+# What is of every source, on our own clock, whichever source and moment is looked at.
+OF_ALL: Final = frozenset({"throughput", "limits", "tiles", "events", "health", "venues", "listing"})
+
+
 def file_name(view: View, name: str, part: str) -> str:
     """Source, symbol, chart, window and time: what the file is, in any folder."""
-    source = view.source.source.key.replace(":", "-") if view.source else "engine"
+    if view.source is None or name in OF_ALL:
+        source, symbol, now_ns = "engine", "all", view.counted_ns
+    else:
+        source, symbol, now_ns = view.source.source.key.replace(":", "-"), view.symbol or "all", view.now_ns
     chart = f"{name}-{part}" if part else name
     if name == "candles":
         chart += f"-{view.params.interval_s}s"
     if name in ("latency", "latency_map", "distribution") and view.stage is not None:
         chart += f"-{view.stage.stage}"
-    at = iso(view.now_ns)[:19].replace(":", "") + "Z"
-    return (
-        "_".join(("venuescope", source, view.symbol or "all", chart, f"{view.params.window_s}s", at)) + ".csv"
-    )
+    at = iso(now_ns)[:19].replace(":", "") + "Z"
+    return "_".join(("venuescope", source, symbol, chart, f"{view.params.window_s}s", at)) + ".csv"

@@ -47,6 +47,7 @@ def test_a_zoom_outlives_style_scale_and_studies(page: Any) -> None:
     page.until(lambda: len(page.js(NAMES)) == 11)
     drag(page, "candles")
     before = page.js(RANGE, "candles")
+    page.until(lambda: "hollow rises" in page.text("#panel-candles footer"))
     for key, value, seen in (
         ("style", "bars", "venuescope.graph('candles').data[6].x.length > 9"),
         ("style", "line", "venuescope.graph('candles').data[7].x.length > 9"),
@@ -57,6 +58,7 @@ def test_a_zoom_outlives_style_scale_and_studies(page: Any) -> None:
         page.js("venuescope.set({[arguments[0]]: arguments[1]})", key, value)
         page.until(lambda seen=seen: page.js(f"return {seen}"))
         assert page.js(RANGE, "candles") == before
+        page.until(lambda: "hollow" not in page.text("#panel-candles footer"))
     assert "%" in page.text("[data-over=candles] .vs-price")
     refreshes(page, 4)
     assert page.js(RANGE, "candles") == before
