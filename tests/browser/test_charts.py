@@ -35,6 +35,7 @@ def refreshes(page: Any, n: int) -> None:
     page.until(lambda: page.js("return venuescope.polls") >= polls + n)
 
 
+@pytest.mark.nightly
 def test_zoom_survives_updates_a_theme_switch_and_ends_with_a_double_click(page: Any) -> None:
     page.open("/?interval=1")  # a candle a second
     page.until(lambda: page.js("return venuescope.graph('candles').data.length") > 3)
@@ -325,15 +326,8 @@ def test_a_maximised_panel_fills_the_page_and_goes_back(page: Any) -> None:
     page.until(lambda: page.js("return document.querySelector('#panel-depth').clientWidth") < 800)
 
 
-@pytest.mark.parametrize(
-    ("width", "height"),
-    [
-        (390, 844),
-        pytest.param(1280, 800, marks=pytest.mark.nightly),
-        pytest.param(1440, 900, marks=pytest.mark.nightly),
-        pytest.param(1024, 768, marks=pytest.mark.nightly),
-    ],
-)
+@pytest.mark.nightly
+@pytest.mark.parametrize(("width", "height"), [(390, 844), (1280, 800), (1440, 900), (1024, 768)])
 def test_nothing_overflows_sideways_at_any_width(page: Any, width: int, height: int) -> None:
     page.duo.driver.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",

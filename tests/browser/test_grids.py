@@ -61,6 +61,7 @@ def test_the_tapes_rows_are_the_newest_trades_and_narrow_down(page: Any) -> None
     assert "tape=sell" in page.js("return location.search")
 
 
+@pytest.mark.nightly
 def test_sizes_that_change_flash_unless_told_not_to(page: Any) -> None:
     page.open("/book?hz=10")
     page.until(lambda: page.js(FLASHES) > 0)

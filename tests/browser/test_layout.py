@@ -102,6 +102,7 @@ def test_a_copied_link_shows_the_same_panels_in_the_same_order_elsewhere(page: A
     assert page.js(kept) == before
 
 
+@pytest.mark.nightly
 def test_kiosk_mode_shows_the_panels_alone_and_escape_leaves_it(page: Any) -> None:
     rail = "const r = document.querySelector('.vs-rail'); return r.offsetWidth"
     assert page.js(rail) > 0
