@@ -15,6 +15,7 @@ from dashboards.shell import create_app
 from tests.benchmarks.served import free_port
 from tests.browser.chromium import browser
 from tests.browser.fake_source import FakeSource
+from tests.browser.serving import Serving
 
 SIZE = (1440, 900)
 PORT = free_port()
@@ -30,24 +31,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 class Composite(DashComposite):
     """dash[testing]'s browser over one that stays: starting Chromium takes longer than most tests."""
 
-    def __init__(self, driver: Chrome, server: Any, downloads: str) -> None:
+    def __init__(self, driver: Chrome, downloads: str) -> None:
         self._given = driver
-        super().__init__(server, browser="chrome", download_path=downloads, percy_run=False)
+        super().__init__(None, browser="chrome", download_path=downloads, percy_run=False)
 
     def get_webdriver(self) -> Chrome:
         """The one that stays."""
         return self._given
 
-    def start_server(self, app: Any, **options: Any) -> None:
+    def start_server(self, app: Any) -> None:
         """Serve; the page is loaded by whoever wants it, once.
 
         Always on one port: scripts that Chromium keeps of an origin, compiled, serve the next test too.
         """
-        self.server(app, port=PORT, **options)
-        self._url = self.server.url
+        self.server = Serving(app, PORT)
+        self._url = f"http://localhost:{PORT}"
 
     def __exit__(self, *_: object) -> None:
-        """It stays."""
+        """The browser stays, its polls end before its server does."""
+        self._given.get("about:blank")
+        if self.server is not None:
+            self.server.stop()
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +62,7 @@ def chromium() -> Iterator[Chrome]:
 
 
 @pytest.fixture
-def dash_duo(chromium: Chrome, dash_thread_server: Any, tmp_path: Any) -> Iterator[Composite]:
+def dash_duo(chromium: Chrome, tmp_path: Any) -> Iterator[Composite]:
     """A new tab and an empty store of everything, as a browser that was never here; the old tabs are closed."""
     before = chromium.window_handles
     chromium.switch_to.new_window("tab")
@@ -76,9 +80,8 @@ def dash_duo(chromium: Chrome, dash_thread_server: Any, tmp_path: Any) -> Iterat
     chromium.execute_cdp_cmd("Browser.setDownloadBehavior", kept)
     chromium.set_window_size(*SIZE)
     chromium.get_log("browser")
-    with Composite(chromium, dash_thread_server, str(downloads)) as duo:
+    with Composite(chromium, str(downloads)) as duo:
         yield duo
-    chromium.get("about:blank")  # its polls end before its server does
 
 
 class Page:
@@ -176,7 +179,7 @@ def page(dash_duo: Any) -> Iterator[Page]:
     No SEVERE line in the console at the end, where a policy that was broken is told too.
     """
     source = FakeSource()
-    dash_duo.start_server(policed(create_app(source)), dev_tools_hot_reload=False)
+    dash_duo.start_server(policed(create_app(source)))
     shown = Page(dash_duo, source)
     yield shown
     assert shown.js("return venuescope.errors") == []

@@ -48,7 +48,7 @@ def served(dash_duo: Any, request: pytest.FixtureRequest) -> Iterator[Page]:
     place = getattr(request, "param", "/")
     made: Any = SOURCES.get(place.strip("/").partition("?")[0], FakeSource)
     source = made()
-    dash_duo.start_server(create_app(source), dev_tools_hot_reload=False)
+    dash_duo.start_server(create_app(source))
     shown = Page(dash_duo, source)
     yield shown
     dash_duo.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

@@ -48,7 +48,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 @pytest.fixture
 def page(dash_duo: Any, engine: Engine) -> Iterator[Page]:
-    dash_duo.start_server(create_app(Transport(engine)), dev_tools_hot_reload=False)
+    dash_duo.start_server(create_app(Transport(engine)))
     shown = Page(dash_duo, engine).open("/?window=300&interval=1")
     yield shown
     assert shown.js("return venuescope.errors") == []

@@ -59,7 +59,7 @@ class ExchangePage(Page):
 def page(dash_duo: Any) -> Iterator[ExchangePage]:
     """The trade view over a played exchange; no SEVERE line in the console at the end."""
     source = ExchangeSource(history_s=70)
-    dash_duo.start_server(create_app(source), dev_tools_hot_reload=False)
+    dash_duo.start_server(create_app(source))
     shown = ExchangePage(dash_duo, source)  # type: ignore[arg-type]
     shown.open("/exchange?window=60")
     shown.until(lambda: shown.text(SEND) == "Enter a size")

@@ -51,7 +51,7 @@ def engine() -> Iterator[Engine]:
 
 @pytest.fixture
 def page(dash_duo: Any, engine: Engine) -> Iterator[Page]:
-    dash_duo.start_server(create_app(Transport(engine)), dev_tools_hot_reload=False)
+    dash_duo.start_server(create_app(Transport(engine)))
     shown = Page(dash_duo, engine).open("/exchange?window=60")  # type: ignore[arg-type]
     yield shown
     assert shown.js("return venuescope.errors") == []

@@ -72,7 +72,7 @@ class HistoryPage(Page):
 def page(dash_duo: Any) -> Iterator[HistoryPage]:
     """The page over a played store; no SEVERE line in the console at the end."""
     source = HistorySource(history_s=8)
-    dash_duo.start_server(create_app(source), dev_tools_hot_reload=False)
+    dash_duo.start_server(create_app(source))
     shown = HistoryPage(dash_duo, source)  # type: ignore[arg-type]
     shown.open("/history?zoom=day")
     shown.until(lambda: (shown.js(INKED) or 0) > 1_000)

@@ -27,7 +27,7 @@ def past(dash_duo: Any) -> Iterator[Page]:
     desk.show("paused").wait(0.5)
     began, wall = time.time_ns(), desk.now
     source = Transport(FakeEngine(desk), lambda: wall + time.time_ns() - began)
-    dash_duo.start_server(create_app(source), dev_tools_hot_reload=False)
+    dash_duo.start_server(create_app(source))
     shown = Page(dash_duo, source)
     yield shown
     assert shown.js("return venuescope.errors") == []

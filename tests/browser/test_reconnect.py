@@ -2,48 +2,21 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 import time
 from typing import Any
 
 import pytest
-from werkzeug.serving import make_server
 
 from dashboards.shell import create_app
 from tests.browser.conftest import Page
 from tests.browser.fake_source import FakeSource
-
-
-class Server:
-    """An application on one port, which can be taken away and put back."""
-
-    def __init__(self, source: FakeSource) -> None:
-        self.source, self.port = source, 0
-        self.start()
-
-    def start(self) -> None:
-        """Listen; on the same port as before."""
-        made = make_server("127.0.0.1", self.port, create_app(self.source).server, threaded=True)
-        self.port = made.server_port
-        self._thread = threading.Thread(
-            target=made.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
-        )
-        self._thread.start()
-        self._made = made
-
-    def stop(self) -> None:
-        """Close the socket, so that the port refuses."""
-        self._made.shutdown()
-        self._made.server_close()
-        self._thread.join()
+from tests.browser.serving import Serving
 
 
 @pytest.mark.nightly
 def test_a_page_goes_on_by_itself_when_its_server_was_away(dash_duo: Any) -> None:
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     source = FakeSource()
-    server = Server(source)
+    server = Serving(create_app(source))
     try:
         dash_duo.server_url = f"http://127.0.0.1:{server.port}"
         page = Page(dash_duo, source).open()
@@ -53,7 +26,7 @@ def test_a_page_goes_on_by_itself_when_its_server_was_away(dash_duo: Any) -> Non
             page.until(lambda: page.text('[data-f="badge.word"]') == "Disconnected", 15)
             time.sleep(2)  # some refused requests
             source.epoch = epoch
-            server.start()
+            server.start(create_app(source))
             page.until(lambda: page.text('[data-f="badge.word"]') == "Live", 10)
             page.until(lambda: page.state("depth") == "live")
             polls, at = page.js("return [venuescope.polls, performance.now()]")

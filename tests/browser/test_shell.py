@@ -456,7 +456,7 @@ def test_two_tabs_show_the_same_connections_faults_and_recorder(
     dash_duo: Any, made: type[VenueSource], place: str, told: str, change: str, states: tuple[Any, Any]
 ) -> None:
     before, after = states
-    dash_duo.start_server(policed(create_app(made())), dev_tools_hot_reload=False)
+    dash_duo.start_server(policed(create_app(made())))
     page = Page(dash_duo, made)  # type: ignore[arg-type]
     page.open(place)
     page.until(lambda: page.js(told) == before)

@@ -95,7 +95,7 @@ def test_nothing_moves_with_the_age_the_price_and_its_change(page: Any, width: i
 def test_nothing_moves_when_an_alert_fires(dash_duo: Any, width: int) -> None:
     source = AlertSource(history_s=6)
     source.switch("calm")
-    dash_duo.start_server(create_app(source), dev_tools_hot_reload=False)
+    dash_duo.start_server(create_app(source))
     page = Page(dash_duo, source).open()  # type: ignore[arg-type]
     with wide(page, width):
         page.until(lambda: page.text('[data-f="alerts.count"]') == "")
@@ -122,7 +122,7 @@ return [...document.querySelectorAll('section[data-panel] > :is(header, footer)'
 @pytest.mark.parametrize("mode", ["banned", "away"])
 def test_nothing_moves_nor_is_covered_when_a_market_is_lost_or_bans_us(dash_duo: Any, mode: str) -> None:
     source = VenueSource(history_s=6)
-    dash_duo.start_server(create_app(source), dev_tools_hot_reload=False)
+    dash_duo.start_server(create_app(source))
     page = Page(dash_duo, source)  # type: ignore[arg-type]
     for path in ("/book", "/", "/market", "/latency"):
         source.switch("live")
@@ -148,7 +148,7 @@ def test_nothing_moves_nor_is_covered_when_a_market_is_lost_or_bans_us(dash_duo:
 @pytest.mark.nightly
 def test_the_bar_fits_every_width_and_cuts_no_chip(dash_duo: Any) -> None:
     source = VenueSource(history_s=6)
-    dash_duo.start_server(create_app(source), dev_tools_hot_reload=False)
+    dash_duo.start_server(create_app(source))
     page = Page(dash_duo, source).open()  # type: ignore[arg-type]
     for theme in ("dark", "light"):
         page.js("venuescope.set({ theme: arguments[0] })", theme)

@@ -30,7 +30,7 @@ CUT = """return [...document.querySelectorAll('.vs-card b, .vs-card h3 span, .vs
 def venues(dash_duo: Any) -> Iterator[Page]:
     """The application over made-up live venues; no SEVERE line in the console at the end."""
     source = VenueSource(history_s=40)
-    dash_duo.start_server(create_app(source), dev_tools_hot_reload=False)
+    dash_duo.start_server(create_app(source))
     shown = Page(dash_duo, source).open("/?window=60")  # type: ignore[arg-type]
     yield shown
     assert shown.js("return venuescope.errors") == []
