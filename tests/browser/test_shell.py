@@ -198,7 +198,7 @@ def test_a_restarted_server_starts_the_page_again(page: Any) -> None:
     page.until(lambda: page.js("return venuescope.polls") > 4)
     page.source.epoch = "fake-2"
     page.until(lambda: page.js("return venuescope.restarts") == 1)
-    page.until(lambda: page.js("return venuescope.store.streams.candles.rows.t.length") > 100)
+    page.until(lambda: page.js("return venuescope.store.streams.candles.rows.t.length") > 50)
     assert page.js(
         "const t = venuescope.store.streams.candles.rows.t; return t.every((x, i) => !i || x > t[i - 1])"
     )
