@@ -289,7 +289,10 @@ def measure(quick: bool) -> dict[str, Any]:
         driver.get(f"{address}/{QUERY}")
         wait_for_content(driver)
         read = f"{POINTS} return content"
-        until(lambda: full(driver.execute_script(read)), f"Overview's charts do not hold {LEAST}")
+        until(
+            lambda: full(driver.execute_script(read)),
+            lambda: f"Overview's charts hold {driver.execute_script(read)}, not {LEAST}",
+        )
         pages = {page.name: measure_page(driver, f"{address}{page.path}{QUERY}", quick) for page in PAGES}
         usual = measure_usual(driver, f"http://127.0.0.1:{usual_port}/", quick)
         tabs = measure_tabs(driver, address, quick)
@@ -325,12 +328,13 @@ def wait_for_content(driver: Any) -> None:
     until(lambda: driver.execute_script(script) > 4, "the page painted nothing")
 
 
-def until(check: Callable[[], bool], otherwise: str, timeout_s: float = 60) -> None:
+def until(check: Callable[[], bool], otherwise: str | Callable[[], str], timeout_s: float = 60) -> None:
     """Wait for something; the benchmark ends with `otherwise` where it does not come."""
     end = time.monotonic() + timeout_s
     while not check():
         if time.monotonic() > end:
-            raise SystemExit(f"{otherwise} after {timeout_s:.0f} s")
+            said = otherwise if isinstance(otherwise, str) else otherwise()
+            raise SystemExit(f"{said} after {timeout_s:.0f} s")
         time.sleep(0.2)
 
 
