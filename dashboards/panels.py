@@ -124,13 +124,15 @@ def readout(*items: tuple[str, str] | tuple[str, str, str]) -> Component:
     return html.Div(spans, className="vs-read")
 
 
+def mark(token: str, cls: str) -> Component:
+    """How a chart draws something, beside its word: a colour token, and a shape class ("" = a square)."""
+    return html.I(className=cls, style={"--c": f"var({token})"})
+
+
 def keys(*items: tuple[str, str, str]) -> Component:
     """The colours of a chart, named: (text, colour token, shape class)."""
     return html.Div(
-        [
-            html.Span([html.I(className=cls, style={"--c": f"var({token})"}), text])
-            for text, token, cls in items
-        ],
+        [html.Span([mark(token, cls), text]) for text, token, cls in items],
         className="vs-keys",
     )
 

@@ -8,11 +8,6 @@ from dash.development.base_component import Component
 from dashboards import grids, panels
 
 
-def _mark(token: str, shape: str) -> Component:
-    """How the chart draws a figure, before its word: the figures are the chart's key."""
-    return html.I(className=shape, style={"--c": f"var({token})"})
-
-
 def layout(**_: object) -> Component:
     """The page's content."""
     windows = panels.panel(
@@ -42,9 +37,9 @@ def layout(**_: object) -> Component:
                 html.Span([mark, text, panels.figure(field)])
                 for mark, text, field in (
                     (None, "Calls", "limits.allowed"),
-                    (_mark("--vs-stale-solid", ""), "Throttled", "limits.throttled"),
-                    (_mark("--vs-error", "dia"), "Refused", "limits.refused"),
-                    (_mark("--vs-paused", "ln"), "Waiting", "limits.waiting"),
+                    (panels.mark("--vs-stale-solid", ""), "Throttled", "limits.throttled"),
+                    (panels.mark("--vs-error", "dia"), "Refused", "limits.refused"),
+                    (panels.mark("--vs-paused", "ln"), "Waiting", "limits.waiting"),
                     (None, "Mean wait", "limits.mean"),
                     (None, "Longest", "limits.max"),
                 )
