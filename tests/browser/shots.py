@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import logging
 import sys
 import threading
 import time
@@ -17,13 +16,13 @@ from types import ModuleType
 from typing import Any
 
 from selenium import webdriver
-from werkzeug.serving import make_server
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent))
 
 from dashboards.pages import PAGES  # noqa: E402
 from dashboards.shell import create_app  # noqa: E402
+from tests.browser.serving import Serving  # noqa: E402
 
 SIZES = ((1440, 900), (1280, 800), (1024, 768), (390, 844))
 
@@ -37,15 +36,6 @@ def load(name: str) -> ModuleType:
     sys.modules[name] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
-
-
-def serve(source: Any, port: int = 0) -> tuple[str, Any]:
-    """The address of an application over `source`, and its server."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    app = create_app(source)
-    server = make_server("127.0.0.1", port, app.server, threaded=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return f"http://127.0.0.1:{server.server_port}", server
 
 
 def shot(
@@ -114,7 +104,7 @@ def main() -> None:
         }[args.source]
         source = getattr(load(made[0]), made[1])()
         source.switch(args.before or args.mode)
-        url, _ = serve(source)
+        url = f"http://127.0.0.1:{Serving(create_app(source)).port}"
     sizes = [sized(one) for one in args.sizes.split(",") if one] or list(SIZES)
     driver = webdriver.Chrome(options=load("chromium").options())
     driver.execute_cdp_cmd("Network.enable", {})
